@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints (orbax): the latest states to resume from, and the best one. The only home of orbax."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from barrel_jax.state import State
+
+
+class Checkpoints:
+    """A run's checkpoints below `workdir/checkpoints`: `latest` (two kept) and `best` (one, lowest test NME).
+
+    Saving is asynchronous and atomic: a killed process leaves whole checkpoints only.
+    """
+
+    def __init__(self, workdir: Path) -> None:
+        self._root = Path(workdir).absolute() / "checkpoints"
+        self._managers = {kind: self._open(kind, keep) for kind, keep in (("latest", 2), ("best", 1))}
+
+    def _open(self, kind: str, keep: int) -> ocp.CheckpointManager:
+        policy = checkpoint_managers.LatestN(keep)
+        options = ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True)
+        return ocp.CheckpointManager(self._root / kind, options=options)
+
+    def steps(self, kind: str) -> list[int]:
+        """The steps saved as 'latest' or 'best', in rising order."""
+        return sorted(self._managers[kind].all_steps())
+
+    def save(self, kind: str, state: State, facts: dict[str, Any]) -> None:
+        """Saves a state with a few facts (JSON) about it; a step that is already there is left alone."""
+        step = int(state.step)
+        if step in self._managers[kind].all_steps():
+            return
+        self._managers[kind].save(
+            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts)), force=True
+        )
+
+    def facts(self, kind: str, step: int) -> dict[str, Any]:
+        """The facts saved with a state."""
+        return self._managers[kind].restore(step, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))["facts"]
+
+    def restore(self, kind: str, step: int, like: State) -> State:
+        """The state saved at a step, laid out as `like`, which may be made of ShapeDtypeStructs with shardings.
+
+        Raises:
+          ValueError: the checkpoint is of another model.
+        """
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+        try:
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+            return self._managers[kind].restore(step, args=args)["state"]
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                f"{self._root / kind / str(step)}: this checkpoint is of another model than the config describes; "
+                f"use the config of its run, or another --workdir ({str(error)[:300]})"
+            ) from error
+
+    def wait(self) -> None:
+        """Blocks until every checkpoint is on the disk."""
+        for manager in self._managers.values():
+            manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits and lets go of the folder."""
+        for manager in self._managers.values():
+            manager.close()

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting of a run, typed, with the only default it has.
+
+A file in `configs/` returns a `Config`; `--config.optim.epochs=30` on the command line overrides a field, and an
+unknown field is an error. `validate` rejects what cannot work before anything is built or compiled.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from barrel_jax import files
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
+
+
+@dataclass
+class DataConfig:
+    dataset: str = "synthetic"  # coco (own faces) or synthetic (drawn here, no download)
+    source: str = ""  # folder of the raw download; '' for synthetic
+    data_dir: str = ""  # where built sets and cached crops live; '' is ~/.cache/barrel_jax
+    image_size: int = 256  # side of the square crop in pixels
+    crop: str = "pipnet"  # crop protocol, one of barrel_jax.input.crops.PROTOCOLS
+    train_split: str = "train"
+    test_split: str = "test"  # scored after every evaluation interval and at the end
+    flip_pairs: tuple[tuple[int, int], ...] = ()  # left/right pairs of points; () takes those found in the set
+    normaliser: tuple[int, ...] = ()  # two points whose distance normalises the error; () takes those found
+    scheme: str = "wflw-98"  # synthetic only: which set's points are annotated
+    synthetic_train: int = 3000  # synthetic only: faces drawn for training
+    synthetic_test: int = 500  # synthetic only: faces drawn for the test
+    synthetic_seed: int = 0  # synthetic only: which faces are drawn
+
+
+@dataclass
+class ModelConfig:
+    backbone: str = "resnet18"  # resnet18, resnet34, resnet50 or resnet101
+    stride: int = 32  # of the memory's grid: 32, 16 or 8 (strides replaced by dilation)
+    norm: str = "batch"  # batch: statistics are trained; frozen: DETR's choice for ImageNet weights
+    encoder_layers: int = 0  # 0..7; the paper removes the encoder (section 3.1)
+    decoder_layers: int = 1  # 0..7; 0 is the plain baseline: pooled features and one dense layer
+    dqinit: bool = True  # dynamic query initialisation (equation 1); False starts from zeros
+    qamem_layers: int = 1  # query-aware memory (equation 3): 0, 1 or 2 per-query layers
+    width: int = 256  # D, the decoder's width
+    heads: int = 8  # N
+    feedforward: int = 2048  # hidden width of the transformer's feed-forward part
+    dropout: float = 0.1  # in the transformer
+    dtype: str = "auto"  # compute type: float32, bfloat16, or auto (bfloat16 on accelerators)
+
+
+@dataclass
+class AugmentConfig:
+    """PIPNet's training augmentation (protocol.md section 4); lengths are fractions of the crop's side."""
+
+    translate_prob: float = 0.5
+    translate: float = 30 / 256  # largest shift
+    occlude_prob: float = 0.5
+    occlude: float = 0.4  # largest side of the patch
+    occlude_margin: float = 10 / 256  # strip at the right and bottom that no patch reaches
+    flip_prob: float = 0.5
+    rotate_prob: float = 0.5
+    rotate: float = 30.0  # largest angle, degrees
+    scale_prob: float = 0.0  # not in the paper
+    scale: float = 0.0  # largest relative change of size
+    blur_prob: float = 0.3
+    blur: float = 5 / 256  # largest standard deviation
+    grey_prob: float = 0.2
+
+
+@dataclass
+class OptimConfig:
+    epochs: int = 360
+    learning_rate: float = 1e-4
+    schedule: str = "step"  # step: x0.1 at decay_epoch (the paper); cosine: to zero at the last step
+    decay_epoch: int = 240  # only for the step schedule
+    warmup_epochs: float = 0.0  # linear, from zero
+    backbone_multiplier: float = 0.1  # of the learning rate, for the backbone
+    weight_decay: float = 0.0  # decoupled (AdamW), on kernels only
+    clip_norm: float = 0.0  # global norm of the gradient; 0 for no clipping
+    ema_decay: float = 0.0  # moving average of the weights used for predictions; 0 for none
+
+
+@dataclass
+class LoopConfig:
+    log_steps: int = 20  # between two lines of metrics.jsonl
+    eval_epochs: int = 10  # between two evaluations of the test split
+    eval_batch: int = 64  # faces per batch of an evaluation
+    save_steps: int = 500  # between two checkpoints of the latest state
+
+
+@dataclass
+class Config:
+    seed: int = 0  # decides the initial weights, the order of examples and every random draw
+    batch_size: int = 16  # over all devices
+    devices: int = -1  # how many devices share the batch; -1 for all
+    pretrained: str = ""  # backbone weights: '' for none
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(f"config: {message}")
+
+
+def validate(config: Config) -> None:
+    """Checks every field that can be wrong on its own or against another.
+
+    Raises:
+      ValueError: names the field, its value and what it may be.
+    """
+    data, model, optim, augment = config.data, config.model, config.optim, config.augment
+    _require(model.backbone in BACKBONES, f"model.backbone={model.backbone!r} is none of {', '.join(BACKBONES)}")
+    _require(model.stride in (8, 16, 32), f"model.stride={model.stride} is not 8, 16 or 32")
+    _require(model.norm in ("batch", "frozen"), f"model.norm={model.norm!r} is neither 'batch' nor 'frozen'")
+    _require(
+        model.norm == "batch" or bool(config.pretrained),
+        "model.norm='frozen' keeps the given statistics, and there are none without config.pretrained",
+    )
+    _require(not config.pretrained, f"pretrained={config.pretrained!r}: weights from a file are not built yet; use ''")
+    _require(0 <= model.encoder_layers <= 7, f"model.encoder_layers={model.encoder_layers} is not in 0..7")
+    _require(0 <= model.decoder_layers <= 7, f"model.decoder_layers={model.decoder_layers} is not in 0..7")
+    _require(model.qamem_layers in (0, 1, 2), f"model.qamem_layers={model.qamem_layers} is not 0, 1 or 2")
+    _require(
+        model.decoder_layers > 0 or not (model.dqinit or model.qamem_layers or model.encoder_layers),
+        "model.decoder_layers=0 is the plain baseline, which has neither queries nor memory: "
+        "set model.dqinit=False, model.qamem_layers=0 and model.encoder_layers=0 with it",
+    )
+    _require(
+        model.heads > 0 and model.width % model.heads == 0,
+        f"model.width={model.width} does not divide by model.heads={model.heads}",
+    )
+    _require(model.width % 4 == 0, f"model.width={model.width} must divide by 4 (sine and cosine of x and y)")
+    _require(0 <= model.dropout < 1, f"model.dropout={model.dropout} is not in [0, 1)")
+    _require(model.dtype in ("auto", "float32", "bfloat16"), f"model.dtype={model.dtype!r} is unknown")
+    _require(
+        data.image_size >= 32 and data.image_size % 32 == 0,
+        f"data.image_size={data.image_size} must be a multiple of 32",
+    )
+    _require(len(data.normaliser) in (0, 2), f"data.normaliser={data.normaliser} must be two points, or empty")
+    _require(config.batch_size > 0, f"batch_size={config.batch_size} must be positive")
+    _require(optim.epochs > 0, f"optim.epochs={optim.epochs} must be positive")
+    _require(optim.learning_rate > 0, f"optim.learning_rate={optim.learning_rate} must be positive")
+    _require(optim.schedule in ("step", "cosine"), f"optim.schedule={optim.schedule!r} is neither 'step' nor 'cosine'")
+    _require(0 <= optim.ema_decay < 1, f"optim.ema_decay={optim.ema_decay} is not in [0, 1)")
+    for name, value in vars(augment).items():
+        if name.endswith("_prob"):
+            _require(0 <= value <= 1, f"augment.{name}={value} is not a probability")
+    _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
+    for name, value in vars(config.loop).items():
+        _require(value > 0, f"loop.{name}={value} must be positive")
+
+
+def flatten(config: Config) -> dict[str, object]:
+    """The fields by their dotted names, as the command line spells them."""
+
+    def walk(prefix: str, node: object) -> dict[str, object]:
+        if not dataclasses.is_dataclass(node):
+            return {prefix: node}
+        return {
+            name: value
+            for item in dataclasses.fields(node)
+            for name, value in walk(f"{prefix}.{item.name}" if prefix else item.name, getattr(node, item.name)).items()
+        }
+
+    return walk("", config)
+
+
+def save(config: Config, workdir: Path) -> None:
+    """Writes the resolved config to `workdir/config.json`."""
+    files.write_json(workdir / "config.json", dataclasses.asdict(config))
+
+
+def load(workdir: Path) -> Config:
+    """The config that a run saved.
+
+    Raises:
+      FileNotFoundError: when the folder holds no run.
+      ValueError: when the file has fields that this version does not know.
+    """
+    path = Path(workdir) / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
+    config = Config()
+    known = flatten(config)
+
+    def fill(node: object, values: dict, prefix: str) -> None:
+        for name, value in values.items():
+            if not hasattr(node, name):
+                raise ValueError(f"{path}: unknown field {prefix}{name}; the run was written by another version")
+            if isinstance(value, dict):
+                fill(getattr(node, name), value, f"{prefix}{name}.")
+            else:
+                old = known[f"{prefix}{name}"]
+                value = tuple(tuple(v) if isinstance(v, list) else v for v in value) if isinstance(old, tuple) else value
+                setattr(node, name, value)
+
+    fill(config, json.loads(path.read_text()), "")
+    return config

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are either whole or absent: written beside their place, then renamed."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write(path: Path, fill: Callable[[Path], None]) -> None:
+    """Lets `fill` write a temporary file of the same suffix in the same folder, then renames it to `path`.
+
+    A killed process or a full disk leaves the old file, or none, never half of one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        fill(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes JSON that any parser reads: a NaN is refused (ValueError), the caller says None instead."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write(path, lambda temporary: temporary.write_text(text))

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of points, and the maps between them.
+
+Pixel frame: (x, y), the centre of the top-left pixel is (0, 0). A crop is a window (x, y, w, h) of the source image,
+its edges in edge coordinates (pixel coordinate + 0.5, so a whole W x H image is (0, 0, W, H)). Crop units run from 0
+at the window's left or top edge to 1 at the other; pixel j of a crop of S pixels lies at (j + 0.5) / S.
+The functions work on NumPy and on JAX arrays.
+"""
+
+from typing import TypeVar
+
+Array = TypeVar("Array")
+
+
+def unit_to_px(points_unit: Array, windows: Array) -> Array:
+    """Crop units [n, K, 2] of windows [n, 4] to source pixels [n, K, 2]."""
+    return windows[:, None, :2] + windows[:, None, 2:] * points_unit - 0.5
+
+
+def px_to_unit(points_px: Array, windows: Array) -> Array:
+    """Source pixels [n, K, 2] to crop units [n, K, 2] of windows [n, 4]."""
+    return (points_px + 0.5 - windows[:, None, :2]) / windows[:, None, 2:]

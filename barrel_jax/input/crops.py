@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Protocol crops (protocol.md section 3): cut once on the host, kept beside the built set, memory-mapped afterwards."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from barrel_jax.geometry import px_to_unit
+from barrel_jax.input.source import decode, open_split, read_info
+from barrel_jax.landmarks import LandmarkScheme
+
+
+@dataclass(frozen=True)
+class CropProtocol:
+    """How a window is laid around a face."""
+
+    around: str  # 'box': the given box; 'landmarks': the tight box of the labelled points
+    enlarge: float
+    square: bool  # False keeps the box's shape and squashes it to the square crop
+    padded: bool  # True fills with black beyond the image; False clips the window to the image
+
+
+PROTOCOLS = {
+    # PIPNet's rule with the enlargement it uses for WFLW and LaPa.
+    "pipnet": CropProtocol(around="box", enlarge=1.2, square=False, padded=False),
+    # HRNet's and mmpose's: an oracle box, since it needs the landmarks.
+    "hrnet": CropProtocol(around="landmarks", enlarge=1.25, square=True, padded=True),
+}
+
+
+@dataclass(frozen=True)
+class FaceCrops:
+    """One split on the host. A point of window (x, y, w, h) lies at `xy + wh * unit - 0.5` source pixels."""
+
+    dataset: str
+    split: str
+    fingerprint: str
+    scheme: LandmarkScheme
+    flag_names: tuple[str, ...]
+    images: np.ndarray  # uint8 [n, S, S, 3], RGB, memory-mapped
+    points_px: np.ndarray  # float32 [n, K, 2], NaN where not annotated
+    visible: np.ndarray  # uint8 [n, K]: 0 not labelled, 1 occluded, 2 visible
+    windows: np.ndarray  # float32 [n, 4]
+    boxes: np.ndarray  # float32 [n, 4], x, y, w, h
+    flags: np.ndarray  # bool [n, F]
+    files: tuple[str, ...]
+    faces: np.ndarray  # int64 [n]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def points_unit(self) -> np.ndarray:
+        """float32 [n, K, 2] in crop units, NaN where not annotated."""
+        return px_to_unit(self.points_px, self.windows)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """bool [n, K]: points that count in the loss and in the score."""
+        return (self.visible > 0) & np.isfinite(self.points_px).all(axis=-1)
+
+
+def crop_window(protocol: CropProtocol, record: dict[str, Any]) -> np.ndarray:
+    """The window float64 [4] of a record in source pixels, edge coordinates."""
+    x, y, w, h = np.asarray(record["box"], np.float64)
+    if protocol.around == "landmarks":
+        labelled = (record["visible"] > 0) & np.isfinite(record["points"]).all(axis=-1)
+        if labelled.any():
+            points = record["points"][labelled].astype(np.float64) + 0.5
+            x, y = points.min(axis=0)
+            w, h = np.maximum(points.max(axis=0) - points.min(axis=0), 1.0)
+    centre = np.array([x + w / 2, y + h / 2])
+    size = np.array([w, h]) * protocol.enlarge
+    if protocol.square:
+        size = np.full(2, size.max())
+    low, high = centre - size / 2, centre + size / 2
+    if not protocol.padded:
+        region = np.asarray(record["region"], np.float64)
+        # The stored region is the box grown twofold, clipped to the image: its border is the image's here. A box
+        # wholly outside still gets a window of one pixel at the nearest border.
+        low = np.clip(low, region[:2], region[:2] + region[2:] - 1)
+        high = np.clip(high, low + 1, region[:2] + region[2:])
+    return np.concatenate([low, high - low])
+
+
+def cut(image: np.ndarray, region: np.ndarray, window: np.ndarray, size: int, padded: bool) -> np.ndarray:
+    """Samples a window of a stored region to uint8 [S, S, 3], bilinear; shrinking averages areas first."""
+    offset = window[:2] - np.asarray(region[:2], np.float64)
+    shrink = np.minimum(size / window[2:], 1.0)
+    height, width = image.shape[:2]
+    smaller = np.maximum(np.round(np.array([width, height]) * shrink), 1).astype(int)
+    scale = smaller / np.array([width, height])
+    if (scale < 1).any():
+        image = cv2.resize(image, smaller.tolist(), interpolation=cv2.INTER_AREA)
+    # Crop pixel j -> pixel of the (shrunk) region, through edge coordinates.
+    slope = window[2:] / size * scale
+    start = (offset + window[2:] * 0.5 / size) * scale - 0.5
+    matrix = np.array([[slope[0], 0, start[0]], [0, slope[1], start[1]]])
+    border = cv2.BORDER_CONSTANT if padded else cv2.BORDER_REPLICATE
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
+
+
+def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, target: Path) -> None:
+    """Cuts all crops of a split into the folder `target`, which appears only when whole."""
+    source = open_split(directory, split)
+    count = len(source)
+    if not count:
+        raise ValueError(f"{directory}: split {split!r} has no faces")
+    temporary = target.with_name(f".{os.getpid()}-{target.name}")
+    temporary.mkdir(parents=True)
+    try:
+        shape = (count, size, size, 3)
+        images = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+
+        def one(index: int) -> dict[str, Any]:
+            record = source[index]
+            window = crop_window(protocol, record)
+            image = decode(record["image"], f"{directory}, split {split!r}, record {index}")
+            images[index] = cut(image, record["region"], window, size, protocol.padded)
+            return record | {"window": window, "image": b""}
+
+        with ThreadPoolExecutor() as pool:
+            records = list(tqdm(pool.map(one, range(count)), total=count, desc=f"crop {split}", unit="face"))
+        images.flush()
+        np.savez(
+            temporary / "faces.npz",
+            points=np.stack([r["points"] for r in records]),
+            visible=np.stack([r["visible"] for r in records]),
+            windows=np.stack([r["window"] for r in records]).astype(np.float32),
+            boxes=np.stack([r["box"] for r in records]),
+            flags=np.stack([r["flags"] for r in records]).astype(bool),
+            files=np.array([r["file"] if isinstance(r["file"], str) else r["file"].decode() for r in records]),
+            faces=np.array([r["face"] for r in records], np.int64),
+        )
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_crops(
+    directory: Path,
+    split: str,
+    image_size: int,
+    protocol: str,
+    flip_pairs: Sequence[tuple[int, int]] = (),
+    normaliser: Sequence[int] = (),
+) -> FaceCrops:
+    """The crops of a split of a built set; cut at the first call, memory-mapped from then on.
+
+    Args:
+      directory: of the built set, from data.prepare.
+      split: its name.
+      image_size: S, the crop's side in pixels.
+      protocol: a key of PROTOCOLS.
+      flip_pairs, normaliser: the config's, empty to take those found in the set.
+
+    Raises:
+      FileNotFoundError: no built set in `directory`.
+      ValueError: an unknown split or protocol, or overrides that do not fit the set.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"config.data.crop={protocol!r} is none of {', '.join(PROTOCOLS)}")
+    directory = Path(directory)
+    info = read_info(directory, flip_pairs, normaliser)
+    cache = directory / "crops" / f"{split}-{protocol}-{image_size}"
+    if not cache.exists():
+        _cut_split(directory, split, image_size, PROTOCOLS[protocol], cache)
+    with np.load(cache / "faces.npz") as faces:
+        return FaceCrops(
+            dataset=info.dataset,
+            split=split,
+            fingerprint=info.fingerprint,
+            scheme=info.scheme,
+            flag_names=info.flag_names,
+            images=np.load(cache / "images.npy", mmap_mode="r"),
+            points_px=faces["points"],
+            visible=faces["visible"],
+            windows=faces["windows"],
+            boxes=faces["boxes"],
+            flags=faces["flags"],
+            files=tuple(faces["files"].tolist()),
+            faces=faces["faces"],
+        )

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says while it goes: JSON lines, TensorBoard, and a progress bar with faces/s and the time left."""
+
+import json
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from barrel_jax import files
+
+
+class Log:
+    """Writes `metrics.jsonl` and TensorBoard events into a run's folder and keeps the progress bar."""
+
+    def __init__(self, workdir: Path, start: int, total: int, batch_size: int) -> None:
+        self._path = Path(workdir) / "metrics.jsonl"
+        if self._path.exists():
+            # What a killed run logged after its last checkpoint is done again, and logged again.
+            lines = self._path.read_text().splitlines(keepends=True)
+            kept = "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start)
+            files.write(self._path, lambda temporary: temporary.write_text(kept))
+        self._lines = self._path.open("a")
+        self._events = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=start + 1 if start else None)
+        self.bar = tqdm(total=total, initial=start, desc="train", unit="face", unit_scale=batch_size, smoothing=0.05)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """One line of numbers after `step` steps."""
+        self._lines.write(json.dumps({"step": step} | values) + "\n")
+        self._lines.flush()
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes everything."""
+        self.bar.close()
+        self._lines.close()
+        self._events.close()

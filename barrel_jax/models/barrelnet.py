@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BarrelNet (Figure 1): ResNet, projection, one decoder with DQInit and QAMem, shared head."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from barrel_jax.models.attention import layer_norm
+from barrel_jax.models.decoder import DecoderLayer
+from barrel_jax.models.dqinit import DQInit
+from barrel_jax.models.encoder import EncoderLayer
+from barrel_jax.models.positions import QueryPositions, sine_positions
+from barrel_jax.models.resnet import ResNet
+
+# ImageNet's, RGB in 0..1 (protocol.md section 4, row 7).
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+# torch.nn.Linear's own draw, which DETR leaves in the head and in the projection.
+torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Head(nn.Module):
+    """DETR's three-layer perceptron, shared by all queries and all decoder layers."""
+
+    width: int
+    dtype: Any
+
+    def setup(self) -> None:
+        self.layer1 = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype)
+        self.layer2 = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype)
+        self.layer3 = nn.Dense(2, kernel_init=torch_uniform, dtype=jnp.float32)
+
+    def __call__(self, queries: jax.Array) -> jax.Array:
+        """Query embeddings [B, K, D] -> points [B, K, 2] in crop units, float32."""
+        return nn.sigmoid(self.layer3(nn.relu(self.layer2(nn.relu(self.layer1(queries)))).astype(jnp.float32)))
+
+
+class BarrelNet(nn.Module):
+    """K landmarks of a face crop. Attributes are those of config.ModelConfig, with K and the compute type."""
+
+    num_landmarks: int
+    backbone: str
+    stride: int
+    norm: str
+    encoder_layers: int
+    decoder_layers: int
+    dqinit: bool
+    qamem_layers: int
+    width: int
+    heads: int
+    feedforward: int
+    dropout: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        """Images [B, H, W, 3], RGB in 0..1, to points [L, B, K, 2] in crop units, float32.
+
+        L is the number of decoder layers, the last one is the prediction; with no decoder L = 1.
+        """
+        images = (images - jnp.array(MEAN)) / jnp.array(STD)
+        features = ResNet(self.backbone, self.stride, self.norm, self.dtype, name="backbone")(images, train)
+        if self.decoder_layers == 0:
+            pooled = features.mean(axis=(1, 2)).astype(jnp.float32)
+            points = nn.Dense(self.num_landmarks * 2, kernel_init=torch_uniform, name="regression")(pooled)
+            return points.reshape(1, -1, self.num_landmarks, 2)
+
+        memory = nn.Conv(self.width, (1, 1), kernel_init=torch_uniform, dtype=self.dtype, name="projection")(features)
+        batch, height, width, _ = memory.shape
+        memory = memory.reshape(batch, height * width, self.width)
+        memory_positions = sine_positions(height, width, self.width).astype(self.dtype)
+        shared = {"heads": self.heads, "feedforward": self.feedforward, "dropout": self.dropout, "dtype": self.dtype}
+        for index in range(self.encoder_layers):
+            memory = EncoderLayer(**shared, name=f"encoder{index}")(memory, memory_positions, train)
+
+        query_positions = QueryPositions(self.num_landmarks, self.width, name="query_positions")().astype(self.dtype)
+        if self.dqinit:
+            queries = DQInit(self.num_landmarks, self.dtype, name="dqinit")(memory)
+        else:
+            queries = jnp.zeros((batch, self.num_landmarks, self.width), self.dtype)
+        norm = layer_norm("decoder_norm", self.dtype)
+        head = Head(self.width, self.dtype, name="head")
+        points = []
+        for index in range(self.decoder_layers):
+            layer = DecoderLayer(qamem_layers=self.qamem_layers, **shared, name=f"decoder{index}")
+            queries = layer(queries, memory, query_positions, memory_positions, train)
+            points.append(head(norm(queries)))
+        return jnp.stack(points)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DETR's transformer decoder with one query per landmark (section 3.1) and, if asked, a query-aware memory (3.3)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from barrel_jax.models.attention import Attention, FeedForward, layer_norm
+from barrel_jax.models.qamem import QAMem
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention among the queries, cross-attention to the memory, feed-forward; post-norm."""
+
+    heads: int
+    feedforward: int
+    dropout: float
+    qamem_layers: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, queries: jax.Array, memory: jax.Array, query_positions: jax.Array, memory_positions: jax.Array, train: bool
+    ) -> jax.Array:
+        """queries [B, K, D], memory [B, S, D], their positions [K, D] and [S, D] -> [B, K, D]."""
+        drop = nn.Dropout(self.dropout, deterministic=not train, name="dropout")
+        located = queries + query_positions[None]
+        attended = Attention(self.heads, self.dropout, self.dtype, name="self_attention")(
+            located, located, queries, train
+        )
+        queries = layer_norm("norm1", self.dtype)(queries + drop(attended))
+        extracted = Attention(self.heads, self.dropout, self.dtype, name="cross_attention")(
+            queries + query_positions[None], memory + memory_positions[None], memory, train
+        )
+        if self.qamem_layers:
+            extracted = QAMem(self.qamem_layers, self.dtype, name="qamem")(extracted)
+        queries = layer_norm("norm2", self.dtype)(queries + drop(extracted))
+        transformed = FeedForward(self.feedforward, self.dropout, self.dtype, name="feedforward")(queries, train)
+        return layer_norm("norm3", self.dtype)(queries + drop(transformed))

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a token lies: DETR's normalised sine encoding of the grid, and learned positions of the queries."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+def sine_positions(height: int, width: int, channels: int) -> jax.Array:
+    """DETR's two-dimensional sine encoding (PositionEmbeddingSine with normalize=True), float32 [S, D].
+
+    The first half of the channels encodes y, the second x; even channels are sines, odd ones cosines. Coordinates
+    start at 1 and are normalised to 2 pi, as in DETR (no image is padded here). S = height * width, row by row.
+    """
+    half = channels // 2
+    frequency = 10000.0 ** (2 * (jnp.arange(half) // 2) / half)
+
+    def encode(length: int) -> jax.Array:
+        angle = (jnp.arange(length) + 1.0) / (length + 1e-6) * 2 * math.pi
+        angle = angle[:, None] / frequency[None]
+        return jnp.stack([jnp.sin(angle[:, 0::2]), jnp.cos(angle[:, 1::2])], axis=-1).reshape(length, half)
+
+    y = jnp.broadcast_to(encode(height)[:, None], (height, width, half))
+    x = jnp.broadcast_to(encode(width)[None], (height, width, half))
+    return jnp.concatenate([y, x], axis=-1).reshape(height * width, channels)
+
+
+class QueryPositions(nn.Module):
+    """Learned positions, one per landmark (DETR's query_embed), float32 [K, D]."""
+
+    num_landmarks: int
+    width: int
+
+    @nn.compact
+    def __call__(self) -> jax.Array:
+        return self.param("embedding", nn.initializers.normal(1.0), (self.num_landmarks, self.width))

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Query-aware memory (section 3.3): every query reads its own memory values, at the cost of none.
+
+Equation 2 gives each query i a memory M T^i of its own; equation 3 moves the transform behind the attention,
+A (M T^i) = (A M) T^i. With several heads there are two exact readings; this is the first: T^i acts on the value that
+cross-attention has extracted, after the heads are joined and projected. Equation 2 in that sense gives query i and
+head n the memory M V_n O_n T^i, summed over the heads (tests/test_qamem.py shows both give the same numbers). The
+paper's "1x1 convolution with N groups over query embeddings" is that product, with a bias.
+
+One layer has K D^2 + K D numbers (4.47M at 68 points); the 9M of section 5 are two layers. Two layers have a ReLU
+between them, since without one they would be a single layer written at length; they have no exact equation 2.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+def identity_per_query(key: jax.Array, shape: tuple[int, int, int], dtype: Any = jnp.float32) -> jax.Array:
+    """T^i = 1 for every query: training starts from the shared memory and lets the queries part."""
+    del key
+    return jnp.broadcast_to(jnp.eye(shape[1], shape[2], dtype=dtype), shape)
+
+
+class QAMem(nn.Module):
+    """The per-query transforms T^i."""
+
+    layers: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, extracted: jax.Array) -> jax.Array:
+        """Extracted values [B, K, D] -> [B, K, D], row i through its own T^i."""
+        _, landmarks, width = extracted.shape
+        for index in range(self.layers):
+            if index:
+                extracted = nn.relu(extracted)
+            kernel = self.param(f"kernel{index + 1}", identity_per_query, (landmarks, width, width))
+            bias = self.param(f"bias{index + 1}", nn.initializers.zeros, (landmarks, width))
+            extracted = jnp.einsum("bkd,kde->bke", extracted, kernel.astype(self.dtype)) + bias[None].astype(self.dtype)
+        return extracted

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ResNet-18/34/50/101 in torchvision's v1.5 layout (stride in the 3x3 convolution, explicit padding).
+
+Output stride 16 and 8 replace the stride of the last one or two stages by dilation, in the meaning of torchvision's
+`replace_stride_with_dilation` (DETR's DC5; BarrelNet section 4.3): the first block of a stage keeps the dilation of
+the stage before it. The same is done for the basic blocks of ResNet-18/34, for which torchvision has no such option.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+# Blocks per stage, and whether the block is a bottleneck.
+LAYOUTS = {
+    "resnet18": ((2, 2, 2, 2), False),
+    "resnet34": ((3, 4, 6, 3), False),
+    "resnet50": ((3, 4, 6, 3), True),
+    "resnet101": ((3, 4, 23, 3), True),
+}
+he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def max_pool(images: jax.Array) -> jax.Array:
+    """3x3 maximum at stride 2 with padding 1, [B, H, W, C] -> [B, ceil(H / 2), ceil(W / 2), C].
+
+    Written as maxima of slices: XLA's gradient of a windowed maximum (select-and-scatter) takes four times as long
+    on CPUs (benchmarks/README.md).
+    """
+    height, width = -(-images.shape[1] // 2), -(-images.shape[2] // 2)
+    padded = jnp.pad(images, ((0, 0), (1, 2), (1, 2), (0, 0)), constant_values=-jnp.inf)
+    rows = [padded[:, i : i + 2 * height : 2] for i in range(3)]
+    tallest = jnp.maximum(jnp.maximum(rows[0], rows[1]), rows[2])
+    columns = [tallest[:, :, j : j + 2 * width : 2] for j in range(3)]
+    return jnp.maximum(jnp.maximum(columns[0], columns[1]), columns[2])
+
+
+class FrozenBatchNorm(nn.Module):
+    """Batch norm with given statistics and affine numbers, none of them trained (DETR's FrozenBatchNorm2d)."""
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (x.shape[-1],)
+        scale = jax.lax.stop_gradient(self.param("scale", nn.initializers.ones, shape))
+        bias = jax.lax.stop_gradient(self.param("bias", nn.initializers.zeros, shape))
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape).value
+        variance = self.variable("batch_stats", "var", jnp.ones, shape).value
+        factor = scale * jax.lax.rsqrt(variance + 1e-5)
+        return x * factor.astype(self.dtype) + (bias - mean * factor).astype(self.dtype)
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias and its batch norm, named conv and norm."""
+
+    features: int
+    kernel: int
+    norm: str
+    dtype: Any
+    stride: int = 1
+    dilation: int = 1
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = nn.Conv(
+            self.features,
+            (self.kernel, self.kernel),
+            strides=self.stride,
+            padding=self.dilation * (self.kernel // 2),
+            kernel_dilation=self.dilation,
+            use_bias=False,
+            kernel_init=he_fan_out,
+            dtype=self.dtype,
+            name="conv",
+        )(x)
+        if self.norm == "frozen":
+            return FrozenBatchNorm(dtype=self.dtype, name="norm")(x)
+        return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")(x)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (ResNet-18/34)."""
+
+    channels: int
+    stride: int
+    dilation: int
+    norm: str
+    dtype: Any
+    expansion = 1
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        kind = {"norm": self.norm, "dtype": self.dtype}
+        first = {"stride": self.stride, "dilation": self.dilation}
+        y = nn.relu(ConvNorm(self.channels, 3, **kind, **first, name="conv1")(x, train))
+        y = ConvNorm(self.channels, 3, **kind, dilation=self.dilation, name="conv2")(y, train)
+        if x.shape != y.shape:
+            x = ConvNorm(self.channels, 1, **kind, stride=self.stride, name="downsample")(x, train)
+        return nn.relu(x + y)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 (with the stride), 1x1 convolutions and a shortcut (ResNet-50/101)."""
+
+    channels: int
+    stride: int
+    dilation: int
+    norm: str
+    dtype: Any
+    expansion = 4
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        kind = {"norm": self.norm, "dtype": self.dtype}
+        middle = {"stride": self.stride, "dilation": self.dilation}
+        y = nn.relu(ConvNorm(self.channels, 1, **kind, name="conv1")(x, train))
+        y = nn.relu(ConvNorm(self.channels, 3, **kind, **middle, name="conv2")(y, train))
+        y = ConvNorm(self.channels * self.expansion, 1, **kind, name="conv3")(y, train)
+        if x.shape != y.shape:
+            x = ConvNorm(y.shape[-1], 1, **kind, stride=self.stride, name="downsample")(x, train)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """The convolutional backbone.
+
+    Attributes:
+      layout: a key of LAYOUTS.
+      stride: of the output, 32, 16 or 8.
+      norm: 'batch' or 'frozen'.
+      dtype: compute type; parameters are float32.
+    """
+
+    layout: str
+    stride: int
+    norm: str
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        """Normalised images [B, H, W, 3] to features [B, ceil(H / stride), ceil(W / stride), C]."""
+        blocks, bottleneck = LAYOUTS[self.layout]
+        block = Bottleneck if bottleneck else BasicBlock
+        x = ConvNorm(64, 7, norm=self.norm, dtype=self.dtype, stride=2, name="stem")(images.astype(self.dtype), train)
+        x = max_pool(nn.relu(x))
+        reached, dilation = 4, 1
+        for stage, count in enumerate(blocks):
+            stride, first_dilation = (1 if stage == 0 else 2), dilation
+            if stride == 2 and reached == self.stride:
+                stride, dilation = 1, dilation * 2
+            reached *= stride
+            for index in range(count):
+                x = block(
+                    channels=64 * 2**stage,
+                    stride=stride if index == 0 else 1,
+                    dilation=first_dilation if index == 0 else dilation,
+                    norm=self.norm,
+                    dtype=self.dtype,
+                    name=f"layer{stage + 1}_{index}",
+                )(x, train)
+        return x

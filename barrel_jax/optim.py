@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adam with the paper's schedule (section 4.1), and what training from scratch wants beside it."""
+
+from typing import Any
+
+import jax
+import optax
+
+from barrel_jax.config import OptimConfig
+
+
+def learning_rate(config: OptimConfig, steps_per_epoch: int) -> optax.Schedule:
+    """The learning rate by step: the paper's x0.1 at decay_epoch, or a cosine to zero; linear warm-up before."""
+    warmup = round(config.warmup_epochs * steps_per_epoch)
+    total = config.epochs * steps_per_epoch
+    if config.schedule == "step":
+        after = optax.piecewise_constant_schedule(
+            config.learning_rate, {config.decay_epoch * steps_per_epoch - warmup: 0.1}
+        )
+    else:
+        after = optax.cosine_decay_schedule(config.learning_rate, max(total - warmup, 1))
+    if not warmup:
+        return after
+    # The first step already moves: a rate of exactly zero would waste it.
+    rise = optax.linear_schedule(config.learning_rate / warmup, config.learning_rate, warmup)
+    return optax.join_schedules([rise, after], [warmup])
+
+
+def optimiser(config: OptimConfig, steps_per_epoch: int) -> optax.GradientTransformation:
+    """Adam (AdamW when weight_decay is given) with the backbone's multiplier."""
+
+    def backbone_share(updates: Any) -> Any:
+        return {
+            name: jax.tree.map(lambda u: u * config.backbone_multiplier, part) if name == "backbone" else part
+            for name, part in updates.items()
+        }
+
+    parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    parts.append(optax.scale_by_adam())
+    if config.weight_decay:
+        parts.append(
+            optax.add_decayed_weights(config.weight_decay, mask=lambda p: jax.tree.map(lambda x: x.ndim > 1, p))
+        )
+    parts.append(optax.stateless(lambda updates, _: backbone_share(updates)))
+    parts.append(optax.scale_by_learning_rate(learning_rate(config, steps_per_epoch)))
+    return optax.chain(*parts)

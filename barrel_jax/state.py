@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What changes during training, and nothing else: order and randomness are functions of (seed, step)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from barrel_jax.config import ModelConfig
+from barrel_jax.models.barrelnet import BarrelNet
+from barrel_jax.sharding import replicated
+
+
+class State(flax.struct.PyTreeNode):
+    """A run after `step` steps."""
+
+    step: jax.Array  # int32 scalar
+    params: Any
+    batch_stats: Any
+    opt_state: optax.OptState
+    ema: Any  # moving average {params, batch_stats}, or None
+
+    def variables(self) -> dict[str, Any]:
+        """What predictions are made with: the moving average where there is one."""
+        return {"params": self.params, "batch_stats": self.batch_stats} if self.ema is None else self.ema
+
+
+def build_model(config: ModelConfig, num_landmarks: int) -> BarrelNet:
+    """The model of a config; compute type 'auto' is bfloat16 on accelerators and float32 on CPU."""
+    fields = dict(vars(config))
+    name = fields.pop("dtype")
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return BarrelNet(num_landmarks=num_landmarks, dtype=jnp.dtype(name), **fields)
+
+
+def _initialiser(
+    model: nn.Module, tx: optax.GradientTransformation, seed: int, image_size: int, ema: bool
+) -> Callable[[], State]:
+    def init() -> State:
+        images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
+        variables = model.init({"params": jax.random.key(seed)}, images, False)
+        params, batch_stats = variables["params"], variables["batch_stats"]
+        average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if ema else None
+        return State(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), average)
+
+    return init
+
+
+def create(
+    model: nn.Module, tx: optax.GradientTransformation, seed: int, image_size: int, ema: bool, mesh: Mesh
+) -> State:
+    """The state at step 0, made on the devices it lives on."""
+    return jax.jit(_initialiser(model, tx, seed, image_size, ema), out_shardings=replicated(mesh))()
+
+
+def abstract(
+    model: nn.Module, tx: optax.GradientTransformation, seed: int, image_size: int, ema: bool, mesh: Mesh
+) -> State:
+    """Shapes, types and shardings of that state, without its arrays: what a checkpoint is restored into."""
+    shapes = jax.eval_shape(_initialiser(model, tx, seed, image_size, ema))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
+
+
+def count_parameters(params: Any) -> int:
+    """How many numbers are trained."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's folder: what the run is (config.json, run.json), and that nobody else's run is continued by mistake."""
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+
+from barrel_jax import config as configuration
+from barrel_jax import files
+from barrel_jax.config import Config
+from barrel_jax.input.crops import FaceCrops
+
+# A run may go on with other values of these: they change neither the weights nor the order of examples.
+FREE = ("loop.", "devices", "data.source", "data.data_dir")
+PACKAGES = ("barrel-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
+
+
+def claim(workdir: Path, config: Config, crops: FaceCrops) -> None:
+    """Writes what the run is into its folder, or checks that the run already there is this one.
+
+    Raises:
+      ValueError: the folder belongs to a run on another dataset or with other settings; names them.
+    """
+    workdir = Path(workdir)
+    if (workdir / "config.json").exists():
+        theirs = json.loads((workdir / "run.json").read_text())
+        if theirs["fingerprint"] != crops.fingerprint:
+            raise ValueError(
+                f"{workdir}: this folder belongs to a run on other data ({theirs['dataset']}, fingerprint "
+                f"{theirs['fingerprint'][:12]}; now {crops.dataset}, {crops.fingerprint[:12]}); choose another --workdir"
+            )
+        before, now = configuration.flatten(configuration.load(workdir)), configuration.flatten(config)
+        changed = [
+            f"{name}: {before[name]!r} there, {now[name]!r} now"
+            for name in now
+            if before[name] != now[name] and not name.startswith(FREE)
+        ]
+        if changed:
+            raise ValueError(
+                f"{workdir}: this folder belongs to a run with other settings ({'; '.join(changed)}); "
+                "choose another --workdir, or give the settings of that run to go on with it"
+            )
+    device = jax.devices()[0]
+    run = {
+        "dataset": crops.dataset,
+        "fingerprint": crops.fingerprint,
+        "scheme": crops.scheme.name,
+        "num_landmarks": crops.scheme.num_points,
+        "command": " ".join(sys.argv),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "machine": {"devices": jax.device_count(), "kind": device.device_kind, "platform": device.platform},
+    }
+    files.write_json(workdir / "run.json", run)
+    configuration.save(config, workdir)

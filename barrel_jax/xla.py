@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""XLA's settings for this machine; called by every program before the first computation."""
+
+import os
+
+# Jaxlib's CPU compiler hands convolutions to YNNPACK by default, whose weight gradients are slow, and leaves batch
+# norm's sums over [B, H, W] to scalar loops. The other way round, a ResNet-18 step takes about half the time
+# (benchmarks/README.md, jaxlib 0.10.2).
+CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=dot,reduce"
+
+
+def tune_cpu() -> None:
+    """Adds the CPU flag to XLA_FLAGS unless the user has set it there; no effect on other devices."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if CPU_FLAG.split("=")[0] not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {CPU_FLAG}".strip()

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Your own faces, from scratch: DIR/train.json, DIR/val.json (COCO keypoints) and DIR/images/.
+
+python train.py --config configs/coco.py --workdir runs/faces --config.data.source=DIR
+"""
+
+from barrel_jax.config import Config
+from configs.base import get_config as base
+
+
+def get_config() -> Config:
+    config = base()
+    config.data.dataset = "coco"
+    config.data.test_split = "val"
+    config.data.image_size = 128
+    config.optim.epochs = 30
+    config.optim.learning_rate = 5e-4
+    config.optim.backbone_multiplier = 1.0
+    config.optim.schedule = "cosine"
+    config.optim.warmup_epochs = 1.0
+    config.optim.ema_decay = 0.998
+    return config

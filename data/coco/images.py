@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a source image and cutting the stored region of a face.
+
+Pixels are those that the file stores: an EXIF orientation is ignored, as COCO's own tools do, so that points and pixels
+agree. Whoever decodes a stored region does the same (`DECODE`).
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+START_OF_SCAN, FILL = 0xDA, 0xFF
+
+
+def is_complete(encoded: bytes) -> bool:
+    """Whether a JPEG or PNG has its end mark: OpenCV decodes a cut-off file without complaint and fills in grey."""
+    if encoded.startswith(PNG_START):
+        return PNG_END in encoded
+    if not encoded.startswith(JPEG_START):
+        return True
+    position = 2  # Walk over the segments to the scan, since an embedded thumbnail has an end mark of its own.
+    while position + 4 <= len(encoded) and encoded[position] == 0xFF:
+        if encoded[position + 1] == FILL:
+            position += 1
+        elif encoded[position + 1] == START_OF_SCAN:
+            return encoded.find(JPEG_END, position) >= 0
+        else:
+            position += 2 + int.from_bytes(encoded[position + 2 : position + 4], "big")
+    return False
+
+
+def read_image(path: Path, size: tuple[int, int]) -> tuple[bytes, np.ndarray]:
+    """Reads and decodes an image file whose width and height the annotations give as `size`.
+
+    Returns:
+        The file's bytes, and its pixels as uint8 [H, W, 3] in BGR; a grey image has three equal channels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is broken or cut off, less than 2 pixels wide or high, or of another size than `size`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: image is missing; put it there or remove it from the JSON")
+    encoded = path.read_bytes()
+    try:
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), DECODE) if encoded else None
+    except cv2.error:
+        pixels = None
+    if pixels is None or not is_complete(encoded):
+        raise ValueError(
+            f"{path}: image is broken or cut off ({len(encoded)} bytes); replace it or remove it from the JSON"
+        )
+    height, width = pixels.shape[:2]
+    if min(height, width) < 2:
+        raise ValueError(f"{path}: image of {width} x {height} pixels can show no face; remove it from the JSON")
+    if (width, height) != size:
+        raise ValueError(
+            f"{path}: image is {width} x {height} pixels (as stored, before any EXIF rotation) but the JSON says "
+            f"{size[0]} x {size[1]}, so the points belong to another version of it; replace it or correct the JSON"
+        )
+    return encoded, pixels
+
+
+def region_of(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The stored region of a face: its box grown twofold about its centre, in whole pixels, clipped to the image.
+
+    Args:
+        box: x, y, w, h in source pixels. It overlaps the image by at least a pixel.
+        size: width and height of the image.
+
+    Returns:
+        x, y, w, h in source pixels.
+    """
+    low = np.maximum(np.floor(box[:2] - box[2:] / 2), 0).astype(int)
+    high = np.minimum(np.ceil(box[:2] + box[2:] * 1.5), size).astype(int)
+    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+
+
+def encode_region(encoded: bytes, pixels: np.ndarray, region: tuple[int, int, int, int]) -> bytes:
+    """The region x, y, w, h of an image as bytes: the file's own when that is all of a JPEG or PNG, else a PNG.
+
+    Args:
+        encoded: the file's bytes.
+        pixels: uint8 [H, W, 3], BGR, as `read_image` gives them.
+        region: in whole pixels, inside the image.
+    """
+    x, y, w, h = region
+    if (h, w) == pixels.shape[:2] and encoded.startswith((JPEG_START, PNG_START)):
+        return encoded
+    # Compression level 1: higher levels take several times as long for a few percent.
+    return cv2.imencode(".png", pixels[y : y + h, x : x + w], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds a set of faces once: python -m data.prepare SET --source DIR [--data_dir DIR]; --check inspects the source."""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from barrel_jax.config import DataConfig
+
+SETS = ("coco", "synthetic")
+SYNTHETIC_FORMAT = "synthetic 1"  # changes when the drawn faces change, so that sets built before are built anew
+
+
+def default_data_dir() -> str:
+    """Where built sets go when no other folder is given: $BARREL_JAX_DATA, else ~/.cache/barrel_jax."""
+    return (
+        os.environ["BARREL_JAX_DATA"] if "BARREL_JAX_DATA" in os.environ else str(Path.home() / ".cache" / "barrel_jax")
+    )
+
+
+def prepare(dataset: str, source: str, data_dir: str, options: Mapping[str, Any] = {}) -> Path:
+    """Builds a set unless it is built from the same source, and returns its folder for `tfds.builder_from_directory`.
+
+    A built set lies in `data_dir/<dataset>/<first 12 digits of the source's digest>/`, so that a changed source is
+    built anew and two sources never mix. A build that is killed leaves nothing that counts as built.
+
+    Args:
+        dataset: one of `SETS`.
+        source: folder of the source; '' for synthetic.
+        data_dir: where built sets go; '' for `default_data_dir()`.
+        options: for synthetic `scheme`, `train`, `test` (numbers of faces) and `seed`; for the others none.
+
+    Raises:
+        ValueError: the set is unknown, or its source has faults.
+        FileNotFoundError: the source is missing.
+        OSError: the disk is full.
+    """
+    digest = digest_of(dataset, source, options)
+    folder = Path(data_dir or default_data_dir()).expanduser() / dataset / digest[:12]
+    if built := built_set(folder):
+        return built
+    folder.mkdir(parents=True, exist_ok=True)
+    # Runs that start together wait for one build. A lock ends with its process, so leftovers are of killed builds.
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if built := built_set(folder):
+            return built
+        for leftover in folder.glob("*/incomplete.*"):
+            shutil.rmtree(leftover)
+        if dataset == "coco":
+            from data.coco.coco import build
+
+            return build(source_folder(source), folder, digest)
+        from data.synthetic import build
+
+        return build(options, folder, digest)
+
+
+def built_set(folder: Path) -> Path | None:
+    """The complete set below `folder` (TFDS renames a set into place when it is complete), or None."""
+    for info in sorted(folder.glob("*/[0-9]*/dataset_info.json")):
+        return info.parent
+    return None
+
+
+def digest_of(dataset: str, source: str, options: Mapping[str, Any]) -> str:
+    """SHA-256 in hex that changes when the source does, or the options that make it.
+
+    Raises:
+        ValueError: the set is unknown.
+    """
+    if dataset not in SETS:
+        raise ValueError(f"unknown set {dataset!r}: there are {', '.join(SETS)}")
+    if dataset == "coco":
+        from data.coco.source import source_digest
+
+        return source_digest(source_folder(source))
+    return hashlib.sha256(json.dumps([SYNTHETIC_FORMAT, dict(options)], sort_keys=True).encode()).hexdigest()
+
+
+def source_folder(source: str) -> Path:
+    """The source folder; ValueError when none was named."""
+    if not source:
+        raise ValueError("this set needs a source folder: give --source DIR (config.data.source)")
+    return Path(source).expanduser()
+
+
+def check_set(dataset: str, source: str, options: Mapping[str, Any]) -> int:
+    """Inspects the source of a set, prints a summary and one line for every fault, and returns the exit status.
+
+    Raises:
+        ValueError: the set is unknown, or has no such options.
+        FileNotFoundError: the source is missing.
+    """
+    if dataset not in SETS:
+        raise ValueError(f"unknown set {dataset!r}: there are {', '.join(SETS)}")
+    if dataset == "synthetic":
+        from data.synthetic import Synthetic
+
+        Synthetic(default_data_dir(), **options)  # raises on options that make no sense
+        print(
+            f"synthetic needs no source: it draws {options['train']} training and {options['test']} test faces "
+            f"with the points of {options['scheme']} from seed {options['seed']}"
+        )
+        return 0
+    from data.coco.coco import check
+
+    summary, faults = check(source_folder(source))
+    print("\n".join([summary, *faults, f"{len(faults)} fault(s)"]))
+    return 1 if faults else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    default = DataConfig()
+    parser = argparse.ArgumentParser(prog="python -m data.prepare", description="Builds a set of faces.")
+    parser.add_argument("set", help=f"one of {', '.join(SETS)}")
+    parser.add_argument("--source", default="", help="folder with train.json, val.json and images/; none for synthetic")
+    parser.add_argument("--data_dir", default="", help=f"where built sets go (default: {default_data_dir()})")
+    parser.add_argument("--check", action="store_true", help="only inspect the source; exit status 1 if it has faults")
+    parser.add_argument("--scheme", default=default.scheme, help="synthetic: whose points (default: %(default)s)")
+    for name, help_text in (("train", "training faces"), ("test", "test faces"), ("seed", "which faces are drawn")):
+        value = getattr(default, f"synthetic_{name}")
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"synthetic: {help_text} (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    options = {name: getattr(given, name) for name in ("scheme", "train", "test", "seed")}
+    try:
+        if given.check:
+            return check_set(given.set, given.source, options)
+        print(prepare(given.set, given.source, given.data_dir, options if given.set == "synthetic" else {}))
+    except (ValueError, OSError) as error:
+        print(f"data.prepare: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One synthetic face: random parameters -> picture, points, visibility, box and flags."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data.synthetic.background import draw_background
+from data.synthetic.camera import Camera, Pose, sample_pose
+from data.synthetic.chart import HEIGHT, WIDTH, Chart
+from data.synthetic.expression import Expression, sample_expression
+from data.synthetic.hair import cloth_colour, draw_back, draw_strands, paint_hair
+from data.synthetic.head import Head
+from data.synthetic.identity import Identity, sample_identity
+from data.synthetic.landmarks import JAW_POINTS, frontal_points, jaw_paths
+from data.synthetic.light import Light, sample_light
+from data.synthetic.looks import Looks, sample_looks
+from data.synthetic.occluders import Things, draw_glasses, draw_thing, sample_things
+from data.synthetic.photo import Photo, sample_photo, take_photo
+from data.synthetic.render import draw_body, draw_ear, draw_head
+from data.synthetic.skin import paint_face
+
+FLAG_NAMES = ('pose', 'expression', 'illumination', 'make-up', 'occlusion', 'blur')  # WFLW's, protocol.md section 1
+SIZES = (160, 176, 192)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All parameters of one picture."""
+
+    who: Identity
+    does: Expression
+    looks: Looks
+    pose: Pose
+    light: Light
+    things: Things
+    photo: Photo
+    size: int              # pixels of the picture's side
+    fill: float            # share of the side that the 98 points' box takes
+    offset: tuple[float, float]  # of the box's centre from the picture's, as a share of the side
+
+    @property
+    def flags(self) -> np.ndarray:
+        """WFLW's six flags [6] uint8 in the order of FLAG_NAMES."""
+        return np.array([self.pose.large, self.does.exaggerated, self.light.extreme, self.looks.makeup, self.things.occluding, self.photo.blurred], np.uint8)
+
+
+def sample_scene(rng: np.random.Generator) -> Scene:
+    return Scene(who=sample_identity(rng), does=sample_expression(rng), looks=sample_looks(rng), pose=sample_pose(rng), light=sample_light(rng), things=sample_things(rng),
+                 photo=sample_photo(rng), size=int(rng.choice(SIZES)), fill=float(rng.uniform(0.58, 0.66)), offset=tuple(float(o) for o in rng.uniform(-0.03, 0.03, 2)))
+
+
+def locate(head: Head, camera: Camera, scheme: str) -> tuple[np.ndarray, np.ndarray]:
+    """The scheme's points on the head: places [K, 3] and positions in the picture [K, 2] (pixels)."""
+    inner = head.lift(frontal_points(head, scheme))
+    jaw = camera.outline(*jaw_paths(head, JAW_POINTS[scheme]))
+    places = np.concatenate([inner, jaw] if scheme == 'cofw-29' else [jaw, inner])
+    return places, camera.project(places)
+
+
+def aim(head: Head, pose: Pose, size: int, fill: float, offset: tuple[float, float]) -> Camera:
+    """The camera that puts the box of the 98 points where the scene wants it."""
+    points = locate(head, Camera(pose), 'wflw-98')[1]
+    low, high = points.min(0), points.max(0)
+    scale = fill * size / (high - low).max()
+    shift = size * (0.5 + np.array(offset)) - 0.5 - scale * (low + high) / 2
+    return Camera(pose, float(scale), tuple(float(s) for s in shift))
+
+
+def hidden_by_itself(chart: Chart, shown: np.ndarray, frontal: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether the head hides its own points: the pixel shows another place of the chart. [n] bool for frontal points [n, 2]."""
+    at = chart.at(frontal)
+    size = shown.shape[0]
+    cell = np.clip(np.rint(points), 0, size - 1).astype(int)
+    seen = shown[cell[:, 1], cell[:, 0]]
+    away = np.abs(seen - at).max(1)
+    return ~(away < 0.16 * chart.per_unit)
+
+
+def draw_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Head, Camera, Chart, np.ndarray]:
+    """Draws the picture. Returns it [S, S, 3] uint8 RGB, what things cover [S, S] uint8, head, camera, chart and the shown chart positions."""
+    head = Head(scene.who, scene.does)
+    camera = aim(head, scene.pose, scene.size, scene.fill, scene.offset)
+    looks, light = scene.looks, scene.light
+    canvas = draw_background(scene.size, rng)
+    if light.extreme and rng.random() < 0.5:
+        canvas = (canvas * min(light.brightness, 1)).astype(np.uint8)
+    covered = np.zeros((scene.size, scene.size), np.uint8)
+    chart = Chart(head)
+    paint_face(chart, looks, rng)
+    volume = paint_hair(chart, looks, rng)
+    draw_back(canvas, camera, looks, light.brightness, rng)
+    draw_body(canvas, head, camera, looks, light, cloth_colour(rng), float(rng.normal(0, 0.15)))
+    show_ears = looks.hair_style not in ('long', 'curly')
+    if show_ears:
+        for side in (-1, 1):
+            draw_ear(canvas, head, camera, looks, light, side, front=False)
+    shown = draw_head(canvas, chart, volume, camera, light)
+    if show_ears:
+        for side in (-1, 1):
+            draw_ear(canvas, head, camera, looks, light, side, front=True)
+    if scene.things.glasses:
+        draw_glasses(canvas, covered, head, camera, scene.things.glasses, light.brightness, rng)
+    draw_strands(canvas, covered, camera, looks, light.brightness, rng)
+    for kind in scene.things.others:
+        draw_thing(canvas, covered, head, camera, kind, looks, light.brightness, rng)
+    return canvas, covered, head, camera, chart, shown
+
+
+def face_rng(seed: int, split: str, index: int) -> np.random.Generator:
+    """The random numbers of one face: a pure function of its address."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *split.encode(), index])))
+
+
+def sample_face(seed: int, split: str, index: int, scheme: str) -> dict:
+    """Face `index` of a split as the record that all sets share (data/faces.py), the same bytes on each run.
+
+    Points are in pixels (the centre of the top-left pixel is (0, 0)), `box` and `region` in edge coordinates. The picture does not
+    depend on the scheme ('wflw-98', '300w-68' or 'cofw-29').
+    """
+    if scheme not in JAW_POINTS:
+        raise ValueError(f"unknown scheme '{scheme}' for synthetic faces; choose one of {', '.join(JAW_POINTS)}")
+    rng = face_rng(seed, split, index)
+    scene = sample_scene(rng)
+    canvas, covered, head, camera, chart, shown = draw_scene(scene, rng)
+    image = take_photo(canvas, scene.photo, rng)
+    places, points = locate(head, camera, scheme)
+    frontal = frontal_points(head, scheme)
+    inner = slice(0, len(frontal)) if scheme == 'cofw-29' else slice(JAW_POINTS[scheme], None)
+    hidden = np.zeros(len(points), bool)
+    hidden[inner] = hidden_by_itself(chart, shown, frontal, points[inner])
+    cell = np.clip(np.rint(points), 0, scene.size - 1).astype(int)
+    hidden |= covered[cell[:, 1], cell[:, 0]] > 0
+    return {'image': image, 'points': points.astype(np.float32), 'visible': np.where(hidden, 1, 2).astype(np.uint8), 'box': loose_box(points, rng),
+            'region': np.array([0, 0, scene.size, scene.size], np.int32), 'flags': scene.flags, 'file': f'{split}/{index:06d}.jpg', 'face': index}
+
+
+def loose_box(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The tight box of points [K, 2] grown by a few per cent a side, as a detector or a person would give it: [4] float32, edge coordinates."""
+    low, high = points.min(0) + 0.5, points.max(0) + 0.5
+    grow = np.clip(rng.normal(0.025, 0.015, (2, 2)), -0.01, 0.07) * (high - low).max()
+    low, high = low - grow[0], high + grow[1]
+    return np.concatenate([low, high - low]).astype(np.float32)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores a run, or anybody's predictions, on a split of a dataset.
+
+python evaluate.py --workdir W [--dataset SET --source DIR --split S]
+python evaluate.py --predictions FILE --dataset SET --source DIR [--split S] [--workdir OUT]
+
+Prints the table and writes metrics.json, predictions.npz, ced.png and worst.png to WORKDIR/eval/<set>-<split>.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags, logging
+
+from barrel_jax import config as configuration
+from barrel_jax import report
+from barrel_jax.checkpoint import Checkpoints
+from barrel_jax.config import Config, DataConfig
+from barrel_jax.evaluator import predict_all, read_predictions, score, write_evaluation
+from barrel_jax.input.crops import FaceCrops
+from barrel_jax.landmarks import SCHEMES
+from barrel_jax.loop import load_split
+from barrel_jax.optim import optimiser
+from barrel_jax.sharding import make_mesh
+from barrel_jax.state import abstract, build_model
+from barrel_jax.steps import make_predict_step
+from barrel_jax.xla import tune_cpu
+from data.of_config import prepare_config
+from data.prepare import SETS
+
+WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run to score; with --predictions where the scores go.")
+PREDICTIONS = flags.DEFINE_string("predictions", "", "Score this .npz or .json instead of a run's model.")
+DATASET = flags.DEFINE_enum("dataset", None, SETS, "The set to score on; the run's own by default.")
+SOURCE = flags.DEFINE_string("source", None, "Folder of that set's raw download.")
+SPLIT = flags.DEFINE_string("split", None, "Split; the run's test split by default, else val for coco, else test.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where built sets live; the run's, else ~/.cache/barrel_jax.")
+CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or the step of a saved checkpoint.")
+NORMALISER = flags.DEFINE_list("normaliser", [], "Two points, 36,45, whose distance normalises the error.")
+
+
+def data_to_score(
+    own: DataConfig, scheme: str, dataset: str | None, source: str | None, split: str | None, data_dir: str | None
+) -> DataConfig:
+    """The data settings `own` of a run (or the defaults) with what the command line names in their place.
+
+    Args: `scheme` is that of the run's model: synthetic faces are annotated alike, so that its model can be scored on
+    them. The split to score is the result's `test_split`. Raises ValueError when a source is given for a set without.
+    """
+    data = dataclasses.replace(own)
+    if dataset is not None and dataset != own.dataset:
+        data.dataset, data.source = dataset, ""
+        data.test_split = "val" if dataset == "coco" else "test"
+        data.scheme = scheme if scheme in SCHEMES else own.scheme
+    if source is not None:
+        if data.dataset == "synthetic" and source:
+            raise ValueError(f"--source={source}: the synthetic set has no source; name the set too: --dataset=coco")
+        data.source = source
+    if split is not None:
+        data.test_split = split
+    if data_dir is not None:
+        data.data_dir = data_dir
+    return data
+
+
+def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:
+    """Kind and step of the checkpoint `which`: 'best', 'latest' or a step. FileNotFoundError tells which there are."""
+    saved = {kind: checkpoints.steps(kind) for kind in ("best", "latest")}
+    if saved.get(which):
+        return which, saved[which][-1]
+    for kind, steps in saved.items():
+        if which.isdecimal() and int(which) in steps:
+            return kind, int(which)
+    there = "; ".join(f"{kind} at step {', '.join(map(str, steps))}" for kind, steps in saved.items() if steps)
+    raise FileNotFoundError(f"no checkpoint {which!r} in this run; --checkpoint can be: {there or 'none, train first'}")
+
+
+def predict_run(workdir: Path, config: Config, crops: FaceCrops, which: str) -> tuple[Any, int]:
+    """The points [n, K, 2] in source pixels that a run's model predicts for `crops`, and the step of its checkpoint.
+
+    Raises ValueError when the model has another number of points than the crops, and as `find_checkpoint`.
+    """
+    trained = json.loads((workdir / "run.json").read_text())
+    points = trained["num_landmarks"]
+    if points != crops.scheme.num_points:
+        raise ValueError(
+            f"{workdir}: this run's model predicts {points} points ({trained['scheme']}), {crops.dataset} "
+            f"{crops.split} has {crops.scheme.num_points} ({crops.scheme.name}); score it on a set with its landmarks"
+        )
+    mesh = make_mesh(-1)
+    model = build_model(config.model, points)
+    like = abstract(
+        model, optimiser(config.optim, 1), config.seed, config.data.image_size, config.optim.ema_decay > 0, mesh
+    )
+    checkpoints = Checkpoints(workdir)
+    kind, step = find_checkpoint(checkpoints, which)
+    variables = checkpoints.restore(kind, step, like).variables()
+    checkpoints.close()
+    return predict_all(make_predict_step(model, mesh), variables, crops, config.loop.eval_batch, mesh), step
+
+
+def main(argv: list[str]) -> None:
+    """Scores what the flags name."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}")
+    if not WORKDIR.value and not PREDICTIONS.value:
+        raise app.UsageError("give --workdir of a run, or --predictions with --dataset and --source")
+    if PREDICTIONS.value and DATASET.value is None:
+        raise app.UsageError("--predictions needs --dataset, and --source for every set but synthetic")
+    logging.set_verbosity(logging.WARNING)  # orbax tells its every step otherwise
+    tune_cpu()
+    workdir = Path(WORKDIR.value)
+    is_run = bool(WORKDIR.value) and (workdir / "config.json").exists()
+    config = Config() if PREDICTIONS.value and not is_run else configuration.load(workdir)
+    scheme = json.loads((workdir / "run.json").read_text())["scheme"] if is_run else config.data.scheme
+    data = data_to_score(config.data, scheme, DATASET.value, SOURCE.value, SPLIT.value, DATA_DIR.value)
+    if NORMALISER.value:
+        data.normaliser = tuple(int(point) for point in NORMALISER.value)
+    crops = load_split(dataclasses.replace(config, data=data), prepare_config(data), data.test_split)
+    if PREDICTIONS.value:
+        points_px = read_predictions(Path(PREDICTIONS.value), crops)
+        scores = score(points_px, crops)
+    else:
+        points_px, step = predict_run(workdir, config, crops, CHECKPOINT.value)
+        scores = score(points_px, crops, checkpoint_step=step, config=config)
+    print(report.table(scores))
+    if not WORKDIR.value:
+        print("nothing is written without --workdir")
+        return
+    for path in write_evaluation(workdir / "eval" / f"{crops.dataset}-{crops.split}", scores, points_px, crops):
+        print(path)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains BarrelNet: python train.py --config configs/synthetic.py --workdir runs/demo
+
+Builds the dataset if it is not built, goes on from the last checkpoint if the workdir has one.
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from barrel_jax import loop
+from barrel_jax.xla import tune_cpu
+from data.of_config import prepare_config
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; --config.FIELD=VALUE changes a field.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, pictures, scores.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    tune_cpu()
+    config = CONFIG.value
+    loop.train(config, Path(WORKDIR.value), prepare_config(config.data))
+
+
+if __name__ == "__main__":
+    app.run(main)
