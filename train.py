@@ -6,7 +6,7 @@ Builds the dataset if it is not built, goes on from the last checkpoint if the w
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from barrel_jax import loop
@@ -21,6 +21,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(argv: list[str]) -> None:
     del argv
     tune_cpu()
+    logging.set_verbosity(logging.WARNING)  # orbax and TFDS tell every file they touch
     config = CONFIG.value
     loop.train(config, Path(WORKDIR.value), prepare_config(config.data))
 

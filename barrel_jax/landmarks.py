@@ -40,9 +40,9 @@ def _line(first: int, last: int, closed: bool = False) -> tuple[int, ...]:
 WFLW_98 = LandmarkScheme(
     'wflw-98', 98,
     (32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5,
-     4, 3, 2, 1, 0, 46, 45, 44, 43, 42, 50, 49, 48, 47, 37, 36, 35, 34, 33, 41, 40, 39, 38, 51, 52, 53, 54, 59, 58, 57, 56, 55,
-     72, 71, 70, 69, 68, 75, 74, 73, 64, 63, 62, 61, 60, 67, 66, 65,
-     82, 81, 80, 79, 78, 77, 76, 87, 86, 85, 84, 83, 92, 91, 90, 89, 88, 95, 94, 93, 97, 96),
+     4, 3, 2, 1, 0, 46, 45, 44, 43, 42, 50, 49, 48, 47, 37, 36, 35, 34, 33, 41, 40, 39, 38, 51, 52, 53, 54, 59,
+     58, 57, 56, 55, 72, 71, 70, 69, 68, 75, 74, 73, 64, 63, 62, 61, 60, 67, 66, 65, 82, 81, 80, 79, 78, 77, 76,
+     87, 86, 85, 84, 83, 92, 91, 90, 89, 88, 95, 94, 93, 97, 96),
     (60, 72), 'outer_eye_corners',
     (_line(0, 32), _line(33, 41, True), _line(42, 50, True), _line(51, 54), _line(55, 59),
      _line(60, 67, True), _line(68, 75, True), _line(76, 87, True), _line(88, 95, True)),
@@ -180,9 +180,8 @@ def _describe(scheme: LandmarkScheme, shape: np.ndarray, num_faces: int, order: 
     return (
         f"{scheme.num_points} points in {order}: {(scheme.num_points - len(midline)) // 2} left/right pairs and "
         f"{len(midline)} midline points {midline}; the mean shape of {num_faces} faces lies {residual:.1f} % of its "
-        f"size from its mirror image. The error is normalised by the distance of {corners}points {first} and "
-        f"{second}; "
-        "config.data.flip_pairs and config.data.normaliser override this."
+        f"size from its mirror image. The error is normalised by the distance of {corners}points {first} "
+        f"and {second}; config.data.flip_pairs and config.data.normaliser override this."
     )
 
 
@@ -236,7 +235,7 @@ def _mirror_tilt(shape: np.ndarray, flip: Sequence[int]) -> float:
 
 
 def _best_flip(shape: np.ndarray) -> tuple[int, ...]:
-    """The pairing of a centred shape [K, 2] with its mirror image of least squared distance; the axis is near vertical."""
+    """The pairing of least squared distance between a centred shape [K, 2] and its image in a near-vertical mirror."""
     best, least = None, np.inf
     for tilt in TILTS:
         flip = None

@@ -155,7 +155,7 @@ def draw_error_curve(curves: dict[str, np.ndarray], scheme: LandmarkScheme, titl
     axes.legend(
         handles[-1:] + handles[:-1],
         labels[-1:] + labels[:-1],
-        loc="upper left",
+        loc="best",
         frameon=True,
         framealpha=0.9,
         edgecolor="none",

@@ -15,7 +15,7 @@ def get_config() -> Config:
     config.data.image_size = 128
     config.optim.epochs = 30
     config.optim.learning_rate = 5e-4
-    config.optim.backbone_multiplier = 1.0
+    config.optim.backbone_multiplier = 2.0
     config.optim.schedule = "cosine"
     config.optim.warmup_epochs = 1.0
     config.optim.ema_decay = 0.998

@@ -56,7 +56,12 @@ def test_dots_are_centred_on_their_point_to_half_a_pixel():
 
 
 def test_true_points_without_label_are_not_drawn_their_predictions_are():
-    picture = tile(draw(TRUTH, np.full_like(TRUTH, np.nan), labelled=np.zeros((1, 3), bool), nmes=(np.nan,)))
+    predicted = TRUTH + np.array([0.125, 0.0], np.float32)
+    picture = tile(draw(predicted, labelled=np.array([[True, True, False]])))
+    column, row = (TRUTH[0, 2] * report.TILE).astype(int)
+    assert not is_color(picture, report.TRUE)[row - 8 : row + 9, column - 8 : column + 9].any()
+    assert is_color(picture, report.TRUE).any()
+    picture = tile(draw(predicted, np.full_like(TRUTH, np.nan), labelled=np.zeros((1, 3), bool), nmes=(np.nan,)))
     assert not is_color(picture, report.TRUE).any()
     assert is_color(picture, report.PREDICTED).any()
 

@@ -10,16 +10,18 @@ from data.synthetic.chart import speckle
 def draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
     """A gradient with blurred clutter, stripes or blotches: [size, size, 3] uint8, RGB."""
     corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
-    if rng.random() < 0.6:
-        corners = corners.mean((0, 1)) + (corners - corners.mean((0, 1))) * rng.uniform(0, 0.6)
+    if rng.random() < 0.8:
+        corners = corners.mean((0, 1)) + (corners - corners.mean((0, 1))) * rng.uniform(0, 0.5)
     picture = cv2.resize(corners.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     kind = rng.random()
     if kind < 0.25:
         picture += rng.uniform(5, 50) * speckle(rng, (size, size), (int(rng.integers(3, 40)),) * 2)[..., None] * rng.uniform(0.3, 1, 3).astype(np.float32)
     picture = np.clip(picture, 0, 255).astype(np.uint8)
     if kind > 0.15:
+        vivid = rng.uniform(0, 1) ** 2
         for _ in range(int(rng.integers(1, 16))):
-            colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+            colour = rng.integers(0, 256, 3)
+            colour = tuple(int(c) for c in colour.mean() + (colour - colour.mean()) * vivid)
             x, y, w, h = (int(v) for v in rng.uniform(0, size, 4))
             shape = rng.random()
             if shape < 0.45:

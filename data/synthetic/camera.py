@@ -36,8 +36,8 @@ class Pose:
 
 def sample_pose(rng: np.random.Generator) -> Pose:
     """Mostly near-frontal heads with a long tail: yaw to 60 degrees, pitch to 30, roll to 40."""
-    yaw = rng.normal(0, 20) if rng.random() < 0.75 else rng.uniform(-60, 60)
-    pitch, roll = rng.normal(2, 9), rng.normal(0, 9)
+    yaw = rng.normal(0, 13) if rng.random() < 0.75 else rng.uniform(-60, 60)
+    pitch, roll = rng.normal(2, 8), rng.normal(0, 8)
     return Pose(*(float(np.radians(np.clip(a, -m, m))) for a, m in ((yaw, 60), (pitch, 30), (roll, 40))), distance=float(rng.uniform(7, 18)))
 
 
@@ -51,12 +51,13 @@ class Camera:
 
     def upright(self, places: np.ndarray) -> np.ndarray:
         """Projection before roll, scale and shift, in head units: [..., 2]."""
-        turned = (places - CENTRE) @ self.pose.rotation.T
+        turned = (places - CENTRE.astype(places.dtype)) @ self.pose.rotation.T.astype(places.dtype)
         return turned[..., :2] * (self.pose.distance / (self.pose.distance - turned[..., 2:]))
 
     def project(self, places: np.ndarray) -> np.ndarray:
         c, s = np.cos(self.pose.roll), np.sin(self.pose.roll)
-        return self.upright(places) @ (self.scale * np.array([[c, s], [-s, c]])) + np.asarray(self.shift)
+        turn = (self.scale * np.array([[c, s], [-s, c]])).astype(places.dtype)
+        return self.upright(places) @ turn + np.asarray(self.shift, places.dtype)
 
     def outline(self, paths: np.ndarray, outward: np.ndarray) -> np.ndarray:
         """Of each path [n, m, 3] the place that lies farthest along `outward` [n, 2]: [n, 3]."""

@@ -6,7 +6,7 @@ import argparse
 import cv2
 import numpy as np
 
-from data.synthetic.landmarks import JAW_POINTS
+from data.synthetic.landmarks import SCHEME_NAMES
 from data.synthetic.sample import sample_face
 
 TILE = 224
@@ -34,7 +34,7 @@ def contact_sheet(scheme: str, seed: int, rows: int, columns: int, split: str, f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out', help='PNG or JPEG file to write')
-    parser.add_argument('--scheme', default='300w-68', choices=tuple(JAW_POINTS))
+    parser.add_argument('--scheme', default='300w-68', choices=SCHEME_NAMES)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--split', default='train')
     parser.add_argument('--first', type=int, default=0, help='index of the first face')

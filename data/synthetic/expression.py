@@ -31,10 +31,10 @@ CALM = Expression(jaw_drop=0, smile=0, pucker=0, lids=1, wink=0, brow_raise=0, f
 def sample_expression(rng: np.random.Generator) -> Expression:
     """Draws a state: mostly talking mouths and mild smiles, now and then a shout, a broad smile, closed eyes or a wink."""
     u = rng.random(6)
-    jaw_drop = 0.0 if u[0] < 0.3 else rng.exponential(0.07) if u[0] < 0.88 else rng.uniform(0.2, 0.55)
+    jaw_drop = 0.0 if u[0] < 0.3 else rng.exponential(0.055) if u[0] < 0.92 else rng.uniform(0.15, 0.5)
     smile = rng.uniform(-0.35, 0.5) if u[1] < 0.65 else rng.uniform(0.4, 1.0) if u[1] < 0.93 else rng.uniform(-0.9, -0.3)
     pucker = rng.uniform(0.3, 0.9) if u[2] < 0.06 else 0.0
-    lids = rng.uniform(0.0, 0.25) if u[3] < 0.06 else float(np.clip(rng.normal(1.0, 0.2), 0.45, 1.5))
+    lids = rng.uniform(0.0, 0.25) if u[3] < 0.035 else float(np.clip(rng.normal(1.0, 0.2), 0.45, 1.5))
     return Expression(
         jaw_drop=float(min(jaw_drop, 0.55)), smile=float(smile if pucker == 0 else 0.2 * smile), pucker=float(pucker), lids=float(lids),
         wink=float(rng.uniform(0.6, 1)) if u[4] < 0.01 else 0.0, brow_raise=float(np.clip(rng.normal(0.05, 0.3), -0.5, 1)),

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 
 from data.synthetic.camera import Camera
-from data.synthetic.chart import HEIGHT, WIDTH, Chart, blend, fixed, smooth, soft_polygon, speckle
+from data.synthetic.chart import CIRCLE, HEIGHT, WIDTH, Chart, blend, fixed, smooth, soft_polygon, soften, speckle
 from data.synthetic.looks import Looks
 
 THETA = np.array([0.0, 0.35, 0.7, 1.0, 1.2, 1.38, 1.5, 1.62, 1.8, 2.06])
@@ -36,32 +36,33 @@ def paint_hair(chart: Chart, looks: Looks, rng: np.random.Generator) -> np.ndarr
     curve = curve + np.stack([np.zeros(len(curve)), jag * rng.standard_normal(len(curve))], 1)
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.fillPoly(mask, [fixed(np.concatenate([curve, [[WIDTH + 9, -9], [-9, -9]]]))], 255, cv2.LINE_AA, 4)
-    mask = cv2.GaussianBlur(mask, (0, 0), 1.0 if style in ('hat', 'bangs') else 2.0)
+    soften(mask, 0.8 if style in ('hat', 'bangs') else 1.8)
     colour = cloth_colour(rng) if style == 'hat' else looks.hair
     grain = (40, 12) if style != 'curly' else (40, 34)
     texture = speckle(rng, (HEIGHT, WIDTH), grain if style != 'hat' else (5, 5))
     strength = 1.0 if style != 'receding' else 0.92
-    blend(chart.image, mask, np.clip(colour * (1 + 0.16 * texture[..., None]), 0, 255), strength)
+    blend(chart.image, mask, colour, strength)
+    cover = mask * np.float32(1 / 255)
+    chart.grain += cover * (0.16 * texture - chart.grain)
     thick = looks.hair_volume if style != 'bald' else 0.02
     rough = 1 + (0.35 if style == 'curly' else 0.12) * speckle(rng, (HEIGHT, WIDTH), (9, 9))
-    return cv2.blur(mask, (9, 9)).astype(np.float32) / 255 * thick * np.clip(rough, 0.2, 2)
+    return cv2.blur(cover, (9, 9)) * (thick * np.maximum(rough, 0.2))
 
 
 def cloth_colour(rng: np.random.Generator) -> np.ndarray:
     """Any colour, dark and grey ones more often: [3]."""
     c = rng.uniform(10, 240, 3)
-    return c.mean() + (c - c.mean()) * rng.uniform(0, 1) if rng.random() < 0.6 else c
+    return c.mean() + (c - c.mean()) * rng.uniform(0, 0.8) if rng.random() < 0.8 else c
 
 
 def draw_back(canvas: np.ndarray, camera: Camera, looks: Looks, brightness: float, rng: np.random.Generator) -> None:
     """The back of the skull and hair that hangs behind the head, in place."""
     bare = looks.hair_style in ('bald', 'hat')
     colour = (looks.skin * 0.8 if bare else looks.hair) * brightness
-    a = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     middle = camera.project(np.array([0, -0.28, -0.75]))
     size = camera.scale * camera.pose.distance / (camera.pose.distance + 0.5)
     grow = 1 + 0.5 * looks.hair_volume * (not bare)
-    soft_polygon(canvas, middle + size * grow * np.stack([0.86 * np.cos(a), 0.94 * np.sin(a)], 1), colour, 1.0)
+    soft_polygon(canvas, middle + size * grow * CIRCLE * [0.86, 0.94], colour, 1.0)
     if looks.hair_style not in ('long', 'curly'):
         return
     length, w = rng.uniform(0.9, 2.2), rng.uniform(0.95, 1.2) + looks.hair_volume
@@ -71,7 +72,7 @@ def draw_back(canvas: np.ndarray, camera: Camera, looks: Looks, brightness: floa
     shape = np.concatenate([right, left])
     outline = camera.project(np.concatenate([shape, np.full((len(shape), 1), -0.85)], 1))
     texture = speckle(rng, canvas.shape[:2], (24, 8))
-    soft_polygon(canvas, smooth(outline, True), np.clip(colour * (0.8 + 0.16 * texture[..., None]), 0, 255), 1.0)
+    soft_polygon(canvas, smooth(outline, True), 0.8 * colour, 1.0, texture=0.2 * texture)
 
 
 def draw_strands(canvas: np.ndarray, covered: np.ndarray, camera: Camera, looks: Looks, brightness: float, rng: np.random.Generator) -> None:
@@ -90,5 +91,5 @@ def draw_strands(canvas: np.ndarray, covered: np.ndarray, camera: Camera, looks:
         shape = np.concatenate([np.stack([s * x_in, y, z], 1), np.stack([s * x_out, y, z - 0.2], 1)[::-1]])
         outline = smooth(camera.project(shape), True)
         texture = speckle(rng, canvas.shape[:2], (30, 8))
-        soft_polygon(canvas, outline, np.clip(looks.hair * brightness * (1 + 0.18 * texture[..., None]), 0, 255), 0.8)
+        soft_polygon(canvas, outline, looks.hair * brightness, 0.8, texture=0.18 * texture)
         cv2.fillPoly(covered, [fixed(outline)], 255, cv2.LINE_8, 4)

@@ -18,11 +18,11 @@ from data.synthetic.identity import Identity
 THETA_MAX = 2.05  # radians: the chart ends behind the ears
 
 # Jaw line of the mean face: height, half width, depth of the widest place (from ear to chin).
-JAW_Y = np.array([0.01, 0.13, 0.25, 0.355, 0.46, 0.56, 0.66, 0.77, 0.885, 0.98, 1.065, 1.13, 1.19, 1.25, 1.305, 1.345, 1.365])
+JAW_Y = np.array([0.01, 0.13, 0.25, 0.35, 0.452, 0.548, 0.645, 0.75, 0.86, 0.952, 1.034, 1.097, 1.155, 1.21, 1.262, 1.302, 1.32])
 JAW_X = np.array([0.850, 0.846, 0.839, 0.828, 0.81, 0.792, 0.77, 0.74, 0.695, 0.642, 0.58, 0.515, 0.445, 0.362, 0.268, 0.14, 0.0])
 JAW_Z = np.array([-0.60, -0.585, -0.57, -0.555, -0.54, -0.525, -0.51, -0.48, -0.44, -0.385, -0.32, -0.255, -0.18, -0.11, -0.045, 0.005, 0.03])
 # Profile of the face without nose and lips.
-FRONT_Y = np.array([-0.75, -0.5, -0.2, 0.0, 0.3, 0.55, 0.8, 1.0, 1.2, 1.3, 1.365])
+FRONT_Y = np.array([-0.75, -0.5, -0.2, 0.0, 0.3, 0.55, 0.8, 0.98, 1.16, 1.26, 1.32])
 FRONT_Z = np.array([0.11, 0.19, 0.19, 0.115, 0.13, 0.135, 0.175, 0.15, 0.16, 0.14, 0.06])
 
 
@@ -69,11 +69,11 @@ class Head:
 
     def _place_rows(self) -> None:
         who, does = self.who, self.does
-        down = np.clip((JAW_Y - 0.35) / (1.365 - 0.35), 0, 1)
+        down = np.clip((JAW_Y - 0.35) / (1.32 - 0.35), 0, 1)
         drop = does.jaw_drop * 0.85 * down ** 1.3
         self.jaw_y = JAW_Y + who.chin_drop * down + drop
         mid = np.exp(-((JAW_Y - 0.85) / 0.35) ** 2)
-        low = np.exp(-((JAW_Y - 1.25) / 0.18) ** 2)
+        low = np.exp(-((JAW_Y - 1.21) / 0.18) ** 2)
         self.jaw_x = JAW_X * who.face_width * (1 + (who.jaw_width - 1) * mid + (who.chin_width - 1) * low - 0.12 * does.jaw_drop * mid)
         self.jaw_x = self.jaw_x + 0.02 * max(does.smile, 0) * mid
         self.chin_y = float(self.jaw_y[-1])
@@ -127,7 +127,7 @@ class Head:
         who, does = self.who, self.does
         drop, smile, pucker = does.jaw_drop, does.smile, does.pucker
         half = 0.293 * who.mouth_width * (1 + 0.17 * max(smile, 0) - 0.28 * pucker - 0.25 * drop)
-        y = 0.795 + who.mouth_drop + 0.4 * who.nose_drop + 0.3 * who.chin_drop
+        y = 0.783 + who.mouth_drop + 0.4 * who.nose_drop + 0.3 * who.chin_drop
         corner = y + 0.012 - 0.075 * smile + 0.35 * drop
         thin = 1 - 0.25 * max(smile, 0) + 0.25 * pucker
         up, low = 0.072 * who.upper_lip * thin, 0.098 * who.lower_lip * thin
@@ -151,13 +151,13 @@ class Head:
         """Bumps [n, 5]: centre x, centre y, spread x, spread y, height."""
         who, m, n = self.who, self.mouth, self.nose
         h = who.nose_height * who.depth
-        bumps = [(0, n['root'] + 0.12, 0.075, 0.13, 0.09 * h), (0, n['tip'] - 0.13, 0.085, 0.11, 0.13 * h), (0, n['tip'] + 0.01, 0.095 * n['wing'], 0.075, 0.27 * h),
+        bumps = [(0, n['root'] + 0.12, 0.09, 0.14, 0.09 * h), (0, n['tip'] - 0.13, 0.095, 0.12, 0.12 * h), (0, n['tip'] + 0.01, 0.105 * n['wing'], 0.08, 0.25 * h),
                  (0, m['seam_up'] - 0.04, 0.17, 0.07, 0.09), (who.skew, m['seam_low'] + 0.05, 0.16, 0.06, 0.08), (who.skew, self.chin_y - 0.16, 0.15, 0.11, 0.06),
                  (0, m['seam_low'] + m['low'] + 0.055, 0.15, 0.035, -0.035)]
         for s in (-1, 1):
             bumps += [(s * 0.115 * n['wing'], n['base'] - 0.055, 0.055, 0.055, 0.11 * h), (s * 0.36, 0.0, 0.13, 0.08, -0.055), (s * 0.36, -0.2, 0.22, 0.06, 0.045),
                       (s * 0.52, 0.36, 0.17, 0.17, 0.04), (s * 0.36, 0.01, 0.09, 0.05, 0.035)]
-        self._bumps = np.array(bumps)
+        self._bumps = np.array(bumps, np.float32)
 
     def width(self, y: np.ndarray) -> np.ndarray:
         """Half width of the rows y."""
@@ -180,21 +180,25 @@ class Head:
         behind = np.where(y < 0.2, 0.8, np.maximum(0.8 - 1.6 * (y - 0.2), 0.08))
         z = side + np.where(c > 0, front - side, behind) * c
         x = x + self.chin_shift * np.clip((y - 0.6) / 0.7, 0, 1)
-        face = np.broadcast_to(c > 0.2, np.shape(x))
-        bump = np.zeros(np.shape(x))
-        xf, yf = x[face], np.broadcast_to(y, np.shape(x))[face]
-        total = np.zeros(xf.shape)
+        places = np.empty((*np.shape(x), 3))
+        places[..., 0], places[..., 1], places[..., 2] = x, y, z
+        # The bumps end at about 80 degrees; a grid's columns beyond are left out, for that is half of the work.
+        ahead = c > 0.2
+        front = (Ellipsis, slice(*np.flatnonzero(ahead[0])[[0, -1]] + [0, 1])) if np.ndim(c) == 2 and len(c) == 1 else Ellipsis
+        xf, yf = x[front].astype(np.float32), (y[:, :1] if front is not Ellipsis else y).astype(np.float32)
+        total = np.zeros(xf.shape, np.float32)
         for cx, cy, sx, sy, height in self._bumps:
-            total += height * np.exp(-0.5 * (((xf - cx) / sx) ** 2 + ((yf - cy) / sy) ** 2))
-        bump[face] = total
-        return np.stack([x, np.broadcast_to(y, np.shape(x)), z + bump], -1)
+            total += (height * np.exp(((yf - cy) * (1 / sy)) ** 2 * -0.5)) * np.exp(((xf - cx) * (1 / sx)) ** 2 * -0.5)
+        places[..., 2][front] += total if front is not Ellipsis else total * ahead
+        return places
 
     def theta_of(self, xy: np.ndarray) -> np.ndarray:
         """Angle of frontal points [..., 2] on the front half: [...]."""
-        x = xy[..., 0] - self.chin_shift * np.clip((xy[..., 1] - 0.6) / 0.7, 0, 1)
-        return np.arcsin(np.clip(x / np.maximum(self.width(xy[..., 1]), 1e-6), -1, 1))
+        x = xy[..., 0] - self.chin_shift * np.minimum(np.maximum((xy[..., 1] - 0.6) / 0.7, 0), 1)
+        return np.arcsin(np.minimum(np.maximum(x / np.maximum(self.width(xy[..., 1]), 1e-6), -1), 1))
 
     def lift(self, xy: np.ndarray) -> np.ndarray:
         """Frontal points [..., 2] put onto the surface: [..., 3]."""
         xy = np.asarray(xy, np.float64)
-        return self.surface(self.theta_of(xy), xy[..., 1])
+        flat = xy.reshape(-1, 2)
+        return self.surface(self.theta_of(flat), flat[:, 1]).reshape(*xy.shape[:-1], 3)

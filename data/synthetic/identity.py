@@ -43,7 +43,7 @@ def sample_identity(rng: np.random.Generator) -> Identity:
     return Identity(
         face_width=1 + 0.065 * n[0], jaw_width=1 + 0.04 * n[1], chin_width=1 + 0.08 * n[2], chin_drop=0.06 * n[3],
         forehead=1 + 0.07 * n[4], depth=1 + 0.08 * n[5], eye_spacing=0.012 * n[6], eye_width=1 + 0.06 * n[7],
-        eye_opening=0.088 * np.exp(0.2 * n[8]), eye_slant=0.012 * n[9], eye_drop=0.01 * n[10], brow_drop=0.028 * n[11],
+        eye_opening=0.084 * np.exp(0.18 * n[8]), eye_slant=0.012 * n[9], eye_drop=0.01 * n[10], brow_drop=0.028 * n[11],
         brow_arch=np.exp(0.3 * n[12]), brow_slant=0.025 * n[13], brow_thickness=np.exp(0.28 * n[14]), brow_length=1 + 0.04 * n[15],
         nose_drop=0.028 * n[16], nose_width=1 + 0.1 * n[17], nose_height=1 + 0.13 * n[18], mouth_drop=0.028 * n[19],
         mouth_width=1 + 0.07 * n[20], upper_lip=np.exp(0.3 * n[21]), lower_lip=np.exp(0.25 * n[22]), skew=0.012 * n[23],
@@ -51,6 +51,6 @@ def sample_identity(rng: np.random.Generator) -> Identity:
 
 
 MEAN_IDENTITY = Identity(
-    face_width=1, jaw_width=1, chin_width=1, chin_drop=0, forehead=1, depth=1, eye_spacing=0, eye_width=1, eye_opening=0.088, eye_slant=0,
+    face_width=1, jaw_width=1, chin_width=1, chin_drop=0, forehead=1, depth=1, eye_spacing=0, eye_width=1, eye_opening=0.084, eye_slant=0,
     eye_drop=0, brow_drop=0, brow_arch=1, brow_slant=0, brow_thickness=1, brow_length=1, nose_drop=0, nose_width=1, nose_height=1,
     mouth_drop=0, mouth_width=1, upper_lip=1, lower_lip=1, skew=0, brow_skew=0)

@@ -5,8 +5,7 @@ import numpy as np
 
 from data.synthetic.head import Head
 
-JAW_POINTS = {'wflw-98': 33, '300w-68': 17, 'cofw-29': 1}
-NUM_POINTS = {'wflw-98': 98, '300w-68': 68, 'cofw-29': 29}
+SCHEME_NAMES = ('wflw-98', '300w-68', 'cofw-29')
 
 
 def along(line: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -67,20 +66,28 @@ def _cofw(head: Head) -> np.ndarray:
     return np.concatenate([np.asarray(r) for r in rows])
 
 
-def jaw_paths(head: Head, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the `count` jaw points may lie: each slides along a path on the surface, from the jaw line towards the cheek.
+def jaw_paths(head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """Where WFLW's 33 jaw points may lie: each slides along a path on the surface, from the jaw line towards the cheek.
 
     People mark the visible outline: on the far side of a turned head that is the cheek, on the near side the jaw line itself.
-    Returns the paths [count, n, 3] and the outward direction of each in the upright head [count, 2].
+    Returns the paths [33, n, 3] and the outward direction of each in the upright head [33, 2].
     """
-    jaw = head.jaw[::2] if count == 17 else head.jaw if count == 33 else head.jaw[16:17]
-    full = head.jaw
-    index = {17: np.arange(0, 33, 2), 33: np.arange(33), 1: np.array([16])}[count]
-    tangent = full[np.minimum(index + 1, 32)] - full[np.maximum(index - 1, 0)]
+    index = np.arange(33)
+    tangent = head.jaw[np.minimum(index + 1, 32)] - head.jaw[np.maximum(index - 1, 0)]
     outward = np.stack([-tangent[:, 1], tangent[:, 0]], 1)
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-    s = np.linspace(0, 1, 24)
-    near_chin = np.exp(-((index - 16) / 4.0) ** 2)
+    s = np.linspace(0, 1, 12)
+    near_chin = np.exp(-(((index - 16) / 4.0) ** 2))
     theta = np.sign(index - 16)[:, None] * (np.pi / 2) * (1 - 0.62 * s)
-    y = jaw[:, 1:2] - 0.16 * near_chin[:, None] * s
+    y = head.jaw[:, 1:2] - 0.16 * near_chin[:, None] * s
     return head.surface(theta, y), outward
+
+
+def jaw_of(scheme: str, jaw: np.ndarray) -> np.ndarray:
+    """The scheme's own of WFLW's 33 jaw points [33, ...]: every second one for 300W, the chin for COFW."""
+    return {'wflw-98': jaw, '300w-68': jaw[::2], 'cofw-29': jaw[16:17]}[scheme]
+
+
+def in_order(scheme: str, jaw: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Joins jaw points and the others [..] in the scheme's order: COFW ends with the chin, the others start with the jaw."""
+    return np.concatenate([inner, jaw] if scheme == 'cofw-29' else [jaw, inner])

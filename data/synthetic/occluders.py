@@ -72,8 +72,9 @@ def draw_glasses(canvas: np.ndarray, covered: np.ndarray, head: Head, camera: Ca
     soft_polygon(canvas, smooth(camera.project(bridge), False), colour * brightness, 0.4, 0.9, line=width)
 
 
-def put(canvas: np.ndarray, covered: np.ndarray, outline: np.ndarray, colour: np.ndarray, soft: float = 0.7) -> None:
-    soft_polygon(canvas, outline, colour, soft)
+def put(canvas: np.ndarray, covered: np.ndarray, outline: np.ndarray, colour: np.ndarray, soft: float = 0.7, texture: np.ndarray | None = None) -> None:
+    """Draws an opaque polygon and marks what it hides, in place."""
+    soft_polygon(canvas, outline, colour, soft, texture=texture)
     cv2.fillPoly(covered, [fixed(outline)], 255, cv2.LINE_8, 4)
 
 
@@ -88,7 +89,7 @@ def draw_thing(canvas: np.ndarray, covered: np.ndarray, head: Head, camera: Came
         upper = camera.project(head.surface(theta, y) * [1.06, 1, 1.06] + [0, 0, 0.05])
         lower = upper[::-1] + [0, 1.3 * s]
         texture = speckle(rng, (size, size), (20, 10))
-        put(canvas, covered, np.concatenate([upper, lower]), np.clip(cloth_colour(rng) * brightness * (1 + 0.12 * texture[..., None]), 0, 255))
+        put(canvas, covered, np.concatenate([upper, lower]), cloth_colour(rng) * brightness, texture=0.12 * texture)
     elif kind == 'microphone':
         head_at = camera.project(head.lift(np.array([rng.uniform(-0.4, 0.4), rng.uniform(0.85, 1.3)])))
         r, a = s * rng.uniform(0.16, 0.28), np.linspace(0, 2 * np.pi, 20, endpoint=False)
@@ -116,7 +117,7 @@ def draw_thing(canvas: np.ndarray, covered: np.ndarray, head: Head, camera: Came
         radii = s * rng.uniform(0.15, 0.5, n)
         a = np.linspace(0, 2 * np.pi, n, endpoint=False)
         texture = speckle(rng, (size, size), (12, 12))
-        put(canvas, covered, smooth(at + radii[:, None] * np.stack([np.cos(a), np.sin(a)], 1), True), np.clip(rng.uniform(0, 255, 3) * (1 + 0.15 * texture[..., None]), 0, 255))
+        put(canvas, covered, smooth(at + radii[:, None] * np.stack([np.cos(a), np.sin(a)], 1), True), rng.uniform(0, 255, 3), texture=0.15 * texture)
     else:  # a bar: a pole, an arm, the edge of another picture
         at = camera.project(head.lift(np.array([rng.uniform(-0.7, 0.7), rng.uniform(-0.3, 1.2)])))
         angle, half = rng.uniform(0, np.pi), s * rng.uniform(0.05, 0.2)

@@ -2,9 +2,12 @@
 """What the camera does to the picture: exposure, colour cast, blur, noise, grey, JPEG."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import cv2
 import numpy as np
+
+NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)])
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Photo:
 def sample_photo(rng: np.random.Generator) -> Photo:
     u = rng.random(4)
     return Photo(
-        gain=float(np.exp(rng.normal(0, 0.16))), gamma=float(np.exp(rng.normal(0, 0.2))), offset=float(rng.normal(0, 9)),
-        cast=tuple(float(c) for c in np.exp(rng.normal(0, 0.08 if u[0] < 0.85 else 0.25, 3))), gradient=tuple(float(g) for g in rng.normal(0, 0.12, 2)),
+        gain=float(np.exp(rng.normal(-0.05, 0.15))), gamma=float(np.exp(rng.normal(0, 0.2))), offset=float(rng.normal(0, 9)),
+        cast=tuple(float(c) for c in np.exp(rng.normal(0, 0.06 if u[0] < 0.85 else 0.18, 3))), gradient=tuple(float(g) for g in rng.normal(0, 0.12, 2)),
         blur=float(rng.uniform(0.3, 1.2) if u[1] < 0.85 else rng.uniform(1.2, 3.2)), motion=float(rng.uniform(3, 9)) if u[2] < 0.08 else 0.0,
         motion_angle=float(rng.uniform(0, 180)), shrink=float(rng.uniform(1.3, 3.8)) if u[3] < 0.35 else 1.0, noise=float(rng.exponential(3.5)),
         grey=bool(rng.random() < 0.08), quality=int(rng.integers(40, 96)))
@@ -48,7 +51,7 @@ def take_photo(canvas: np.ndarray, photo: Photo, rng: np.random.Generator) -> by
     picture = cv2.LUT(canvas, curve.astype(np.uint8)[:, None, :].reshape(1, 256, 3))
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     tilt = 1 + photo.gradient[0] * ramp[None, :] + photo.gradient[1] * ramp[:, None]
-    picture = picture * tilt[..., None]
+    picture = cv2.multiply(picture, cv2.merge([tilt] * 3), dtype=cv2.CV_8U)
     if photo.shrink > 1:
         small = int(round(size / photo.shrink))
         picture = cv2.resize(cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA), (size, size), interpolation=cv2.INTER_LINEAR)
@@ -61,12 +64,12 @@ def take_photo(canvas: np.ndarray, photo: Photo, rng: np.random.Generator) -> by
         cv2.line(kernel, (int(c - tip[0]), int(c - tip[1])), (int(c + tip[0]), int(c + tip[1])), 1.0)
         picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
     if photo.grey:
-        picture[...] = picture @ np.array([0.299, 0.587, 0.114], np.float32).reshape(3, 1)
-        picture += photo.noise * rng.standard_normal((size, size, 1), dtype=np.float32)
-    else:
-        picture += photo.noise * rng.standard_normal((size, size, 3), dtype=np.float32)
-    done = np.clip(picture, 0, 255).astype(np.uint8)
-    ok, encoded = cv2.imencode('.jpg', done[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, photo.quality])
+        picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    # Bytes through a table of the normal distribution's quantiles: ten times quicker than normal numbers.
+    draws = rng.integers(0, 256, picture.shape[:2] if photo.grey else picture.shape, np.uint8)
+    noise = cv2.LUT(draws, (photo.noise * NORMAL).astype(np.float32))
+    picture = cv2.add(picture, cv2.merge([noise] * 3) if photo.grey else noise, dtype=cv2.CV_8U)
+    ok, encoded = cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, photo.quality])
     if not ok:
         raise ValueError(f'OpenCV cannot encode a picture of {size} x {size} pixels as JPEG')
     return encoded.tobytes()

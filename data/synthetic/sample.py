@@ -13,7 +13,7 @@ from data.synthetic.expression import Expression, sample_expression
 from data.synthetic.hair import cloth_colour, draw_back, draw_strands, paint_hair
 from data.synthetic.head import Head
 from data.synthetic.identity import Identity, sample_identity
-from data.synthetic.landmarks import JAW_POINTS, frontal_points, jaw_paths
+from data.synthetic.landmarks import SCHEME_NAMES, frontal_points, in_order, jaw_of, jaw_paths
 from data.synthetic.light import Light, sample_light
 from data.synthetic.looks import Looks, sample_looks
 from data.synthetic.occluders import Things, draw_glasses, draw_thing, sample_things
@@ -22,7 +22,7 @@ from data.synthetic.render import draw_body, draw_ear, draw_head
 from data.synthetic.skin import paint_face
 
 FLAG_NAMES = ('pose', 'expression', 'illumination', 'make-up', 'occlusion', 'blur')  # WFLW's, protocol.md section 1
-SIZES = (160, 176, 192)
+SIZES = (160, 168, 176)
 
 
 @dataclass(frozen=True)
@@ -51,37 +51,56 @@ def sample_scene(rng: np.random.Generator) -> Scene:
                  photo=sample_photo(rng), size=int(rng.choice(SIZES)), fill=float(rng.uniform(0.58, 0.66)), offset=tuple(float(o) for o in rng.uniform(-0.03, 0.03, 2)))
 
 
-def locate(head: Head, camera: Camera, scheme: str) -> tuple[np.ndarray, np.ndarray]:
-    """The scheme's points on the head: places [K, 3] and positions in the picture [K, 2] (pixels)."""
-    inner = head.lift(frontal_points(head, scheme))
-    jaw = camera.outline(*jaw_paths(head, JAW_POINTS[scheme]))
-    places = np.concatenate([inner, jaw] if scheme == 'cofw-29' else [jaw, inner])
-    return places, camera.project(places)
-
-
-def aim(head: Head, pose: Pose, size: int, fill: float, offset: tuple[float, float]) -> Camera:
-    """The camera that puts the box of the 98 points where the scene wants it."""
-    points = locate(head, Camera(pose), 'wflw-98')[1]
+def aim(head: Head, pose: Pose, jaw: np.ndarray, size: int, fill: float, offset: tuple[float, float]) -> Camera:
+    """The camera that puts the box of the 98 points where the scene wants it; `jaw` [33, 3] is the visible outline."""
+    points = Camera(pose).project(np.concatenate([jaw, head.lift(frontal_points(head, 'wflw-98'))]))
     low, high = points.min(0), points.max(0)
     scale = fill * size / (high - low).max()
     shift = size * (0.5 + np.array(offset)) - 0.5 - scale * (low + high) / 2
     return Camera(pose, float(scale), tuple(float(s) for s in shift))
 
 
-def hidden_by_itself(chart: Chart, shown: np.ndarray, frontal: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Whether the head hides its own points: the pixel shows another place of the chart. [n] bool for frontal points [n, 2]."""
+def hidden_by_itself(chart: Chart, shown: tuple[np.ndarray, np.ndarray], frontal: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether the head hides its own points: the pixel shows another place of the chart. [n] bool for frontal points [n, 2] at `points` [n, 2].
+
+    `shown` is what `draw_head` returns.
+    """
     at = chart.at(frontal)
-    size = shown.shape[0]
-    cell = np.clip(np.rint(points), 0, size - 1).astype(int)
-    seen = shown[cell[:, 1], cell[:, 0]]
-    away = np.abs(seen - at).max(1)
-    return ~(away < 0.16 * chart.per_unit)
+    where, coverage = shown
+    cell = np.clip(np.rint(points), 0, len(where) - 1).astype(int)
+    away = np.abs(where[cell[:, 1], cell[:, 0]] - at).max(1)
+    return (away > 0.16 * chart.per_unit) | (coverage[cell[:, 1], cell[:, 0]] < 0.05)
 
 
-def draw_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Head, Camera, Chart, np.ndarray]:
-    """Draws the picture. Returns it [S, S, 3] uint8 RGB, what things cover [S, S] uint8, head, camera, chart and the shown chart positions."""
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn scene, before it is photographed."""
+
+    canvas: np.ndarray   # [S, S, 3] uint8, RGB
+    covered: np.ndarray  # [S, S] uint8, above 0 where something hides the face
+    head: Head
+    jaw: np.ndarray      # [33, 3] the visible outline of cheeks and chin
+    camera: Camera
+    chart: Chart
+    shown: tuple[np.ndarray, np.ndarray]  # of draw_head
+
+    def annotate(self, scheme: str) -> tuple[np.ndarray, np.ndarray]:
+        """Points [K, 2] in pixels and visibility [K] uint8 (1 hidden, 2 visible) in the scheme's order."""
+        frontal = frontal_points(self.head, scheme)
+        inner = self.camera.project(self.head.lift(frontal))
+        jaw = self.camera.project(jaw_of(scheme, self.jaw))
+        hidden = in_order(scheme, np.zeros(len(jaw), bool), hidden_by_itself(self.chart, self.shown, frontal, inner))
+        points = in_order(scheme, jaw, inner)
+        cell = np.clip(np.rint(points), 0, len(self.canvas) - 1).astype(int)
+        hidden |= self.covered[cell[:, 1], cell[:, 0]] > 0
+        return points, np.where(hidden, 1, 2).astype(np.uint8)
+
+
+def draw_scene(scene: Scene, rng: np.random.Generator) -> Drawing:
+    """Draws the scene; `rng` gives textures and the shapes of things."""
     head = Head(scene.who, scene.does)
-    camera = aim(head, scene.pose, scene.size, scene.fill, scene.offset)
+    jaw = Camera(scene.pose).outline(*jaw_paths(head))
+    camera = aim(head, scene.pose, jaw, scene.size, scene.fill, scene.offset)
     looks, light = scene.looks, scene.light
     canvas = draw_background(scene.size, rng)
     if light.extreme and rng.random() < 0.5:
@@ -91,7 +110,7 @@ def draw_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     paint_face(chart, looks, rng)
     volume = paint_hair(chart, looks, rng)
     draw_back(canvas, camera, looks, light.brightness, rng)
-    draw_body(canvas, head, camera, looks, light, cloth_colour(rng), float(rng.normal(0, 0.15)))
+    draw_body(canvas, head, camera, looks, light, cloth_colour(rng), float(rng.normal(0, 0.12)), float(rng.uniform(0.6, 0.95)))
     show_ears = looks.hair_style not in ('long', 'curly')
     if show_ears:
         for side in (-1, 1):
@@ -105,7 +124,7 @@ def draw_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     draw_strands(canvas, covered, camera, looks, light.brightness, rng)
     for kind in scene.things.others:
         draw_thing(canvas, covered, head, camera, kind, looks, light.brightness, rng)
-    return canvas, covered, head, camera, chart, shown
+    return Drawing(canvas, covered, head, jaw, camera, chart, shown)
 
 
 def face_rng(seed: int, split: str, index: int) -> np.random.Generator:
@@ -119,21 +138,18 @@ def sample_face(seed: int, split: str, index: int, scheme: str) -> dict:
     Points are in pixels (the centre of the top-left pixel is (0, 0)), `box` and `region` in edge coordinates. The picture does not
     depend on the scheme ('wflw-98', '300w-68' or 'cofw-29').
     """
-    if scheme not in JAW_POINTS:
-        raise ValueError(f"unknown scheme '{scheme}' for synthetic faces; choose one of {', '.join(JAW_POINTS)}")
+    if scheme not in SCHEME_NAMES:
+        raise ValueError(f'unknown scheme {scheme!r} for synthetic faces: choose one of {", ".join(SCHEME_NAMES)}')
     rng = face_rng(seed, split, index)
     scene = sample_scene(rng)
-    canvas, covered, head, camera, chart, shown = draw_scene(scene, rng)
-    image = take_photo(canvas, scene.photo, rng)
-    places, points = locate(head, camera, scheme)
-    frontal = frontal_points(head, scheme)
-    inner = slice(0, len(frontal)) if scheme == 'cofw-29' else slice(JAW_POINTS[scheme], None)
-    hidden = np.zeros(len(points), bool)
-    hidden[inner] = hidden_by_itself(chart, shown, frontal, points[inner])
-    cell = np.clip(np.rint(points), 0, scene.size - 1).astype(int)
-    hidden |= covered[cell[:, 1], cell[:, 0]] > 0
-    return {'image': image, 'points': points.astype(np.float32), 'visible': np.where(hidden, 1, 2).astype(np.uint8), 'box': loose_box(points, rng),
-            'region': np.array([0, 0, scene.size, scene.size], np.int32), 'flags': scene.flags, 'file': f'{split}/{index:06d}.jpg', 'face': index}
+    drawing = draw_scene(scene, rng)
+    image = take_photo(drawing.canvas, scene.photo, rng)
+    points, visible = drawing.annotate(scheme)
+    return {
+        'image': image, 'points': points.astype(np.float32), 'visible': visible, 'box': loose_box(points, rng),
+        'region': np.array([0, 0, scene.size, scene.size], np.int32), 'flags': scene.flags,
+        'file': f'{split}/{index:06d}.jpg', 'face': index,
+    }
 
 
 def loose_box(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What DQInit and QAMem bring on real faces: five models, the same budget, one JSON.
+
+python benchmarks/modules.py --source ../shared/faces68 --runs runs/modules --out benchmarks/results/modules-cpu.json \
+    -- --config.data.image_size=80 --config.optim.epochs=8
+
+What stands behind `--` goes to train.py of every model, after configs/coco.py. Stopped and started again, it goes on.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from barrel_jax import config as configuration
+from benchmarks.record import describe, write
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = {
+    "decoder_layers=0": {"decoder_layers": 0, "dqinit": False, "qamem_layers": 0},
+    "baseline": {"decoder_layers": 1, "dqinit": False, "qamem_layers": 0},
+    "+DQInit": {"decoder_layers": 1, "dqinit": True, "qamem_layers": 0},
+    "+QAMem": {"decoder_layers": 1, "dqinit": False, "qamem_layers": 1},
+    "BarrelNet (both)": {"decoder_layers": 1, "dqinit": True, "qamem_layers": 1},
+}
+
+
+def train(name: str, source: Path, runs: Path, seed: int, extra: list[str]) -> dict[str, object]:
+    """Trains one model with train.py and returns its row."""
+    workdir = runs / f"{name.split()[0].strip('+').replace('=', '')}-{seed}"
+    command = [sys.executable, str(ROOT / "train.py"), "--config", str(ROOT / "configs/coco.py")]
+    command += ["--workdir", str(workdir), f"--config.data.source={source}", f"--config.seed={seed}"]
+    command += [f"--config.model.{field}={value}" for field, value in MODELS[name].items()]
+    subprocess.run(command + extra, check=True, cwd=ROOT)
+    config = configuration.load(workdir)
+    metrics = json.loads((workdir / "eval" / f"coco-{config.data.test_split}" / "metrics.json").read_text())
+    speeds = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    speeds = sorted(line["faces_per_s"] for line in speeds if "faces_per_s" in line)
+    return {
+        "model": name,
+        "seed": seed,
+        "nme": metrics["nme"],
+        "fr_0.10": metrics["fr"]["0.10"],
+        "auc_0.10": metrics["auc"]["0.10"],
+        "faces_per_s": speeds[len(speeds) // 2],
+        "image_size": config.data.image_size,
+        "epochs": config.optim.epochs,
+        "stride": config.model.stride,
+    }
+
+
+def main() -> None:
+    """Runs the grid."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("extra", nargs="*")
+    args = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    for seed in range(args.seeds):
+        for name in MODELS:
+            rows.append(train(name, args.source.resolve(), args.runs.resolve(), seed, args.extra))
+            write(args.out, describe("modules") | {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()

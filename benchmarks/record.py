@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every result says about how it came about."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from barrel_jax import files
+from barrel_jax.workdir import PACKAGES
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def describe(benchmark: str) -> dict[str, Any]:
+    """Machine, versions, commit and command of a result."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    return {
+        "benchmark": benchmark,
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "devices": [device.device_kind for device in jax.devices()],
+        },
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "commit": commit,
+        "command": " ".join(["python", *sys.argv]),
+    }
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Writes a result as JSON."""
+    files.write_json(path, result)
