@@ -18,11 +18,12 @@ from barrel_jax import config as configuration
 from barrel_jax import report
 from barrel_jax.checkpoint import Checkpoints
 from barrel_jax.config import Config, DataConfig
-from barrel_jax.evaluator import predict_all, read_predictions, score, write_evaluation
+from barrel_jax.evaluator import predict_all, score, write_evaluation
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.landmarks import SCHEMES
 from barrel_jax.loop import load_split
 from barrel_jax.optim import optimiser
+from barrel_jax.predictions import read_predictions
 from barrel_jax.sharding import make_mesh
 from barrel_jax.state import abstract, build_model
 from barrel_jax.steps import make_predict_step
@@ -36,7 +37,7 @@ DATASET = flags.DEFINE_enum("dataset", None, SETS, "The set to score on; the run
 SOURCE = flags.DEFINE_string("source", None, "Folder of that set's raw download.")
 SPLIT = flags.DEFINE_string("split", None, "Split; the run's test split by default, else val for coco, else test.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where built sets live; the run's, else ~/.cache/barrel_jax.")
-CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or the step of a saved checkpoint.")
+CHECKPOINT = flags.DEFINE_string("checkpoint", "latest", "latest, best (lowest on the test split), or a saved step.")
 NORMALISER = flags.DEFINE_list("normaliser", [], "Two points, 36,45, whose distance normalises the error.")
 
 

@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 
 from barrel_jax import config as configuration
-from benchmarks.record import describe, write
+from benchmarks.record import ROOT, describe, write
 
-ROOT = Path(__file__).resolve().parent.parent
 MODELS = {
     "decoder_layers=0": {"decoder_layers": 0, "dqinit": False, "qamem_layers": 0},
     "baseline": {"decoder_layers": 1, "dqinit": False, "qamem_layers": 0},

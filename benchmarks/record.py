@@ -14,6 +14,8 @@ import jax
 from barrel_jax import files
 from barrel_jax.workdir import PACKAGES
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []

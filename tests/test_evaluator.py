@@ -20,6 +20,7 @@ from barrel_jax import evaluator
 from barrel_jax.config import Config
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.landmarks import LandmarkScheme
+from barrel_jax.predictions import read_predictions
 from barrel_jax.sharding import make_mesh, replicated, split
 
 SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "points_0_1", ((0, 2, 1),))
@@ -146,7 +147,7 @@ def test_an_evaluation_is_written_whole_and_read_back(tmp_path):
         np.testing.assert_array_equal(kept["points"], points_px)
         assert kept["files"].tolist() == list(crops.files) and kept["faces"].tolist() == [100, 101, 102, 103]
         np.testing.assert_allclose(kept["nme"], [np.nan, 0.1, 0.15, 0.2], atol=1e-6)
-    np.testing.assert_array_equal(evaluator.read_predictions(paths[0], crops), points_px)
+    np.testing.assert_array_equal(read_predictions(paths[0], crops), points_px)
 
 
 def test_without_any_score_there_is_no_curve_but_all_else(tmp_path):
@@ -198,7 +199,7 @@ def test_predictions_are_matched_by_file_and_face_else_by_order(tmp_path):
     written(tmp_path / "records.json", [records(crops, points_px)[row] for row in back])
     written(tmp_path / "order.json", {"points": points_px.tolist()})
     for name in ("columns.npz", "faces.npz", "order.npz", "records.json", "order.json"):
-        got = evaluator.read_predictions(tmp_path / name, crops)
+        got = read_predictions(tmp_path / name, crops)
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, points_px, atol=1e-4, err_msg=name)
 
@@ -210,7 +211,7 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path):
 
     def refused(content, match):
         with pytest.raises(ValueError, match=match) as caught:
-            evaluator.read_predictions(written(file, content), crops)
+            read_predictions(written(file, content), crops)
         assert str(file) in str(caught.value)
 
     refused({"points": crops.points_px[:2].tolist()}, "2 faces, but toy test has 3")
@@ -240,7 +241,7 @@ def test_files_that_are_no_predictions_are_refused(tmp_path):
     array = io.BytesIO()
     np.save(array, crops.points_px)
     with pytest.raises(FileNotFoundError, match="no such predictions file"):
-        evaluator.read_predictions(tmp_path / "none.npz", crops)
+        read_predictions(tmp_path / "none.npz", crops)
     for name, content, match in (
         ("text.npz", b"not a zip", "not a readable"),
         ("array.npz", array.getvalue(), "one array without a name"),
@@ -251,10 +252,10 @@ def test_files_that_are_no_predictions_are_refused(tmp_path):
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=match):
-            evaluator.read_predictions(tmp_path / name, crops)
+            read_predictions(tmp_path / name, crops)
     np.savez(tmp_path / "objects.npz", points=np.array([[1], [1, 2]], object))
     with pytest.raises(ValueError, match=r"not a readable \.npz of plain arrays"):
-        evaluator.read_predictions(tmp_path / "objects.npz", crops)
+        read_predictions(tmp_path / "objects.npz", crops)
 
 
 def own_faces(folder):

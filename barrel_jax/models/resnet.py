@@ -67,7 +67,8 @@ class FrozenBatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape).value
         variance = self.variable("batch_stats", "var", jnp.ones, shape).value
         factor = scale * jax.lax.rsqrt(variance + 1e-5)
-        return x * factor.astype(self.dtype) + (bias - mean * factor).astype(self.dtype)
+        factor, offset = factor[None, None, None], (bias - mean * factor)[None, None, None]
+        return x * factor.astype(self.dtype) + offset.astype(self.dtype)
 
 
 class ConvNorm(nn.Module):

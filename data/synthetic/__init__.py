@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Procedural faces: one 3-D head with random identity, expression, pose, light and looks, with the points of WFLW, 300W and COFW."""
+"""Procedural faces.
 
-from data.synthetic.synthetic import Synthetic, build
+One 3-D head with random identity, expression, pose, light and looks, with the points of WFLW, 300W and COFW.
+"""
 
-__all__ = ['Synthetic', 'build']
+from data.synthetic.synthetic import GENERATOR, Synthetic, build
+
+__all__ = ["GENERATOR", "Synthetic", "build"]

@@ -12,11 +12,13 @@ def draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
     corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
     if rng.random() < 0.8:
         corners = corners.mean((0, 1)) + (corners - corners.mean((0, 1))) * rng.uniform(0, 0.5)
-    picture = cv2.resize(corners.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    picture = cv2.resize(corners.astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
     kind = rng.random()
     if kind < 0.25:
-        picture += rng.uniform(5, 50) * speckle(rng, (size, size), (int(rng.integers(3, 40)),) * 2)[..., None] * rng.uniform(0.3, 1, 3).astype(np.float32)
-    picture = np.clip(picture, 0, 255).astype(np.uint8)
+        blotches = speckle(rng, (size, size), (int(rng.integers(3, 40)),) * 2) * np.float32(rng.uniform(5, 50))
+        picture = cv2.add(
+            picture, cv2.merge([blotches * np.float32(rng.uniform(0.3, 1)) for _ in range(3)]), dtype=cv2.CV_8U
+        )
     if kind > 0.15:
         vivid = rng.uniform(0, 1) ** 2
         for _ in range(int(rng.integers(1, 16))):

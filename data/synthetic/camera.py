@@ -10,7 +10,11 @@ CENTRE = np.array([0.0, 0.4, -0.3])  # the head turns about this place
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in radians: yaw > 0 turns the face to the right of the picture, pitch > 0 down, roll > 0 clockwise. `distance` in head units."""
+    """Angles in radians.
+
+    Yaw > 0 turns the face to the right of the picture, pitch > 0 down, roll > 0 clockwise. `distance` in head
+    units.
+    """
 
     yaw: float
     pitch: float
@@ -20,7 +24,9 @@ class Pose:
     @property
     def large(self) -> bool:
         """WFLW's flag 'pose' (protocol.md section 1)."""
-        return bool(abs(self.yaw) > np.radians(32) or abs(self.pitch) > np.radians(22) or abs(self.roll) > np.radians(28))
+        return bool(
+            abs(self.yaw) > np.radians(32) or abs(self.pitch) > np.radians(22) or abs(self.roll) > np.radians(28)
+        )
 
     @property
     def rotation(self) -> np.ndarray:
@@ -38,7 +44,10 @@ def sample_pose(rng: np.random.Generator) -> Pose:
     """Mostly near-frontal heads with a long tail: yaw to 60 degrees, pitch to 30, roll to 40."""
     yaw = rng.normal(0, 13) if rng.random() < 0.75 else rng.uniform(-60, 60)
     pitch, roll = rng.normal(2, 8), rng.normal(0, 8)
-    return Pose(*(float(np.radians(np.clip(a, -m, m))) for a, m in ((yaw, 60), (pitch, 30), (roll, 40))), distance=float(rng.uniform(7, 18)))
+    return Pose(
+        *(float(np.radians(np.clip(a, -m, m))) for a, m in ((yaw, 60), (pitch, 30), (roll, 40))),
+        distance=float(rng.uniform(7, 18)),
+    )
 
 
 @dataclass(frozen=True)
@@ -55,11 +64,12 @@ class Camera:
         return turned[..., :2] * (self.pose.distance / (self.pose.distance - turned[..., 2:]))
 
     def project(self, places: np.ndarray) -> np.ndarray:
+        """Places [..., 3] -> pixels [..., 2]."""
         c, s = np.cos(self.pose.roll), np.sin(self.pose.roll)
         turn = (self.scale * np.array([[c, s], [-s, c]])).astype(places.dtype)
         return self.upright(places) @ turn + np.asarray(self.shift, places.dtype)
 
     def outline(self, paths: np.ndarray, outward: np.ndarray) -> np.ndarray:
         """Of each path [n, m, 3] the place that lies farthest along `outward` [n, 2]: [n, 3]."""
-        reach = np.einsum('nmd,nd->nm', self.upright(paths), outward)
+        reach = np.einsum("nmd,nd->nm", self.upright(paths), outward)
         return paths[np.arange(len(paths)), reach.argmax(1)]

@@ -1,21 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chart: a flat uint8 picture of the head's surface (column = angle, row = height) that is painted and then wrapped on."""
+"""The chart: what the head looks like, unrolled.
+
+A flat uint8 picture of the head's surface (column = angle, row = height) that is painted and then wrapped on.
+"""
 
 import cv2
 import numpy as np
 
 from data.synthetic.head import THETA_MAX, Head
 
-WIDTH, HEIGHT = 240, 200
+WIDTH, HEIGHT = 224, 184
+VOLUME = (WIDTH // 4, HEIGHT // 4)  # columns, rows of the coarser chart of how far hair stands out
 CIRCLE = np.stack([np.cos(np.arange(20) * np.pi / 10), np.sin(np.arange(20) * np.pi / 10)], 1)  # [20, 2]
 CATMULL_ROM = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
 FIXED = 4  # fractional bits of OpenCV's drawing coordinates
 
 
 def smooth(points: np.ndarray, closed: bool, steps: int = 4) -> np.ndarray:
-    """Catmull-Rom curve through points [n, 2], `steps` places per span: [n * steps, 2] (closed) or [(n - 1) * steps + 1, 2]."""
+    """Catmull-Rom curve through points [n, 2], `steps` places per span.
+
+    [n * steps, 2] (closed) or [(n - 1) * steps + 1, 2].
+    """
     p = np.asarray(points, np.float64)
-    ext = np.concatenate([p[-1:], p, p[:2]]) if closed else np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
+    ext = (
+        np.concatenate([p[-1:], p, p[:2]]) if closed else np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
+    )
     windows = ext[np.arange(len(ext) - 3)[:, None] + np.arange(4)]
     t = np.arange(steps)[:, None] / steps
     curve = (t ** np.arange(4) @ CATMULL_ROM @ windows).reshape(-1, 2)
@@ -27,18 +36,31 @@ def fixed(points: np.ndarray) -> np.ndarray:
     return (points * (1 << FIXED) + 0.5).astype(np.int32)
 
 
-def soft_polygon(image: np.ndarray, points: np.ndarray, colour: np.ndarray, soft: float, strength: float = 1.0, line: float = 0.0,
-                 keep: np.ndarray | None = None, texture: np.ndarray | None = None) -> None:
-    """Blends a polygon [n, 2], or several [m, n, 2] (or with `line` > 0 a stroke of that width) with blurred edges into `image` [H, W, 3] uint8, in place.
+def soft_polygon(
+    image: np.ndarray,
+    points: np.ndarray,
+    colour: np.ndarray,
+    soft: float,
+    strength: float = 1.0,
+    line: float = 0.0,
+    keep: np.ndarray | None = None,
+    texture: np.ndarray | None = None,
+) -> None:
+    """Blends a polygon [n, 2], or several [m, n, 2], with blurred edges into `image` [H, W, 3] uint8, in place.
 
-    `soft` is the blur in pixels, `keep` an optional [H, W] uint8 mask that limits the paint, `texture`
-    an optional [H, W] relative change of the colour [3].
+    With `line` > 0 it is a stroke of that width. `soft` is the blur in pixels, `keep` an optional [H, W] uint8 mask
+    that limits the paint, `texture` an optional [H, W] relative change of the colour [3].
     """
     pad = int(2.5 * soft + line + 2)
     h, w = image.shape[:2]
     pts = fixed(points)
     x, y, across, down = cv2.boundingRect(pts.reshape(-1, 2))
-    x0, y0, x1, y1 = max((x >> FIXED) - pad, 0), max((y >> FIXED) - pad, 0), min((x + across >> FIXED) + pad + 2, w), min((y + down >> FIXED) + pad + 2, h)
+    x0, y0, x1, y1 = (
+        max((x >> FIXED) - pad, 0),
+        max((y >> FIXED) - pad, 0),
+        min((x + across >> FIXED) + pad + 2, w),
+        min((y + down >> FIXED) + pad + 2, h),
+    )
     if x1 <= x0 or y1 <= y0:
         return
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
@@ -67,7 +89,10 @@ def soften(mask: np.ndarray, soft: float) -> None:
 
 
 def blend(region: np.ndarray, mask: np.ndarray, colour: np.ndarray, strength: float = 1.0) -> None:
-    """region [h, w, 3] uint8 += (colour - region) * mask / 255 * strength, in place; `colour` is [3] or [h, w, 3] of 0..255."""
+    """region [h, w, 3] uint8 += (colour - region) * mask / 255 * strength, in place.
+
+    `colour` is [3] or [h, w, 3] of 0..255.
+    """
     alpha = mask * np.float32(strength / 255)
     paint = np.empty(region.shape, np.uint8)
     if np.ndim(colour) == 1:  # one row, copied: far quicker than writing pixel by pixel
@@ -81,13 +106,14 @@ def blend(region: np.ndarray, mask: np.ndarray, colour: np.ndarray, strength: fl
 class Chart:
     """Maps frontal places of one head to pixels of the chart.
 
-    Holds the picture `image` [HEIGHT, WIDTH, 3] uint8 RGB, and `grain` [HEIGHT, WIDTH] float32, the relative unevenness of its colours.
+    Holds the picture `image` [HEIGHT, WIDTH, 3] uint8 RGB, and `grain` [HEIGHT, WIDTH] float32, the relative
+    unevenness of its colours.
     """
 
-    def __init__(self, head: Head):
+    def __init__(self, head: Head) -> None:
         self.head = head
         self.top, self.bottom = head.top_y, head.chin_y
-        self.per_unit = HEIGHT / (self.bottom - self.top)   # rows per head unit
+        self.per_unit = HEIGHT / (self.bottom - self.top)  # rows per head unit
         self.per_radian = WIDTH / (2 * THETA_MAX)
         self.image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         self.grain = np.zeros((HEIGHT, WIDTH), np.float32)
@@ -104,15 +130,42 @@ class Chart:
         xy = np.asarray(xy, np.float64)
         return self.place(self.head.theta_of(xy), xy[..., 1])
 
-    def fill(self, xy: np.ndarray, colour: np.ndarray, soft: float = 0.0, strength: float = 1.0, keep: np.ndarray | None = None) -> None:
+    def fill(
+        self,
+        xy: np.ndarray,
+        colour: np.ndarray,
+        soft: float = 0.0,
+        strength: float = 1.0,
+        keep: np.ndarray | None = None,
+    ) -> None:
+        """Frontal polygon [n, 2], or several [m, n, 2]; softness in head units."""
         soft_polygon(self.image, self.at(xy), colour, soft * self.per_unit, strength, keep=keep)
 
-    def stroke(self, xy: np.ndarray, colour: np.ndarray, width: float, soft: float = 0.0, strength: float = 1.0, keep: np.ndarray | None = None) -> None:
+    def stroke(
+        self,
+        xy: np.ndarray,
+        colour: np.ndarray,
+        width: float,
+        soft: float = 0.0,
+        strength: float = 1.0,
+        keep: np.ndarray | None = None,
+    ) -> None:
         """A line along frontal points [n, 2]; width and softness in head units."""
-        soft_polygon(self.image, self.at(xy), colour, soft * self.per_unit, strength, line=width * self.per_unit, keep=keep)
+        soft_polygon(
+            self.image, self.at(xy), colour, soft * self.per_unit, strength, line=width * self.per_unit, keep=keep
+        )
 
-    def ellipse(self, centre: np.ndarray, rx: float, ry: float, colour: np.ndarray, soft: float = 0.0, strength: float = 1.0,
-                keep: np.ndarray | None = None) -> None:
+    def ellipse(
+        self,
+        centre: np.ndarray,
+        rx: float,
+        ry: float,
+        colour: np.ndarray,
+        soft: float = 0.0,
+        strength: float = 1.0,
+        keep: np.ndarray | None = None,
+    ) -> None:
+        """An ellipse around a frontal point [2], or around several [m, 2]; radii and softness in head units."""
         self.fill(np.asarray(centre)[..., None, :] + CIRCLE * [rx, ry], colour, soft, strength, keep)
 
     def mask(self, *polygons: np.ndarray) -> np.ndarray:
@@ -124,5 +177,8 @@ class Chart:
 
 
 def speckle(rng: np.random.Generator, shape: tuple[int, int], grain: tuple[int, int]) -> np.ndarray:
-    """Smooth noise of mean 0 and spread about 1: [h, w] float32; `grain` cells of noise are stretched over the picture."""
+    """Smooth noise of mean 0 and spread about 1.
+
+    [h, w] float32; `grain` cells of noise are stretched over the picture.
+    """
     return cv2.resize(rng.standard_normal(grain[::-1], dtype=np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -10,14 +10,14 @@ import numpy as np
 class Light:
     """A main light (direction towards it, in the camera's frame), a weaker second one, and light from everywhere."""
 
-    main: np.ndarray       # [3] unit vector
-    second: np.ndarray     # [3] unit vector
+    main: np.ndarray  # [3] unit vector
+    second: np.ndarray  # [3] unit vector
     ambient: float
     strength: float
     second_strength: float
-    colour: np.ndarray     # [3] factors about 1 of the main light
+    colour: np.ndarray  # [3] factors about 1 of the main light
     gloss: float
-    extreme: bool          # WFLW's flag 'illumination' (protocol.md section 1)
+    extreme: bool  # WFLW's flag 'illumination' (protocol.md section 1)
 
     def shade(self, normals: np.ndarray) -> np.ndarray:
         """Factor on the colour of surfaces with unit normals [..., 3] in the camera's frame: [..., 3] float32."""
@@ -26,8 +26,8 @@ class Light:
         fill = np.maximum((n @ self.second.astype(np.float32) + 0.3) / 1.3, 0)
         half = self.main + np.array([0, 0, 1.0])
         shine = np.maximum(n @ (half / np.linalg.norm(half)).astype(np.float32), 0)
-        shine = shine ** 2 * shine
-        shine = shine ** 2 * shine ** 2
+        shine = shine**2 * shine
+        shine = shine**2 * shine**2
         base = self.ambient * (0.75 + 0.25 * n[..., 2]) + self.second_strength * fill
         base, main = base + self.gloss * shine, self.strength * wrapped
         return np.stack([main * float(c) + base for c in self.colour], -1).astype(np.float32)
@@ -53,9 +53,30 @@ def sample_light(rng: np.random.Generator) -> Light:
     if not extreme:
         main = direction(rng.normal(0, 40), rng.uniform(5, 65))
         ambient = rng.uniform(0.3, 0.7)
-        return Light(main, second, float(ambient), float(rng.uniform(0.85, 1.15) - 0.85 * ambient), float(rng.uniform(0, 0.25)), colour, float(rng.uniform(0, 0.14)), False)
+        return Light(
+            main,
+            second,
+            float(ambient),
+            float(rng.uniform(0.85, 1.15) - 0.85 * ambient),
+            float(rng.uniform(0, 0.25)),
+            colour,
+            float(rng.uniform(0, 0.14)),
+            False,
+        )
     side = rng.choice([-1, 1]) * rng.uniform(55, 110)
-    main = direction(side, rng.uniform(-30, 50)) if rng.random() < 0.7 else direction(rng.uniform(-40, 40), rng.choice([-60, 80]))
-    level = rng.choice([0.45, 1.0, 1.3], p=[0.35, 0.45, 0.2])
-    return Light(main, second, float(rng.uniform(0.12, 0.35) * level), float(rng.uniform(0.7, 1.2) * level), float(rng.uniform(0, 0.15)), colour * np.exp(rng.normal(0, 0.12, 3)),
-                 float(rng.uniform(0, 0.25)), True)
+    main = (
+        direction(side, rng.uniform(-30, 50))
+        if rng.random() < 0.7
+        else direction(rng.uniform(-40, 40), rng.choice([-60, 80]))
+    )
+    level = rng.choice([0.6, 1.0, 1.3], p=[0.35, 0.45, 0.2])
+    return Light(
+        main,
+        second,
+        float(rng.uniform(0.12, 0.35) * level),
+        float(rng.uniform(0.7, 1.2) * level),
+        float(rng.uniform(0, 0.15)),
+        colour * np.exp(rng.normal(0, 0.12, 3)),
+        float(rng.uniform(0, 0.25)),
+        True,
+    )

@@ -11,35 +11,57 @@ from barrel_jax.landmarks import SCHEMES
 from data.faces import FaceSetBuilder, build_faces, face_metadata, face_record
 from data.synthetic.sample import FLAG_NAMES, sample_face
 
-OPTIONS = ('scheme', 'train', 'test', 'seed')
+GENERATOR = 1  # changes when the faces that the options name change
+OPTIONS = ("scheme", "train", "test", "seed")
 
 
 class Synthetic(FaceSetBuilder):
-    """Procedural faces with the points of WFLW (98), 300W (68) or COFW (29) and WFLW's six flags; splits 'train' and 'test'."""
+    """Procedural faces with the points of WFLW (98), 300W (68) or COFW (29) and WFLW's six flags.
 
-    def __init__(self, data_dir: str | Path, scheme: str, train: int, test: int, seed: int, source_digest: str = '') -> None:
+    Splits 'train' and 'test'.
+    """
+
+    def __init__(
+        self, data_dir: str | Path, scheme: str, train: int, test: int, seed: int, source_digest: str = ""
+    ) -> None:
         """`scheme` is 'wflw-98', '300w-68' or 'cofw-29', `train` and `test` numbers of faces.
 
         Raises:
             ValueError: an unknown scheme, or a number of faces below 1 or a seed below 0.
         """
         if scheme not in SCHEMES:
-            raise ValueError(f'unknown scheme {scheme!r} for synthetic faces: choose one of {", ".join(SCHEMES)}')
+            raise ValueError(f"unknown scheme {scheme!r} for synthetic faces: choose one of {', '.join(SCHEMES)}")
         if min(train, test) < 1 or seed < 0:
-            raise ValueError(f'synthetic faces need train >= 1, test >= 1 and seed >= 0, not train={train}, test={test}, seed={seed}')
+            raise ValueError(
+                f"synthetic faces need train >= 1, test >= 1 and seed >= 0, not train={train}, test={test}, seed={seed}"
+            )
         self.scheme, self.seed = scheme, seed
-        options = {'scheme': scheme, 'train': train, 'test': test, 'seed': seed}
+        options = {"scheme": scheme, "train": train, "test": test, "seed": seed, "generator": GENERATOR}
         digest = source_digest or hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
-        found = f'The points are those of {scheme}, by construction.'
-        super().__init__(data_dir, face_metadata('synthetic', SCHEMES[scheme], found, digest, FLAG_NAMES), {'train': train, 'test': test})
+        found = f"The points are those of {scheme}, by construction."
+        super().__init__(
+            data_dir,
+            face_metadata("synthetic", SCHEMES[scheme], found, digest, FLAG_NAMES),
+            {"train": train, "test": test},
+        )
 
     def faces(self, split: str) -> Iterator[dict[str, Any]]:
+        """Yields the `face_record` of every face of a split."""
         for index in range(self.sizes[split]):
             face = sample_face(self.seed, split, index, self.scheme)
-            yield face_record(face['image'], face['points'], face['visible'], face['box'], face['region'], face['flags'], face['file'], face['face'])
+            yield face_record(
+                face["image"],
+                face["points"],
+                face["visible"],
+                face["box"],
+                face["region"],
+                face["flags"],
+                face["file"],
+                face["face"],
+            )
 
 
-def build(options: Mapping[str, Any], folder: Path, source_digest: str = '') -> Path:
+def build(options: Mapping[str, Any], folder: Path, source_digest: str = "") -> Path:
     """Builds the set in `folder` and returns the folder for `tfds.builder_from_directory`.
 
     Raises:
@@ -47,5 +69,5 @@ def build(options: Mapping[str, Any], folder: Path, source_digest: str = '') -> 
         OSError: the disk is full (ENOSPC) or cannot be written.
     """
     if sorted(options) != sorted(OPTIONS):
-        raise ValueError(f'synthetic faces take the options {", ".join(OPTIONS)}, not {", ".join(options) or "none"}')
+        raise ValueError(f"synthetic faces take the options {', '.join(OPTIONS)}, not {', '.join(options) or 'none'}")
     return build_faces(Synthetic(folder, source_digest=source_digest, **options))

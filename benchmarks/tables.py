@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the README's tables from benchmarks/results/*.json: python -m benchmarks.tables
+
+A table stands between `<!-- table NAME -->` and `<!-- end NAME -->`; what is not measured yet says so. A test checks
+that the README is what this writes.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.record import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+MISSING = "*not measured yet*"
+
+
+def _load(name: str) -> dict[str, Any] | None:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _source(name: str, result: dict[str, Any]) -> str:
+    machine, versions = result["machine"], result["versions"]
+    return (
+        f"[{name}.json](benchmarks/results/{name}.json): {machine['cores']} cores of {machine['processor']}, "
+        f"jax {versions['jax']}; `{result['command']}`"
+    )
+
+
+def timed(name: str) -> str:
+    """One training run and its scores."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    rows = [
+        [
+            row["dataset"],
+            str(row["num_images"]),
+            f"{row['nme']:.2f}",
+            f"{row['fr_0.10']:.2f}",
+            f"{row['auc_0.10']:.3f}",
+            f"{row['seconds'] / 60:.1f}",
+            f"{row['peak_memory_gb']:.2f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["scored on", "faces", "NME %", "FR@10 %", "AUC@10 %", "minutes", "peak memory, GB"]
+    return _markdown(head, rows) + "\n\n" + _source(name, result)
+
+
+def modules(name: str) -> str:
+    """The five models of one budget."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    rows = [
+        [row["model"], f"{row['nme']:.2f}", f"{row['fr_0.10']:.2f}", f"{row['auc_0.10']:.3f}", str(row["seed"])]
+        for row in result["rows"]
+    ]
+    budgets = {(row["image_size"], row["epochs"], row["stride"]) for row in result["rows"]}
+    said = "; ".join(f"{size} px, {epochs} epochs, stride {stride}" for size, epochs, stride in sorted(budgets))
+    head = ["model", "val NME %", "FR@10 %", "AUC@10 %", "seed"]
+    return f"Budget of each: {said}.\n\n" + _markdown(head, rows) + "\n\n" + _source(name, result)
+
+
+def input_costs(name: str) -> str:
+    """Augmentation, reading, drawing."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    augmentation, reading, drawing = result["augmentation"], result["reading"], result["drawing"]
+    rows = [
+        ["augmentation in the training step at 128 px", f"{100 * augmentation['share']:.1f} % of it"],
+        [f"{reading['faces']} faces of faces68 to crops, first time", f"{reading['first_s']:.1f} s"],
+        ["the same from the cache, imports included", f"{reading['cached_s']:.2f} s"],
+        ["drawing synthetic faces on one core", f"{drawing['faces_per_s_and_core']:.0f} faces/s"],
+    ]
+    return _markdown(["what", "measured"], rows) + "\n\n" + _source(name, result)
+
+
+def cpu_step(name: str) -> str:
+    """Formulations of the training step on CPU."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    rows = [
+        [row["variant"], f"{row['median_ms']:.0f}", f"{row['faces_per_s']:.1f}", f"{row['ratio']:.2f}x"]
+        for row in result["rows"]
+    ]
+    head = ["ResNet-18 training step, batch 16, 128 px", "ms", "faces/s", "speed"]
+    return _markdown(head, rows) + "\n\n" + _source(name, result)
+
+
+TABLES: dict[str, Callable[[str], str]] = {
+    "demo": timed,
+    "coco": timed,
+    "synthetic68": timed,
+    "modules-cpu": modules,
+    "modules-gpu": modules,
+    "input": input_costs,
+    "cpu-step": cpu_step,
+}
+
+
+def fill(text: str) -> str:
+    """The text with every table written anew.
+
+    Raises:
+      ValueError: a table that nobody makes.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in TABLES:
+            raise ValueError(f"README.md: no table {name!r}; there are {', '.join(TABLES)}")
+        return f"<!-- table {name} -->\n{TABLES[name](name)}\n<!-- end {name} -->"
+
+    return re.sub(r"<!-- table (\S+) -->\n.*?<!-- end \1 -->", one, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Rewrites the README."""
+    readme = ROOT / "README.md"
+    readme.write_text(fill(readme.read_text()))
+
+
+if __name__ == "__main__":
+    main()

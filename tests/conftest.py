@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One strict session: eight virtual CPU devices, warnings are errors (pyproject)."""
+
+import os
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_NUM_CPU_DEVICES"] = "8"
+# Tests compile many small programs and run each once or twice.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.dirname(__file__), ".jax_cache")
+
+import pytest  # noqa: E402
+from absl import flags  # noqa: E402
+
+from barrel_jax.xla import tune_cpu  # noqa: E402
+
+tune_cpu()
+flags.FLAGS.mark_as_parsed()
+
+@pytest.fixture(autouse=True)
+def _data_dir(tmp_path_factory, monkeypatch):
+    """Built sets of the session lie together, away from the user's."""
+    monkeypatch.setenv("BARREL_JAX_DATA", str(tmp_path_factory.getbasetemp() / "sets"))

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import numpy as np
+import pytest
+
+from barrel_jax import loop
+from barrel_jax.checkpoint import Checkpoints
+from data.of_config import prepare_config
+from tests import small
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("loop") / "run"
+    config = small.config(data__data_dir=str(tmp_path_factory.mktemp("sets")))
+    return config, workdir, loop.train(config, workdir, prepare_config(config.data))
+
+
+def test_a_run_leaves_what_it_promises(trained):
+    _, workdir, metrics = trained
+    names = {str(path.relative_to(workdir)) for path in workdir.rglob("*") if path.is_file()}
+    evaluation = {f"eval/synthetic-test/{n}" for n in ("metrics.json", "predictions.npz", "ced.png", "worst.png")}
+    assert names >= {"config.json", "run.json", "metrics.jsonl", "predictions.png"} | evaluation
+    assert any(name.startswith("tensorboard/") for name in names)
+    run = json.loads((workdir / "run.json").read_text())
+    assert run["versions"]["jax"] and run["num_landmarks"] == 29
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6, 8, 10, 12]
+    assert [line["step"] for line in lines if "test/nme" in line] == [6, 12]
+    assert lines[-1]["test/nme"] == metrics["nme"] and metrics["num_images"] == 20
+
+
+def test_best_and_latest_are_kept(trained):
+    _, workdir, _ = trained
+    checkpoints = Checkpoints(workdir)
+    assert checkpoints.steps("latest") == [8, 12]
+    (best,) = checkpoints.steps("best")
+    nmes = {
+        line["step"]: line["test/nme"]
+        for line in map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+        if "test/nme" in line
+    }
+    assert nmes[best] == min(nmes.values()) == checkpoints.facts("best", best)["nme"]
+    checkpoints.close()
+
+
+def test_learning_lowers_the_loss(tmp_path, trained):
+    config, _, _ = trained
+    longer = small.config(data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)
+    longer.loop.eval_epochs = 12
+    loop.train(longer, tmp_path, prepare_config(longer.data))
+    losses = [row["loss"] for row in map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines()) if "loss" in row]
+    assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:3])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, trained, monkeypatch):
+    config, _, _ = trained
+    make = loop.make_train_step
+
+    def breaks_at_step_7(*args):
+        step = make(*args)
+
+        def broken(state, faces, order):
+            at = int(state.step)
+            state, loss = step(state, faces, order)
+            return (state.replace(params=state.params), loss * np.nan) if at == 7 else (state, loss)
+
+        return broken
+
+    monkeypatch.setattr(loop, "make_train_step", breaks_at_step_7)
+    with pytest.raises(FloatingPointError, match=r"first at step 7; the last good checkpoint is that of step 4\. Lower"):
+        loop.train(config, tmp_path, prepare_config(config.data))
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest") == [4]
+    checkpoints.close()
+
+
+def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
+    config, _, _ = trained
+    large = small.config(data__data_dir=config.data.data_dir, batch_size=64)
+    with pytest.raises(ValueError, match="has 48 faces; use a smaller batch"):
+        loop.train(large, tmp_path, prepare_config(large.data))
+    assert not any(tmp_path.iterdir())

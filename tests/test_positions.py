@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Positions: DETR's sine encoding against its mask arithmetic in PyTorch and by hand; learned query positions."""
+
+import jax
+import numpy as np
+import pytest
+import torch
+import torch_reference as reference
+
+from barrel_jax.models.positions import QueryPositions, sine_positions
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(8, 8, 256), (5, 9, 12), (1, 1, 4), (1, 3, 64)])
+def test_sine_positions_are_detrs(height, width, channels):
+    expected = reference.sine_positions(torch.zeros(1, height, width, dtype=torch.bool), channels)[0].flatten(0, 1)
+    ours = sine_positions(height, width, channels)
+    assert ours.shape == (height * width, channels)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, expected, atol=2e-6)
+
+
+def test_sine_positions_by_hand():
+    """Rows of a 4 x 2 grid lie at angles pi/2, pi, 3 pi/2, 2 pi, columns at pi and 2 pi; the second pair turns a hundred times slower."""
+    positions = np.asarray(sine_positions(4, 2, 8)).reshape(4, 2, 8)
+    slow = np.pi / 2 / 100
+    np.testing.assert_allclose(positions[0, 0], [1, 0, np.sin(slow), np.cos(slow), 0, -1, np.sin(2 * slow), np.cos(2 * slow)], atol=1e-5)
+    np.testing.assert_allclose(positions[2, 1, [0, 1, 4, 5]], [-1, 0, 0, 1], atol=1e-5)
+
+
+def test_query_positions_are_standard_normal_parameters():
+    module = QueryPositions(num_landmarks=68, width=64)
+    variables = module.init(jax.random.key(0))
+    embedding = np.asarray(variables["params"]["embedding"])
+    np.testing.assert_array_equal(module.apply(variables), embedding)
+    assert embedding.shape == (68, 64)
+    assert embedding.dtype == np.float32
+    assert abs(embedding.mean()) < 0.05
+    assert abs(embedding.std() - 1) < 0.05  # torch.nn.Embedding's draw; 4,352 numbers

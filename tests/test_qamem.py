@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QAMem: equation 2, K memories written out, gives the numbers of equation 3, the module behind the cross-attention."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+import torch_reference as reference
+
+from barrel_jax.models.decoder import DecoderLayer
+from barrel_jax.models.qamem import QAMem
+
+B, K, S, D, HEADS = 2, 3, 5, 8, 2
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def test_equation_2_is_equation_3():
+    """Query i and head n read the memory M V_n O_n T^i with that query's and head's attention weights; heads are summed."""
+    layer = DecoderLayer(heads=HEADS, feedforward=16, dropout=0.1, qamem_layers=1, dtype=jnp.float32)
+    queries, memory = normal(1, B, K, D), normal(2, B, S, D)
+    query_positions, memory_positions = normal(3, K, D), normal(4, S, D)
+    variables = layer.init(jax.random.key(0), queries, memory, query_positions, memory_positions, False)
+    variables = jax.tree.map(lambda leaf: 0.5 * normal(leaf.size, *leaf.shape), variables)
+    _, state = layer.apply(
+        variables, queries, memory, query_positions, memory_positions, False, capture_intermediates=True
+    )
+    inside = {name: np.asarray(module["__call__"][0]) for name, module in state["intermediates"].items() if name != "__call__"}
+
+    params = variables["params"]
+    cross, transforms, offsets = params["cross_attention"], params["qamem"]["kernel1"], params["qamem"]["bias1"]
+    head = D // HEADS
+    expected = np.zeros((B, K, D))
+    for b in range(B):
+        for i in range(K):
+            query = (inside["norm1"][b, i] + query_positions[i]) @ cross["query"]["kernel"] + cross["query"]["bias"]
+            keys = (memory[b] + memory_positions) @ cross["key"]["kernel"] + cross["key"]["bias"]
+            for n in range(HEADS):
+                own = slice(n * head, (n + 1) * head)
+                scores = keys[:, own] @ query[own] / np.sqrt(head)
+                weights = np.exp(scores) / np.exp(scores).sum()
+                values = memory[b] @ cross["value"]["kernel"][:, own] + cross["value"]["bias"][own]
+                # Biases ride along in every token, since a query's weights sum to one; the head count shares out bias O.
+                projected = values @ cross["out"]["kernel"][own] + cross["out"]["bias"] / HEADS
+                memory_of_query = projected @ transforms[i]
+                expected[b, i] += weights @ memory_of_query
+            expected[b, i] += offsets[i]
+    assert np.abs(expected).max() > 1
+    assert np.abs(expected - inside["cross_attention"]).max() > 1
+    np.testing.assert_allclose(inside["qamem"], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_module_is_the_papers_grouped_convolution():
+    """A 1x1 convolution with one group per query over the queries' channels; two of them have a ReLU between."""
+    for layers in (1, 2):
+        module = reference.randomise(reference.QAMem(K, D, layers), seed=layers)
+        extracted = normal(5, B, K, D).astype(np.float32)
+        with torch.no_grad():
+            expected = module(torch.from_numpy(extracted))
+        params = reference.numpy(reference.qamem(module))
+        np.testing.assert_allclose(QAMem(layers, jnp.float32).apply({"params": params}, extracted), expected, atol=1e-5)
+
+
+def test_training_starts_from_the_shared_memory():
+    extracted = normal(6, B, K, D).astype(np.float32)
+    once, variables = QAMem(1, jnp.float32).init_with_output(jax.random.key(0), extracted)
+    np.testing.assert_array_equal(once, extracted)
+    assert jax.tree.map(np.shape, variables["params"]) == {"kernel1": (K, D, D), "bias1": (K, D)}
+    twice, variables = QAMem(2, jnp.float32).init_with_output(jax.random.key(0), extracted)
+    np.testing.assert_array_equal(twice, np.maximum(extracted, 0))
+    assert sorted(variables["params"]) == ["bias1", "bias2", "kernel1", "kernel2"]
+
+
+def test_one_layer_has_447m_numbers_at_68_points():
+    for layers, count in ((1, 4_473_856), (2, 8_947_712)):
+        variables = jax.eval_shape(QAMem(layers, jnp.float32).init, jax.random.key(0), jnp.zeros((1, 68, 256)))
+        assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == count

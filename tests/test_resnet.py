@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ResNet gives a PyTorch ResNet's numbers with the same weights: every layout's tree, strides 32, 16 and 8, training statistics."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+import torch_reference as reference
+
+from barrel_jax.models.resnet import Bottleneck, ConvNorm, ResNet, from_subgrids, max_pool, to_subgrids
+
+
+def images(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def nchw(x):
+    return torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)
+
+
+def nhwc(x):
+    return x.detach().permute(0, 2, 3, 1).numpy()
+
+
+def variables_of(model):
+    params, batch_stats = reference.resnet(model)
+    return {"params": reference.numpy(params), "batch_stats": reference.numpy(batch_stats)}
+
+
+def shapes(tree):
+    return jax.tree.map(lambda leaf: tuple(leaf.shape), tree)
+
+
+# torchvision's published parameter counts, less its classifier (1000 classes on 512 or 2048 features).
+@pytest.mark.parametrize(
+    ("layout", "count"),
+    [
+        ("resnet18", 11_689_512 - 513_000),
+        ("resnet34", 21_797_672 - 513_000),
+        ("resnet50", 25_557_032 - 2_049_000),
+        ("resnet101", 44_549_160 - 2_049_000),
+    ],
+)
+def test_every_layout_has_torchvisions_weights(layout, count):
+    model = ResNet(layout, 32, "batch", jnp.float32)
+    variables = jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
+    with torch.device("meta"):
+        params, batch_stats = reference.resnet(reference.ResNet(layout, 32))
+    assert shapes(variables) == shapes({"params": params, "batch_stats": batch_stats})
+
+
+@pytest.mark.parametrize(
+    ("layout", "stride", "height", "width"),
+    [
+        ("resnet18", 32, 96, 80),
+        ("resnet18", 16, 72, 56),
+        ("resnet18", 8, 64, 48),
+        ("resnet50", 32, 64, 64),
+        ("resnet50", 16, 72, 56),
+    ],
+)
+def test_features_are_pytorchs(layout, stride, height, width):
+    model = reference.randomise(reference.ResNet(layout, stride), seed=1)
+    x = images(1, height, width, 3)
+    with torch.no_grad():
+        expected = nhwc(model(nchw(x)))
+    assert expected.shape[1:3] == (-(-height // stride), -(-width // stride))
+    assert expected.std() > 0.3
+    ours = jax.jit(ResNet(layout, stride, "batch", jnp.float32).apply, static_argnums=2)
+    np.testing.assert_allclose(ours(variables_of(model), x, False), expected, rtol=0, atol=1e-4)
+
+
+def test_training_normalises_and_records_as_pytorch_does():
+    model = reference.randomise(reference.ResNet("resnet18", 32), seed=2)
+    before = variables_of(model)
+    counts = {}
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.register_forward_hook(lambda m, inputs, output, name=name: counts.update({name: inputs[0].numel() / m.num_features}))
+    x = images(4, 64, 96, 3)
+    with torch.no_grad():
+        expected = nhwc(model.train()(nchw(x)))
+    after = variables_of(model)["batch_stats"]
+
+    @jax.jit
+    def apply(variables, x):
+        return ResNet("resnet18", 32, "batch", jnp.float32).apply(variables, x, True, mutable=["batch_stats"])
+
+    features, updated = apply(before, x)
+    np.testing.assert_allclose(features, expected, rtol=0, atol=1e-3)
+    assert counts["layer4.1.bn2"] == 4 * 2 * 3
+
+    def compare(path, old, ours, torchs):
+        names = [key.key for key in path]
+        # Far from the update that was not made, close to the one that was.
+        assert np.abs(torchs - old).max() > 1e-2
+        if names[-1] == "mean":
+            np.testing.assert_allclose(ours, torchs, rtol=0, atol=1e-4)
+            return
+        block = names[0].replace("layer", "").split("_") if names[0] != "stem" else []
+        norm = {"stem": "bn1", "conv1": "bn1", "conv2": "bn2", "downsample": "downsample.1"}[names[-3]]
+        n = counts[f"layer{block[0]}.{block[1]}.{norm}" if block else norm]
+        # torch records the unbiased variance, Flax the one it normalised with.
+        np.testing.assert_allclose(ours - 0.9 * old, (torchs - 0.9 * old) * (n - 1) / n, rtol=1e-3, atol=1e-5)
+
+    jax.tree_util.tree_map_with_path(compare, before["batch_stats"], updated["batch_stats"], after)
+
+
+def test_frozen_norm_leaves_statistics_alone_and_gives_the_same_numbers_in_training():
+    model = reference.randomise(reference.ResNet("resnet18", 32), seed=3)
+    before = variables_of(model)
+    x = images(2, 64, 64, 3)
+    with torch.no_grad():
+        expected = nhwc(model(nchw(x)))
+
+    @jax.jit
+    def apply(variables, x):
+        return ResNet("resnet18", 32, "frozen", jnp.float32).apply(variables, x, True, mutable=["batch_stats"])
+
+    features, updated = apply(before, x)
+    np.testing.assert_allclose(features, expected, rtol=0, atol=1e-4)
+    jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], updated["batch_stats"])
+
+
+@pytest.mark.parametrize("norm", ["batch", "frozen"])
+def test_only_batch_norm_trains_its_scale_and_bias(norm):
+    block = Bottleneck(channels=2, stride=2, dilation=1, norm=norm, dtype=jnp.float32)
+    x = images(2, 6, 6, 4)
+    variables = block.init(jax.random.key(0), x, False)
+
+    def total(params):
+        y, _ = block.apply({**variables, "params": params}, x, True, mutable=["batch_stats"])
+        return (y * images(*y.shape)).sum()
+
+    gradients = jax.jit(jax.grad(total))(variables["params"])
+    for name, conv_norm in gradients.items():
+        assert np.abs(conv_norm["conv"]["kernel"]).max() > 1e-3, name
+        for leaf in ("scale", "bias"):
+            assert (np.abs(conv_norm["norm"][leaf]).max() > 1e-3) == (norm == "batch"), (name, leaf)
+            assert norm == "batch" or (conv_norm["norm"][leaf] == 0).all()
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 10), (9, 5), (1, 1), (2, 3)])
+def test_max_pool_is_pytorchs(size):
+    x = images(2, *size, 3) - 3  # negative throughout: padding with zeros would win
+    pool = torch.nn.MaxPool2d(3, stride=2, padding=1)
+    torch_x = nchw(x).requires_grad_()
+    expected = pool(torch_x)
+    weights = images(*nhwc(expected).shape)
+    np.testing.assert_array_equal(max_pool(x), nhwc(expected))
+    (expected * nchw(weights)).sum().backward()
+    gradient = jax.grad(lambda x: (max_pool(x) * weights).sum())(x)
+    np.testing.assert_allclose(gradient, nhwc(torch_x.grad), atol=1e-6)
+
+
+def test_subgrids_hold_every_dilationth_pixel():
+    x = np.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
+    grids = to_subgrids(x, 2)
+    assert grids.shape == (8, 2, 3, 3)
+    np.testing.assert_array_equal(grids[6], x[1, 1::2, 0::2])  # image 1, odd rows, even columns
+    np.testing.assert_array_equal(from_subgrids(grids, 2), x)
+
+
+@pytest.mark.parametrize(("dilation", "size"), [(2, (7, 9)), (4, (8, 10)), (4, (3, 5))])
+def test_dilated_convolution_and_its_gradients_are_pytorchs(dilation, size):
+    layer = ConvNorm(features=4, kernel=3, norm="batch", dtype=jnp.float32, dilation=dilation)
+    x, kernel, weights = images(2, *size, 3), images(3, 3, 3, 4), images(2, *size, 4)
+    statistics = layer.init(jax.random.key(0), x, False)
+
+    def ours(x, kernel):
+        params = {"conv": {"kernel": kernel}, "norm": statistics["params"]["norm"]}
+        return layer.apply({**statistics, "params": params}, x, False)
+
+    torch_x, torch_kernel = nchw(x).requires_grad_(), torch.from_numpy(kernel).permute(3, 2, 0, 1).requires_grad_()
+    # A fresh batch norm divides by the root of 1 + epsilon.
+    expected = torch.nn.functional.conv2d(torch_x, torch_kernel, padding=dilation, dilation=dilation) / np.sqrt(1 + 1e-5)
+    np.testing.assert_allclose(ours(x, kernel), nhwc(expected), atol=1e-5)
+    (expected * nchw(weights)).sum().backward()
+    of_x, of_kernel = jax.grad(lambda x, kernel: (ours(x, kernel) * weights).sum(), argnums=(0, 1))(x, kernel)
+    np.testing.assert_allclose(of_x, nhwc(torch_x.grad), atol=1e-4)
+    np.testing.assert_allclose(of_kernel, torch_kernel.grad.permute(2, 3, 1, 0), atol=1e-4)
+
+
+def test_grid_is_the_ceiling_of_size_over_stride():
+    x = jax.ShapeDtypeStruct((1, 75, 129, 3), jnp.float32)
+    for stride, grid in ((32, (3, 5)), (16, (5, 9)), (8, (10, 17))):
+        model = ResNet("resnet18", stride, "batch", jnp.bfloat16)
+        features, variables = jax.eval_shape(lambda key, x, m=model: m.init_with_output(key, x, False), jax.random.key(0), x)
+        assert features.shape == (1, *grid, 512)
+        assert features.dtype == jnp.bfloat16
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
