@@ -19,6 +19,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main(argv: list[str]) -> None:
+    """Builds the set if need be and trains."""
     del argv
     tune_cpu()
     logging.set_verbosity(logging.WARNING)  # orbax and TFDS tell every file they touch

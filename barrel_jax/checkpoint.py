@@ -36,7 +36,9 @@ class Checkpoints:
         if step in self._managers[kind].all_steps():
             return
         self._managers[kind].save(
-            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts)), force=True
+            step,
+            args=ocp.args.Composite(state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts)),
+            force=True,
         )
 
     def facts(self, kind: str, step: int) -> dict[str, Any]:

@@ -17,6 +17,8 @@ BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
 
 @dataclass
 class DataConfig:
+    """Which faces, and how they are cropped."""
+
     dataset: str = "synthetic"  # coco (own faces) or synthetic (drawn here, no download)
     source: str = ""  # folder of the raw download; '' for synthetic
     data_dir: str = ""  # where built sets and cached crops live; '' is ~/.cache/barrel_jax
@@ -34,6 +36,8 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
+    """BarrelNet and its ablations; K is the dataset's number of landmarks."""
+
     backbone: str = "resnet18"  # resnet18, resnet34, resnet50 or resnet101
     stride: int = 32  # of the memory's grid: 32, 16 or 8 (strides replaced by dilation)
     norm: str = "batch"  # batch: statistics are trained; frozen: DETR's choice for ImageNet weights
@@ -69,6 +73,8 @@ class AugmentConfig:
 
 @dataclass
 class OptimConfig:
+    """Adam; the defaults are the paper's recipe (section 4.1)."""
+
     epochs: int = 360
     learning_rate: float = 1e-4
     schedule: str = "step"  # step: x0.1 at decay_epoch (the paper); cosine: to zero at the last step
@@ -82,6 +88,8 @@ class OptimConfig:
 
 @dataclass
 class LoopConfig:
+    """How often a run speaks, scores itself and saves."""
+
     log_steps: int = 20  # between two lines of metrics.jsonl
     eval_epochs: int = 10  # between two evaluations of the test split
     eval_batch: int = 64  # faces per batch of an evaluation
@@ -90,6 +98,8 @@ class LoopConfig:
 
 @dataclass
 class Config:
+    """A whole run."""
+
     seed: int = 0  # decides the initial weights, the order of examples and every random draw
     batch_size: int = 16  # over all devices
     devices: int = -1  # how many devices share the batch; -1 for all
@@ -192,7 +202,9 @@ def load(workdir: Path) -> Config:
                 fill(getattr(node, name), value, f"{prefix}{name}.")
             else:
                 old = known[f"{prefix}{name}"]
-                value = tuple(tuple(v) if isinstance(v, list) else v for v in value) if isinstance(old, tuple) else value
+                value = (
+                    tuple(tuple(v) if isinstance(v, list) else v for v in value) if isinstance(old, tuple) else value
+                )
                 setattr(node, name, value)
 
     fill(config, json.loads(path.read_text()), "")

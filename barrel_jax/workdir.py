@@ -31,7 +31,8 @@ def claim(workdir: Path, config: Config, crops: FaceCrops) -> None:
         if theirs["fingerprint"] != crops.fingerprint:
             raise ValueError(
                 f"{workdir}: this folder belongs to a run on other data ({theirs['dataset']}, fingerprint "
-                f"{theirs['fingerprint'][:12]}; now {crops.dataset}, {crops.fingerprint[:12]}); choose another --workdir"
+                f"{theirs['fingerprint'][:12]}; now {crops.dataset}, {crops.fingerprint[:12]}); "
+                "choose another --workdir"
             )
         before, now = configuration.flatten(configuration.load(workdir)), configuration.flatten(config)
         changed = [

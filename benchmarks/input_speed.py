@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the input costs: augmentation within the training step, reading a set the first time and from the cache, drawing.
+"""What the input costs: augmentation within the training step, reading a set, drawing one.
 
 python -m benchmarks.input_speed --source ../shared/faces68
 
@@ -87,7 +87,8 @@ def drawing(count: int) -> dict[str, float]:
         "import cv2, time; cv2.setNumThreads(1)\n"
         "from data.synthetic.sample import sample_face\n"
         "[sample_face(1, 'train', i, 'wflw-98') for i in range(20)]; start = time.perf_counter()\n"
-        f"[sample_face(0, 'train', i, 'wflw-98') for i in range({count})]; print({count} / (time.perf_counter() - start))"
+        f"[sample_face(0, 'train', i, 'wflw-98') for i in range({count})]\n"
+        f"print({count} / (time.perf_counter() - start))"
     )
     command = ["taskset", "-c", "0", sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

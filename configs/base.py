@@ -8,4 +8,5 @@ from barrel_jax.config import Config
 
 
 def get_config() -> Config:
+    """The config."""
     return Config()

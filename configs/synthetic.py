@@ -11,6 +11,7 @@ from configs.base import get_config as base
 
 
 def get_config() -> Config:
+    """The config."""
     config = base()
     config.data.image_size = 80
     config.data.scheme = "wflw-98"

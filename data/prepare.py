@@ -104,7 +104,7 @@ def check_set(dataset: str, source: str, options: Mapping[str, Any]) -> int:
     if dataset == "synthetic":
         from data.synthetic import Synthetic
 
-        Synthetic(default_data_dir(), **options)  # raises on options that make no sense
+        Synthetic(default_data_dir(), source_digest="", **options)  # raises on options that make no sense
         print(
             f"synthetic needs no source: it draws {options['train']} training and {options['test']} test faces "
             f"with the points of {options['scheme']} from seed {options['seed']}"

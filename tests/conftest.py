@@ -8,13 +8,14 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 # Tests compile many small programs and run each once or twice.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.dirname(__file__), ".jax_cache")
 
-import pytest  # noqa: E402
-from absl import flags  # noqa: E402
+import pytest
+from absl import flags
 
-from barrel_jax.xla import tune_cpu  # noqa: E402
+from barrel_jax.xla import tune_cpu
 
 tune_cpu()
 flags.FLAGS.mark_as_parsed()
+
 
 @pytest.fixture(autouse=True)
 def _data_dir(tmp_path_factory, monkeypatch):

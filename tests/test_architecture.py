@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers point one way: tools -> loop -> steps -> models, losses, augment -> landmarks, geometry (design.md section 3)."""
+"""Layers point one way (design.md section 3), and the code keeps to its own rules."""
 
 import ast
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -58,6 +59,14 @@ def test_everything_imports_without_tensorflow():
             parts = path.relative_to(ROOT).with_suffix("").parts
             importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     assert "tensorflow" not in sys.modules and "torch" not in {m for m in sys.modules if m.startswith("barrel_jax")}
+
+
+def test_ruff_is_content():
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_no_habits_that_hide_faults():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention against torch.nn.MultiheadAttention; Xavier bounds as PyTorch draws them; dropout on every single weight."""
+"""Attention against torch.nn.MultiheadAttention; Xavier bounds as PyTorch draws; dropout on single weights."""
 
 import jax
 import jax.numpy as jnp
@@ -26,14 +26,15 @@ def test_attention_is_pytorchs():
 
 
 def test_xavier_bounds_are_pytorchs():
-    """torch holds query, key and value in one [3 D, D] matrix: bound sqrt(6 / (3 D + D)); the others sqrt(6 / (in + out))."""
+    """torch has query, key and value in one [3 D, D] matrix: bound sqrt(6 / (3 D + D)); others sqrt(6 / (in + out))."""
     width, hidden = 96, 160
     x = jnp.zeros((1, 2, width))
-    attention = Attention(heads=4, dropout=0.0, dtype=jnp.float32).init(jax.random.key(0), x, x, x, False)["params"]
-    forward = FeedForward(hidden, dropout=0.0, dtype=jnp.float32).init(jax.random.key(1), x, False)["params"]
+    attention = Attention(heads=4, dropout=0.0, dtype=jnp.float32)
+    forward = FeedForward(hidden, dropout=0.0, dtype=jnp.float32)
+    draw = jax.jit(lambda key: attention.init(key, x, x, x, False)["params"] | forward.init(key, x, False)["params"])
     bounds = {name: np.sqrt(6 / (4 * width)) for name in ("query", "key", "value")} | {"out": np.sqrt(6 / (2 * width))}
     bounds |= {name: np.sqrt(6 / (width + hidden)) for name in ("linear1", "linear2")}
-    params = attention | forward
+    params = draw(jax.random.key(0))
     assert params.keys() == bounds.keys()
     for name, bound in bounds.items():
         kernel = np.asarray(params[name]["kernel"])
@@ -46,9 +47,13 @@ def test_dropout_falls_on_single_weights():
     """One key with value 1 reads 0 or 1 / keep, drawn anew for every example, query and head."""
     attention = Attention(heads=4, dropout=0.25, dtype=jnp.float32)
     query, memory = jnp.zeros((8, 50, 8)), jnp.zeros((8, 1, 8))
-    variables = attention.init(jax.random.key(0), query, memory, memory, False)
-    params = variables["params"] | {"out": {"kernel": jnp.eye(8), "bias": jnp.zeros(8)}}
-    params["value"] = {"kernel": jnp.zeros((8, 8)), "bias": jnp.ones(8)}
+    zeros = {"kernel": jnp.zeros((8, 8)), "bias": jnp.zeros(8)}
+    params = {
+        "query": zeros,
+        "key": zeros,
+        "value": zeros | {"bias": jnp.ones(8)},
+        "out": zeros | {"kernel": jnp.eye(8)},
+    }
     joined = attention.apply({"params": params}, query, memory, memory, True, rngs={"dropout": jax.random.key(1)})
     read = np.asarray(joined).reshape(8, 50, 4, 2)
     np.testing.assert_array_equal(read[..., 0], read[..., 1])

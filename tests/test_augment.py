@@ -30,7 +30,7 @@ image_of, points_of = jax.jit(transform_image), jax.jit(transform_points)
 
 
 def dots(points):
-    """White dots of a few pixels at points [K, 2] in crop units, one colour channel each, drawn below pixel precision."""
+    """A dot at each of the points [K, 2] in crop units, one colour channel each, drawn below pixel precision."""
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
     for channel, (x, y) in enumerate(points):
         plane = np.zeros((SIZE, SIZE), np.uint8)

@@ -50,7 +50,9 @@ def test_learning_lowers_the_loss(tmp_path, trained):
     longer = small.config(data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)
     longer.loop.eval_epochs = 12
     loop.train(longer, tmp_path, prepare_config(longer.data))
-    losses = [row["loss"] for row in map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines()) if "loss" in row]
+    losses = [
+        row["loss"] for row in map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines()) if "loss" in row
+    ]
     assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:3])
 
 
@@ -69,7 +71,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
         return broken
 
     monkeypatch.setattr(loop, "make_train_step", breaks_at_step_7)
-    with pytest.raises(FloatingPointError, match=r"first at step 7; the last good checkpoint is that of step 4\. Lower"):
+    with pytest.raises(
+        FloatingPointError, match=r"first at step 7; the last good checkpoint is that of step 4\. Lower"
+    ):
         loop.train(config, tmp_path, prepare_config(config.data))
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.steps("latest") == [4]

@@ -20,10 +20,11 @@ def test_sine_positions_are_detrs(height, width, channels):
 
 
 def test_sine_positions_by_hand():
-    """Rows of a 4 x 2 grid lie at angles pi/2, pi, 3 pi/2, 2 pi, columns at pi and 2 pi; the second pair turns a hundred times slower."""
+    """Rows of a 4 x 2 grid lie at pi/2, pi, 3 pi/2, 2 pi, columns at pi, 2 pi; the second pair is 100 times slower."""
     positions = np.asarray(sine_positions(4, 2, 8)).reshape(4, 2, 8)
     slow = np.pi / 2 / 100
-    np.testing.assert_allclose(positions[0, 0], [1, 0, np.sin(slow), np.cos(slow), 0, -1, np.sin(2 * slow), np.cos(2 * slow)], atol=1e-5)
+    of_y, of_x = [1, 0, np.sin(slow), np.cos(slow)], [0, -1, np.sin(2 * slow), np.cos(2 * slow)]
+    np.testing.assert_allclose(positions[0, 0], of_y + of_x, atol=1e-5)
     np.testing.assert_allclose(positions[2, 1, [0, 1, 4, 5]], [-1, 0, 0, 1], atol=1e-5)
 
 

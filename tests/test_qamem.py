@@ -18,16 +18,16 @@ def normal(seed, *shape):
 
 
 def test_equation_2_is_equation_3():
-    """Query i and head n read the memory M V_n O_n T^i with that query's and head's attention weights; heads are summed."""
+    """Query i and head n read the memory M V_n O_n T^i with their own attention weights; heads are summed."""
     layer = DecoderLayer(heads=HEADS, feedforward=16, dropout=0.1, qamem_layers=1, dtype=jnp.float32)
     queries, memory = normal(1, B, K, D), normal(2, B, S, D)
     query_positions, memory_positions = normal(3, K, D), normal(4, S, D)
-    variables = layer.init(jax.random.key(0), queries, memory, query_positions, memory_positions, False)
+    inputs = queries, memory, query_positions, memory_positions
+    variables = jax.eval_shape(lambda key: layer.init(key, *inputs, False), jax.random.key(0))
     variables = jax.tree.map(lambda leaf: 0.5 * normal(leaf.size, *leaf.shape), variables)
-    _, state = layer.apply(
-        variables, queries, memory, query_positions, memory_positions, False, capture_intermediates=True
-    )
-    inside = {name: np.asarray(module["__call__"][0]) for name, module in state["intermediates"].items() if name != "__call__"}
+    _, state = jax.jit(lambda variables: layer.apply(variables, *inputs, False, capture_intermediates=True))(variables)
+    names = ("norm1", "cross_attention", "qamem")
+    inside = {name: np.asarray(state["intermediates"][name]["__call__"][0]) for name in names}
 
     params = variables["params"]
     cross, transforms, offsets = params["cross_attention"], params["qamem"]["kernel1"], params["qamem"]["bias1"]
@@ -42,7 +42,7 @@ def test_equation_2_is_equation_3():
                 scores = keys[:, own] @ query[own] / np.sqrt(head)
                 weights = np.exp(scores) / np.exp(scores).sum()
                 values = memory[b] @ cross["value"]["kernel"][:, own] + cross["value"]["bias"][own]
-                # Biases ride along in every token, since a query's weights sum to one; the head count shares out bias O.
+                # Biases ride along in every token, since a query's weights sum to one; heads share O's.
                 projected = values @ cross["out"]["kernel"][own] + cross["out"]["bias"] / HEADS
                 memory_of_query = projected @ transforms[i]
                 expected[b, i] += weights @ memory_of_query

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ResNet gives a PyTorch ResNet's numbers with the same weights: every layout's tree, strides 32, 16 and 8, training statistics."""
+"""ResNet gives a PyTorch ResNet's numbers with the same weights, at each stride, in evaluation and training."""
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +78,9 @@ def test_training_normalises_and_records_as_pytorch_does():
     counts = {}
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.register_forward_hook(lambda m, inputs, output, name=name: counts.update({name: inputs[0].numel() / m.num_features}))
+            module.register_forward_hook(
+                lambda m, args, output, name=name: counts.update({name: output.numel() / m.num_features})
+            )
     x = images(4, 64, 96, 3)
     with torch.no_grad():
         expected = nhwc(model.train()(nchw(x)))
@@ -94,16 +96,15 @@ def test_training_normalises_and_records_as_pytorch_does():
 
     def compare(path, old, ours, torchs):
         names = [key.key for key in path]
-        # Far from the update that was not made, close to the one that was.
-        assert np.abs(torchs - old).max() > 1e-2
+        ours, torchs = ours - 0.9 * old, torchs - 0.9 * old
         if names[-1] == "mean":
-            np.testing.assert_allclose(ours, torchs, rtol=0, atol=1e-4)
+            np.testing.assert_allclose(ours, torchs, rtol=1e-4, atol=1e-5)
             return
         block = names[0].replace("layer", "").split("_") if names[0] != "stem" else []
         norm = {"stem": "bn1", "conv1": "bn1", "conv2": "bn2", "downsample": "downsample.1"}[names[-3]]
         n = counts[f"layer{block[0]}.{block[1]}.{norm}" if block else norm]
         # torch records the unbiased variance, Flax the one it normalised with.
-        np.testing.assert_allclose(ours - 0.9 * old, (torchs - 0.9 * old) * (n - 1) / n, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(ours, torchs * (n - 1) / n, rtol=1e-4, atol=1e-5)
 
     jax.tree_util.tree_map_with_path(compare, before["batch_stats"], updated["batch_stats"], after)
 
@@ -124,11 +125,10 @@ def test_frozen_norm_leaves_statistics_alone_and_gives_the_same_numbers_in_train
     jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], updated["batch_stats"])
 
 
-@pytest.mark.parametrize("norm", ["batch", "frozen"])
-def test_only_batch_norm_trains_its_scale_and_bias(norm):
-    block = Bottleneck(channels=2, stride=2, dilation=1, norm=norm, dtype=jnp.float32)
+def test_frozen_norm_does_not_train_its_scale_and_bias():
+    block = Bottleneck(channels=2, stride=2, dilation=1, norm="frozen", dtype=jnp.float32)
     x = images(2, 6, 6, 4)
-    variables = block.init(jax.random.key(0), x, False)
+    variables = jax.jit(block.init, static_argnums=2)(jax.random.key(0), x, False)
 
     def total(params):
         y, _ = block.apply({**variables, "params": params}, x, True, mutable=["batch_stats"])
@@ -138,11 +138,10 @@ def test_only_batch_norm_trains_its_scale_and_bias(norm):
     for name, conv_norm in gradients.items():
         assert np.abs(conv_norm["conv"]["kernel"]).max() > 1e-3, name
         for leaf in ("scale", "bias"):
-            assert (np.abs(conv_norm["norm"][leaf]).max() > 1e-3) == (norm == "batch"), (name, leaf)
-            assert norm == "batch" or (conv_norm["norm"][leaf] == 0).all()
+            assert (conv_norm["norm"][leaf] == 0).all(), (name, leaf)
 
 
-@pytest.mark.parametrize("size", [(8, 8), (7, 10), (9, 5), (1, 1), (2, 3)])
+@pytest.mark.parametrize("size", [(7, 10), (8, 5), (1, 1)])
 def test_max_pool_is_pytorchs(size):
     x = images(2, *size, 3) - 3  # negative throughout: padding with zeros would win
     pool = torch.nn.MaxPool2d(3, stride=2, padding=1)
@@ -163,11 +162,11 @@ def test_subgrids_hold_every_dilationth_pixel():
     np.testing.assert_array_equal(from_subgrids(grids, 2), x)
 
 
-@pytest.mark.parametrize(("dilation", "size"), [(2, (7, 9)), (4, (8, 10)), (4, (3, 5))])
+@pytest.mark.parametrize(("dilation", "size"), [(2, (7, 10)), (4, (3, 5))])
 def test_dilated_convolution_and_its_gradients_are_pytorchs(dilation, size):
     layer = ConvNorm(features=4, kernel=3, norm="batch", dtype=jnp.float32, dilation=dilation)
     x, kernel, weights = images(2, *size, 3), images(3, 3, 3, 4), images(2, *size, 4)
-    statistics = layer.init(jax.random.key(0), x, False)
+    statistics = jax.jit(layer.init, static_argnums=2)(jax.random.key(0), x, False)
 
     def ours(x, kernel):
         params = {"conv": {"kernel": kernel}, "norm": statistics["params"]["norm"]}
@@ -175,10 +174,13 @@ def test_dilated_convolution_and_its_gradients_are_pytorchs(dilation, size):
 
     torch_x, torch_kernel = nchw(x).requires_grad_(), torch.from_numpy(kernel).permute(3, 2, 0, 1).requires_grad_()
     # A fresh batch norm divides by the root of 1 + epsilon.
-    expected = torch.nn.functional.conv2d(torch_x, torch_kernel, padding=dilation, dilation=dilation) / np.sqrt(1 + 1e-5)
-    np.testing.assert_allclose(ours(x, kernel), nhwc(expected), atol=1e-5)
+    expected = torch.nn.functional.conv2d(torch_x, torch_kernel, padding=dilation, dilation=dilation) / np.sqrt(
+        1 + 1e-5
+    )
     (expected * nchw(weights)).sum().backward()
-    of_x, of_kernel = jax.grad(lambda x, kernel: (ours(x, kernel) * weights).sum(), argnums=(0, 1))(x, kernel)
+    output, gradients = jax.jit(jax.vjp, static_argnums=0)(ours, x, kernel)
+    of_x, of_kernel = gradients(weights)
+    np.testing.assert_allclose(output, nhwc(expected), atol=1e-5)
     np.testing.assert_allclose(of_x, nhwc(torch_x.grad), atol=1e-4)
     np.testing.assert_allclose(of_kernel, torch_kernel.grad.permute(2, 3, 1, 0), atol=1e-4)
 
@@ -187,7 +189,9 @@ def test_grid_is_the_ceiling_of_size_over_stride():
     x = jax.ShapeDtypeStruct((1, 75, 129, 3), jnp.float32)
     for stride, grid in ((32, (3, 5)), (16, (5, 9)), (8, (10, 17))):
         model = ResNet("resnet18", stride, "batch", jnp.bfloat16)
-        features, variables = jax.eval_shape(lambda key, x, m=model: m.init_with_output(key, x, False), jax.random.key(0), x)
+        features, variables = jax.eval_shape(
+            lambda key, x, m=model: m.init_with_output(key, x, False), jax.random.key(0), x
+        )
         assert features.shape == (1, *grid, 512)
         assert features.dtype == jnp.bfloat16
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}

@@ -103,7 +103,7 @@ def test_predictions_do_not_depend_on_the_devices_or_the_batch(one):
 
 
 def test_a_batch_that_does_not_divide_names_the_numbers_that_do():
-    with pytest.raises(ValueError, match="batch_size=12 does not divide by the 8 devices .* use 8 or 16"):
+    with pytest.raises(ValueError, match=r"batch_size=12 does not divide by the 8 devices .* use 8 or 16"):
         check_batch(12, make_mesh(8))
     with pytest.raises(ValueError, match="there are 8 cpu devices"):
         make_mesh(9)

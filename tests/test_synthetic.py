@@ -302,11 +302,11 @@ def test_built_set_holds_the_sampled_faces(tmp_path):
 
 def test_bad_options_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"unknown scheme 'aflw-19'.*wflw-98"):
-        build({"scheme": "aflw-19", "train": 8, "test": 4, "seed": 7}, tmp_path)
+        build({"scheme": "aflw-19", "train": 8, "test": 4, "seed": 7}, tmp_path, "abc")
     with pytest.raises(ValueError, match="train >= 1"):
-        build({"scheme": "wflw-98", "train": 0, "test": 4, "seed": 7}, tmp_path)
+        build({"scheme": "wflw-98", "train": 0, "test": 4, "seed": 7}, tmp_path, "abc")
     with pytest.raises(ValueError, match="take the options scheme, train, test, seed, not scheme"):
-        build({"scheme": "wflw-98"}, tmp_path)
+        build({"scheme": "wflw-98"}, tmp_path, "abc")
     with pytest.raises(ValueError, match="unknown scheme 'x'"):
         sample_face(0, "train", 0, "x")
 

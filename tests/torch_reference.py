@@ -61,7 +61,7 @@ class ResNet(nn.Module):
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        replace_stride_with_dilation = {32: (False, False, False), 16: (False, False, True), 8: (False, True, True)}[stride]
+        replace_stride_with_dilation = (False, stride < 16, stride < 32)
         self.layer1 = self.stage(LAYOUTS[layout][0], 64, 1, False)
         for index, dilate in enumerate(replace_stride_with_dilation, start=1):
             setattr(self, f"layer{index + 1}", self.stage(LAYOUTS[layout][index], 64 * 2**index, 2, dilate))
@@ -107,7 +107,9 @@ class QAMem(nn.Module):
 
     def __init__(self, queries, width, layers):
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv1d(queries * width, queries * width, 1, groups=queries) for _ in range(layers))
+        self.convs = nn.ModuleList(
+            nn.Conv1d(queries * width, queries * width, 1, groups=queries) for _ in range(layers)
+        )
 
     def forward(self, extracted):
         y = extracted.flatten(1)[:, :, None]
@@ -153,7 +155,9 @@ class DecoderLayer(nn.Module):
 class BarrelNet(nn.Module):
     """Figure 1 of the paper; images [B, 3, H, W] in 0..1 -> points [L, B, K, 2]."""
 
-    def __init__(self, layout, stride, queries, width, heads, feedforward, encoder_layers, decoder_layers, dqinit, qamem_layers):
+    def __init__(
+        self, layout, stride, queries, width, heads, feedforward, encoder_layers, decoder_layers, dqinit, qamem_layers
+    ):
         super().__init__()
         self.backbone = ResNet(layout, stride)
         self.input_proj = nn.Conv2d(self.backbone.inputs, width, 1)
@@ -190,7 +194,8 @@ def randomise(module, seed):
     """Draws every number of a module so that none can hide, and returns it in eval mode.
 
     Channels of the convolutions differ in size up to thirty times, so that variances reach down to 1e-3 and a wrong
-    epsilon shows; the running statistics are near those of noise images, so that features stay of size one.
+    epsilon shows; the running statistics are near those of noise images and a block adds little to its shortcut, as in
+    a trained network, so that features stay of size one and rounding stays small.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -231,7 +236,9 @@ def layer_norm(norm):
 def attention(mha):
     kernels, biases = mha.in_proj_weight.detach().chunk(3), mha.in_proj_bias.detach().chunk(3)
     projections = zip(("query", "key", "value"), kernels, biases, strict=True)
-    return {name: {"kernel": kernel.T, "bias": bias} for name, kernel, bias in projections} | {"out": dense(mha.out_proj)}
+    return {name: {"kernel": kernel.T, "bias": bias} for name, kernel, bias in projections} | {
+        "out": dense(mha.out_proj)
+    }
 
 
 def qamem(module):
@@ -259,8 +266,12 @@ def decoder_layer(layer):
     return params if layer.qamem is None else params | {"qamem": qamem(layer.qamem)}
 
 
+def conv_kernel(conv):
+    return conv.weight.detach().permute(2, 3, 1, 0)
+
+
 def conv_norm(conv, norm):
-    params = {"conv": {"kernel": conv.weight.detach().permute(2, 3, 1, 0)}, "norm": layer_norm(norm)}
+    params = {"conv": {"kernel": conv_kernel(conv)}, "norm": layer_norm(norm)}
     return params, {"norm": {"mean": norm.running_mean.clone(), "var": norm.running_var.clone()}}
 
 
@@ -269,8 +280,8 @@ def resnet(model):
     parts = {"stem": conv_norm(model.conv1, model.bn1)}
     for stage in range(1, 5):
         for index, block in enumerate(getattr(model, f"layer{stage}")):
-            count = 3 if isinstance(block, Bottleneck) else 2
-            convs = {f"conv{i}": conv_norm(getattr(block, f"conv{i}"), getattr(block, f"bn{i}")) for i in range(1, count + 1)}
+            numbers = "123" if isinstance(block, Bottleneck) else "12"
+            convs = {f"conv{i}": conv_norm(getattr(block, f"conv{i}"), getattr(block, f"bn{i}")) for i in numbers}
             if block.downsample is not None:
                 convs["downsample"] = conv_norm(*block.downsample)
             parts[f"layer{stage}_{index}"] = tuple({name: conv[i] for name, conv in convs.items()} for i in range(2))
@@ -280,10 +291,9 @@ def resnet(model):
 def barrelnet(model):
     """Flax's variables of a BarrelNet."""
     params, batch_stats = resnet(model.backbone)
-    projection = {"kernel": model.input_proj.weight.detach().permute(2, 3, 1, 0), "bias": model.input_proj.bias.detach()}
     params = {
         "backbone": params,
-        "projection": projection,
+        "projection": {"kernel": conv_kernel(model.input_proj), "bias": model.input_proj.bias.detach()},
         "query_positions": {"embedding": model.query_embed.weight.detach()},
         "decoder_norm": layer_norm(model.norm),
         "head": {f"layer{i}": dense(model.head[2 * (i - 1)]) for i in (1, 2, 3)},

@@ -24,9 +24,7 @@ class SetInfo:
     found: str  # how the scheme is known, for people
 
 
-def read_info(
-    directory: Path, flip_pairs: Sequence[tuple[int, int]] = (), normaliser: Sequence[int] = ()
-) -> SetInfo:
+def read_info(directory: Path, flip_pairs: Sequence[tuple[int, int]] = (), normaliser: Sequence[int] = ()) -> SetInfo:
     """The description of the built set in `directory`, with the config's flip pairs and normaliser, if given, on top.
 
     Raises:

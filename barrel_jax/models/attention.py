@@ -57,6 +57,7 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, S, D] -> [B, S, D]."""
         y = nn.relu(nn.Dense(self.hidden, kernel_init=xavier, dtype=self.dtype, name="linear1")(x))
         y = nn.Dropout(self.dropout, name="dropout")(y, deterministic=not train)
         return nn.Dense(x.shape[-1], kernel_init=xavier, dtype=self.dtype, name="linear2")(y)

@@ -28,6 +28,7 @@ class Head(nn.Module):
     dtype: Any
 
     def setup(self) -> None:
+        """Declares the layers once, so that every decoder layer shares them."""
         self.layer1 = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype)
         self.layer2 = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype)
         self.layer3 = nn.Dense(2, kernel_init=torch_uniform, dtype=jnp.float32)

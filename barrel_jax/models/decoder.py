@@ -21,7 +21,12 @@ class DecoderLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, queries: jax.Array, memory: jax.Array, query_positions: jax.Array, memory_positions: jax.Array, train: bool
+        self,
+        queries: jax.Array,
+        memory: jax.Array,
+        query_positions: jax.Array,
+        memory_positions: jax.Array,
+        train: bool,
     ) -> jax.Array:
         """queries [B, K, D], memory [B, S, D], their positions [K, D] and [S, D] -> [B, K, D]."""
         drop = nn.Dropout(self.dropout, deterministic=not train, name="dropout")

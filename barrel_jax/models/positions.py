@@ -35,4 +35,5 @@ class QueryPositions(nn.Module):
 
     @nn.compact
     def __call__(self) -> jax.Array:
+        """The positions [K, D]."""
         return self.param("embedding", nn.initializers.normal(1.0), (self.num_landmarks, self.width))

@@ -37,7 +37,7 @@ def max_pool(images: jax.Array) -> jax.Array:
 
 
 def to_subgrids(x: jax.Array, dilation: int) -> jax.Array:
-    """[B, H, W, C] to its dilation^2 sub-grids of every dilation-th pixel, [B dilation^2, H / dilation, W / dilation, C].
+    """[B, H, W, C] to its sub-grids of every dilation-th pixel, [B dilation^2, H / dilation, W / dilation, C].
 
     A dilated convolution is a plain one on each of them. XLA's gradients of dilated convolutions take several times as
     long on CPUs (benchmarks/README.md); the numbers are the same.
@@ -61,6 +61,7 @@ class FrozenBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, H, W, C] -> the same shape."""
         shape = (x.shape[-1],)
         scale = jax.lax.stop_gradient(self.param("scale", nn.initializers.ones, shape))
         bias = jax.lax.stop_gradient(self.param("bias", nn.initializers.zeros, shape))
@@ -83,6 +84,7 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features]."""
         conv = nn.Conv(
             self.features,
             (self.kernel, self.kernel),
@@ -117,6 +119,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         kind = {"norm": self.norm, "dtype": self.dtype}
         first = {"stride": self.stride, "dilation": self.dilation}
         y = nn.relu(ConvNorm(self.channels, 3, **kind, **first, name="conv1")(x, train))
@@ -138,6 +141,7 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         kind = {"norm": self.norm, "dtype": self.dtype}
         middle = {"stride": self.stride, "dilation": self.dilation}
         y = nn.relu(ConvNorm(self.channels, 1, **kind, name="conv1")(x, train))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The TFDS set of synthetic faces: nothing is downloaded, every face is drawn while the set is written."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from barrel_jax.landmarks import SCHEMES
 from data.faces import FaceSetBuilder, build_faces, face_metadata, face_record
 from data.synthetic.sample import FLAG_NAMES, sample_face
 
-GENERATOR = 1  # changes when the faces that the options name change
 OPTIONS = ("scheme", "train", "test", "seed")
 
 
@@ -21,9 +18,7 @@ class Synthetic(FaceSetBuilder):
     Splits 'train' and 'test'.
     """
 
-    def __init__(
-        self, data_dir: str | Path, scheme: str, train: int, test: int, seed: int, source_digest: str = ""
-    ) -> None:
+    def __init__(self, data_dir: str | Path, scheme: str, train: int, test: int, seed: int, source_digest: str) -> None:
         """`scheme` is 'wflw-98', '300w-68' or 'cofw-29', `train` and `test` numbers of faces.
 
         Raises:
@@ -36,12 +31,10 @@ class Synthetic(FaceSetBuilder):
                 f"synthetic faces need train >= 1, test >= 1 and seed >= 0, not train={train}, test={test}, seed={seed}"
             )
         self.scheme, self.seed = scheme, seed
-        options = {"scheme": scheme, "train": train, "test": test, "seed": seed, "generator": GENERATOR}
-        digest = source_digest or hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
         found = f"The points are those of {scheme}, by construction."
         super().__init__(
             data_dir,
-            face_metadata("synthetic", SCHEMES[scheme], found, digest, FLAG_NAMES),
+            face_metadata("synthetic", SCHEMES[scheme], found, source_digest, FLAG_NAMES),
             {"train": train, "test": test},
         )
 
@@ -61,7 +54,7 @@ class Synthetic(FaceSetBuilder):
             )
 
 
-def build(options: Mapping[str, Any], folder: Path, source_digest: str = "") -> Path:
+def build(options: Mapping[str, Any], folder: Path, source_digest: str) -> Path:
     """Builds the set in `folder` and returns the folder for `tfds.builder_from_directory`.
 
     Raises:
