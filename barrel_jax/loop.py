@@ -4,6 +4,7 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -100,63 +101,64 @@ def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
     total = config.optim.epochs * steps_per_epoch
     tx, rate = optimiser(config.optim, steps_per_epoch), learning_rate(config.optim, steps_per_epoch)
     shape = (model, tx, config.seed, config.data.image_size, config.optim.ema_decay > 0, mesh)
-    checkpoints = Checkpoints(workdir)
-    saved = checkpoints.steps("latest")
-    state = checkpoints.restore("latest", saved[-1], abstract(*shape)) if saved else create(*shape)
-    best = min((checkpoints.facts("best", step)["nme"] for step in checkpoints.steps("best")), default=np.inf)
-    start = int(state.step)
+    with ExitStack() as stack:
+        checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
+        saved = checkpoints.steps("latest")
+        state = checkpoints.restore("latest", saved[-1], abstract(*shape)) if saved else create(*shape)
+        best = min((checkpoints.facts("best", step)["nme"] for step in checkpoints.steps("best")), default=np.inf)
+        start = int(state.step)
 
-    print(
-        f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
-        f"{len(train_crops)} faces to train, {len(test_crops)} to test; {scheme.num_points} points ({scheme.name}); "
-        f"{mesh.size} {jax.devices()[0].platform} device(s); "
-        + (f"going on from step {start} of {total}" if start else f"{total} steps")
-    )
-    faces = place(train_crops, mesh)
-    step_fn = make_train_step(model, tx, config, scheme.flip, mesh)
-    predict = make_predict_step(model, mesh)
-    log = Log(workdir, start, total, config.batch_size)
-    pending: list[tuple[int, jax.Array]] = []
-    order = epoch_order(config.seed, start // steps_per_epoch, len(train_crops))
-    since, at = time.perf_counter(), start
-    metrics: dict[str, Any] = {}
+        print(
+            f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
+            f"{len(train_crops)} faces to train, {len(test_crops)} to test; "
+            f"{scheme.num_points} points ({scheme.name}); {mesh.size} {jax.devices()[0].platform} device(s); "
+            + (f"going on from step {start} of {total}" if start else f"{total} steps")
+        )
+        faces = place(train_crops, mesh)
+        step_fn = make_train_step(model, tx, config, scheme.flip, mesh)
+        predict = make_predict_step(model, mesh)
+        log = stack.enter_context(closing(Log(workdir, start, total, config.batch_size)))
+        pending: list[tuple[int, jax.Array]] = []
+        order = epoch_order(config.seed, start // steps_per_epoch, len(train_crops))
+        since, at = time.perf_counter(), start
+        metrics: dict[str, Any] = {}
 
-    for step in range(start, total):
-        if step % steps_per_epoch == 0:
-            order = epoch_order(config.seed, step // steps_per_epoch, len(train_crops))
-        state, loss = step_fn(state, faces, order)
-        pending.append((step, loss))
-        done = step + 1
-        log.bar.update()
-        if done % config.loop.log_steps == 0 or done == total:
-            mean = _flush(pending, checkpoints)
-            now = time.perf_counter()
-            speed = (done - at) * config.batch_size / (now - since)
-            since, at = now, done
-            epoch = done / steps_per_epoch
-            log.write(done, {"epoch": epoch, "loss": mean, "learning_rate": float(rate(step)), "faces_per_s": speed})
-            log.bar.set_postfix(epoch=f"{epoch:.1f}", loss=f"{mean:.4f}")
-        if done % (config.loop.eval_epochs * steps_per_epoch) == 0 or done == total:
-            if pending:
-                _flush(pending, checkpoints)
-            metrics, points_px, picture = _evaluate(predict, state, test_crops, config, mesh)
-            files.write(workdir / "predictions.png", lambda path, drawn=picture: write_picture(path, drawn))
-            values = {"nme": metrics["nme"], "fr_0.10": metrics["fr"]["0.10"], "auc_0.10": metrics["auc"]["0.10"]}
-            log.write(done, {f"{test_crops.split}/{name}": value for name, value in values.items()})
-            log.bar.write(f"step {done}: {test_crops.split} NME {metrics['nme']:.3f} % ({scheme.normaliser_name})")
-            if metrics["nme"] < best:
-                best = metrics["nme"]
-                checkpoints.save("best", state, {"nme": best})
-            since, at = time.perf_counter(), done
-        if done % config.loop.save_steps == 0 or done == total:
-            if pending:
-                _flush(pending, checkpoints)
-            checkpoints.save("latest", state, {})
-    checkpoints.wait()
-    if start == total:
-        metrics, points_px, _ = _evaluate(predict, state, test_crops, config, mesh)
-    write_evaluation(workdir / "eval" / f"{test_crops.dataset}-{test_crops.split}", metrics, points_px, test_crops)
-    checkpoints.close()
-    log.close()
+        for step in range(start, total):
+            if step % steps_per_epoch == 0:
+                order = epoch_order(config.seed, step // steps_per_epoch, len(train_crops))
+            state, loss = step_fn(state, faces, order)
+            pending.append((step, loss))
+            done = step + 1
+            log.bar.update()
+            if done % config.loop.log_steps == 0 or done == total:
+                mean = _flush(pending, checkpoints)
+                now = time.perf_counter()
+                speed = (done - at) * config.batch_size / (now - since)
+                since, at = now, done
+                epoch = done / steps_per_epoch
+                log.write(
+                    done, {"epoch": epoch, "loss": mean, "learning_rate": float(rate(step)), "faces_per_s": speed}
+                )
+                log.bar.set_postfix(epoch=f"{epoch:.1f}", loss=f"{mean:.4f}")
+            if done % (config.loop.eval_epochs * steps_per_epoch) == 0 or done == total:
+                if pending:
+                    _flush(pending, checkpoints)
+                metrics, points_px, picture = _evaluate(predict, state, test_crops, config, mesh)
+                files.write(workdir / "predictions.png", lambda path, drawn=picture: write_picture(path, drawn))
+                values = {"nme": metrics["nme"], "fr_0.10": metrics["fr"]["0.10"], "auc_0.10": metrics["auc"]["0.10"]}
+                log.write(done, {f"{test_crops.split}/{name}": value for name, value in values.items()})
+                log.bar.write(f"step {done}: {test_crops.split} NME {metrics['nme']:.3f} % ({scheme.normaliser_name})")
+                if metrics["nme"] < best:
+                    best = metrics["nme"]
+                    checkpoints.save("best", state, {"nme": best})
+                since, at = time.perf_counter(), done
+            if done % config.loop.save_steps == 0 or done == total:
+                if pending:
+                    _flush(pending, checkpoints)
+                checkpoints.save("latest", state, {})
+        checkpoints.wait()
+        if start == total:
+            metrics, points_px, _ = _evaluate(predict, state, test_crops, config, mesh)
+        write_evaluation(workdir / "eval" / f"{test_crops.dataset}-{test_crops.split}", metrics, points_px, test_crops)
     print(report.table(metrics))
     return metrics

@@ -96,7 +96,7 @@ def test_what_is_not_there_is_named(drawn, tmp_path):
         load_crops(drawn, "test", 48, "pipnett")
     with pytest.raises(ValueError, match="its splits are"):
         load_crops(drawn, "val", 48, "pipnet")
-    with pytest.raises(FileNotFoundError, match="data.prepare"):
+    with pytest.raises(FileNotFoundError, match=r"data\.prepare"):
         read_info(tmp_path)
     with pytest.raises(ValueError, match="cannot be decoded"):
         decode(b"no image", "face 3")

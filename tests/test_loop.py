@@ -13,7 +13,7 @@ from tests import small
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("loop") / "run"
-    config = small.config(data__data_dir=str(tmp_path_factory.mktemp("sets")))
+    config = small.config(devices=1, data__data_dir=str(tmp_path_factory.mktemp("sets")))
     return config, workdir, loop.train(config, workdir, prepare_config(config.data))
 
 
@@ -47,7 +47,7 @@ def test_best_and_latest_are_kept(trained):
 
 def test_learning_lowers_the_loss(tmp_path, trained):
     config, _, _ = trained
-    longer = small.config(data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)
+    longer = small.config(devices=1, data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)
     longer.loop.eval_epochs = 12
     loop.train(longer, tmp_path, prepare_config(longer.data))
     losses = [
@@ -82,7 +82,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
     config, _, _ = trained
-    large = small.config(data__data_dir=config.data.data_dir, batch_size=64)
+    large = small.config(devices=1, data__data_dir=config.data.data_dir, batch_size=64)
     with pytest.raises(ValueError, match="has 48 faces; use a smaller batch"):
         loop.train(large, tmp_path, prepare_config(large.data))
     assert not any(tmp_path.iterdir())

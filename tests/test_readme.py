@@ -31,7 +31,7 @@ def test_a_table_that_nobody_makes_is_an_error():
 
 
 def test_files_and_folders_named_in_the_readme_exist():
-    named = set(re.findall(r"`((?:barrel_jax|configs|data|tests|benchmarks)/[\w/.-]*\w)`", README))
+    named = set(re.findall(r"\b((?:barrel_jax|configs|data|tests|benchmarks)/[\w/.-]*\w)", README))
     assert len(named) > 5
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
