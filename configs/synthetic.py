@@ -13,15 +13,15 @@ from configs.base import get_config as base
 def get_config() -> Config:
     """The config."""
     config = base()
-    config.data.image_size = 80
-    config.data.scheme = "wflw-98"
-    config.data.synthetic_train = 3000
-    config.data.synthetic_test = 300
-    config.optim.epochs = 4
+    config.data.image_size = 64
+    config.data.scheme = "300w-68"
+    config.data.synthetic_train = 2400
+    config.data.synthetic_test = 240
+    config.optim.epochs = 3
     config.optim.learning_rate = 5e-4
     config.optim.backbone_multiplier = 2.0
     config.optim.schedule = "cosine"
-    config.optim.warmup_epochs = 0.5
+    config.optim.warmup_epochs = 0.3
     config.optim.ema_decay = 0.99
-    config.loop.eval_epochs = 2
+    config.loop.eval_epochs = 1
     return config

@@ -68,9 +68,13 @@ def convolve(conv: Callable[[jax.Array], jax.Array], x: jax.Array, stride: int, 
         whole = -(-length // dilation)
         return (whole + stride * (-(-whole // stride) == 2)) * dilation - length
 
+    if dilation == 1 and not missing(height) and not missing(width):
+        return conv(x)
     x = jnp.pad(x, ((0, 0), (0, missing(height)), (0, missing(width)), (0, 0)))
-    x = from_subgrids(conv(to_subgrids(x, dilation)), dilation)
-    return x[:, : -(-height // stride), : -(-width // stride)]
+    # The barriers keep XLA from merging the zeros into the convolution's padding, forward and in the gradient.
+    y = conv(to_subgrids(jax.lax.optimization_barrier(x), dilation))
+    y = from_subgrids(jax.lax.optimization_barrier(y), dilation)
+    return y[:, : -(-height // stride), : -(-width // stride)]
 
 
 class FrozenBatchNorm(nn.Module):
