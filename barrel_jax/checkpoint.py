@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints (orbax): the latest states to resume from, and the best one. The only home of orbax."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +33,32 @@ class Checkpoints:
         return sorted(self._managers[kind].all_steps())
 
     def save(self, kind: str, state: State, facts: dict[str, Any]) -> None:
-        """Saves a state with a few facts (JSON) about it; a step that is already there is left alone."""
+        """Saves a state with a few facts (JSON) about it; a step that is already there is left alone.
+
+        Raises:
+          OSError: this checkpoint, or the one before it, could not be written. Earlier ones stay whole.
+        """
         step = int(state.step)
         if step in self._managers[kind].all_steps():
             return
-        self._managers[kind].save(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts)),
-            force=True,
-        )
+        # A save in flight holds a copy of its state: one at a time, whichever folder it goes to.
+        self.wait()
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts))
+        with self._writing():
+            self._managers[kind].save(step, args=items, force=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            # TensorStore reports the operating system's errors as ValueErrors with their text.
+            saved = self.steps("latest")
+            good = f"the run goes on from step {saved[-1]}" if saved else "the run starts anew"
+            raise OSError(
+                f"{self._root}: a checkpoint could not be written; see that there is free space and the folder can be "
+                f"written, then start the same command again: {good} ({str(error)[:300]})"
+            ) from error
 
     def facts(self, kind: str, step: int) -> dict[str, Any]:
         """The facts saved with a state."""
@@ -63,10 +82,12 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Blocks until every checkpoint is on the disk."""
-        for manager in self._managers.values():
-            manager.wait_until_finished()
+        with self._writing():
+            for manager in self._managers.values():
+                manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits and lets go of the folder."""
-        for manager in self._managers.values():
-            manager.close()
+        with self._writing():
+            for manager in self._managers.values():
+                manager.close()

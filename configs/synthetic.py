@@ -17,11 +17,11 @@ def get_config() -> Config:
     config.data.scheme = "300w-68"
     config.data.synthetic_train = 2400
     config.data.synthetic_test = 240
-    config.optim.epochs = 3
+    config.optim.epochs = 4
     config.optim.learning_rate = 5e-4
     config.optim.backbone_multiplier = 2.0
     config.optim.schedule = "cosine"
     config.optim.warmup_epochs = 0.3
     config.optim.ema_decay = 0.99
-    config.loop.eval_epochs = 1
+    config.loop.eval_epochs = 2
     return config
