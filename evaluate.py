@@ -4,7 +4,7 @@
 python evaluate.py --workdir W [--dataset SET --source DIR --split S]
 python evaluate.py --predictions FILE --dataset SET --source DIR [--split S] [--workdir OUT]
 
-Prints the table and writes metrics.json, predictions.npz, ced.png and worst.png to WORKDIR/eval/<set>-<split>.
+Prints the table and writes metrics.json, predictions.npz and pictures to WORKDIR/eval/<set>-<split>.
 """
 
 import dataclasses

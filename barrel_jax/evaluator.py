@@ -119,7 +119,9 @@ def score(
 
 
 def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, crops: FaceCrops) -> list[Path]:
-    """Writes `predictions.npz`, `ced.png`, `worst.png` and, last, `metrics.json` into `directory`; returns their paths.
+    """Writes the numbers and pictures of an evaluation into `directory`; returns their paths.
+
+    `predictions.npz`, `ced.png`, `worst.png`, `faces.png` (faces spread over the split) and, last, `metrics.json`.
 
     Args: `scores` from `score`, `points_px` predicted points [n, K, 2] in source pixels.
 
@@ -142,6 +144,8 @@ def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, crops
         contents["ced.png"] = lambda path: write_picture(path, curve)
     worst = report.draw_worst(crops, points_px, nmes)
     contents["worst.png"] = lambda path: write_picture(path, worst)
+    sample = report.draw_sample(crops, points_px, nmes, f"Faces spread over {crops.dataset} {crops.split}")
+    contents["faces.png"] = lambda path: write_picture(path, sample)
     for name, fill in contents.items():
         files.write(directory / name, fill)
     files.write_json(directory / "metrics.json", _plain(scores))

@@ -16,7 +16,6 @@ from barrel_jax import files, report
 from barrel_jax.checkpoint import Checkpoints
 from barrel_jax.config import Config, validate
 from barrel_jax.evaluator import face_errors, predict_all, score, write_evaluation, write_picture
-from barrel_jax.geometry import px_to_unit
 from barrel_jax.input.crops import FaceCrops, load_crops
 from barrel_jax.input.placement import place
 from barrel_jax.log import Log
@@ -60,16 +59,8 @@ def _evaluate(
     """Scores a split: the metrics, the points [n, K, 2] in source pixels, and a picture of 24 of its faces."""
     points_px = predict_all(predict, state.variables(), crops, config.loop.eval_batch, mesh)
     metrics = score(points_px, crops, checkpoint_step=int(state.step), config=dataclasses.asdict(config))
-    shown = np.unique(np.linspace(0, len(crops) - 1, 24).astype(int))
-    picture = report.draw_predictions(
-        np.asarray(crops.images[shown]),
-        px_to_unit(points_px[shown], crops.windows[shown]),
-        crops.points_unit[shown],
-        crops.labelled[shown],
-        crops.scheme,
-        face_errors(points_px, crops)[shown],
-        title=f"{crops.dataset} {crops.split} after {int(state.step)} steps",
-    )
+    title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
+    picture = report.draw_sample(crops, points_px, face_errors(points_px, crops), title)
     return metrics, points_px, picture
 
 

@@ -95,16 +95,28 @@ def draw_worst(crops: FaceCrops, points_px: np.ndarray, nmes: np.ndarray, count:
     without a score come after the scored ones. Raises ValueError as `draw_predictions`.
     """
     worst = np.argsort(-np.nan_to_num(nmes, nan=-1.0), kind="stable")[:count]
+    title = f"The {len(worst)} largest errors of {len(nmes)} faces: {crops.dataset} {crops.split}"
+    return _draw_chosen(crops, points_px, nmes, worst, title)
+
+
+def draw_sample(crops: FaceCrops, points_px: np.ndarray, nmes: np.ndarray, title: str, count: int = 24) -> np.ndarray:
+    """`count` faces spread evenly over the split, good and bad: RGB uint8 [height, width, 3]; arguments as above."""
+    return _draw_chosen(crops, points_px, nmes, np.unique(np.linspace(0, len(nmes) - 1, count).astype(int)), title)
+
+
+def _draw_chosen(
+    crops: FaceCrops, points_px: np.ndarray, nmes: np.ndarray, chosen: np.ndarray, title: str
+) -> np.ndarray:
     # Crop units of the chosen faces only: the images may be a memory map of a set that does not fit in memory.
     return draw_predictions(
-        crops.images[worst],
-        px_to_unit(points_px[worst], crops.windows[worst]),
-        crops.points_unit[worst],
-        crops.labelled[worst],
+        crops.images[chosen],
+        px_to_unit(points_px[chosen], crops.windows[chosen]),
+        px_to_unit(crops.points_px[chosen], crops.windows[chosen]),
+        crops.labelled[chosen],
         crops.scheme,
-        nmes[worst],
-        title=f"The {len(worst)} largest errors of {len(nmes)} faces: {crops.dataset} {crops.split}",
-        names=tuple(f"{crops.files[index]} · face {crops.faces[index]}" for index in worst),
+        nmes[chosen],
+        title=title,
+        names=tuple(f"{crops.files[index]} · face {crops.faces[index]}" for index in chosen),
     )
 
 

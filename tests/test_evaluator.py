@@ -133,14 +133,14 @@ def test_an_evaluation_is_written_whole_and_read_back(tmp_path):
     paths = evaluator.write_evaluation(
         tmp_path / "eval" / "toy-test", evaluator.score(points_px, crops), points_px, crops
     )
-    assert [path.name for path in paths] == ["predictions.npz", "ced.png", "worst.png", "metrics.json"]
+    assert [path.name for path in paths] == ["predictions.npz", "ced.png", "worst.png", "faces.png", "metrics.json"]
     assert sorted(path.name for path in (tmp_path / "eval" / "toy-test").iterdir()) == sorted(p.name for p in paths)
-    assert all(cv2.imread(str(path)).size for path in paths[1:3])
+    assert all(cv2.imread(str(path)).size for path in paths[1:4])
 
     def refuse(name):
         raise AssertionError(f"{name} is not JSON")
 
-    scores = json.loads(paths[3].read_text(), parse_constant=refuse)
+    scores = json.loads(paths[-1].read_text(), parse_constant=refuse)
     assert scores["nme"] == pytest.approx(15, abs=1e-4) and scores["num_images"] == 3
     assert scores["subsets"]["pose"]["nme"] is None and scores["config"] is None
     with np.load(paths[0]) as kept:
@@ -154,7 +154,7 @@ def test_without_any_score_there_is_no_curve_but_all_else(tmp_path):
     crops = make_crops(2)
     crops.visible[:, 0] = 0
     paths = evaluator.write_evaluation(tmp_path, evaluator.score(crops.points_px, crops), crops.points_px, crops)
-    assert [path.name for path in paths] == ["predictions.npz", "worst.png", "metrics.json"]
+    assert [path.name for path in paths] == ["predictions.npz", "worst.png", "faces.png", "metrics.json"]
     assert json.loads(paths[-1].read_text())["nme"] is None
 
 
