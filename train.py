@@ -10,6 +10,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from barrel_jax import loop
+from barrel_jax.config import validate
 from barrel_jax.xla import tune_cpu
 from data.of_config import prepare_config
 
@@ -24,6 +25,7 @@ def main(argv: list[str]) -> None:
     tune_cpu()
     logging.set_verbosity(logging.WARNING)  # orbax and TFDS tell every file they touch
     config = CONFIG.value
+    validate(config)  # before a set is built for it
     loop.train(config, Path(WORKDIR.value), prepare_config(config.data))
 
 

@@ -2,6 +2,9 @@
 """Your own faces, from scratch: DIR/train.json, DIR/val.json (COCO keypoints) and DIR/images/.
 
 python train.py --config configs/coco.py --workdir runs/faces --config.data.source=DIR
+
+The recipe is for training without pretrained weights: one rate for everything but a backbone that learns twice as
+fast, warm-up, cosine, averaged weights. 3,000 faces take about an hour and a half on 2 CPU cores.
 """
 
 from barrel_jax.config import Config
