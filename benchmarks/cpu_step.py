@@ -25,11 +25,12 @@ stride, windowed, dilated, repeats = (int(v) for v in sys.argv[1:])
 if windowed:
     resnet.max_pool = lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 if dilated:
-    def conv_norm(self, x, train):
-        x = nn.Conv(self.features, (self.kernel,) * 2, strides=self.stride, padding=self.dilation * (self.kernel // 2),
-            kernel_dilation=self.dilation, use_bias=False, dtype=self.dtype, name="conv")(x)
-        return nn.BatchNorm(use_running_average=not train, momentum=0.9, name="norm")(x)
-    resnet.ConvNorm.__call__ = nn.compact(conv_norm)
+    def dilated_convolution(conv, x, stride, dilation):
+        # The module is there already, under its name: it is given the dilation that ResNet keeps from it.
+        object.__setattr__(conv, "kernel_dilation", dilation)
+        object.__setattr__(conv, "padding", dilation)
+        return conv(x)
+    resnet.convolve = dilated_convolution
 class Net(nn.Module):
     @nn.compact
     def __call__(self, x):

@@ -24,4 +24,5 @@ def get_config() -> Config:
     config.optim.warmup_epochs = 0.3
     config.optim.ema_decay = 0.99
     config.loop.eval_epochs = 2
+    config.loop.save_steps = 1000  # longer than the run, which saves its end anyway
     return config
