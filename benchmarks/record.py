@@ -3,6 +3,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -36,7 +37,7 @@ def describe(benchmark: str) -> dict[str, Any]:
         },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "commit": commit,
-        "command": " ".join(["python", *sys.argv]),
+        "command": shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
     }
 
 
