@@ -26,8 +26,8 @@ he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 def max_pool(images: jax.Array) -> jax.Array:
     """3x3 maximum at stride 2 with padding 1, [B, H, W, C] -> [B, ceil(H / 2), ceil(W / 2), C].
 
-    Written as maxima of slices: XLA's gradient of a windowed maximum (select-and-scatter) takes four times as long
-    on CPUs (benchmarks/README.md).
+    Written as maxima of slices, whose gradient XLA's CPU backend is quicker at than a windowed maximum's
+    (select-and-scatter); a few per cent of a step (benchmarks/results/cpu-step.json).
     """
     height, width = -(-images.shape[1] // 2), -(-images.shape[2] // 2)
     padded = jnp.pad(images, ((0, 0), (1, 2), (1, 2), (0, 0)), constant_values=-jnp.inf)
@@ -40,8 +40,8 @@ def max_pool(images: jax.Array) -> jax.Array:
 def to_subgrids(x: jax.Array, dilation: int) -> jax.Array:
     """[B, H, W, C] to its sub-grids of every dilation-th pixel, [B dilation^2, H / dilation, W / dilation, C].
 
-    A dilated convolution is a plain one on each of them. XLA's gradients of dilated convolutions take several times as
-    long on CPUs (benchmarks/README.md); the numbers are the same.
+    A dilated convolution is a plain one on each of them, with the same numbers; a little quicker on CPUs
+    (benchmarks/results/cpu-step.json).
     """
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height // dilation, dilation, width // dilation, dilation, channels)
