@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: RUF005 - lists are offsets that are added to arrays
 """Procedural faces.
 
 The same bytes on each run, points where a person puts them, and flags and files that agree with what was drawn.

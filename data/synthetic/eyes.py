@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: RUF005 - lists are offsets that are added to arrays
 """Paints eyes, their make-up, and brows onto the chart."""
 
 import cv2

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: RUF005 - lists are offsets that are added to arrays
 """Glasses and things in front of the face.
 
 Each draws into the picture and marks what it hides in `covered` [S, S] uint8.

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: RUF005 - lists are offsets that are added to arrays
 """Wraps a painted chart onto the posed head and draws it into the picture."""
 
 import cv2

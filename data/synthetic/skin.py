@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: RUF005 - lists are offsets that are added to arrays
 """Paints the face onto the chart: skin, nose, mouth, beard, and eyes and brows (eyes.py)."""
 
 import cv2
