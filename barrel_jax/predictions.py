@@ -37,7 +37,7 @@ def read_predictions(file: Path, crops: FaceCrops) -> np.ndarray:
     if points.shape[1] != count:
         raise ValueError(
             f"{file}: {points.shape[1]} points a face, but {crops.dataset} {crops.split} has {count} "
-            f"({crops.scheme.name})"
+            f"({crops.scheme.name}); score them on a set with their landmarks"
         )
     keys = [name for name in ("files", "faces") if name in columns]
     for name in keys:

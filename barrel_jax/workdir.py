@@ -26,6 +26,8 @@ def claim(workdir: Path, config: Config, crops: FaceCrops) -> None:
       ValueError: the folder belongs to a run on another dataset or with other settings; names them.
     """
     workdir = Path(workdir)
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"{workdir}: this is a file, and a run needs a folder; choose another --workdir")
     if (workdir / "config.json").exists():
         theirs = json.loads((workdir / "run.json").read_text())
         if theirs["fingerprint"] != crops.fingerprint:

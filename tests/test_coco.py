@@ -272,7 +272,10 @@ FAULTS = {
         r"annotation 3 .* has 12 keypoint values where 5 points need 15",
     ),
     "no_keypoints": (drop("keypoints", "annotations"), r"annotation 3 .* has no keypoint values"),
-    "words": (set_annotation(keypoints=["1", 2, 2] * 5), r"annotation 3 .* has 15 keypoint values .* numbers"),
+    "words": (
+        set_annotation(keypoints=["1", 2, 2] * 5),
+        r"annotation 3 .* has 15 keypoint values, of which number 0 .*'1', is not a number",
+    ),
     "odd_visibility": (set_annotation(keypoints=[1, 2, 3] * 5), r"annotation 3 .* has a visibility that is not 0"),
     "no_box": (drop("bbox", "annotations"), r"annotation 3 \(sub/b c\.jpg\) has no box"),
     "flat_box": (set_annotation(bbox=[1, 2, 0, 4]), r"annotation 3 .* has a box without area: \[1, 2, 0, 4\]"),

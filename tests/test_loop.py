@@ -80,6 +80,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     checkpoints.close()
 
 
+def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path, trained):
+    config, _, _ = trained
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(ValueError, match="notes: this is a file, and a run needs a folder; choose another --workdir"):
+        loop.train(config, tmp_path / "notes", prepare_config(config.data))
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
     config, _, _ = trained
     large = small.config(devices=1, data__data_dir=config.data.data_dir, batch_size=64)

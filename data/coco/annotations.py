@@ -79,6 +79,13 @@ def _read_face(
     keypoints = _numbers(annotation.get("keypoints"), 3 * num_points)
     if keypoints is None:
         given = annotation.get("keypoints")
+        if isinstance(given, list) and len(given) == 3 * num_points:
+            at = next(i for i, value in enumerate(given) if _numbers([value], 1) is None)
+            findings.faults.append(
+                f"{name} has {len(given)} keypoint values, of which number {at} (from 0), {given[at]!r}, is not "
+                "a number; give x, y, v as numbers, with v = 0 for points not labelled"
+            )
+            return None
         length = len(given) if isinstance(given, list) else "no"
         findings.faults.append(
             f"{name} has {length} keypoint values where {num_points} points need {3 * num_points} numbers x, y, v; "
