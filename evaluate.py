@@ -4,7 +4,8 @@
 python evaluate.py --workdir W [--dataset SET --source DIR --split S]
 python evaluate.py --predictions FILE --dataset SET --source DIR [--split S] [--workdir OUT]
 
-Prints the table and writes metrics.json, predictions.npz and pictures to WORKDIR/eval/<set>-<split>.
+Prints the table and writes metrics.json, predictions.npz and pictures to WORKDIR/eval/<set>-<split>. Predictions are
+scored from the annotations alone where the images are not there (--dataset cofw68).
 """
 
 import dataclasses
@@ -22,47 +23,64 @@ from barrel_jax.evaluator import predict_all, score, write_evaluation
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.landmarks import SCHEMES
 from barrel_jax.loop import load_split
+from barrel_jax.normalisers import NAMED, normalised_by, normaliser_name
 from barrel_jax.optim import optimiser
 from barrel_jax.predictions import read_predictions
+from barrel_jax.protocols import PROTOCOLS
 from barrel_jax.sharding import make_mesh
 from barrel_jax.state import abstract, build_model
 from barrel_jax.steps import make_predict_step
+from barrel_jax.truth import FaceTruth
+from barrel_jax.wflw68 import comparable, mapping
 from barrel_jax.xla import tune_cpu
 from data.of_config import prepare_config
-from data.prepare import SETS
+from data.prepare import SETS, read_source
+from data.truth import truth_of
 
 WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run to score; with --predictions where the scores go.")
-PREDICTIONS = flags.DEFINE_string("predictions", "", "Score this .npz or .json instead of a run's model.")
+PREDICTIONS = flags.DEFINE_string("predictions", "", "Score this .npz, .json or .txt instead of a run's model.")
 DATASET = flags.DEFINE_enum("dataset", None, SETS, "The set to score on; the run's own by default.")
 SOURCE = flags.DEFINE_string("source", None, "Folder of that set's raw download.")
 SPLIT = flags.DEFINE_string("split", None, "Split; the run's test split by default, else val for coco, else test.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where built sets live; the run's, else ~/.cache/barrel_jax.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "latest", "latest, best (lowest on the test split), or a saved step.")
-NORMALISER = flags.DEFINE_list("normaliser", [], "Two points, 36,45, whose distance normalises the error.")
+NORMALISER = flags.DEFINE_string(
+    "normaliser", "", f"What divides the error: {', '.join(NAMED)}, or two points such as 36,45; the set's by default."
+)
+CROP = flags.DEFINE_enum("crop", None, tuple(PROTOCOLS), "How faces are cropped for the model; the run's by default.")
+CLAMP_POINTS = flags.DEFINE_bool("clamp_points", None, "Move true points into the image; the run's by default.")
+ALLOW_PARTIAL = flags.DEFINE_bool("allow_partial", None, "Score on a part of a published set; the table says so.")
 
 
 def data_to_score(
-    own: DataConfig, scheme: str, dataset: str | None, source: str | None, split: str | None, data_dir: str | None
+    own: DataConfig, scheme: str, *, dataset: str | None = None, source: str | None = None, **overrides: Any
 ) -> DataConfig:
     """The data settings `own` of a run (or the defaults) with what the command line names in their place.
 
     Args: `scheme` is that of the run's model: synthetic faces are annotated alike, so that its model can be scored on
-    them. The split to score is the result's `test_split`. Raises ValueError when a source is given for a set without.
+    them. `overrides` are fields of the settings, None for those that are not named. The split to score is the result's
+    `test_split`. Raises ValueError when a source is given for a set without.
     """
     data = dataclasses.replace(own)
     if dataset is not None and dataset != own.dataset:
         data.dataset, data.source = dataset, ""
+        data.flip_pairs, data.normaliser = (), ()  # they belong to the points of the run's own set
         data.test_split = "val" if dataset == "coco" else "test"
         data.scheme = scheme if scheme in SCHEMES else own.scheme
     if source is not None:
         if data.dataset == "synthetic" and source:
             raise ValueError(f"--source={source}: the synthetic set has no source; name the set too: --dataset=coco")
         data.source = source
-    if split is not None:
-        data.test_split = split
-    if data_dir is not None:
-        data.data_dir = data_dir
-    return data
+    return dataclasses.replace(data, **{name: value for name, value in overrides.items() if value is not None})
+
+
+def truth_to_score(config: Config, data: DataConfig, *, pixels: bool) -> FaceTruth:
+    """The faces that `data` names: crops, unless pixels can be done without and the source has only annotations."""
+    if not pixels and data.dataset != "synthetic":
+        source = read_source(data.dataset, data.source)
+        if not source.has_images:
+            return truth_of(source, data, data.test_split)
+    return load_split(dataclasses.replace(config, data=data), prepare_config(data), data.test_split)
 
 
 def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:
@@ -80,15 +98,14 @@ def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:
 def predict_run(workdir: Path, config: Config, crops: FaceCrops, which: str) -> tuple[Any, int]:
     """The points [n, K, 2] in source pixels that a run's model predicts for `crops`, and the step of its checkpoint.
 
-    Raises ValueError when the model has another number of points than the crops, and as `find_checkpoint`.
+    Raises ValueError when the model's points cannot be compared with those of the crops, and as `find_checkpoint`.
     """
     trained = json.loads((workdir / "run.json").read_text())
     points = trained["num_landmarks"]
-    if points != crops.scheme.num_points:
-        raise ValueError(
-            f"{workdir}: this run's model predicts {points} points ({trained['scheme']}), {crops.dataset} "
-            f"{crops.split} has {crops.scheme.num_points} ({crops.scheme.name}); score it on a set with its landmarks"
-        )
+    try:
+        mapping(points, crops, trained["scheme"])
+    except ValueError as error:
+        raise ValueError(f"{workdir}: this run's model predicts {error}") from error
     mesh = make_mesh(-1)
     model = build_model(config.model, points)
     like = abstract(
@@ -115,21 +132,36 @@ def main(argv: list[str]) -> None:
     is_run = bool(WORKDIR.value) and (workdir / "config.json").exists()
     config = Config() if PREDICTIONS.value and not is_run else configuration.load(workdir)
     scheme = json.loads((workdir / "run.json").read_text())["scheme"] if is_run else config.data.scheme
-    data = data_to_score(config.data, scheme, DATASET.value, SOURCE.value, SPLIT.value, DATA_DIR.value)
-    if NORMALISER.value:
-        data.normaliser = tuple(int(point) for point in NORMALISER.value)
-    crops = load_split(dataclasses.replace(config, data=data), prepare_config(data), data.test_split)
+    data = data_to_score(
+        config.data,
+        scheme,
+        dataset=DATASET.value,
+        source=SOURCE.value,
+        test_split=SPLIT.value,
+        data_dir=DATA_DIR.value,
+        crop=CROP.value,
+        clamp_points=CLAMP_POINTS.value,
+        allow_partial=ALLOW_PARTIAL.value,
+    )
+    normaliser = normaliser_name(NORMALISER.value) if NORMALISER.value else ""
+    if normaliser and normaliser not in NAMED:  # a set of which none is known needs it to be read at all
+        data.normaliser = tuple(int(point) for point in normaliser.removeprefix("points_").split("_"))
+    faces = truth_to_score(config, data, pixels=not PREDICTIONS.value)
+    about: dict[str, Any] = {}
     if PREDICTIONS.value:
-        points_px = read_predictions(Path(PREDICTIONS.value), crops)
-        scores = score(points_px, crops)
+        points_px = read_predictions(Path(PREDICTIONS.value), faces)
     else:
-        points_px, step = predict_run(workdir, config, crops, CHECKPOINT.value)
-        scores = score(points_px, crops, checkpoint_step=step, config=config)
+        points_px, step = predict_run(workdir, config, faces, CHECKPOINT.value)
+        about = {"crop": data.crop, "checkpoint_step": step, "config": config}
+    points_px, faces, mapped = comparable(points_px, faces)
+    if normaliser:
+        faces = dataclasses.replace(faces, scheme=normalised_by(faces.scheme, normaliser))
+    scores = score(points_px, faces, mapped=mapped, **about)
     print(report.table(scores))
     if not WORKDIR.value:
         print("nothing is written without --workdir")
         return
-    for path in write_evaluation(workdir / "eval" / f"{crops.dataset}-{crops.split}", scores, points_px, crops):
+    for path in write_evaluation(workdir / "eval" / f"{faces.dataset}-{faces.split}", scores, points_px, faces):
         print(path)
 
 

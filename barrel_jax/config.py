@@ -19,11 +19,13 @@ BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
 class DataConfig:
     """Which faces, and how they are cropped."""
 
-    dataset: str = "synthetic"  # coco (own faces) or synthetic (drawn here, no download)
+    dataset: str = "synthetic"  # wflw, w300, cofw, cofw68, coco (own faces) or synthetic (drawn here, no download)
     source: str = ""  # folder of the raw download; '' for synthetic
     data_dir: str = ""  # where built sets and cached crops live; '' is ~/.cache/barrel_jax
     image_size: int = 256  # side of the square crop in pixels
-    crop: str = "pipnet"  # crop protocol, one of barrel_jax.input.crops.PROTOCOLS
+    allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
+    crop: str = "pipnet"  # crop protocol, one of barrel_jax.protocols.PROTOCOLS
+    clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
     train_split: str = "train"
     test_split: str = "test"  # scored after every evaluation interval and at the end
     flip_pairs: tuple[tuple[int, int], ...] = ()  # left/right pairs of points; () takes those found in the set

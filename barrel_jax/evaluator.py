@@ -5,21 +5,25 @@ Every face is predicted and counted exactly once, whatever the batch size and th
 the model in crop units and are scored in source pixels, so that the score does not depend on the crop.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jax
 import numpy as np
 
-from barrel_jax import files, metrics, report
+from barrel_jax import files, metrics
 from barrel_jax.config import Config
+from barrel_jax.curves import draw_error_curve
 from barrel_jax.geometry import unit_to_px
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.landmarks import REGIONS
+from barrel_jax.normalisers import distances, normaliser_points, normaliser_words
+from barrel_jax.pictures import draw_sample, draw_worst, write_picture
 from barrel_jax.predictions import face_name
+from barrel_jax.truth import FaceTruth
+from barrel_jax.wflw68 import mapping
 
 
 def predict_all(
@@ -41,8 +45,8 @@ def predict_all(
             batches have one shape, so the program is compiled once.
         mesh: the devices that `predict` runs on.
 
-    Raises ValueError when the split is empty, the batch size is not positive, the model has another number of points
-    than the split, or a prediction is not finite (names the face).
+    Raises ValueError when the split is empty, the batch size is not positive, the model's points cannot be compared
+    with the split's (`wflw68.mapping`), or a prediction is not finite (names the face).
     """
     total = len(crops.images)
     if total == 0:
@@ -59,11 +63,7 @@ def predict_all(
         running = dispatched
     results.append(jax.device_get(running))
     points_unit = np.concatenate(results)[:total].astype(np.float32)
-    if points_unit.shape[1] != crops.scheme.num_points:
-        raise ValueError(
-            f"the model predicts {points_unit.shape[1]} points, {crops.dataset} {crops.split} has "
-            f"{crops.scheme.num_points} ({crops.scheme.name}): score it on a set with the same landmarks"
-        )
+    mapping(points_unit.shape[1], crops)
     broken = np.flatnonzero(~np.isfinite(points_unit).all((1, 2)))
     if len(broken):
         raise ValueError(
@@ -73,97 +73,114 @@ def predict_all(
     return unit_to_px(points_unit, crops.windows).astype(np.float32)
 
 
-def face_errors(points_px: np.ndarray, crops: FaceCrops) -> np.ndarray:
+def face_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
     """Normalised mean error of each face, a fraction: float64 [n], NaN where there is no score.
 
-    Args: `points_px` predicted points [n, K, 2] in source pixels. Raises ValueError as `metrics.point_errors`.
+    Args: `points_px` predicted points [n, K, 2] in source pixels. Raises ValueError as `metrics.point_errors` and
+    `normalisers.distances`.
     """
-    return metrics.nme(points_px, crops.points_px, crops.labelled, crops.scheme.normaliser)
+    return metrics.face_means(_point_errors(points_px, faces))
 
 
 def score(
     points_px: np.ndarray,
-    crops: FaceCrops,
+    faces: FaceTruth,
     *,
+    mapped: str = "",
+    crop: str = "",
     checkpoint_step: int | None = None,
     config: Config | Mapping | None = None,
 ) -> dict:
     """The content of `metrics.json` (design.md section 4): the whole split on top, each flag's faces under `subsets`.
 
-    Args: `points_px` predicted points [n, K, 2] in source pixels, in the order of `crops`; `checkpoint_step` and
-    `config` say which model made them, None for predictions from elsewhere.
+    Args:
+        points_px: predicted points [n, K, 2] in source pixels, in the order of `faces`.
+        faces: the truth; its scheme says what normalises the errors.
+        mapped: what was mapped to make the two comparable (`wflw68.comparable`).
+        crop: the crop protocol under which a model saw the faces; '' for predictions from elsewhere.
+        checkpoint_step, config: which model made them; None for predictions from elsewhere.
 
-    Beyond design.md's fields: the set's `fingerprint`, the two `normaliser_points`, `num_unscorable` and its reasons,
-    `percentiles` of the faces' errors, `point_nme` [K] (percent, each point's mean over the scored faces). A number
-    that does not exist is NaN. Raises ValueError as `metrics.point_errors`.
+    Beyond design.md's fields: the set's `fingerprint`; the `scheme` of the compared points; `normaliser_points` and
+    `normalised_by` (words); `partial` (what is missing of the published set), `clamped`, `mapped`, `crop`;
+    `num_unscorable` and its reasons; 95 % bootstrap intervals; `percentiles` of the faces' errors; `point_nme` [K] and
+    `regions` (percent: each point's mean over the scored faces; the mean over the faces of the mean over a facial
+    region's labelled points). A number that does not exist is NaN. Raises ValueError as `face_errors`.
     """
-    truth = (crops.points_px, crops.labelled, crops.scheme.normaliser)
-    errors, nmes = metrics.point_errors(points_px, *truth), face_errors(points_px, crops)
+    errors = _point_errors(points_px, faces)
+    nmes, scheme = metrics.face_means(errors), faces.scheme
     counted = np.isfinite(errors)
     return {
-        "dataset": crops.dataset,
-        "split": crops.split,
-        "fingerprint": crops.fingerprint,
-        "normaliser": crops.scheme.normaliser_name,
-        "normaliser_points": [int(point) for point in crops.scheme.normaliser],
+        "dataset": faces.dataset,
+        "split": faces.split,
+        "fingerprint": faces.fingerprint,
+        "scheme": scheme.name,
+        "normaliser": scheme.normaliser_name,
+        "normaliser_points": normaliser_points(scheme),
+        "normalised_by": normaliser_words(scheme),
+        "partial": faces.partial,
+        "clamped": faces.clamped,
+        "mapped": mapped,
+        "crop": crop,
         **metrics.summarise(nmes),
-        "unscorable": metrics.unscorable(*truth),
+        "unscorable": metrics.unscorable(distances(scheme, faces.points_px, faces.labelled)),
         "point_nme": [
             100 * float(column[seen].mean()) if seen.any() else math.nan
             for column, seen in zip(errors.T, counted.T, strict=True)
         ],
-        "subsets": {name: metrics.summarise(nmes[crops.flags[:, flag]]) for flag, name in enumerate(crops.flag_names)},
+        "regions": {
+            name: 100 * metrics.mean(metrics.face_means(errors[:, points]))
+            for name, points in REGIONS.get(scheme.name, {}).items()
+        },
+        "subsets": {name: metrics.summarise(nmes[faces.flags[:, flag]]) for flag, name in enumerate(faces.flag_names)},
         "checkpoint_step": checkpoint_step,
-        "config": _plain(config),
+        "config": files.plain(config),
     }
 
 
-def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, crops: FaceCrops) -> list[Path]:
+def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, faces: FaceTruth) -> list[Path]:
     """Writes the numbers and pictures of an evaluation into `directory`; returns their paths.
 
-    `predictions.npz`, `ced.png`, `worst.png`, `faces.png` (faces spread over the split) and, last, `metrics.json`.
+    `predictions.npz`, `ced.png`, with pixels (`FaceCrops`) `worst.png` and `faces.png` (faces spread over the split)
+    and, last, `metrics.json`. Pictures of an earlier evaluation that has no successor are removed.
 
     Args: `scores` from `score`, `points_px` predicted points [n, K, 2] in source pixels.
 
     `predictions.npz` holds `points` float32 [n, K, 2] (source pixels, the centre of the top-left pixel is (0, 0)),
-    `files` [n], `faces` int64 [n], `nme` float64 [n] (fraction): `read_predictions` reads it back. Each file is whole
-    or absent; a number that does not exist (NaN) is `null` in the JSON. When no face has a score there is no curve.
+    `files` [n], `faces` int64 [n], `nme` float64 [n] (fraction), `flags` bool [n, F] and `flag_names` [F]:
+    `read_predictions` reads it back. Each file is whole or absent; a number that does not exist (NaN) is `null` in the
+    JSON. When no face has a score there is no curve.
     """
     directory = Path(directory)
-    nmes = face_errors(points_px, crops)
+    nmes = face_errors(points_px, faces)
+    columns = {
+        "points": np.asarray(points_px, np.float32),
+        "files": np.array(faces.files),
+        "faces": faces.faces,
+        "nme": nmes,
+        "flags": faces.flags,
+        "flag_names": np.array(faces.flag_names, str),
+    }
+    contents = {"predictions.npz": lambda path: np.savez(path, **columns)}
 
-    def write_predictions(path: Path) -> None:
-        np.savez(
-            path, points=np.asarray(points_px, np.float32), files=np.array(crops.files), faces=crops.faces, nme=nmes
-        )
+    def add_picture(name: str, picture: np.ndarray) -> None:
+        contents[name] = lambda path: write_picture(path, picture)
 
-    contents = {"predictions.npz": write_predictions}
     if np.isfinite(nmes).any():
-        curves = {"all faces": nmes} | {name: nmes[crops.flags[:, flag]] for flag, name in enumerate(crops.flag_names)}
-        curve = report.draw_error_curve(curves, crops.scheme, f"Cumulative error: {crops.dataset} {crops.split}")
-        contents["ced.png"] = lambda path: write_picture(path, curve)
-    worst = report.draw_worst(crops, points_px, nmes)
-    contents["worst.png"] = lambda path: write_picture(path, worst)
-    sample = report.draw_sample(crops, points_px, nmes, f"Faces spread over {crops.dataset} {crops.split}")
-    contents["faces.png"] = lambda path: write_picture(path, sample)
+        curves = {"all faces": nmes} | {name: nmes[faces.flags[:, flag]] for flag, name in enumerate(faces.flag_names)}
+        title = f"Cumulative error: {faces.dataset} {faces.split}"
+        add_picture("ced.png", draw_error_curve(curves, normaliser_words(faces.scheme), title))
+    if isinstance(faces, FaceCrops):
+        title = f"Faces spread over {faces.dataset} {faces.split}"
+        add_picture("worst.png", draw_worst(faces, points_px, nmes))
+        add_picture("faces.png", draw_sample(faces, points_px, nmes, title))
     for name, fill in contents.items():
         files.write(directory / name, fill)
-    files.write_json(directory / "metrics.json", _plain(scores))
+    for name in {"ced.png", "worst.png", "faces.png"} - contents.keys():
+        (directory / name).unlink(missing_ok=True)
+    files.write_json(directory / "metrics.json", files.plain(scores))
     return [directory / name for name in (*contents, "metrics.json")]
 
 
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes an RGB uint8 picture [H, W, 3] as PNG. Raises OSError when the file cannot be written."""
-    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-    Path(path).write_bytes(encoded.tobytes())
-
-
-def _plain(node: object) -> object:
-    """The same as JSON can say it: settings as objects, None in the place of NaN."""
-    if dataclasses.is_dataclass(node):
-        return _plain(vars(node))
-    if isinstance(node, Mapping):
-        return {name: _plain(value) for name, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(value) for value in node]
-    return None if isinstance(node, float) and not math.isfinite(node) else node
+def _point_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
+    unit = distances(faces.scheme, faces.points_px, faces.labelled)
+    return metrics.point_errors(points_px, faces.points_px, faces.labelled, unit)

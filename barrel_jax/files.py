@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that are either whole or absent: written beside their place, then renamed."""
 
+import dataclasses
 import json
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
@@ -26,3 +28,14 @@ def write_json(path: Path, content: object) -> None:
     """Writes JSON that any parser reads: a NaN is refused (ValueError), the caller says None instead."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write(path, lambda temporary: temporary.write_text(text))
+
+
+def plain(node: object) -> object:
+    """The same as JSON can say it: settings as objects, None in the place of a number that is not finite."""
+    if dataclasses.is_dataclass(node):
+        return plain(vars(node))
+    if isinstance(node, Mapping):
+        return {name: plain(value) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [plain(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node

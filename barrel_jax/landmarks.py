@@ -21,8 +21,9 @@ class LandmarkScheme:
     """A set of K landmarks, counted from 0.
 
     `flip` is the left/right permutation, new[i] = old[flip[i]], an involution. The distance of the two points in
-    `normaliser` normalises the error; `normaliser_name` is 'outer_eye_corners' or 'points_i_j'. `contours` are lines
-    through points for drawing, () when unknown. An empty `flip` or `normaliser` was not found; the config must give it.
+    `normaliser` normalises the error; `normaliser_name` is 'outer_eye_corners' or 'points_i_j'. For one evaluation it
+    can be 'pupils' or 'box' instead, which leave `normaliser` empty (normalisers.py). `contours` are lines through
+    points for drawing, () when unknown. An empty `flip` or `normaliser` was not found; the config must give it.
     """
 
     name: str
@@ -66,6 +67,28 @@ COFW_29 = LandmarkScheme(
 )
 # fmt: on
 SCHEMES = {scheme.name: scheme for scheme in (WFLW_98, W300_68, COFW_29)}
+
+# Points by facial region: every point of a known scheme is in one of them. COFW's jaw is its chin.
+REGIONS: dict[str, dict[str, tuple[int, ...]]] = {
+    "wflw-98": {
+        "jaw": _line(0, 32), "eyebrows": _line(33, 50), "eyes": _line(60, 75), "nose": _line(51, 59),
+        "mouth": _line(76, 95), "pupils": (96, 97),
+    },
+    "300w-68": {
+        "jaw": _line(0, 16), "eyebrows": _line(17, 26), "eyes": _line(36, 47), "nose": _line(27, 35),
+        "mouth": _line(48, 67),
+    },
+    "cofw-29": {
+        "jaw": (28,), "eyebrows": _line(0, 7), "eyes": _line(8, 15), "nose": _line(18, 21), "mouth": _line(22, 27),
+        "pupils": (16, 17),
+    },
+}  # fmt: skip
+# The points whose mean is a pupil, left and right: 300W annotates none, the mean of an eye's contour stands for it.
+PUPILS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "wflw-98": ((96,), (97,)),
+    "300w-68": (_line(36, 41), _line(42, 47)),
+    "cofw-29": ((16,), (17,)),
+}
 
 
 def make_scheme(

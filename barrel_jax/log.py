@@ -2,9 +2,10 @@
 """What a run says while it goes: JSON lines, TensorBoard, and a progress bar with faces/s and the time left."""
 
 import json
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from barrel_jax import files
@@ -21,8 +22,16 @@ class Log:
             kept = "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start)
             files.write(self._path, lambda temporary: temporary.write_text(kept))
         self._lines = self._path.open("a")
-        self._events = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=start + 1 if start else None)
+        self._tensorboard = (str(Path(workdir) / "tensorboard"), start + 1 if start else None)
         self.bar = tqdm(total=total, initial=start, desc="train", unit="face", unit_scale=batch_size, smoothing=0.05)
+
+    @cached_property
+    def _events(self) -> Any:
+        # tensorboardX imports PyTorch where it is installed, which takes seconds: the first steps need not wait for it.
+        from tensorboardX import SummaryWriter
+
+        folder, purge_step = self._tensorboard
+        return SummaryWriter(folder, purge_step=purge_step)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """One line of numbers after `step` steps."""

@@ -15,11 +15,12 @@ from jax.sharding import Mesh
 from barrel_jax import files, report
 from barrel_jax.checkpoint import Checkpoints
 from barrel_jax.config import Config, validate
-from barrel_jax.evaluator import face_errors, predict_all, score, write_evaluation, write_picture
+from barrel_jax.evaluator import face_errors, predict_all, score, write_evaluation
 from barrel_jax.input.crops import FaceCrops, load_crops
 from barrel_jax.input.placement import place
 from barrel_jax.log import Log
 from barrel_jax.optim import learning_rate, optimiser
+from barrel_jax.pictures import draw_sample, write_picture
 from barrel_jax.sharding import check_batch, make_mesh
 from barrel_jax.state import State, abstract, build_model, count_parameters, create
 from barrel_jax.steps import epoch_order, make_predict_step, make_train_step
@@ -29,7 +30,7 @@ from barrel_jax.workdir import claim
 def load_split(config: Config, directory: Path, split: str) -> FaceCrops:
     """The crops of a split as the config wants them."""
     data = config.data
-    return load_crops(directory, split, data.image_size, data.crop, data.flip_pairs, data.normaliser)
+    return load_crops(directory, split, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points)
 
 
 def _flush(pending: list[tuple[int, jax.Array]], checkpoints: Checkpoints) -> float:
@@ -58,9 +59,10 @@ def _evaluate(
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Scores a split: the metrics, the points [n, K, 2] in source pixels, and a picture of 24 of its faces."""
     points_px = predict_all(predict, state.variables(), crops, config.loop.eval_batch, mesh)
-    metrics = score(points_px, crops, checkpoint_step=int(state.step), config=dataclasses.asdict(config))
+    about = {"crop": config.data.crop, "checkpoint_step": int(state.step), "config": dataclasses.asdict(config)}
+    metrics = score(points_px, crops, **about)
     title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
-    picture = report.draw_sample(crops, points_px, face_errors(points_px, crops), title)
+    picture = draw_sample(crops, points_px, face_errors(points_px, crops), title)
     return metrics, points_px, picture
 
 

@@ -5,81 +5,84 @@ Plain numpy in float64 on the host, outside jit: a score is one number over thou
 in the order that a device happens to choose) would move the last printed digit. Errors are measured in source pixels,
 as HRNet, STAR and mmpose do, because a crop that is resized to a square scales x and y by different factors.
 
-Errors and thresholds are fractions of the normalising distance everywhere in this file; only `summarise`, which makes
-the fields of `metrics.json`, speaks percent. A face that cannot be scored (`unscorable`) has the error NaN: it is left
-out of the means and counted beside them.
+Errors and thresholds are fractions of the normalising distance (normalisers.py) everywhere in this file; only
+`summarise`, which makes the fields of `metrics.json`, speaks percent. A face that cannot be scored (`unscorable`) has
+the error NaN: it is left out of the means and counted beside them.
 """
 
 import numpy as np
+
+from barrel_jax.resampling import bootstrap_intervals
 
 THRESHOLDS = (0.08, 0.10)
 PERCENTILES = (50, 90, 95, 99)
 
 
-def point_errors(
-    points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarray, normaliser: tuple[int, int]
-) -> np.ndarray:
+def point_errors(points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Distance of every point from the truth, divided by the face's own normalising distance: float64 [n, K].
 
     Args:
         points_px: predicted points [n, K, 2], source pixels.
         truth_px: annotated points [n, K, 2], source pixels; NaN where not annotated.
         labelled: bool [n, K], which points of the truth count (occluded points do, as in every published score).
-        normaliser: the two points of the truth whose distance is the unit.
+        distance: the unit of each face [n], source pixels (`normalisers.distances`).
 
-    NaN at points that are not labelled, and in the whole row of a face whose normalising points are not both labelled
-    or coincide. Raises ValueError on shapes that differ, a normaliser that is not two points of the face, and a
-    prediction that is not finite at a labelled point (it would otherwise vanish from the mean).
+    NaN at points that are not labelled, and in the whole row of a face whose normalising distance is NaN or zero.
+    Raises ValueError on shapes that differ, a distance that is negative or infinite, and a prediction that is not
+    finite at a labelled point (it would otherwise vanish from the mean).
     """
-    points, truth, labelled = (
+    points, truth, labelled, distance = (
         np.asarray(points_px, np.float64),
         np.asarray(truth_px, np.float64),
         np.asarray(labelled, bool),
+        np.asarray(distance, np.float64),
     )
     if points.ndim != 3 or points.shape != truth.shape or points.shape[:2] != labelled.shape or points.shape[2] != 2:
         raise ValueError(
             f"predicted points {points.shape}, true points {truth.shape} and labels {labelled.shape} "
             "must be [n, K, 2], [n, K, 2] and [n, K]"
         )
-    if (
-        len(normaliser) != 2
-        or normaliser[0] == normaliser[1]
-        or not all(0 <= point < points.shape[1] for point in normaliser)
-    ):
-        raise ValueError(f"the normaliser {tuple(normaliser)} must be two different points of 0..{points.shape[1] - 1}")
+    if distance.shape != points.shape[:1] or np.isinf(distance).any() or (distance < 0).any():
+        raise ValueError(f"{len(points)} faces need as many normalising distances of 0 or more, got {distance}")
     broken = np.argwhere(labelled & ~np.isfinite(points).all(-1))
     if len(broken):
         raise ValueError(
             f"{len(broken)} predicted points are not finite, first: "
             f"face {broken[0, 0]} (counted from 0), point {broken[0, 1]}"
         )
-    unit = _normalising_distance(truth, labelled, normaliser)
-    unit = np.where(unit > 0, unit, np.nan)
+    unit = np.where(distance > 0, distance, np.nan)
     return np.where(labelled, np.linalg.norm(points - truth, axis=-1), np.nan) / unit[:, None]
 
 
-def nme(points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarray, normaliser: tuple[int, int]) -> np.ndarray:
+def face_means(errors: np.ndarray) -> np.ndarray:
+    """Mean over the points of each face that have an error: float64 [n], NaN where none has. `errors` [n, K]."""
+    counted = np.isfinite(errors)
+    # The 1 only keeps 0 / 0 quiet before the NaN is put there.
+    means = np.where(counted, errors, 0).sum(1) / np.maximum(counted.sum(1), 1)
+    return np.where(counted.any(1), means, np.nan)
+
+
+def nme(points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Normalised mean error of every face, a fraction: float64 [n], NaN for a face that cannot be scored.
 
     The mean over the labelled points of a face of `point_errors`; arguments and errors are the same. The mean over the
     faces is taken afterwards (protocol.md section 6: per image, then over images).
     """
-    errors = point_errors(points_px, truth_px, labelled, normaliser)
-    counted = np.isfinite(errors)
-    # A scored face has at least its two normalising points; the 1 only keeps 0 / 0 quiet before the NaN is put there.
-    means = np.where(counted, errors, 0).sum(1) / np.maximum(counted.sum(1), 1)
-    return np.where(counted.any(1), means, np.nan)
+    return face_means(point_errors(points_px, truth_px, labelled, distance))
 
 
-def unscorable(truth_px: np.ndarray, labelled: np.ndarray, normaliser: tuple[int, int]) -> dict[str, int]:
-    """How many faces have no score, by reason.
+def unscorable(distance: np.ndarray) -> dict[str, int]:
+    """How many faces have no score, by reason, from their normalising distances [n].
 
-    `normaliser_missing`: not both points are labelled; `normaliser_zero`: they coincide.
-
-    Args: `truth_px` [n, K, 2] source pixels, `labelled` bool [n, K], `normaliser` as in `point_errors`.
+    `normaliser_missing`: points that it needs are not labelled; `normaliser_zero`: they coincide.
     """
-    unit = _normalising_distance(np.asarray(truth_px, np.float64), np.asarray(labelled, bool), normaliser)
-    return {"normaliser_missing": int(np.isnan(unit).sum()), "normaliser_zero": int((unit == 0).sum())}
+    distance = np.asarray(distance, np.float64)
+    return {"normaliser_missing": int(np.isnan(distance).sum()), "normaliser_zero": int((distance == 0).sum())}
+
+
+def mean(nmes: np.ndarray) -> float:
+    """Mean over the scored faces; NaN when no face is scored. `nmes` [n]."""
+    return _mean(_scored(nmes))
 
 
 def failure_rate(nmes: np.ndarray, threshold: float) -> float:
@@ -114,27 +117,37 @@ def percentiles(nmes: np.ndarray, percents: tuple[int, ...] = PERCENTILES) -> di
     }
 
 
+def intervals(nmes: np.ndarray) -> dict:
+    """95 % percentile bootstrap intervals over the scored faces, [low, high] each, for `summarise`. `nmes` [n].
+
+    All three are means of something that each face has, so that one set of drawn faces serves them all.
+    """
+    scored = _scored(nmes)
+    per_face = [scored, *(scored > t for t in THRESHOLDS), *(np.maximum(0, 1 - scored / t) for t in THRESHOLDS)]
+    ends = bootstrap_intervals(np.stack(per_face, axis=1)).tolist()
+    names, count = [f"{threshold:.2f}" for threshold in THRESHOLDS], len(THRESHOLDS)
+    return {
+        "nme_interval": _percent(ends[0]),
+        "fr_interval": dict(zip(names, map(_percent, ends[1 : 1 + count]), strict=True)),
+        "auc_interval": dict(zip(names, ends[1 + count :], strict=True)),
+    }
+
+
 def summarise(nmes: np.ndarray) -> dict:
     """The fields of `metrics.json` for one set or subset (design.md section 4), from its faces' errors `nmes` [n].
 
-    `num_images` counts the scored faces and `num_unscorable` the others; `nme`, `fr` and `percentiles` are percent,
-    `auc` is 0..1. The numbers of an empty set are NaN.
+    `num_images` counts the scored faces and `num_unscorable` the others; `nme`, `fr`, their intervals and `percentiles`
+    are percent, `auc` and its intervals are 0..1. The numbers of an empty set are NaN, and the intervals of one face.
     """
     return {
         "num_images": int(_scored(nmes).size),
         "num_unscorable": int(np.isnan(nmes).sum()),
-        "nme": 100 * _mean(_scored(nmes)),
+        "nme": 100 * mean(nmes),
         "fr": {f"{threshold:.2f}": 100 * failure_rate(nmes, threshold) for threshold in THRESHOLDS},
         "auc": {f"{threshold:.2f}": auc(nmes, threshold) for threshold in THRESHOLDS},
         "percentiles": {name: 100 * error for name, error in percentiles(nmes).items()},
+        **intervals(nmes),
     }
-
-
-def _normalising_distance(truth: np.ndarray, labelled: np.ndarray, normaliser: tuple[int, int]) -> np.ndarray:
-    """Distance of the two normalising points [n], NaN where not both are labelled."""
-    first, second = normaliser
-    distance = np.linalg.norm(truth[:, first] - truth[:, second], axis=-1)
-    return np.where(labelled[:, first] & labelled[:, second], distance, np.nan)
 
 
 def _scored(nmes: np.ndarray) -> np.ndarray:
@@ -144,3 +157,7 @@ def _scored(nmes: np.ndarray) -> np.ndarray:
 
 def _mean(values: np.ndarray) -> float:
     return float(np.mean(values, dtype=np.float64)) if len(values) else float("nan")
+
+
+def _percent(ends: list[float]) -> list[float]:
+    return [100 * end for end in ends]

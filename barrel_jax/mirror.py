@@ -4,7 +4,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 TILTS = np.radians((-40, -20, 0, 20, 40))  # of the mirror axis against the vertical, where the search starts
 
@@ -60,6 +59,8 @@ def _mirror_tilt(shape: np.ndarray, flip: Sequence[int]) -> float:
 
 def best_flip(shape: np.ndarray) -> tuple[int, ...]:
     """The pairing of least squared distance between a centred shape [K, 2] and its image in a near-vertical mirror."""
+    from scipy.optimize import linear_sum_assignment  # takes a second, and only a set's first reading needs it
+
     best, least = None, np.inf
     for tilt in TILTS:
         flip = None

@@ -15,7 +15,7 @@ from barrel_jax.config import Config
 from barrel_jax.input.crops import FaceCrops
 
 # A run may go on with other values of these: they change neither the weights nor the order of examples.
-FREE = ("loop.", "devices", "data.source", "data.data_dir")
+FREE = ("loop.", "devices", "data.source", "data.data_dir", "data.allow_partial")
 PACKAGES = ("barrel-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
 
 

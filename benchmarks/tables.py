@@ -98,6 +98,33 @@ def cpu_step(name: str) -> str:
     return _markdown(head, rows) + "\n\n" + _source(name, result)
 
 
+def preparing(name: str) -> str:
+    """Building, starting, killing."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    rows = []
+    for row in result["rows"]:
+        first = row["seconds"] if "seconds" in row else row["seconds_to_crops"]
+        memory = f"{row['peak_memory_gb']:.2f}" if "peak_memory_gb" in row else ""
+        note = ""
+        if "faces_per_s_per_core" in row:
+            note = f"{row['faces_per_s_per_core']:.0f} faces/s a core; {row['stored_gb']:.2f} GB stored"
+        elif "seconds_to_first_step" in row:
+            note = f"{row['seconds_to_first_step']:.1f} s to the end of the first step, compilation included"
+        rows.append([row["what"], f"{first:.1f}", memory, note])
+    stored = [
+        [row["format"], f"{row['ms']:.1f}", f"{row['kb']:.0f}", f"{row['error']:.2f}"] for row in result["stored"]
+    ]
+    return (
+        _markdown(["what", "seconds", "peak memory, GB", ""], rows)
+        + "\n\n"
+        + _markdown(["a region stored as", "ms to encode", "kB", "mean error, grey levels"], stored)
+        + "\n\n"
+        + _source(name, result)
+    )
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "demo": timed,
     "coco": timed,
@@ -106,6 +133,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "modules-gpu": modules,
     "input": input_costs,
     "cpu-step": cpu_step,
+    "prepare": preparing,
 }
 
 

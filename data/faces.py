@@ -3,7 +3,7 @@
 
 Frames: points are (x, y) in source pixels with the centre of the top-left pixel at (0, 0); boxes are x, y, w, h in
 source pixels where the left edge of the first column is 0 (COCO's); `region` is the part of the source image that is
-stored, so a point lies at `point - region[:2]` in the stored image.
+stored, so a point lies at `point - region[:2]` in the stored image; `size` is the whole source image's width, height.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ def face_features(num_points: int, num_flags: int) -> tfds.features.FeaturesDict
             "visible": tfds.features.Tensor(shape=(num_points,), dtype=np.uint8),
             "box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
             "region": tfds.features.Tensor(shape=(4,), dtype=np.int32),
+            "size": tfds.features.Tensor(shape=(2,), dtype=np.int32),
             "flags": tfds.features.Tensor(shape=(num_flags,), dtype=np.uint8),
             "file": tfds.features.Text(),
             "face": tfds.features.Scalar(dtype=np.int64),
@@ -42,6 +43,7 @@ def face_record(
     visible: np.ndarray,
     box: Sequence[float],
     region: Sequence[int],
+    size: Sequence[int],
     flags: Sequence[int],
     file: str,
     face: int,
@@ -54,6 +56,7 @@ def face_record(
         visible: [K], 0 not labelled, 1 labelled but occluded, 2 visible.
         box: x, y, w, h in source pixels.
         region: x, y, w, h of the stored image inside the source image, whole pixels.
+        size: width and height of the source image.
         flags: [F], 0 or 1.
         file: name of the source image.
         face: annotation id, or the face's index in the set.
@@ -64,6 +67,7 @@ def face_record(
         "visible": np.asarray(visible, np.uint8),
         "box": np.asarray(box, np.float32),
         "region": np.asarray(region, np.int32),
+        "size": np.asarray(size, np.int32),
         "flags": np.asarray(flags, np.uint8),
         "file": file,
         "face": np.int64(face),
@@ -77,6 +81,7 @@ def face_metadata(
     source_digest: str,
     flag_names: Sequence[str] = (),
     counts: Mapping[str, int] = {},
+    partial: str = "",
 ) -> dict[str, Any]:
     """What `metadata.json` of a built set holds.
 
@@ -87,6 +92,7 @@ def face_metadata(
         source_digest: SHA-256 in hex that changes when the source changes.
         flag_names: names of the F flags.
         counts: what was counted in the source, such as 'nan_points'.
+        partial: what is missing of the published set; '' when nothing is.
     """
     return {
         "dataset": dataset,
@@ -98,6 +104,7 @@ def face_metadata(
         "flag_names": list(flag_names),
         "found": found,
         "counts": dict(counts),
+        "partial": partial,
         "source_digest": source_digest,
     }
 

@@ -17,4 +17,4 @@ def prepare_config(config: DataConfig) -> Path:
             "test": config.synthetic_test,
             "seed": config.synthetic_seed,
         }
-    return prepare(config.dataset, config.source, config.data_dir, options)
+    return prepare(config.dataset, config.source, config.data_dir, options, allow_partial=config.allow_partial)

@@ -4,6 +4,7 @@
 import argparse
 import fcntl
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax.config import DataConfig
+from data.source import FORMAT, Source
 
-SETS = ("coco", "synthetic")
+# The sets with a source and the names of their builders; modules are loaded when asked for, TFDS takes seconds.
+BUILDERS = {"wflw": "Wflw", "w300": "W300", "cofw": "Cofw", "cofw68": "Cofw68", "coco": "CocoFaces"}
+SETS = (*BUILDERS, "synthetic")
 SYNTHETIC_FORMAT = "synthetic 1"  # changes when the drawn faces change, so that sets built before are built anew
 
 
@@ -25,49 +29,76 @@ def default_data_dir() -> str:
     )
 
 
-def prepare(dataset: str, source: str, data_dir: str, options: Mapping[str, Any] = {}) -> Path:
+def prepare(
+    dataset: str, source: str, data_dir: str, options: Mapping[str, Any] = {}, *, allow_partial: bool = False
+) -> Path:
     """Builds a set unless it is built from the same source, and returns its folder for `tfds.builder_from_directory`.
 
     A built set lies in `data_dir/<dataset>/<first 12 digits of the source's digest>/`, so that a changed source is
-    built anew and two sources never mix. A build that is killed leaves nothing that counts as built.
+    built anew and two sources never mix. A build that is killed leaves nothing that counts as built, and the next one
+    takes up where it stopped.
 
     Args:
         dataset: one of `SETS`.
         source: folder of the source; '' for synthetic.
         data_dir: where built sets go; '' for `default_data_dir()`.
         options: for synthetic `scheme`, `train`, `test` (numbers of faces) and `seed`; for the others none.
+        allow_partial: builds what is there of a published set; every table made from it says so.
 
     Raises:
-        ValueError: the set is unknown, or its source has faults.
+        ValueError: the set is unknown, or its source has faults, or gaps that are not allowed.
         FileNotFoundError: the source is missing.
         OSError: the disk is full.
     """
     digest = digest_of(dataset, source, options)
     folder = Path(data_dir or default_data_dir()).expanduser() / dataset / digest[:12]
-    if built := built_set(folder):
+    if built := built_set(folder, allow_partial=allow_partial):
         return built
     folder.mkdir(parents=True, exist_ok=True)
     # Runs that start together wait for one build. A lock ends with its process, so leftovers are of killed builds.
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if built := built_set(folder):
+        if built := built_set(folder, allow_partial=allow_partial):
             return built
         for leftover in folder.glob("*/incomplete.*"):
             shutil.rmtree(leftover)
-        if dataset == "coco":
-            from data.coco.coco import build
+        if dataset == "synthetic":
+            from data.synthetic.synthetic import build as draw
 
-            return build(source_folder(source), folder, digest)
-        from data.synthetic import build
+            return draw(options, folder, digest)
+        from data.build import build
 
-        return build(options, folder, digest)
+        builder = getattr(importlib.import_module(f"data.{dataset}.{dataset}"), BUILDERS[dataset])
+        built = build(builder, read_source(dataset, source), folder, digest, allow_partial=allow_partial)
+        shutil.rmtree(folder / "parts")
+        return built
 
 
-def built_set(folder: Path) -> Path | None:
-    """The complete set below `folder` (TFDS renames a set into place when it is complete), or None."""
+def built_set(folder: Path, *, allow_partial: bool) -> Path | None:
+    """The complete set below `folder` (TFDS renames a set into place when it is complete), or None.
+
+    Raises:
+        ValueError: it was built from a part of the published set, and that is not allowed here.
+    """
     for info in sorted(folder.glob("*/[0-9]*/dataset_info.json")):
+        partial = json.loads((info.parent / "metadata.json").read_text())["partial"]
+        if partial and not allow_partial:
+            raise ValueError(
+                f"{info.parent}: {partial}; complete the download, or take it as it is (--allow-partial, "
+                "config.data.allow_partial=True)"
+            )
         return info.parent
     return None
+
+
+def read_source(dataset: str, source: str) -> Source:
+    """The source of a set, read and inspected except for its pixels.
+
+    Raises:
+        ValueError: no source is named.
+        FileNotFoundError: the source is missing.
+    """
+    return importlib.import_module(f"data.{dataset}.source").read_source(source_folder(source))
 
 
 def digest_of(dataset: str, source: str, options: Mapping[str, Any]) -> str:
@@ -78,11 +109,10 @@ def digest_of(dataset: str, source: str, options: Mapping[str, Any]) -> str:
     """
     if dataset not in SETS:
         raise ValueError(f"unknown set {dataset!r}: there are {', '.join(SETS)}")
-    if dataset == "coco":
-        from data.coco.source import source_digest
-
-        return source_digest(source_folder(source))
-    return hashlib.sha256(json.dumps([SYNTHETIC_FORMAT, dict(options)], sort_keys=True).encode()).hexdigest()
+    if dataset == "synthetic":
+        stated = json.dumps([FORMAT.decode(), SYNTHETIC_FORMAT, dict(options)], sort_keys=True)
+        return hashlib.sha256(stated.encode()).hexdigest()
+    return importlib.import_module(f"data.{dataset}.source").source_digest(source_folder(source))
 
 
 def source_folder(source: str) -> Path:
@@ -92,7 +122,7 @@ def source_folder(source: str) -> Path:
     return Path(source).expanduser()
 
 
-def check_set(dataset: str, source: str, options: Mapping[str, Any]) -> int:
+def check_set(dataset: str, source: str, options: Mapping[str, Any], *, allow_partial: bool) -> int:
     """Inspects the source of a set, prints a summary and one line for every fault, and returns the exit status.
 
     Raises:
@@ -102,7 +132,7 @@ def check_set(dataset: str, source: str, options: Mapping[str, Any]) -> int:
     if dataset not in SETS:
         raise ValueError(f"unknown set {dataset!r}: there are {', '.join(SETS)}")
     if dataset == "synthetic":
-        from data.synthetic import Synthetic
+        from data.synthetic.synthetic import Synthetic
 
         Synthetic(default_data_dir(), source_digest="", **options)  # raises on options that make no sense
         print(
@@ -110,10 +140,10 @@ def check_set(dataset: str, source: str, options: Mapping[str, Any]) -> int:
             f"with the points of {options['scheme']} from seed {options['seed']}"
         )
         return 0
-    from data.coco.coco import check
+    from data.build import check
 
-    summary, faults = check(source_folder(source))
-    print("\n".join([summary, *faults, f"{len(faults)} fault(s)"]))
+    lines, faults = check(read_source(dataset, source), allow_partial=allow_partial)
+    print("\n".join([*lines, *faults, f"{len(faults)} fault(s)"]))
     return 1 if faults else 0
 
 
@@ -122,9 +152,12 @@ def main(arguments: list[str] | None = None) -> int:
     default = DataConfig()
     parser = argparse.ArgumentParser(prog="python -m data.prepare", description="Builds a set of faces.")
     parser.add_argument("set", help=f"one of {', '.join(SETS)}")
-    parser.add_argument("--source", default="", help="folder with train.json, val.json and images/; none for synthetic")
+    parser.add_argument("--source", default="", help="folder of the download as it was unpacked; none for synthetic")
     parser.add_argument("--data_dir", default="", help=f"where built sets go (default: {default_data_dir()})")
     parser.add_argument("--check", action="store_true", help="only inspect the source; exit status 1 if it has faults")
+    parser.add_argument(
+        "--allow-partial", action="store_true", help="take a part of a published set as it is; tables will say so"
+    )
     parser.add_argument("--scheme", default=default.scheme, help="synthetic: whose points (default: %(default)s)")
     for name, help_text in (("train", "training faces"), ("test", "test faces"), ("seed", "which faces are drawn")):
         value = getattr(default, f"synthetic_{name}")
@@ -133,8 +166,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = {name: getattr(given, name) for name in ("scheme", "train", "test", "seed")}
     try:
         if given.check:
-            return check_set(given.set, given.source, options)
-        print(prepare(given.set, given.source, given.data_dir, options if given.set == "synthetic" else {}))
+            return check_set(given.set, given.source, options, allow_partial=given.allow_partial)
+        options = options if given.set == "synthetic" else {}
+        print(prepare(given.set, given.source, given.data_dir, options, allow_partial=given.allow_partial))
     except (ValueError, OSError) as error:
         print(f"data.prepare: {error}", file=sys.stderr)
         return 1

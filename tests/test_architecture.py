@@ -13,11 +13,12 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "barrel_jax").rglob("*.py"))
 # Lower may not import higher.
 LAYERS = (
-    ("landmarks", "mirror", "geometry", "config", "files", "xla"),
+    ("landmarks", "mirror", "geometry", "config", "files", "xla", "protocols", "truth"),
+    ("normalisers", "wflw68", "resampling", "cofw68_text"),
     ("losses", "metrics", "augment", "models", "sharding", "input"),
-    ("optim", "state", "report", "predictions"),
+    ("optim", "state", "report", "pictures", "curves", "predictions"),
     ("steps", "evaluator", "checkpoint", "workdir", "log"),
-    ("loop",),
+    ("loop", "compare"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Each has one home.

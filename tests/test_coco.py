@@ -9,9 +9,20 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data.coco.coco import CocoFaces, build, check
-from data.coco.images import DECODE, encode_region, is_complete, read_image, region_of
+from data import build as building
+from data.coco.coco import CocoFaces
 from data.coco.source import read_source, source_digest, split_files
+from data.images import DECODE, check_size, encode_region, is_complete, read_image, region_of
+
+
+def build(folder, data_dir, digest):
+    return building.build(CocoFaces, read_source(folder), data_dir, digest, allow_partial=False)
+
+
+def check(folder):
+    lines, faults = building.check(read_source(folder), allow_partial=False)
+    return "\n".join(lines), faults
+
 
 # Eyes, nose and mouth corners of a face in a box of 40 x 40 pixels at (0, 0).
 FIVE = np.array([[10, 12], [30, 12], [20, 22], [12, 30], [28, 30]], float)
@@ -96,10 +107,18 @@ def test_round_trip(source, tmp_path):
 
 def test_region_is_the_doubled_box_in_the_image():
     # Box of 40 x 20 at (50, 30): doubled it spans x 30..110 and y 20..60, and the image ends at x = 100.
-    assert region_of(np.array([50, 30, 40, 20.0]), (100, 80)) == (30, 20, 70, 40)
+    assert region_of(np.array([50, 30, 40, 20.0]), [], (100, 80)) == (30, 20, 70, 40)
     # Fractions grow outwards: x 9.25..10.75 holds the columns 9 and 10.
-    assert region_of(np.array([9.625, 5, 0.75, 2]), (100, 80)) == (9, 4, 2, 4)
-    assert region_of(np.array([-30, -30, 31, 31.0]), (100, 80)) == (0, 0, 17, 17)
+    assert region_of(np.array([9.625, 5, 0.75, 2]), [], (100, 80)) == (9, 4, 2, 4)
+    assert region_of(np.array([-30, -30, 31, 31.0]), [], (100, 80)) == (0, 0, 17, 17)
+    # A box wholly outside keeps a pixel of the nearest border.
+    assert region_of(np.array([300, 300, 31, 31.0]), [], (100, 80)) == (99, 79, 1, 1)
+
+
+def test_region_holds_the_windows_of_all_protocols():
+    # The square window of a tall face is wider than its narrow box grown twofold.
+    windows = [np.array([10.5, 20, 60, 60]), np.array([45, 25, 10, 40])]
+    assert region_of(np.array([45, 25, 10, 40.0]), windows, (100, 90)) == (10, 5, 61, 80)
 
 
 def test_a_marked_pixel_lies_at_its_point_less_the_region(source, tmp_path):
@@ -140,7 +159,7 @@ def test_other_formats_are_stored_as_png():
 def test_grey_and_transparent_images_have_three_channels(tmp_path):
     for name, pixels in {"grey.png": noise()[..., 0], "alpha.png": cv2.cvtColor(noise(), cv2.COLOR_BGR2BGRA)}.items():
         cv2.imwrite(str(tmp_path / name), pixels)
-        assert read_image(tmp_path / name, (100, 80))[1].shape == (80, 100, 3)
+        assert read_image(tmp_path / name)[1].shape == (80, 100, 3)
 
 
 def with_orientation(jpeg, orientation):
@@ -157,9 +176,10 @@ def test_pixels_are_those_stored_whatever_exif_says(tmp_path):
     (tmp_path / "turned.jpg").write_bytes(with_orientation(jpeg, 6))
     # The control: OpenCV turns this file unless it is told not to.
     assert cv2.imread(str(tmp_path / "turned.jpg")).shape == (100, 80, 3)
-    assert read_image(tmp_path / "turned.jpg", (100, 80))[1].shape == (80, 100, 3)
-    with pytest.raises(ValueError, match=r"turned\.jpg: image is 100 x 80 pixels .*EXIF.* says 80 x 100"):
-        read_image(tmp_path / "turned.jpg", (80, 100))
+    pixels = read_image(tmp_path / "turned.jpg")[1]
+    check_size(tmp_path / "turned.jpg", pixels, (100, 80))
+    with pytest.raises(ValueError, match=r"turned\.jpg: image is 100 x 80 pixels .*EXIF.* say 80 x 100"):
+        check_size(tmp_path / "turned.jpg", pixels, (80, 100))
 
 
 def test_visibility(source, tmp_path):
@@ -214,7 +234,7 @@ def test_crowds_and_unlabelled_faces_are_left_out_and_counted(source, tmp_path):
 def test_box_that_misses_its_points_is_a_doubt_and_kept(source, tmp_path):
     edit(source, lambda document: document["annotations"][1].update(bbox=[60, 0, 30, 30]))
     assert check(source)[1] == [
-        f"{source}/train.json: annotation 1 (a.png) has a box that misses 5 of 5 labelled points; correct bbox"
+        f"doubt: {source}/train.json: annotation 1 (a.png) has a box that misses 5 of 5 labelled points; correct bbox"
     ]
     metadata, records = built(source, tmp_path)
     assert metadata["counts"]["boxes_missing_points"] == 1
@@ -281,7 +301,7 @@ FAULTS = {
     "flat_box": (set_annotation(bbox=[1, 2, 0, 4]), r"annotation 3 .* has a box without area: \[1, 2, 0, 4\]"),
     "nan_box": (set_annotation(bbox=[1, math.nan, 3, 4]), r"annotation 3 .* has a box without area"),
     "far_box": (set_annotation(bbox=[60, 5, 30, 30]), r"annotation 3 .* less than a pixel of its image of 60 x 50"),
-    "other_size": (set_image(width=99), r"a\.png: image is 100 x 80 pixels .* but the JSON says 99 x 80"),
+    "other_size": (set_image(width=99), r"a\.png: image is 100 x 80 pixels .* but the annotations say 99 x 80"),
     "missing_image": (set_image(file_name="gone.png"), r"gone\.png: image is missing"),
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from barrel_jax.geometry import px_to_unit
-from barrel_jax.input.crops import PROTOCOLS, crop_window, cut, load_crops
+from barrel_jax.input.crops import cut, load_crops
 from barrel_jax.input.source import decode, open_split, read_info
 from data.prepare import prepare
 
@@ -15,26 +15,6 @@ from data.prepare import prepare
 def drawn(tmp_path_factory):
     options = {"scheme": "cofw-29", "train": 10, "test": 7, "seed": 3}
     return prepare("synthetic", "", str(tmp_path_factory.mktemp("sets")), options)
-
-
-def record(box, points=((30.0, 30.0), (60.0, 50.0)), region=(0, 0, 100, 80)):
-    points = np.array(points, np.float32)
-    return {"box": np.array(box, np.float32), "points": points, "visible": np.full(len(points), 2), "region": region}
-
-
-def test_pipnets_window_by_hand():
-    # A 40 x 20 box grown by 1.2 about its centre (50, 40).
-    np.testing.assert_allclose(crop_window(PROTOCOLS["pipnet"], record((30, 30, 40, 20))), [26, 28, 48, 24])
-
-
-def test_pipnets_window_is_clipped_to_the_image():
-    np.testing.assert_allclose(crop_window(PROTOCOLS["pipnet"], record((0, 60, 40, 20))), [0, 58, 44, 22], atol=1e-5)
-
-
-def test_hrnets_window_is_a_square_about_the_landmarks_whatever_the_box():
-    # Points span 30 x 20 pixels about (45, 40) in pixel, (45.5, 40.5) in edge coordinates; 1.25 * 30 = 37.5.
-    window = crop_window(PROTOCOLS["hrnet"], record((0, 0, 5, 5)))
-    np.testing.assert_allclose(window, [45.5 - 18.75, 40.5 - 18.75, 37.5, 37.5])
 
 
 @pytest.mark.parametrize(("width", "size"), [(50.0, 64), (33.3, 64), (90.0, 32)])
@@ -92,7 +72,7 @@ def test_records_come_back_as_they_were_given(drawn):
 
 
 def test_what_is_not_there_is_named(drawn, tmp_path):
-    with pytest.raises(ValueError, match="pipnet, hrnet"):
+    with pytest.raises(ValueError, match="pipnet, pipnet_cross, hrnet"):
         load_crops(drawn, "test", 48, "pipnett")
     with pytest.raises(ValueError, match="its splits are"):
         load_crops(drawn, "val", 48, "pipnet")

@@ -57,6 +57,18 @@ def test_contours_mirror_into_contours(scheme):
     assert all(0 <= point < scheme.num_points for line in scheme.contours for point in line)
 
 
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_every_point_is_in_one_facial_region(scheme):
+    regions = REGIONS[scheme.name]
+    assert sorted(point for points in regions.values() for point in points) == list(range(scheme.num_points))
+    for name, points in regions.items():  # a region and its mirror image are the same one
+        assert {scheme.flip[point] for point in points} == set(points), name
+    left, right = PUPILS[scheme.name]
+    assert {scheme.flip[point] for point in left} == set(right)
+    assert set(left) | set(right) <= set(regions["pupils" if "pupils" in regions else "eyes"])
+    assert set(scheme.normaliser) <= set(regions["eyes"])
+
+
 def test_is_involution():
     assert is_involution((1, 0, 2), 3)
     assert not is_involution((1, 2, 0), 3)

@@ -16,6 +16,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data.coco.coco import CocoFaces
+from data.coco.source import read_source
 from data.prepare import built_set, default_data_dir, digest_of, main, prepare
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +47,7 @@ def test_built_once_below_its_digest(source, tmp_path, monkeypatch):
     stored = tfds.builder_from_directory(str(directory)).as_data_source("train", decoders=NO_PIXELS)
     assert [record["face"] for record in stored] == [0, 1, 2, 3, 4, 5]
     # A second call finds it: nothing is built, and not even the annotations are read.
-    monkeypatch.setattr("data.coco.coco.read_source", None)
+    monkeypatch.setattr("data.coco.source.read_source", None)
     assert prepare("coco", str(source), str(tmp_path / "sets")) == directory
 
 
@@ -71,8 +72,10 @@ def test_failed_build_leaves_nothing_and_the_next_succeeds(source, tmp_path):
 
 STUCK = """
 import sys, time
+import data.regions
 from data.coco.coco import CocoFaces
 from data.prepare import prepare
+data.regions.PART = 2
 faces = CocoFaces.faces
 def stuck(self, split):
     for i, record in enumerate(faces(self, split)):
@@ -85,7 +88,7 @@ prepare("coco", sys.argv[1], sys.argv[2])
 """
 
 
-def test_killed_build_is_not_taken_for_complete(source, tmp_path):
+def test_killed_build_is_not_taken_for_complete_and_is_taken_up(source, tmp_path, monkeypatch):
     command = [sys.executable, "-c", STUCK, str(source), str(tmp_path / "sets")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         while process.stdout.readline() != "half\n":
@@ -93,10 +96,31 @@ def test_killed_build_is_not_taken_for_complete(source, tmp_path):
         process.send_signal(signal.SIGKILL)
     folder = next((tmp_path / "sets" / "coco").iterdir())
     assert list(folder.glob("*/incomplete.*"))
-    assert built_set(folder) is None
+    assert built_set(folder, allow_partial=False) is None
+    # What was cut before the kill is not cut again: the first image may as well be lost, but for its name and size.
+    assert (folder / "parts" / "train-0000000.npz").exists()
+    (source / "images" / "0.png").write_bytes(bytes((source / "images" / "0.png").stat().st_size))
+    monkeypatch.setattr("data.regions.PART", 2)
     directory = prepare("coco", str(source), str(tmp_path / "sets"))
-    assert tfds.builder_from_directory(str(directory)).info.splits["train"].num_examples == 6
-    assert not list(folder.glob("*/incomplete.*"))
+    stored = tfds.builder_from_directory(str(directory)).as_data_source("train")
+    assert [int(record["image"][0, 0, 0]) for record in stored] == [0, 40, 80, 120, 160, 200]
+    assert not list(folder.glob("*/incomplete.*")) and not (folder / "parts").exists()
+
+
+def test_a_part_of_a_published_set_is_built_only_when_allowed_and_says_so(source, tmp_path, monkeypatch):
+    def of_nine(folder):
+        found = read_source(folder)
+        found.published = {"train": 9}
+        found.count_splits()
+        return found
+
+    monkeypatch.setattr("data.coco.source.read_source", of_nine)
+    with pytest.raises(ValueError, match=r"split train has 6 faces, the published set 9; complete the download, or"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+    directory = prepare("coco", str(source), str(tmp_path / "sets"), allow_partial=True)
+    assert json.loads((directory / "metadata.json").read_text())["partial"] == "PARTIAL SET: 6 of 9 train faces"
+    with pytest.raises(ValueError, match=r"6 of 9 train faces; complete the download, or .*allow_partial"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
 
 
 def test_runs_that_start_together_build_once(source, tmp_path, monkeypatch):
@@ -113,14 +137,15 @@ def test_runs_that_start_together_build_once(source, tmp_path, monkeypatch):
         done = folder / "coco_faces" / "1.0.0"
         done.mkdir(parents=True)
         (done / "dataset_info.json").write_text("{}")
+        (done / "metadata.json").write_text('{"partial": ""}')
         monkeypatch.setattr(CocoFaces, "faces", None)
     other.join(10)
     assert found == [done]
 
 
 def test_unknown_set_and_missing_source():
-    with pytest.raises(ValueError, match=r"unknown set 'wflw': there are coco, synthetic"):
-        prepare("wflw", "x", "y")
+    with pytest.raises(ValueError, match=r"unknown set 'celeba': there are wflw, w300, cofw, cofw68, coco, synthetic"):
+        prepare("celeba", "x", "y")
     with pytest.raises(ValueError, match="this set needs a source folder: give --source"):
         prepare("coco", "", "y")
     with pytest.raises(FileNotFoundError, match="no such folder"):
@@ -186,11 +211,11 @@ def test_command_check_lists_every_fault_on_a_line(source, capsys):
 def test_command_errors_go_to_stderr(capsys):
     assert main(["coco", "--source", "nowhere/at/all"]) == 1
     assert main(["coco", "--source", "nowhere/at/all", "--check"]) == 1
-    assert main(["w300"]) == 1
+    assert main(["celeba"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("no such folder") == 2
-    assert "there are coco, synthetic" in printed.err
+    assert "cofw68, coco, synthetic" in printed.err
 
 
 def test_command_check_of_synthetic(capsys):
@@ -198,3 +223,26 @@ def test_command_check_of_synthetic(capsys):
     assert "draws 12 training" in capsys.readouterr().out
     assert main(["synthetic", "--check", "--scheme", "wflw"]) == 1
     assert "unknown scheme 'wflw'" in capsys.readouterr().err
+
+
+def test_annotations_without_images_or_faces_are_no_set(source, tmp_path, monkeypatch):
+    found = read_source(source)
+    monkeypatch.setattr("data.coco.source.read_source", lambda folder: found)
+    found.has_images = False
+    with pytest.raises(ValueError, match="annotations without images can score predictions, not make a set"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+    found.has_images, found.splits = True, {"train": []}
+    with pytest.raises(ValueError, match="no faces at all in train; complete the download"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+
+
+def test_an_empty_split_is_left_out_and_one_of_broken_images_ends_the_build(source, tmp_path, monkeypatch):
+    found = read_source(source)
+    found.splits = {"train": found.splits["train"][:3], "val": [], "test": found.splits["train"][3:]}
+    monkeypatch.setattr("data.coco.source.read_source", lambda folder: found)
+    directory = prepare("coco", str(source), str(tmp_path / "sets"))
+    assert set(tfds.builder_from_directory(str(directory)).info.splits) == {"train", "test"}
+    for number in range(3):
+        (source / "images" / f"{number}.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"has 3 fault\(s\)"):
+        prepare("coco", str(source), str(tmp_path / "sets"))

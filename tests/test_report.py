@@ -1,167 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures show what they claim: points where they are, in their colours, and nothing else in those colours."""
+"""The table says every number once, under its metric's whole name, and what the numbers are not."""
 
 import numpy as np
-import pytest
-from matplotlib.colors import to_rgb
 
-from barrel_jax import report
-from barrel_jax.input.crops import FaceCrops
-from barrel_jax.landmarks import LandmarkScheme
+from barrel_jax import metrics, report
 
-SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "points_0_1", ())
-EYES = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "outer_eye_corners", ((0, 2, 1),))
-TRUTH = np.array([[[0.25, 0.25], [0.75, 0.25], [0.5, 0.75]]], np.float32)
+NMES = np.array([0.02, 0.04, 0.09, 0.25])
 
 
-def grey_faces(count):
-    return np.full((count, 32, 32, 3), 128, np.uint8)
+def make_scores(**fields):
+    return {
+        "dataset": "wflw", "split": "test", "normaliser": "outer_eye_corners",
+        "normalised_by": "the distance of the outer eye corners (points 60 and 72)", **metrics.summarise(NMES),
+        "unscorable": {"normaliser_missing": 0, "normaliser_zero": 0}, "regions": {}, "subsets": {},
+        "checkpoint_step": None, "crop": "", "partial": "", "clamped": False, "mapped": "",
+    } | fields  # fmt: skip
 
 
-def tile(sheet, index=0, columns=3):
-    """The drawn crop of one face, cut out of the sheet."""
-    top = report.HEADER + index // columns * (report.TILE + report.CAPTION)
-    left = report.GAP + index % columns * (report.TILE + report.GAP)
-    return sheet[top : top + report.TILE, left : left + report.TILE]
+def rows(text):
+    """Cells by the name of their row."""
+    pairs = [line.rsplit("  ", maxsplit=1) for line in text.splitlines() if "  " in line.strip()]
+    return {name.strip(): cell for name, cell in pairs}
 
 
-def is_color(picture, color, tolerance=12):
-    return (np.abs(picture.astype(int) - np.rint(255 * np.array(to_rgb(color)))) <= tolerance).all(-1)
-
-
-def draw(predicted, truth=TRUTH, labelled=None, scheme=SCHEME, nmes=(0.05,), **options):
-    labelled = np.ones(truth.shape[:2], bool) if labelled is None else labelled
-    return report.draw_predictions(
-        grey_faces(len(truth)), predicted, truth, labelled, scheme, np.array(nmes), **options
-    )
-
-
-def test_points_are_drawn_where_they_are_and_nowhere_else():
-    predicted = TRUTH + np.array([0.125, 0.0], np.float32)
-    picture = tile(draw(predicted))
-    for points, color in ((predicted, report.PREDICTED), (TRUTH, report.TRUE)):
-        found = is_color(picture, color)
-        for x, y in points[0]:
-            column, row = int(x * report.TILE), int(y * report.TILE)
-            assert found[row - 1 : row + 2, column - 1 : column + 2].any()
-            found[row - 8 : row + 9, column - 8 : column + 9] = False
-        assert not found.any()
-
-
-def test_dots_are_centred_on_their_point_to_half_a_pixel():
-    picture = tile(draw(np.full((1, 3, 2), [0.31, 0.62], np.float32), labelled=np.zeros((1, 3), bool)))
-    rows, columns = np.nonzero(is_color(picture, report.PREDICTED, tolerance=40))
-    assert columns.mean() + 0.5 == pytest.approx(0.31 * report.TILE, abs=0.5)
-    assert rows.mean() + 0.5 == pytest.approx(0.62 * report.TILE, abs=0.5)
-
-
-def test_true_points_without_label_are_not_drawn_their_predictions_are():
-    predicted = TRUTH + np.array([0.125, 0.0], np.float32)
-    picture = tile(draw(predicted, labelled=np.array([[True, True, False]])))
-    column, row = (TRUTH[0, 2] * report.TILE).astype(int)
-    assert not is_color(picture, report.TRUE)[row - 8 : row + 9, column - 8 : column + 9].any()
-    assert is_color(picture, report.TRUE).any()
-    picture = tile(draw(predicted, np.full_like(TRUTH, np.nan), labelled=np.zeros((1, 3), bool), nmes=(np.nan,)))
-    assert not is_color(picture, report.TRUE).any()
-    assert is_color(picture, report.PREDICTED).any()
-
-
-def test_contours_join_the_points_of_the_scheme():
-    middle = (int(0.5 * report.TILE), int(0.375 * report.TILE))  # row, column: halfway from point 0 to point 2
-    around = np.s_[middle[0] - 3 : middle[0] + 4, middle[1] - 3 : middle[1] + 4]
-    assert (tile(draw(TRUTH))[around] == 128).all()
-    assert (tile(draw(TRUTH, scheme=EYES))[around] != 128).any()
-
-
-def test_points_outside_a_crop_do_not_reach_the_neighbour():
-    images = np.repeat(TRUTH, 2, 0)
-    predicted = images.copy()
-    predicted[0] = [1.5, 0.9]  # would lie in the second tile
-    labelled = np.zeros((2, 3), bool)
-    second = tile(draw(predicted, images, labelled, nmes=(0.1, 0.2)), 1)
-    assert is_color(second, report.PREDICTED)[: int(0.85 * report.TILE)].any()
-    assert not is_color(second, report.PREDICTED)[int(0.85 * report.TILE) :].any()
-
-
-def test_the_error_is_written_under_each_face():
-    first, second, third = draw(TRUTH, nmes=(0.05,)), draw(TRUTH, nmes=(0.25,)), draw(TRUTH, nmes=(np.nan,))
-    below = np.s_[report.HEADER + report.TILE :]
-    assert (first[: below.start] == second[: below.start]).all()
-    assert (first[below] != second[below]).any() and (third[below] != first[below]).any()
-    assert (first[below] < 128).any()
-
-
-def test_arrays_of_different_lengths_are_refused():
-    with pytest.raises(ValueError, match=r"equally many and at least one, got \[1, 2\]"):
-        draw(TRUTH, nmes=(0.1, 0.2))
-    with pytest.raises(ValueError, match=r"at least one, got \[0\]"):
-        draw(TRUTH[:0], TRUTH[:0], nmes=())
-
-
-def test_the_worst_faces_come_first_and_faces_without_score_last():
-    count = 5
-    images = grey_faces(count)
-    images[:, ..., 0] = np.arange(count)[:, None, None] * 20  # the red channel tells which face is drawn
-    windows = np.tile(np.array([[0, 0, 32, 32]], np.float32), (count, 1))
-    points_px = np.repeat(TRUTH * 32 - 0.5, count, 0)
-    crops = FaceCrops(
-        dataset="toy", split="test", fingerprint="", scheme=SCHEME, flag_names=(), images=images, points_px=points_px,
-        visible=np.full((count, 3), 2, np.uint8), windows=windows, boxes=windows, flags=np.zeros((count, 0), bool),
-        files=tuple(f"{face}.png" for face in range(count)), faces=np.arange(count),
-    )  # fmt: skip
-    sheet = report.draw_worst(crops, points_px, np.array([0.1, np.nan, 0.3, 0.0, 0.2]), count=5)
-    order = [int(tile(sheet, place, columns=5)[-2, 2, 0]) // 20 for place in range(5)]
-    assert order == [2, 4, 0, 3, 1]
-    assert (
-        report.draw_worst(crops, points_px, np.array([0.1, np.nan, 0.3, 0.0, 0.2]), count=2).shape[1] < sheet.shape[1]
-    )
-
-
-def test_error_curve_rises_where_the_errors_are():
-    def heights(errors):
-        picture = report.draw_error_curve({"all faces": np.array(errors)}, EYES, "toy")
-        return is_color(picture, report.PREDICTED), picture
-
-    low, picture = heights([0.01] * 50)
-    high, _ = heights([0.11] * 50)
-    left, bottom, width, height = 0.085, 0.12, 0.885, 0.745  # the axes, as fractions of the figure
-
-    def curve_at(found, error, level):
-        column = int((left + error / 0.125 * width) * picture.shape[1])
-        row = int((1 - bottom - level * height) * picture.shape[0])
-        return found[max(row - 3, 0) : row + 4, column - 1 : column + 2].any()
-
-    assert curve_at(low, 0.05, 1.0) and not curve_at(low, 0.05, 0.0)
-    assert curve_at(high, 0.05, 0.0) and not curve_at(high, 0.05, 1.0)
-
-
-def test_no_curve_without_a_score():
-    with pytest.raises(ValueError, match=r"no face of all faces has a score.*normalising points \(0, 1\)"):
-        report.draw_error_curve({"all faces": np.array([np.nan])}, SCHEME, "toy")
-
-
-def test_the_normaliser_in_words():
-    assert report.normaliser_words(SCHEME) == "points 0 and 1"
-    assert report.normaliser_words(EYES) == "the outer eye corners (points 0 and 1)"
-
-
-def test_table_names_normaliser_thresholds_and_faces_without_score():
-    scores = {
-        "num_images": 3,
-        "num_unscorable": 0,
-        "nme": 4.567,
-        "fr": {"0.08": 12.5, "0.10": 6.25},
-        "auc": {"0.08": 0.4, "0.10": 0.5},
+def test_every_metric_names_normaliser_and_threshold():
+    text = report.table(make_scores(checkpoint_step=700, crop="hrnet"))
+    assert text.splitlines()[0] == "wflw test, checkpoint of step 700, crop protocol hrnet"
+    assert "as a share of\nthe distance of the outer eye corners (points 60 and 72);" in text
+    assert rows(text) == {
+        "": "all faces",
+        "faces": "4",
+        "NME(outer eye corners) %": "10.00",
+        "95 % interval": rows(text)["95 % interval"],
+        "FR@8%(outer eye corners) %": "50.00",
+        "FR@10%(outer eye corners) %": "25.00",
+        "AUC@8%(outer eye corners)": "0.3125",
+        "AUC@10%(outer eye corners)": "0.3750",
+        "NME P50(outer eye corners) %": "6.50",
+        "NME P90(outer eye corners) %": "20.20",
+        "NME P95(outer eye corners) %": "22.60",
+        "NME P99(outer eye corners) %": "24.52",
     }
-    whole = scores | {
-        "dataset": "coco", "split": "val", "normaliser": "outer_eye_corners", "normaliser_points": [36, 45],
-        "num_unscorable": 2, "unscorable": {"normaliser_missing": 2, "normaliser_zero": 0},
-        "subsets": {"blur": scores | {"nme": 9.0}}, "checkpoint_step": 700,
-    }  # fmt: skip
-    lines = report.table(whole).splitlines()
-    assert lines[0] == "coco val, checkpoint of step 700"
-    assert "points 36 and 45" in lines[1] and "outer eye corners" in lines[1]
-    assert lines[3].split() == ["faces", "NME", "%", "FR@8%", "%", "FR@10%", "%", "AUC@8%", "AUC@10%"]
-    assert lines[4].split() == ["all", "faces", "3", "4.57", "12.50", "6.25", "0.4000", "0.5000"]
-    assert lines[5].split() == ["blur", "3", "9.00", "12.50", "6.25", "0.4000", "0.5000"]
-    assert lines[6] == "2 of 5 faces have no score and are not in the table: 2 normaliser missing"
+    low, high = map(float, rows(text)["95 % interval"].split(".."))
+    assert 2 <= low < 10 < high <= 25
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_subsets_stand_beside_the_whole_set_and_regions_below():
+    subsets = {"pose": metrics.summarise(NMES[:2]), "blur": metrics.summarise(NMES[:0])}
+    lines = report.table(make_scores(normaliser="box", subsets=subsets, regions={"jaw": 12.0, "eyes": 3.456})).split(
+        "\n"
+    )
+    head = next(place for place, line in enumerate(lines) if "all faces" in line)
+    assert lines[head].split() == ["all", "faces", "pose", "blur"]
+    assert lines[head + 1].split() == ["faces", "4", "2", "0"]
+    assert lines[head + 2].split() == ["NME(box)", "%", "10.00", "3.00", "nan"]
+    assert {len(line) for line in lines[head : head + 12]} == {len(lines[head])}
+    assert lines[-2].split() == ["jaw", "eyes"] and lines[-1].split() == ["NME(box)", "%", "12.00", "3.46"]
+
+
+def test_many_subsets_are_wrapped():
+    subsets = {f"subset {place}": metrics.summarise(NMES) for place in range(9)}
+    lines = report.table(make_scores(subsets=subsets)).split("\n")
+    heads = [line.split() for line in lines if "subset" in line]
+    assert heads[0][:2] == ["all", "faces"] and len(heads) == 2 and heads[1][-1] == "8"
+
+
+def test_what_the_scores_are_not_stands_above_them():
+    assert report.table(make_scores()).splitlines()[1].startswith("NME: ")
+    scores = make_scores(
+        partial="PARTIAL SET: 4 of 2,500 test faces", clamped=True, mapped="wflw-98 truth mapped to 300w-68",
+        num_unscorable=2, unscorable={"normaliser_missing": 2, "normaliser_zero": 0},
+    )  # fmt: skip
+    lines = report.table(scores).splitlines()
+    assert lines[1] == "PARTIAL SET: 4 of 2,500 test faces"
+    assert lines[2] == "CLAMPED: annotated points outside the image were moved to its border"
+    assert lines[3].startswith("MAPPED: wflw-98 truth mapped to 300w-68; not to be laid beside")
+    assert lines[-1] == "2 of 6 faces have no score and are not in the table: 2 normaliser missing"

@@ -12,7 +12,6 @@ import pytest
 import tensorflow_datasets as tfds
 
 from barrel_jax.landmarks import SCHEMES, find_scheme
-from data.synthetic import build
 from data.synthetic.camera import Camera, Pose
 from data.synthetic.contact_sheet import TILE, contact_sheet
 from data.synthetic.expression import CALM
@@ -23,6 +22,7 @@ from data.synthetic.light import Light, direction
 from data.synthetic.occluders import Things
 from data.synthetic.photo import Photo
 from data.synthetic.sample import FLAG_NAMES, draw_scene, face_rng, sample_face, sample_scene
+from data.synthetic.synthetic import build
 
 FRONT = Pose(yaw=0.0, pitch=0.0, roll=0.0, distance=12.0)
 # Means of published annotations in units of the outer eye corners' distance, origin between them, y down: 68

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protocol crops (protocol.md section 3): cut once on the host, kept beside the built set, memory-mapped afterwards."""
+"""Protocol crops: cut once on the host, kept beside the built set, memory-mapped afterwards."""
 
 import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,80 +15,21 @@ from tqdm import tqdm
 
 from barrel_jax.geometry import px_to_unit
 from barrel_jax.input.source import decode, open_split, read_info
-from barrel_jax.landmarks import LandmarkScheme
+from barrel_jax.protocols import CropProtocol, crop_window, protocol_of
+from barrel_jax.truth import FaceTruth, clamp
 
 
 @dataclass(frozen=True)
-class CropProtocol:
-    """How a window is laid around a face."""
-
-    around: str  # 'box': the given box; 'landmarks': the tight box of the labelled points
-    enlarge: float
-    square: bool  # False keeps the box's shape and squashes it to the square crop
-    padded: bool  # True fills with black beyond the image; False clips the window to the image
-
-
-PROTOCOLS = {
-    # PIPNet's rule with the enlargement it uses for WFLW and LaPa.
-    "pipnet": CropProtocol(around="box", enlarge=1.2, square=False, padded=False),
-    # HRNet's and mmpose's: an oracle box, since it needs the landmarks.
-    "hrnet": CropProtocol(around="landmarks", enlarge=1.25, square=True, padded=True),
-}
-
-
-@dataclass(frozen=True)
-class FaceCrops:
+class FaceCrops(FaceTruth):
     """One split on the host. A point of window (x, y, w, h) lies at `xy + wh * unit - 0.5` source pixels."""
 
-    dataset: str
-    split: str
-    fingerprint: str
-    scheme: LandmarkScheme
-    flag_names: tuple[str, ...]
-    images: np.ndarray  # uint8 [n, S, S, 3], RGB, memory-mapped
-    points_px: np.ndarray  # float32 [n, K, 2], NaN where not annotated
-    visible: np.ndarray  # uint8 [n, K]: 0 not labelled, 1 occluded, 2 visible
-    windows: np.ndarray  # float32 [n, 4]
-    boxes: np.ndarray  # float32 [n, 4], x, y, w, h
-    flags: np.ndarray  # bool [n, F]
-    files: tuple[str, ...]
-    faces: np.ndarray  # int64 [n]
-
-    def __len__(self) -> int:
-        return len(self.images)
+    images: np.ndarray = field(kw_only=True)  # uint8 [n, S, S, 3], RGB, memory-mapped
+    windows: np.ndarray = field(kw_only=True)  # float32 [n, 4]
 
     @property
     def points_unit(self) -> np.ndarray:
         """float32 [n, K, 2] in crop units, NaN where not annotated."""
         return px_to_unit(self.points_px, self.windows)
-
-    @property
-    def labelled(self) -> np.ndarray:
-        """bool [n, K]: points that count in the loss and in the score."""
-        return (self.visible > 0) & np.isfinite(self.points_px).all(axis=-1)
-
-
-def crop_window(protocol: CropProtocol, record: dict[str, Any]) -> np.ndarray:
-    """The window float64 [4] of a record in source pixels, edge coordinates."""
-    x, y, w, h = np.asarray(record["box"], np.float64)
-    if protocol.around == "landmarks":
-        labelled = (record["visible"] > 0) & np.isfinite(record["points"]).all(axis=-1)
-        if labelled.any():
-            points = record["points"][labelled].astype(np.float64) + 0.5
-            x, y = points.min(axis=0)
-            w, h = np.maximum(points.max(axis=0) - points.min(axis=0), 1.0)
-    centre = np.array([x + w / 2, y + h / 2])
-    size = np.array([w, h]) * protocol.enlarge
-    if protocol.square:
-        size = np.full(2, size.max())
-    low, high = centre - size / 2, centre + size / 2
-    if not protocol.padded:
-        region = np.asarray(record["region"], np.float64)
-        # The stored region is the box grown twofold, clipped to the image: its border is the image's here. A box
-        # wholly outside still gets a window of one pixel at the nearest border.
-        low = np.clip(low, region[:2], region[:2] + region[2:] - 1)
-        high = np.clip(high, low + 1, region[:2] + region[2:])
-    return np.concatenate([low, high - low])
 
 
 def cut(image: np.ndarray, region: np.ndarray, window: np.ndarray, size: int, padded: bool) -> np.ndarray:
@@ -122,7 +63,8 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
 
         def one(index: int) -> dict[str, Any]:
             record = source[index]
-            window = crop_window(protocol, record)
+            labelled = (record["visible"] > 0) & np.isfinite(record["points"]).all(axis=-1)
+            window = crop_window(protocol, record["box"], record["points"], labelled, record["size"])
             image = decode(record["image"], f"{directory}, split {split!r}, record {index}")
             images[index] = cut(image, record["region"], window, size, protocol.padded)
             return record | {"window": window, "image": b""}
@@ -136,6 +78,7 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
             visible=np.stack([r["visible"] for r in records]),
             windows=np.stack([r["window"] for r in records]).astype(np.float32),
             boxes=np.stack([r["box"] for r in records]),
+            sizes=np.stack([r["size"] for r in records]),
             flags=np.stack([r["flags"] for r in records]).astype(bool),
             files=np.array([r["file"] if isinstance(r["file"], str) else r["file"].decode() for r in records]),
             faces=np.array([r["face"] for r in records], np.int64),
@@ -152,6 +95,7 @@ def load_crops(
     protocol: str,
     flip_pairs: Sequence[tuple[int, int]] = (),
     normaliser: Sequence[int] = (),
+    clamp_points: bool = False,
 ) -> FaceCrops:
     """The crops of a split of a built set; cut at the first call, memory-mapped from then on.
 
@@ -159,20 +103,20 @@ def load_crops(
       directory: of the built set, from data.prepare.
       split: its name.
       image_size: S, the crop's side in pixels.
-      protocol: a key of PROTOCOLS.
+      protocol: a key of `barrel_jax.protocols.PROTOCOLS`.
       flip_pairs, normaliser: the config's, empty to take those found in the set.
+      clamp_points: moves points outside the image to its border, as PIPNet does with WFLW's, in the truth too.
 
     Raises:
       FileNotFoundError: no built set in `directory`.
       ValueError: an unknown split or protocol, or overrides that do not fit the set.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"config.data.crop={protocol!r} is none of {', '.join(PROTOCOLS)}")
     directory = Path(directory)
     info = read_info(directory, flip_pairs, normaliser)
+    rule = protocol_of(protocol, info.dataset)
     cache = directory / "crops" / f"{split}-{protocol}-{image_size}"
     if not cache.exists():
-        _cut_split(directory, split, image_size, PROTOCOLS[protocol], cache)
+        _cut_split(directory, split, image_size, rule, cache)
     with np.load(cache / "faces.npz") as faces:
         return FaceCrops(
             dataset=info.dataset,
@@ -181,11 +125,13 @@ def load_crops(
             scheme=info.scheme,
             flag_names=info.flag_names,
             images=np.load(cache / "images.npy", mmap_mode="r"),
-            points_px=faces["points"],
+            points_px=clamp(faces["points"], faces["sizes"]) if clamp_points else faces["points"],
             visible=faces["visible"],
             windows=faces["windows"],
             boxes=faces["boxes"],
             flags=faces["flags"],
             files=tuple(faces["files"].tolist()),
             faces=faces["faces"],
+            partial=info.partial,
+            clamped=clamp_points,
         )

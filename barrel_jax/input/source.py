@@ -22,6 +22,7 @@ class SetInfo:
     scheme: LandmarkScheme
     flag_names: tuple[str, ...]
     found: str  # how the scheme is known, for people
+    partial: str  # what is missing of the published set; '' when nothing is
 
 
 def read_info(directory: Path, flip_pairs: Sequence[tuple[int, int]] = (), normaliser: Sequence[int] = ()) -> SetInfo:
@@ -45,7 +46,9 @@ def read_info(directory: Path, flip_pairs: Sequence[tuple[int, int]] = (), norma
         contours=SCHEMES[name].contours if name in SCHEMES else (),
     )
     scheme = make_scheme(data["num_points"], flip_pairs, normaliser, found)
-    return SetInfo(data["dataset"], data["source_digest"], scheme, tuple(data["flag_names"]), data["found"])
+    return SetInfo(
+        data["dataset"], data["source_digest"], scheme, tuple(data["flag_names"]), data["found"], data["partial"]
+    )
 
 
 def open_split(directory: Path, split: str) -> Sequence[dict[str, Any]]:

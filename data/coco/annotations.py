@@ -1,40 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The faces of one COCO keypoints document, with every fault of it collected, one sentence each."""
 
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Face:
-    """One annotated face.
-
-    points [K, 2] are source pixels, (x, y), NaN where not labelled; visible [K] is 0 there, else 1 (occluded) or 2; box
-    [4] is x, y, w, h in source pixels; size is the width and height of the image.
-    """
-
-    face: int
-    file: str
-    size: tuple[int, int]
-    box: np.ndarray
-    points: np.ndarray
-    visible: np.ndarray
-
-
-@dataclass
-class Findings:
-    """What was counted in a source and what is wrong with it.
-
-    `faults` forbid a build. `doubts` (a box that misses its landmarks) do not: the face is kept and reported.
-    """
-
-    counts: Counter = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
+from data.source import Face, Findings
 
 
 def read_faces(path: Path, document: dict[str, Any], num_points: int, findings: Findings) -> list[Face]:

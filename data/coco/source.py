@@ -1,42 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of anyone's own faces: `<split>.json` files (COCO keypoints) beside `images/`."""
 
-import hashlib
 import json
-import os
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.coco.annotations import Face, Findings, read_faces
+from barrel_jax.landmarks import LandmarkScheme, find_scheme
+from data.coco.annotations import read_faces
+from data.source import Face, Findings, Source, digest_files, files_below
 
-FORMAT = b"coco 1"  # changes when the stored records change, so that sets built before are built anew
 
+class CocoSource(Source):
+    """Anyone's own faces; their images lie in `images/`."""
 
-@dataclass
-class CocoSource:
-    """A source folder as read: its faces by split, all with K = `num_points` points, and what was found on the way."""
-
-    directory: Path
-    splits: dict[str, list[Face]]
-    num_points: int
-    findings: Findings
-
-    def faces(self) -> list[Face]:
-        """The faces of all splits."""
-        return [face for faces in self.splits.values() for face in faces]
-
-    def raise_faults(self) -> None:
-        """Raises ValueError with the first ten faults, if there is any."""
-        faults = self.findings.faults
-        if faults:
-            raise ValueError(
-                f"{self.directory} has {len(faults)} fault(s):\n  " + "\n  ".join(faults[:10]) + "\n"
-                f"`python -m data.prepare coco --source {self.directory} --check` lists every one"
-            )
+    def image_path(self, file: str) -> Path:
+        """Where the image lies."""
+        return self.directory / "images" / file
 
 
 def split_files(directory: Path) -> list[Path]:
@@ -63,19 +45,10 @@ def source_digest(directory: Path) -> str:
     Raises:
         FileNotFoundError: the folder, its images or its JSON files are missing.
     """
-    digest = hashlib.sha256(FORMAT)
-    for path in split_files(directory):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    images = []
-    for folder, _, names in os.walk(directory / "images", followlinks=True):
-        images += [os.path.join(folder, name) for name in names]
-    for image in sorted(images):
-        size = os.stat(image).st_size if os.path.exists(image) else "dangling link"
-        digest.update(f"{os.path.relpath(image, directory)}\0{size}\n".encode())
-    return digest.hexdigest()
+    return digest_files(directory, split_files(directory), files_below(directory / "images"))
 
 
-def read_source(directory: Path) -> CocoSource:
+def read_source(directory: Path) -> Source:
     """Reads every split of a source folder. Faults of the JSON are collected; images are not opened here.
 
     Raises:
@@ -85,21 +58,36 @@ def read_source(directory: Path) -> CocoSource:
     documents = {path: _read_json(path, findings.faults) for path in split_files(directory)}
     documents = {path: document for path, document in documents.items() if document is not None}
     num_points = _num_points(directory, documents, findings.faults)
-    source = CocoSource(directory, {}, num_points, findings)
-    if num_points == 0:
-        return source
-    for path, document in documents.items():
+    splits: dict[str, list[Face]] = {}
+    for path, document in documents.items() if num_points else ():
         before = len(findings.faults)
-        source.splits[path.stem] = read_faces(path, document, num_points, findings)
-        if not source.splits[path.stem] and len(findings.faults) == before:
+        splits[path.stem] = read_faces(path, document, num_points, findings)
+        if not splits[path.stem] and len(findings.faults) == before:
             findings.faults.append(f"{path}: no face with a labelled point; annotate some or remove the file")
+    faces = [face for split in splits.values() for face in split]
     if not findings.faults:
-        labelled = np.any([face.visible > 0 for face in source.faces()], axis=0)
+        labelled = np.any([face.visible > 0 for face in faces], axis=0)
         findings.faults += [
             f"{directory}: point {point} is labelled in no face; label it or take it out of every keypoints list"
             for point in np.flatnonzero(~labelled)
         ]
-    return source
+    scheme, found = _scheme_of(faces, num_points)
+    return CocoSource("coco", directory, scheme, found, splits, findings)
+
+
+def _scheme_of(faces: list[Face], num_points: int) -> tuple[LandmarkScheme, str]:
+    """The landmark scheme that the labelled points tell, and a sentence on it.
+
+    When left and right points cannot be paired, the scheme has an empty `flip` and `normaliser` and the sentence names
+    the points: the set can be built, and the config must give both (`barrel_jax.landmarks.make_scheme`).
+    """
+    unknown = LandmarkScheme(f"custom-{num_points}", num_points, (), (), "", ())
+    if not faces:
+        return unknown, ""
+    try:
+        return find_scheme(np.stack([face.points for face in faces]), np.stack([face.visible for face in faces]))
+    except ValueError as error:
+        return unknown, str(error)
 
 
 def _read_json(path: Path, faults: list[str]) -> dict[str, Any] | None:

@@ -3,7 +3,3 @@
 
 One 3-D head with random identity, expression, pose, light and looks, with the points of WFLW, 300W and COFW.
 """
-
-from data.synthetic.synthetic import Synthetic, build
-
-__all__ = ["Synthetic", "build"]

@@ -48,6 +48,7 @@ class Synthetic(FaceSetBuilder):
                 face["visible"],
                 face["box"],
                 face["region"],
+                face["region"][2:],
                 face["flags"],
                 face["file"],
                 face["face"],

@@ -34,18 +34,18 @@ def is_complete(encoded: bytes) -> bool:
     return False
 
 
-def read_image(path: Path, size: tuple[int, int]) -> tuple[bytes, np.ndarray]:
-    """Reads and decodes an image file whose width and height the annotations give as `size`.
+def read_image(path: Path) -> tuple[bytes, np.ndarray]:
+    """Reads and decodes an image file.
 
     Returns:
         The file's bytes, and its pixels as uint8 [H, W, 3] in BGR; a grey image has three equal channels.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is broken or cut off, less than 2 pixels wide or high, or of another size than `size`.
+        ValueError: the file is broken or cut off, or less than 2 pixels wide or high.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: image is missing; put it there or remove it from the JSON")
+        raise FileNotFoundError(f"{path}: image is missing; put it there or remove it from the annotations")
     encoded = path.read_bytes()
     try:
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), DECODE) if encoded else None
@@ -53,31 +53,42 @@ def read_image(path: Path, size: tuple[int, int]) -> tuple[bytes, np.ndarray]:
         pixels = None
     if pixels is None or not is_complete(encoded):
         raise ValueError(
-            f"{path}: image is broken or cut off ({len(encoded)} bytes); replace it or remove it from the JSON"
+            f"{path}: image is broken or cut off ({len(encoded)} bytes); replace it or remove it from the annotations"
         )
     height, width = pixels.shape[:2]
     if min(height, width) < 2:
-        raise ValueError(f"{path}: image of {width} x {height} pixels can show no face; remove it from the JSON")
-    if (width, height) != size:
-        raise ValueError(
-            f"{path}: image is {width} x {height} pixels (as stored, before any EXIF rotation) but the JSON says "
-            f"{size[0]} x {size[1]}, so the points belong to another version of it; replace it or correct the JSON"
-        )
+        raise ValueError(f"{path}: image of {width} x {height} pixels can show no face; remove it from the annotations")
     return encoded, pixels
 
 
-def region_of(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The stored region of a face: its box grown twofold about its centre, in whole pixels, clipped to the image.
+def check_size(path: Path, pixels: np.ndarray, size: tuple[int, int] | None) -> None:
+    """Raises ValueError when pixels [H, W, 3] are not of the width and height that the annotations give."""
+    height, width = pixels.shape[:2]
+    if size is not None and (width, height) != size:
+        raise ValueError(
+            f"{path}: image is {width} x {height} pixels (as stored, before any EXIF rotation) but the annotations say "
+            f"{size[0]} x {size[1]}, so the points belong to another version of it; replace it or correct them"
+        )
+
+
+def region_of(box: np.ndarray, windows: list[np.ndarray], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The stored region of a face: its box grown twofold about its centre and the windows of all crop protocols, in
+    whole pixels, clipped to the image.
+
+    A tall face in a narrow box has a square window wider than the twofold box: cut off there, it would be padded with
+    black where the image has pixels.
 
     Args:
-        box: x, y, w, h in source pixels. It overlaps the image by at least a pixel.
+        box: x, y, w, h in source pixels.
+        windows: [4] each, likewise.
         size: width and height of the image.
 
     Returns:
-        x, y, w, h in source pixels.
+        x, y, w, h in source pixels, at least one pixel.
     """
-    low = np.maximum(np.floor(box[:2] - box[2:] / 2), 0).astype(int)
-    high = np.minimum(np.ceil(box[:2] + box[2:] * 1.5), size).astype(int)
+    spans = [(box[:2] - box[2:] / 2, box[:2] + box[2:] * 1.5), *((w[:2], w[:2] + w[2:]) for w in windows)]
+    low = np.clip(np.floor(np.min([span[0] for span in spans], axis=0)), 0, np.array(size) - 1).astype(int)
+    high = np.clip(np.ceil(np.max([span[1] for span in spans], axis=0)), low + 1, size).astype(int)
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
 
 

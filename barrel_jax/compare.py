@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lays several evaluations of the same split beside each other.
+
+python -m barrel_jax.compare runs/a/eval/wflw-test runs/b/eval/wflw-test [--names a,b] [--out DIR]
+
+Prints every score and the paired difference of every evaluation from the first, with its 95 % bootstrap interval and
+the p-value of a sign-flip permutation test, for the whole split and for each subset. --out writes compare.json and the
+cumulative error curves of all of them, compare.png.
+"""
+
+import argparse
+import json
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from barrel_jax import files, report
+from barrel_jax.curves import draw_error_curves
+from barrel_jax.metrics import summarise
+from barrel_jax.pictures import write_picture
+from barrel_jax.resampling import FLIPS, bootstrap_intervals, sign_flip_p
+
+# What must be the same for errors of the same face to be comparable.
+ALIKE = ("dataset", "split", "fingerprint", "scheme", "normaliser", "normaliser_points", "clamped", "partial")
+TEST = f"two-sided paired sign-flip permutation test of the mean difference, {FLIPS:,} flips"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate.py` left in a folder."""
+
+    name: str
+    directory: Path
+    metrics: dict[str, Any]
+    faces: list[tuple[str, int]]  # file and number of each face
+    nmes: np.ndarray  # float64 [n], fractions, NaN without a score
+    flags: np.ndarray  # bool [n, F]
+    flag_names: tuple[str, ...]
+
+
+def read_evaluation(directory: Path, name: str) -> Evaluation:
+    """Reads `metrics.json` and `predictions.npz` of an evaluation.
+
+    Raises:
+        FileNotFoundError: the folder has not both.
+        ValueError: they are damaged, of another version, or not of the same evaluation.
+    """
+    directory = Path(directory)
+    for file in (directory / "metrics.json", directory / "predictions.npz"):
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: not there; give the folder of an evaluation, as runs/demo/eval/wflw-test")
+    again = "run evaluate.py again"
+    try:
+        metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+        with (directory / "predictions.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
+            kept = {column: kept[column] for column in ("files", "faces", "nme", "flags", "flag_names")}
+        missing = [field for field in (*ALIKE, "normalised_by", "mapped", "nme") if field not in metrics]
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{directory}: metrics.json or predictions.npz cannot be read: {error}; {again}") from error
+    if missing:
+        raise ValueError(f"{directory / 'metrics.json'}: {', '.join(missing)} missing (an older version?); {again}")
+    scored = 100 * np.nanmean(kept["nme"]) if np.isfinite(kept["nme"]).any() else None
+    if (scored is None) != (metrics["nme"] is None) or (scored is not None and abs(scored - metrics["nme"]) > 1e-6):
+        raise ValueError(
+            f"{directory}: NME {metrics['nme']} % in metrics.json, but {scored} % in predictions.npz: they are of "
+            f"different evaluations; {again}"
+        )
+    faces = list(zip(kept["files"].tolist(), kept["faces"].tolist(), strict=True))
+    return Evaluation(name, directory, metrics, faces, kept["nme"], kept["flags"], tuple(kept["flag_names"].tolist()))
+
+
+def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """The content of `compare.json`: for every evaluation the scores, and its difference from the first.
+
+    `difference` has `nme` (percentage points, negative when better than the first), its bootstrap `interval` and the
+    test's `p`; it is None for the first. `subsets` has the same for each flag.
+
+    Raises:
+        ValueError: the evaluations are not of the same faces with the same normaliser; says what differs.
+    """
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        different = [
+            f"{field} {first.metrics[field]!r} and {other.metrics[field]!r}"
+            for field in ALIKE
+            if first.metrics[field] != other.metrics[field]
+        ]
+        if not different and first.faces != other.faces:
+            different = [f"{len(first.faces)} and {len(other.faces)} faces, or their order"]
+        if different:
+            raise ValueError(
+                f"{first.directory} and {other.directory} cannot be compared: {'; '.join(different)}. "
+                "Evaluate both on the same source, split and normaliser"
+            )
+
+    def scores(one: Evaluation, chosen: np.ndarray) -> dict[str, Any]:
+        difference = None
+        if one is not first:
+            change = one.nmes[chosen] - first.nmes[chosen]
+            change = 100 * change[np.isfinite(change)]
+            difference = {
+                "nme": float(change.mean()) if len(change) else float("nan"),
+                "interval": bootstrap_intervals(change[:, None])[0].tolist(),
+                "p": sign_flip_p(change),
+            }
+        return summarise(one.nmes[chosen]) | {"difference": difference}
+
+    everyone = np.ones(len(first.faces), bool)
+    return {
+        **{field: first.metrics[field] for field in (*ALIKE, "normalised_by")},
+        "num_faces": len(first.faces),
+        "test": TEST,
+        "evaluations": [
+            {
+                "name": one.name,
+                "directory": str(one.directory),
+                "mapped": one.metrics["mapped"],
+                **scores(one, everyone),
+                "subsets": {name: scores(one, first.flags[:, flag]) for flag, name in enumerate(first.flag_names)},
+            }
+            for one in evaluations
+        ],
+    }
+
+
+def table(comparison: dict[str, Any]) -> str:
+    """The content of `compare.json` as lines to print: a block for the whole split, one for each subset."""
+    evaluations, normaliser = comparison["evaluations"], comparison["normaliser"]
+    names = [one["name"] for one in evaluations]
+    lines = [
+        f"{comparison['dataset']} {comparison['split']}",
+        *report.warnings(comparison | {"mapped": ""}),
+        *(f"{one['name']}: {report.MAPPED.format(one['mapped'])}" for one in evaluations if one["mapped"]),
+        *report.explanations(comparison),
+        f"difference: NME minus that of {names[0]}, in percentage points, below 0 when better; p: {comparison['test']}",
+    ]
+    for group in ("all faces", *evaluations[0]["subsets"]):
+        columns = [one if group == "all faces" else one["subsets"][group] for one in evaluations]
+        rows = [*report.score_rows(normaliser, columns), *_difference_rows(normaliser, columns)]
+        lines += ["", group, report.aligned(names, rows)]
+    return "\n".join(lines)
+
+
+def _difference_rows(normaliser: str, columns: Sequence[dict]) -> list[tuple[str, list[str]]]:
+    differences = [scores["difference"] for scores in columns]
+
+    def row(name: str, cell: Any) -> tuple[str, list[str]]:
+        return name, ["" if difference is None else cell(difference) for difference in differences]
+
+    return [
+        row(f"{report.metric_name('NME', normaliser)} difference", lambda it: f"{it['nme']:+.3f}"),
+        row("  95 % interval", lambda it: f"{it['interval'][0]:+.3f}..{it['interval'][1]:+.3f}"),
+        row("  p", lambda it: f"{it['p']:.4f}"),
+    ]
+
+
+def default_names(directories: Sequence[Path]) -> list[str]:
+    """The workdirs' names, where the folders are WORKDIR/eval/SET-SPLIT; the paths when names are not distinct."""
+    paths = [Path(directory).absolute() for directory in directories]
+    names = [path.parents[1].name if path.parent.name == "eval" else path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(directory) for directory in directories]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m barrel_jax.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("directories", nargs="+", type=Path, metavar="EVAL_DIR", help="folder that evaluate.py wrote")
+    parser.add_argument("--names", default="", help="names for them, separated by commas; their workdirs' by default")
+    parser.add_argument("--out", type=Path, help="folder for compare.json and compare.png")
+    given = parser.parse_args(arguments)
+    names = given.names.split(",") if given.names else default_names(given.directories)
+    if not len(names) == len(set(names)) == len(given.directories) or len(names) < 2:
+        parser.error("give two evaluations at least, and as many different names (--names a,b) if any")
+    try:
+        evaluations = [read_evaluation(path, name) for path, name in zip(given.directories, names, strict=True)]
+        comparison = compare(evaluations)
+        print(table(comparison))
+        if given.out is None:
+            print("\nnothing is written without --out")
+            return 0
+        curves = {one.name: one.nmes for one in evaluations}
+        title = f"Cumulative error: {comparison['dataset']} {comparison['split']}"
+        picture = draw_error_curves(curves, comparison["normalised_by"], title)
+        files.write(given.out / "compare.png", lambda path: write_picture(path, picture))
+        files.write_json(given.out / "compare.json", files.plain(comparison))
+    except (ValueError, OSError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{given.out / 'compare.png'}\n{given.out / 'compare.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

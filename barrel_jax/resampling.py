@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a mean over test faces can be trusted: bootstrap intervals, and a paired test of two means.
+
+Both resample faces, with a fixed seed, so that the same scores give the same digits. They tell how a score would move
+with other faces of the same kind, not how it would move with another training seed.
+"""
+
+import numpy as np
+
+RESAMPLES = 2000
+FLIPS = 10_000
+BLOCK = 2**20  # signs drawn at once
+
+
+def bootstrap_intervals(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """95 % percentile bootstrap intervals of the means of the columns of `values` [n, C]: float64 [C, 2].
+
+    All columns share the drawn faces. NaN with fewer than two faces. A column of equal values (a failure rate of 0)
+    gives an interval without width, as every bootstrap does.
+    """
+    values = np.asarray(values, np.float64)
+    count, columns = values.shape
+    if count < 2:
+        return np.full((columns, 2), np.nan)
+    rng = np.random.default_rng(seed)
+    # How often each face is drawn, instead of the drawn faces: memory for one resample, whatever their number.
+    sums = [np.bincount(rng.integers(count, size=count), minlength=count) @ values for _ in range(resamples)]
+    return np.percentile(np.stack(sums) / count, [2.5, 97.5], axis=0).T
+
+
+def sign_flip_p(differences: np.ndarray, flips: int = FLIPS, seed: int = 0) -> float:
+    """Two-sided p-value of the paired sign-flip permutation test of the mean difference `differences` [n].
+
+    If it did not matter which of two predictors made which prediction, every face's difference could as well have the
+    other sign. The p-value is the share of `flips` random choices of signs, the observed one counted with them, whose
+    mean is at least as far from zero: 1 / (flips + 1) at least. NaN without faces.
+    """
+    differences = np.asarray(differences, np.float64)
+    if not len(differences):
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    total = differences.sum()
+    observed = abs(total) * (1 - 1e-12)  # sums of the same numbers in another order may differ in the last digit
+    as_far, block = 1, max(1, BLOCK // len(differences))
+    for start in range(0, flips, block):
+        kept = rng.integers(0, 2, size=(min(block, flips - start), len(differences)), dtype=np.uint8)
+        as_far += int((np.abs(2 * (kept @ differences) - total) >= observed).sum())
+    return as_far / (flips + 1)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A download as read: its faces by split, what is wrong with it, and where the pixels are."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from barrel_jax.landmarks import LandmarkScheme
+from data.images import read_image
+
+FORMAT = b"faces 2"  # part of every digest: changes with the stored record, so that sets built before are built anew
+
+
+@dataclass(frozen=True)
+class Face:
+    """One annotated face."""
+
+    face: int  # annotation id, or the face's number in the set
+    file: str  # name of the image below the source folder, unique in the set
+    box: np.ndarray  # float32 [4], x, y, w, h in source pixels, edge coordinates
+    points: np.ndarray  # float32 [K, 2], source pixels, NaN where not labelled
+    visible: np.ndarray  # uint8 [K]: 0 not labelled, 1 occluded, 2 visible
+    flags: tuple[int, ...] = ()  # [F], 0 or 1
+    size: tuple[int, int] | None = None  # width and height of the image as the annotations give them, or None
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """bool [K]."""
+        return (self.visible > 0) & np.isfinite(self.points).all(axis=-1)
+
+
+@dataclass
+class Findings:
+    """What was counted in a source and what is wrong with it, one sentence each, naming file, record and remedy."""
+
+    counts: Counter = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)  # forbid a build
+    gaps: list[str] = field(default_factory=list)  # things that are not there; a build only with --allow-partial
+    doubts: list[str] = field(default_factory=list)  # probably wrong: the face is kept and reported
+    notes: list[str] = field(default_factory=list)  # known or harmless oddities, and what was done about them
+
+
+@dataclass
+class Source:
+    """A source folder as read. A set's own class says where its pixels are (`image`)."""
+
+    dataset: str
+    directory: Path
+    scheme: LandmarkScheme
+    found: str  # how the scheme is known, for people
+    splits: dict[str, list[Face]]
+    findings: Findings
+    flag_names: tuple[str, ...] = ()
+    published: dict[str, int] = field(default_factory=dict)  # how many faces each split has; {} when nobody says
+    about: str = ""  # licence and citation
+    has_images: bool = True  # False for annotations alone, which can score predictions
+
+    def image(self, file: str) -> tuple[bytes, np.ndarray]:
+        """The encoded bytes of an image (b'' when it is not stored as a file) and its pixels uint8 [H, W, 3], BGR.
+
+        Raises:
+            FileNotFoundError, ValueError: it is missing or broken; names the file and the remedy.
+        """
+        return read_image(self.image_path(file))
+
+    def image_path(self, file: str) -> Path:
+        """Where the image lies."""
+        return self.directory / file
+
+    def faces(self) -> list[Face]:
+        """The faces of all splits."""
+        return [face for faces in self.splits.values() for face in faces]
+
+    @property
+    def partial(self) -> str:
+        """What is missing of the published set, as every table says it; '' when nothing is."""
+        short = {name: count for name, count in self.published.items() if len(self.splits[name]) != count}
+        parts = [f"{len(self.splits[name]):,} of {count:,} {name} faces" for name, count in short.items()]
+        return f"PARTIAL SET: {', '.join(parts)}" if parts else ""
+
+    def count_splits(self) -> None:
+        """Compares the numbers of faces with the published ones: fewer are a gap, more are a fault."""
+        for split, published in self.published.items():
+            count = len(self.splits[split])
+            sentence = f"{self.directory}: split {split} has {count:,} faces, the published set {published:,}"
+            if count < published:
+                self.findings.gaps.append(f"{sentence}; complete the download, or take it as it is (--allow-partial)")
+            elif count > published:
+                self.findings.faults.append(f"{sentence}; this is another version of the set, or has strange files")
+
+    def raise_faults(self, allow_partial: bool) -> None:
+        """Raises ValueError with the first ten faults, if there is any; gaps are faults unless they are allowed."""
+        faults = self.findings.faults + ([] if allow_partial else self.findings.gaps)
+        if faults:
+            more = f"  (and {len(faults) - 10} more)\n" if len(faults) > 10 else ""
+            raise ValueError(
+                f"{self.directory} has {len(faults)} fault(s):\n  " + "\n  ".join(faults[:10]) + "\n" + more + "all: "
+                f"`python -m data.prepare {self.dataset} --source {self.directory} --check`"
+            )
+
+    def summary(self) -> str:
+        """What the source holds, for people: faces by split, points, the range of face sizes, and what was counted."""
+        splits = ", ".join(
+            f"{split} {len(faces):,}" + (f" of {self.published[split]:,}" if split in self.published else "")
+            for split, faces in self.splits.items()
+        )
+        sides = [np.sqrt(face.box[2] * face.box[3]) for face in self.faces()]
+        spread = f" of {min(sides):.0f} to {max(sides):.0f} pixels (root of the box's area)" if sides else ""
+        counts = "".join(f"\n  {name.replace('_', ' ')}: {count:,}" for name, count in self.findings.counts.items())
+        points = self.scheme.num_points
+        return f"{self.directory}: faces{spread} with {points} points: {splits or 'none'}{counts}"
+
+
+def first_few(sentences: list[str], what: str) -> list[str]:
+    """The first ten sentences, and one that counts the others, which are `what`."""
+    more = len(sentences) - 10
+    return sentences if more <= 0 else [*sentences[:10], f"... and {more:,} more {what}"]
+
+
+def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path]) -> str:
+    """SHA-256 in hex over the bytes of some files and the names and sizes of others, quick enough for every start.
+
+    Args:
+        directory: names count relative to it.
+        read: files whose bytes count (annotations).
+        listed: files that count by name and size (images).
+    """
+    digest = hashlib.sha256(FORMAT)
+    for path in sorted(read):
+        digest.update(os.fsencode(os.path.relpath(path, directory)) + b"\0" + path.read_bytes())
+    for path in sorted(listed):
+        size = os.stat(path).st_size if os.path.exists(path) else "dangling link"
+        digest.update(os.fsencode(f"{os.path.relpath(path, directory)}\0{size}\n"))
+    return digest.hexdigest()
+
+
+def files_below(directory: Path) -> list[Path]:
+    """Every file below a folder, links followed."""
+    return [Path(folder, name) for folder, _, names in os.walk(directory, followlinks=True) for name in names]

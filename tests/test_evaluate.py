@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""evaluate.py as a user calls it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from barrel_jax import config as configuration
+from barrel_jax.config import Config
+from tests.toy import SHAPE, written
+
+
+def own_faces(folder):
+    """Three faces of three points in COCO's format, all in one image."""
+    (folder / "images").mkdir(parents=True)
+    cv2.imwrite(str(folder / "images" / "a b.png"), np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8))
+    points = [SHAPE + 2 * face for face in range(3)]
+    annotations = [
+        {
+            "id": 7 + face, "image_id": 1, "category_id": 1, "bbox": [8, 8, 30, 30], "area": 900, "iscrowd": 0,
+            "num_keypoints": 3, "keypoints": [float(value) for point in points[face] for value in (*point, 2)],
+        }
+        for face in range(3)
+    ]  # fmt: skip
+    content = {
+        "images": [{"id": 1, "file_name": "a b.png", "width": 90, "height": 60}],
+        "categories": [{"id": 1, "name": "face", "keypoints": ["left eye", "right eye", "mouth"], "skeleton": []}],
+        "annotations": annotations,
+    }
+    written(folder / "val.json", content)
+    return np.stack(points)
+
+
+def run_evaluate(*arguments):
+    script = Path(__file__).resolve().parents[1] / "evaluate.py"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, str(script), *map(str, arguments)], capture_output=True, text=True, env=environment
+    )
+
+
+def test_evaluate_scores_predictions_for_own_faces(tmp_path):
+    points_px = own_faces(tmp_path / "faces")
+    # Misses of 1, 2 and 3 px over 20 px: 5, 10 and 15 %, given in another order than the set's.
+    missed = points_px + np.array([1, 2, 3], np.float32)[:, None, None] * np.array([1, 0], np.float32)
+    file = written(
+        tmp_path / "mine.json",
+        [{"file": "a b.png", "face": 7 + face, "points": missed[face].tolist()} for face in (2, 0, 1)],
+    )
+    common = (
+        "--predictions",
+        file,
+        "--dataset",
+        "coco",
+        "--source",
+        tmp_path / "faces",
+        "--data_dir",
+        tmp_path / "data",
+    )
+    done = run_evaluate(*common, "--workdir", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "out" / "eval" / "coco-val" / "metrics.json").read_text())
+    assert (scores["num_images"], scores["normaliser"]) == (3, "points_0_1")
+    assert scores["nme"] == pytest.approx(10, abs=1e-3)
+    assert scores["auc"]["0.10"] == pytest.approx(0.5 / 3, abs=1e-4)
+    assert "10.00" in done.stdout and "points 0 and 1" in done.stdout and "metrics.json" in done.stdout
+    # Another unit, from the command line: points 0 and 2 are sqrt(500) px apart. Nothing is written without --workdir.
+    done = run_evaluate(*common, "--normaliser", "0,2")
+    assert done.returncode == 0, done.stderr
+    assert f"{100 * 2 / np.sqrt(500):.2f}" in done.stdout and "nothing is written" in done.stdout
+
+
+def test_evaluate_refuses_a_run_with_other_landmarks(tmp_path):
+    own_faces(tmp_path / "faces")
+    configuration.save(Config(), tmp_path / "run")
+    written(tmp_path / "run" / "run.json", {"num_landmarks": 98, "scheme": "wflw-98"})
+    done = run_evaluate(
+        "--workdir",
+        tmp_path / "run",
+        "--dataset",
+        "coco",
+        "--source",
+        tmp_path / "faces",
+        "--data_dir",
+        tmp_path / "data",
+    )
+    assert done.returncode != 0
+    assert "this run's model predicts 98 points (wflw-98), coco val has 3 (custom-3)" in done.stderr
