@@ -11,7 +11,6 @@ cumulative error curves of all of them, compare.png.
 import argparse
 import json
 import sys
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ import numpy as np
 
 from barrel_jax import files, report
 from barrel_jax.curves import draw_error_curves
-from barrel_jax.metrics import summarise
+from barrel_jax.metrics import mean, summarise
 from barrel_jax.pictures import write_picture
+from barrel_jax.predictions import BROKEN_ARCHIVE
 from barrel_jax.resampling import FLIPS, bootstrap_intervals, sign_flip_p
 
 # What must be the same for errors of the same face to be comparable.
@@ -58,20 +58,24 @@ def read_evaluation(directory: Path, name: str) -> Evaluation:
     try:
         metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
         with (directory / "predictions.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-            kept = {column: kept[column] for column in ("files", "faces", "nme", "flags", "flag_names")}
+            paths, numbers, nmes, flags, names = (
+                kept[column] for column in ("files", "faces", "nme", "flags", "flag_names")
+            )
+        faces = list(zip(paths.tolist(), numbers.tolist(), strict=True))
+        if nmes.shape != (len(faces),) or flags.shape != (len(faces), len(names)):
+            raise ValueError(f"errors {nmes.shape} and flags {flags.shape} of {len(faces)} faces")
         missing = [field for field in (*ALIKE, "normalised_by", "mapped", "nme") if field not in metrics]
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except BROKEN_ARCHIVE as error:
         raise ValueError(f"{directory}: metrics.json or predictions.npz cannot be read: {error}; {again}") from error
     if missing:
         raise ValueError(f"{directory / 'metrics.json'}: {', '.join(missing)} missing (an older version?); {again}")
-    scored = 100 * np.nanmean(kept["nme"]) if np.isfinite(kept["nme"]).any() else None
+    scored = 100 * mean(nmes) if np.isfinite(nmes).any() else None
     if (scored is None) != (metrics["nme"] is None) or (scored is not None and abs(scored - metrics["nme"]) > 1e-6):
         raise ValueError(
             f"{directory}: NME {metrics['nme']} % in metrics.json, but {scored} % in predictions.npz: they are of "
             f"different evaluations; {again}"
         )
-    faces = list(zip(kept["files"].tolist(), kept["faces"].tolist(), strict=True))
-    return Evaluation(name, directory, metrics, faces, kept["nme"], kept["flags"], tuple(kept["flag_names"].tolist()))
+    return Evaluation(name, directory, metrics, faces, nmes, flags, tuple(names.tolist()))
 
 
 def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 import json
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,7 +18,7 @@ from barrel_jax.wflw68 import mapping
 # What np.load and zipfile raise on archives that are cut off, encrypted, packed in another way or made of noise.
 BROKEN_ARCHIVE = (
     ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, MemoryError, OverflowError, RuntimeError,
-    struct.error, zipfile.BadZipFile, zlib.error,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

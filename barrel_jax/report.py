@@ -41,8 +41,9 @@ def warnings(metrics: dict) -> list[str]:
 def explanations(metrics: dict) -> list[str]:
     """What the metrics are, for people."""
     return [
-        f"NME: mean error of a face's labelled points in source pixels, as a share of {metrics['normalised_by']};",
-        "mean over the faces, with its 95 % bootstrap interval, and percentiles of the faces (P50 is the median)",
+        "NME: mean error of a face's labelled points in source pixels, as a share of",
+        f"{metrics['normalised_by']};",
+        "mean over the faces, its 95 % bootstrap interval, and percentiles of the faces (P50 is the median)",
         "FR@t: share of the faces whose error is above t; AUC@t: area under the cumulative error curve up to t, 0 to 1",
     ]
 

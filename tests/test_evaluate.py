@@ -15,6 +15,9 @@ from barrel_jax import config as configuration
 from barrel_jax.config import Config
 from tests.toy import SHAPE, written
 
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = next((p for p in (ROOT.parent / "shared", Path("/work/shared")) if p.is_dir()), None)
+
 
 def own_faces(folder):
     """Three faces of three points in COCO's format, all in one image."""
@@ -38,7 +41,7 @@ def own_faces(folder):
 
 
 def run_evaluate(*arguments):
-    script = Path(__file__).resolve().parents[1] / "evaluate.py"
+    script = ROOT / "evaluate.py"
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     return subprocess.run(
         [sys.executable, str(script), *map(str, arguments)], capture_output=True, text=True, env=environment
@@ -91,4 +94,24 @@ def test_evaluate_refuses_a_run_with_other_landmarks(tmp_path):
         tmp_path / "data",
     )
     assert done.returncode != 0
-    assert "this run's model predicts 98 points (wflw-98), coco val has 3 (custom-3)" in done.stderr
+    assert "this run's model predicts 98 points a face (wflw-98), but coco val has 3 (custom-3)" in done.stderr
+
+
+@pytest.mark.skipif(SHARED is None, reason="../shared is not here")
+def test_published_detections_are_scored_without_images(tmp_path):
+    source = SHARED / "cofw68"
+    common = ("--dataset", "cofw68", "--source", source, "--workdir", tmp_path)
+    done = run_evaluate("--predictions", source / "results" / "CFSS.txt", *common, "--normaliser", "pupils")
+    assert done.returncode == 0, done.stderr
+    assert "NME(pupils) %" in done.stdout and "8.80" in done.stdout
+    scores = json.loads((tmp_path / "eval" / "cofw68-test" / "metrics.json").read_text())
+    assert (scores["num_images"], round(scores["nme"], 2), scores["partial"]) == (507, 8.80, "")
+    names = {path.name for path in (tmp_path / "eval" / "cofw68-test").iterdir()}
+    assert names == {"metrics.json", "predictions.npz", "ced.png"}
+    # WFLW's points for these faces: mapped, and labelled as that.
+    np.savez(tmp_path / "wide.npz", points=np.zeros((507, 98, 2)))
+    done = run_evaluate("--predictions", tmp_path / "wide.npz", *common)
+    assert done.returncode == 0, done.stderr
+    assert "MAPPED: wflw-98 predictions mapped to 300w-68" in done.stdout
+    scores = json.loads((tmp_path / "eval" / "cofw68-test" / "metrics.json").read_text())
+    assert (scores["mapped"], scores["normaliser"]) == ("wflw-98 predictions mapped to 300w-68", "outer_eye_corners")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every face is predicted and counted once, and the score is that worked out by hand."""
 
+import dataclasses
 import errno
 import json
 
@@ -148,3 +149,49 @@ def test_a_full_disk_keeps_the_old_evaluation(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left on device"):
         evaluator.write_evaluation(tmp_path, evaluator.score(new, crops), new, crops)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_regions_by_hand():
+    truth = np.random.default_rng(0).normal(0, 50, (3, 68, 2))
+    truth[:, 36], truth[:, 45] = [0, 0], [100, 0]
+    faces = make_truth(W300_68, truth)
+    miss = np.zeros((3, 68, 2), np.float32)
+    miss[:, :17, 1] = 2  # the jaw of every face by 2 %
+    miss[0, 27:36, 1] = 3  # the nose of one face by 3 %, of another it is not labelled
+    faces.visible[2, 27:36] = 0
+    scores = evaluator.score(faces.points_px + miss, faces)
+    assert scores["regions"] == {
+        "jaw": pytest.approx(2, abs=1e-4), "eyebrows": 0, "eyes": 0, "nose": pytest.approx(1.5, abs=1e-4), "mouth": 0,
+    }  # fmt: skip
+    assert scores["nme"] == pytest.approx((34 + 27 + 34 + 34 * 68 / 59) / 68 / 3, abs=1e-4)
+    assert scores["scheme"] == "300w-68"
+
+
+def test_the_normaliser_of_the_scheme_divides_every_number():
+    faces = make_truth(W300_68, np.random.default_rng(1).normal(0, 50, (5, 68, 2)))
+    points_px = shifted(faces, [1, 2, 3, 4, 5])
+    sides = np.sqrt(np.ptp(faces.points_px.astype(float), axis=1).prod(axis=1))
+    boxed = dataclasses.replace(faces, scheme=normalised_by(W300_68, "box"))
+    scores = evaluator.score(points_px, boxed)
+    assert scores["nme"] == pytest.approx(100 * (np.arange(1, 6) / sides).mean(), rel=1e-5)
+    assert scores["regions"]["jaw"] == pytest.approx(scores["nme"], rel=1e-6)
+    assert scores["point_nme"][3] == pytest.approx(scores["nme"], rel=1e-6)
+    assert (scores["normaliser"], scores["normaliser_points"]) == ("box", [])
+    pupils = evaluator.score(points_px, dataclasses.replace(faces, scheme=normalised_by(W300_68, "pupils")))
+    assert pupils["normaliser"] == "pupils" and pupils["nme"] != scores["nme"]
+
+
+def test_truth_without_pixels_leaves_numbers_and_curve(tmp_path):
+    faces = make_truth(W300_68, np.random.default_rng(1).normal(0, 50, (5, 68, 2)), partial="PARTIAL SET", clamped=True)
+    points_px = shifted(faces, [1, 2, 3, 4, 5])
+    for name in ("worst.png", "faces.png"):
+        (tmp_path / name).write_bytes(b"of an earlier evaluation")
+    scores = evaluator.score(points_px, faces, mapped="by hand", crop="hrnet")
+    paths = evaluator.write_evaluation(tmp_path, scores, points_px, faces)
+    assert [path.name for path in paths] == ["predictions.npz", "ced.png", "metrics.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+    kept = json.loads(paths[-1].read_text())
+    assert (kept["partial"], kept["clamped"], kept["mapped"], kept["crop"]) == ("PARTIAL SET", True, "by hand", "hrnet")
+    assert kept["nme_interval"][0] < kept["nme"] < kept["nme_interval"][1]
+    with np.load(paths[0]) as columns:
+        assert columns["flags"].shape == (5, 0) and columns["flag_names"].shape == (0,)

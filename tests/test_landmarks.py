@@ -10,6 +10,8 @@ import pytest
 
 from barrel_jax.landmarks import (
     COFW_29,
+    PUPILS,
+    REGIONS,
     SCHEMES,
     W300_68,
     WFLW_98,

@@ -136,16 +136,18 @@ def test_error_curve_rises_where_the_errors_are():
 
 
 def test_no_curve_without_a_score():
-    with pytest.raises(ValueError, match="no face of all faces has a score.*is the box known"):
+    with pytest.raises(ValueError, match=r"no face of all faces has a score.*is the box known"):
         curves.draw_error_curve({"all faces": np.array([np.nan])}, "the box", "toy")
     with pytest.raises(ValueError, match="no face of mine has a score"):
         curves.draw_error_curves({"yours": np.array([0.1]), "mine": np.array([np.nan])}, "the box", "toy")
 
 
 def test_the_curves_of_several_predictors_have_colours_of_their_own():
-    picture = curves.draw_error_curves({"a": np.array([0.01] * 9), "b": np.array([0.11] * 9)}, "the box", "toy")
+    picture = curves.draw_error_curves(
+        {"a": np.array([0.01, 0.2]), "b": np.array([0.01] + [0.2] * 3)}, "the box", "toy"
+    )
     columns = slice(int(0.3 * picture.shape[1]), int(0.6 * picture.shape[1]))
-    for color, level in ((pictures.PREDICTED, 1.0), (pictures.SUBSETS[0], 0.0)):
+    for color, level in ((pictures.PREDICTED, 0.5), (pictures.SUBSETS[0], 0.25)):
         row = int((1 - 0.12 - level * 0.745) * picture.shape[0])
         assert is_color(picture, color)[row - 3 : row + 4, columns].any(axis=0).all()
-        assert not is_color(picture, color)[int(0.4 * picture.shape[0]) : int(0.6 * picture.shape[0]), columns].any()
+        assert not is_color(picture, color)[row + 20 :, columns].any()

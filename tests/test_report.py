@@ -28,7 +28,6 @@ def test_every_metric_names_normaliser_and_threshold():
     assert text.splitlines()[0] == "wflw test, checkpoint of step 700, crop protocol hrnet"
     assert "as a share of\nthe distance of the outer eye corners (points 60 and 72);" in text
     assert rows(text) == {
-        "": "all faces",
         "faces": "4",
         "NME(outer eye corners) %": "10.00",
         "95 % interval": rows(text)["95 % interval"],

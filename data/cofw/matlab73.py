@@ -26,8 +26,7 @@ class Matlab73:
         self.path, self.remedy = path, remedy
         self._lock = threading.Lock()
         with self._reading("the file"):
-            # Nobody writes to it, and many network file systems have no locks.
-            self._file = h5py.File(path, "r", locking=False)
+            self._file = h5py.File(path, "r")
 
     def close(self) -> None:
         """Closes the file; nothing can be read from it afterwards."""
