@@ -141,7 +141,8 @@ def table(comparison: dict[str, Any]) -> str:
         *report.warnings(comparison | {"mapped": ""}),
         *(f"{one['name']}: {report.MAPPED.format(one['mapped'])}" for one in evaluations if one["mapped"]),
         *report.explanations(comparison),
-        f"difference: NME minus that of {names[0]}, in percentage points, below 0 when better; p: {comparison['test']}",
+        f"difference: NME minus that of {names[0]}, in percentage points, below 0 when better",
+        f"p: {comparison['test']}",
     ]
     for group in ("all faces", *evaluations[0]["subsets"]):
         columns = [one if group == "all faces" else one["subsets"][group] for one in evaluations]

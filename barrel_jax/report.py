@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 ACROSS = 7  # columns of numbers that fit beside each other
 CLAMPED = "CLAMPED: annotated points outside the image were moved to its border"
-MAPPED = "MAPPED: {}; not to be laid beside the scores of models and sets with these points (protocol.md section 7)"
+MAPPED = "MAPPED: {}; not to be laid beside the scores of models and sets with such points"
 
 
 def table(metrics: dict) -> str:

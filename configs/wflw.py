@@ -4,8 +4,8 @@
 python train.py --config configs/wflw.py --workdir runs/wflw --config.data.source=DIR
 
 360 epochs of 7,500 faces, 168,480 steps of 16; hours: not measured (benchmarks/README.md). The paper's test NME, with
-ImageNet weights: 4.42 % (ResNet-18), 4.24 % (resnet50), 4.20 % (resnet101). --config.data.clamp_points=True moves points
-outside the image to its border as PIPNet does, which changes the truth of a few faces.
+ImageNet weights: 4.42 % (ResNet-18), 4.24 % (resnet50), 4.20 % (resnet101). --config.data.clamp_points=True moves
+points outside the image to its border as PIPNet does, which changes the truth of a few faces.
 """
 
 from barrel_jax.config import Config
