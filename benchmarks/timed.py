@@ -55,6 +55,7 @@ def main() -> None:
     workdir = (ROOT / where.parse_known_args(args.arguments)[0].workdir).resolve()
     if workdir.exists():
         sys.exit(f"{workdir} exists: a run that goes on cannot be timed; remove it or name another")
+    described = describe(args.name)  # before the run: the commit is that of the code that runs
     row = run("train.py", args.arguments)
     own = next((workdir / "eval").glob("*/metrics.json"))
     rows = [row | scores(own)]
@@ -66,7 +67,7 @@ def main() -> None:
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     curve = [{"step": line["step"], **{k.split("/")[1]: v for k, v in line.items() if "/" in k}} for line in lines]
     config = json.loads((workdir / "config.json").read_text())
-    result = describe(args.name) | {"rows": rows, "curve": [row for row in curve if "nme" in row], "config": config}
+    result = described | {"rows": rows, "curve": [row for row in curve if "nme" in row], "config": config}
     write(ROOT / "benchmarks" / "results" / f"{args.name}.json", result)
 
 
