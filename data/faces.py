@@ -9,15 +9,19 @@ stored, so a point lies at `point - region[:2]` in the stored image; `size` is t
 import contextlib
 import errno
 import io
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer, writer
 from tqdm import tqdm
 
 from barrel_jax.landmarks import LandmarkScheme
+
+SHARD = 1024  # faces in a file of a set
 
 
 def face_features(num_points: int, num_flags: int) -> tfds.features.FeaturesDict:
@@ -138,6 +142,30 @@ class FaceSetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         label = f"{self.face_metadata['dataset']} {split}"
         yield from enumerate(tqdm(self.faces(split), total=self.sizes[split], desc=label, unit="face"))
+
+    def _generate_splits(
+        self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig
+    ) -> list[tfds.core.SplitInfo]:
+        # TFDS's own keeps a whole split in memory, for shuffling, and from 1 GB on needs TensorFlow to do so.
+        generators = self._split_generators(dl_manager)
+        return [self._write_split(split, examples) for split, examples in generators.items()]
+
+    def _write_split(self, split: str, examples: Iterator[tuple[int, dict[str, Any]]]) -> tfds.core.SplitInfo:
+        """Writes examples as they come, `SHARD` to a file."""
+        features = self.info.features
+        serialiser = example_serializer.ExampleSerializer(features.get_serialized_info())
+        shards = writer.ShardWriter(features, serialiser, writer.ExampleWriter(file_format=self.info.file_format))
+        template = self._get_filename_template(split_name=split)
+        count = -(-self.sizes[split] // SHARD)
+        paths = [template.sharded_filepath(shard_index=index, num_shards=count) for index in range(count)]
+        lengths = [shards.write(itertools.islice(examples, SHARD), path) for path in paths]
+        next(examples, None)  # what `faces` does after the last face
+        return tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=lengths,
+            num_bytes=sum(path.stat().length for path in paths),
+            filename_template=template,
+        )
 
 
 def build_faces(builder: FaceSetBuilder) -> Path:

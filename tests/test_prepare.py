@@ -246,3 +246,14 @@ def test_an_empty_split_is_left_out_and_one_of_broken_images_ends_the_build(sour
         (source / "images" / f"{number}.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"has 3 fault\(s\)"):
         prepare("coco", str(source), str(tmp_path / "sets"))
+
+
+def test_sets_larger_than_tfds_shuffles_in_memory_are_written_in_shards(source, tmp_path, monkeypatch):
+    # Beyond this size (1 GB) TFDS's own writer spills with TensorFlow, which is not here.
+    monkeypatch.setattr("tensorflow_datasets.core.shuffle.MAX_MEM_BUFFER_SIZE", 1)
+    monkeypatch.setattr("data.faces.SHARD", 4)
+    directory = prepare("coco", str(source), str(tmp_path / "sets"))
+    info = tfds.builder_from_directory(str(directory)).info.splits["train"]
+    assert (info.shard_lengths, info.num_examples) == ([4, 2], 6)
+    stored = tfds.builder_from_directory(str(directory)).as_data_source("train", decoders=NO_PIXELS)
+    assert [record["face"] for record in stored] == [0, 1, 2, 3, 4, 5]
