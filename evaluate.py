@@ -32,7 +32,7 @@ from barrel_jax.state import abstract, build_model
 from barrel_jax.steps import make_predict_step
 from barrel_jax.truth import FaceTruth
 from barrel_jax.wflw68 import comparable, mapping
-from barrel_jax.xla import tune_cpu
+from barrel_jax.xla import keep_compiled, tune_cpu
 from data.of_config import prepare_config
 from data.prepare import SETS, read_source
 from data.truth import truth_of
@@ -128,6 +128,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("--predictions needs --dataset, and --source for every set but synthetic")
     logging.set_verbosity(logging.WARNING)  # orbax tells its every step otherwise
     tune_cpu()
+    keep_compiled()
     workdir = Path(WORKDIR.value)
     is_run = bool(WORKDIR.value) and (workdir / "config.json").exists()
     config = Config() if PREDICTIONS.value and not is_run else configuration.load(workdir)

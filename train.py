@@ -11,7 +11,7 @@ from ml_collections import config_flags
 
 from barrel_jax import loop
 from barrel_jax.config import validate
-from barrel_jax.xla import tune_cpu
+from barrel_jax.xla import keep_compiled, tune_cpu
 from data.of_config import prepare_config
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; --config.FIELD=VALUE changes a field.")
@@ -23,6 +23,7 @@ def main(argv: list[str]) -> None:
     """Builds the set if need be and trains."""
     del argv
     tune_cpu()
+    keep_compiled()
     logging.set_verbosity(logging.WARNING)  # orbax and TFDS tell every file they touch
     config = CONFIG.value
     validate(config)  # before a set is built for it

@@ -15,12 +15,10 @@ import numpy as np
 
 from barrel_jax import files, metrics
 from barrel_jax.config import Config
-from barrel_jax.curves import draw_error_curve
 from barrel_jax.geometry import unit_to_px
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.landmarks import REGIONS
 from barrel_jax.normalisers import distances, normaliser_points, normaliser_words
-from barrel_jax.pictures import draw_sample, draw_worst, write_picture
 from barrel_jax.predictions import face_name
 from barrel_jax.truth import FaceTruth
 from barrel_jax.wflw68 import mapping
@@ -150,6 +148,9 @@ def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, faces
     `read_predictions` reads it back. Each file is whole or absent; a number that does not exist (NaN) is `null` in the
     JSON. When no face has a score there is no curve.
     """
+    from barrel_jax.curves import draw_error_curve  # matplotlib takes a second, which a start need not wait for
+    from barrel_jax.pictures import draw_sample, draw_worst, write_picture
+
     directory = Path(directory)
     nmes = face_errors(points_px, faces)
     columns = {

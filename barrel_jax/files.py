@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are either whole or absent: written beside their place, then renamed."""
+"""Files that are either whole or absent: written beside their place, then renamed; and the folder of what is kept."""
 
 import dataclasses
 import json
@@ -7,6 +7,11 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+
+def cache_home() -> Path:
+    """Where built sets, fetched weights and compiled programs live: $BARREL_JAX_DATA, else ~/.cache/barrel_jax."""
+    return Path(os.environ.get("BARREL_JAX_DATA") or "~/.cache/barrel_jax").expanduser()
 
 
 def write(path: Path, fill: Callable[[Path], None]) -> None:

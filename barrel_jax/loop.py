@@ -20,7 +20,6 @@ from barrel_jax.input.crops import FaceCrops, load_crops
 from barrel_jax.input.placement import place
 from barrel_jax.log import Log
 from barrel_jax.optim import learning_rate, optimiser
-from barrel_jax.pictures import draw_sample, write_picture
 from barrel_jax.sharding import check_batch, make_mesh
 from barrel_jax.state import State, abstract, build_model, count_parameters, create
 from barrel_jax.steps import epoch_order, make_predict_step, make_train_step
@@ -55,15 +54,23 @@ def _flush(pending: list[tuple[int, jax.Array]], checkpoints: Checkpoints) -> fl
 
 
 def _evaluate(
-    predict: Callable[[Any, jax.Array], jax.Array], state: State, crops: FaceCrops, config: Config, mesh: Mesh
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """Scores a split: the metrics, the points [n, K, 2] in source pixels, and a picture of 24 of its faces."""
+    predict: Callable[[Any, jax.Array], jax.Array],
+    state: State,
+    crops: FaceCrops,
+    config: Config,
+    mesh: Mesh,
+    workdir: Path,
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Scores a split: the metrics and the points [n, K, 2] in source pixels; draws 24 of its faces in the workdir."""
+    from barrel_jax.pictures import draw_sample, write_picture  # matplotlib: the first steps need not wait for it
+
     points_px = predict_all(predict, state.variables(), crops, config.loop.eval_batch, mesh)
     about = {"crop": config.data.crop, "checkpoint_step": int(state.step), "config": dataclasses.asdict(config)}
     metrics = score(points_px, crops, **about)
     title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
     picture = draw_sample(crops, points_px, face_errors(points_px, crops), title)
-    return metrics, points_px, picture
+    files.write(workdir / "predictions.png", lambda path: write_picture(path, picture))
+    return metrics, points_px
 
 
 def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
@@ -136,8 +143,7 @@ def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
             if done % (config.loop.eval_epochs * steps_per_epoch) == 0 or done == total:
                 if pending:
                     _flush(pending, checkpoints)
-                metrics, points_px, picture = _evaluate(predict, state, test_crops, config, mesh)
-                files.write(workdir / "predictions.png", lambda path, drawn=picture: write_picture(path, drawn))
+                metrics, points_px = _evaluate(predict, state, test_crops, config, mesh, workdir)
                 values = {"nme": metrics["nme"], "fr_0.10": metrics["fr"]["0.10"], "auc_0.10": metrics["auc"]["0.10"]}
                 log.write(done, {f"{test_crops.split}/{name}": value for name, value in values.items()})
                 log.bar.write(f"step {done}: {test_crops.split} NME {metrics['nme']:.3f} % ({scheme.normaliser_name})")
@@ -151,7 +157,7 @@ def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
                 checkpoints.save("latest", state, {})
         checkpoints.wait()
         if start == total:
-            metrics, points_px, _ = _evaluate(predict, state, test_crops, config, mesh)
+            metrics, points_px = _evaluate(predict, state, test_crops, config, mesh, workdir)
         write_evaluation(workdir / "eval" / f"{test_crops.dataset}-{test_crops.split}", metrics, points_px, test_crops)
     print(report.table(metrics))
     return metrics

@@ -3,6 +3,10 @@
 
 import os
 
+import jax
+
+from barrel_jax.files import cache_home
+
 # Jaxlib's CPU compiler hands convolutions to YNNPACK by default, whose weight gradients are slow, and leaves batch
 # norm's sums over [B, H, W] to scalar loops. The other way round a ResNet-18 step is a third faster
 # (benchmarks/results/cpu-step.json, jaxlib 0.10.2).
@@ -14,3 +18,9 @@ def tune_cpu() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if CPU_FLAG.split("=")[0] not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {CPU_FLAG}".strip()
+
+
+def keep_compiled() -> None:
+    """Keeps compiled programs on disk, so that a second start need not compile; JAX_COMPILATION_CACHE_DIR overrides."""
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(cache_home() / "xla"))

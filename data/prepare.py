@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import importlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -14,19 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax.config import DataConfig
+from barrel_jax.files import cache_home
 from data.source import FORMAT, Source
 
 # The sets with a source and the names of their builders; modules are loaded when asked for, TFDS takes seconds.
 BUILDERS = {"wflw": "Wflw", "w300": "W300", "cofw": "Cofw", "cofw68": "Cofw68", "coco": "CocoFaces"}
 SETS = (*BUILDERS, "synthetic")
 SYNTHETIC_FORMAT = "synthetic 1"  # changes when the drawn faces change, so that sets built before are built anew
-
-
-def default_data_dir() -> str:
-    """Where built sets go when no other folder is given: $BARREL_JAX_DATA, else ~/.cache/barrel_jax."""
-    return (
-        os.environ["BARREL_JAX_DATA"] if "BARREL_JAX_DATA" in os.environ else str(Path.home() / ".cache" / "barrel_jax")
-    )
 
 
 def prepare(
@@ -41,7 +34,7 @@ def prepare(
     Args:
         dataset: one of `SETS`.
         source: folder of the source; '' for synthetic.
-        data_dir: where built sets go; '' for `default_data_dir()`.
+        data_dir: where built sets go; '' for `barrel_jax.files.cache_home()`.
         options: for synthetic `scheme`, `train`, `test` (numbers of faces) and `seed`; for the others none.
         allow_partial: builds what is there of a published set; every table made from it says so.
 
@@ -51,7 +44,7 @@ def prepare(
         OSError: the disk is full.
     """
     digest = digest_of(dataset, source, options)
-    folder = Path(data_dir or default_data_dir()).expanduser() / dataset / digest[:12]
+    folder = Path(data_dir or cache_home()).expanduser() / dataset / digest[:12]
     if built := built_set(folder, allow_partial=allow_partial):
         return built
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +127,7 @@ def check_set(dataset: str, source: str, options: Mapping[str, Any], *, allow_pa
     if dataset == "synthetic":
         from data.synthetic.synthetic import Synthetic
 
-        Synthetic(default_data_dir(), source_digest="", **options)  # raises on options that make no sense
+        Synthetic(cache_home(), source_digest="", **options)  # raises on options that make no sense
         print(
             f"synthetic needs no source: it draws {options['train']} training and {options['test']} test faces "
             f"with the points of {options['scheme']} from seed {options['seed']}"
@@ -153,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data.prepare", description="Builds a set of faces.")
     parser.add_argument("set", help=f"one of {', '.join(SETS)}")
     parser.add_argument("--source", default="", help="folder of the download as it was unpacked; none for synthetic")
-    parser.add_argument("--data_dir", default="", help=f"where built sets go (default: {default_data_dir()})")
+    parser.add_argument("--data_dir", default="", help=f"where built sets go (default: {cache_home()})")
     parser.add_argument("--check", action="store_true", help="only inspect the source; exit status 1 if it has faults")
     parser.add_argument(
         "--allow-partial", action="store_true", help="take a part of a published set as it is; tables will say so"

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from barrel_jax.files import cache_home
 from data.coco.coco import CocoFaces
 from data.coco.source import read_source
-from data.prepare import built_set, default_data_dir, digest_of, main, prepare
+from data.prepare import built_set, digest_of, main, prepare
 
 ROOT = Path(__file__).parents[1]
 NO_PIXELS = {"image": tfds.decode.SkipDecoding()}
@@ -159,14 +160,14 @@ def test_synthetic_digest_depends_on_every_option():
     assert digest_of("synthetic", "", dict(reversed(options.items()))) == digest_of("synthetic", "", options)
 
 
-def test_default_data_dir(monkeypatch):
+def test_cache_home(monkeypatch):
     monkeypatch.delenv("BARREL_JAX_DATA", raising=False)
-    assert default_data_dir() == os.path.expanduser("~/.cache/barrel_jax")
+    assert str(cache_home()) == os.path.expanduser("~/.cache/barrel_jax")
     monkeypatch.setenv("BARREL_JAX_DATA", "/somewhere/else")
-    assert default_data_dir() == "/somewhere/else"
+    assert str(cache_home()) == "/somewhere/else"
 
 
-def test_default_data_dir_is_used(source, tmp_path, monkeypatch):
+def test_cache_home_is_used(source, tmp_path, monkeypatch):
     monkeypatch.setenv("BARREL_JAX_DATA", str(tmp_path / "home"))
     assert prepare("coco", str(source), "").is_relative_to(tmp_path / "home")
 
