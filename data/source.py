@@ -13,7 +13,7 @@ import numpy as np
 from barrel_jax.landmarks import LandmarkScheme
 from data.images import read_image
 
-FORMAT = b"faces 2"  # part of every digest: changes with the stored record, so that sets built before are built anew
+FORMAT = b"faces 3"  # part of every digest: changes with the stored record, so that sets built before are built anew
 
 
 @dataclass(frozen=True)

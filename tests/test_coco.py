@@ -148,6 +148,16 @@ def test_whole_images_keep_their_bytes_and_cut_ones_their_pixels(source, tmp_pat
     np.testing.assert_array_equal(decoded(cut), noise()[10:80, 0:62])
 
 
+def test_a_region_of_a_jpeg_stays_near_its_pixels():
+    smooth = cv2.GaussianBlur(noise(), (9, 9), 3)
+    encoded = cv2.imencode(".jpg", smooth)[1].tobytes()
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), DECODE)
+    stored = encode_region(encoded, pixels, (10, 20, 50, 40))
+    assert stored.startswith(b"\xff\xd8")
+    again = cv2.imdecode(np.frombuffer(stored, np.uint8), DECODE)
+    assert np.abs(again.astype(int) - pixels[20:60, 10:60]).mean() < 1
+
+
 def test_other_formats_are_stored_as_png():
     pixels = noise()
     bitmap = cv2.imencode(".bmp", pixels)[1].tobytes()
