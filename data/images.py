@@ -100,7 +100,7 @@ def region_of(box: np.ndarray, windows: list[np.ndarray], size: tuple[int, int])
 def encode_region(encoded: bytes, pixels: np.ndarray, region: tuple[int, int, int, int]) -> bytes:
     """The region x, y, w, h of an image as bytes.
 
-    The file's own when that is all of a JPEG or PNG. Cut out of a JPEG it is a JPEG of quality 98 with full colour: half
+    The file's own when that is all of a JPEG or PNG. Cut out of a JPEG it is a JPEG 98 with full colour: half
     a grey level from the pixels, a third of a PNG's size and a ninth of its time (benchmarks/results/prepare.json). Cut
     out of anything else it is a PNG.
 
