@@ -13,6 +13,11 @@ from orbax.checkpoint import checkpoint_managers
 from barrel_jax.state import State
 
 
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a run can go on in `workdir`; makes no folder there, as `Checkpoints` does."""
+    return bool(ocp.utils.checkpoint_steps(Path(workdir) / "checkpoints" / "latest"))
+
+
 class Checkpoints:
     """A run's checkpoints below `workdir/checkpoints`: `latest` (two kept) and `best` (one, lowest test NME).
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from barrel_jax import files
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "hrnet_w18")
 
 
 @dataclass
@@ -40,8 +40,10 @@ class DataConfig:
 class ModelConfig:
     """BarrelNet and its ablations; K is the dataset's number of landmarks."""
 
-    backbone: str = "resnet18"  # resnet18, resnet34, resnet50 or resnet101
-    stride: int = 32  # of the memory's grid: 32, 16 or 8 (strides replaced by dilation)
+    backbone: str = "resnet18"  # resnet18, resnet34, resnet50, resnet101 or hrnet_w18
+    stride: int = (
+        32  # of the memory's grid: 32, 16 or 8 (strides replaced by dilation); 4 with hrnet_w18, and only then
+    )
     norm: str = "batch"  # batch: statistics are trained; frozen: DETR's choice for ImageNet weights
     encoder_layers: int = 0  # 0..7; the paper removes the encoder (section 3.1)
     decoder_layers: int = 1  # 0..7; 0 is the plain baseline: pooled features and one dense layer
@@ -105,7 +107,7 @@ class Config:
     seed: int = 0  # decides the initial weights, the order of examples and every random draw
     batch_size: int = 16  # over all devices
     devices: int = -1  # how many devices share the batch; -1 for all
-    pretrained: str = ""  # backbone weights: '' for none
+    pretrained: str = ""  # weights a new run's backbone starts from: '', 'imagenet', or a .pth or .safetensors file
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -126,13 +128,20 @@ def validate(config: Config) -> None:
     """
     data, model, optim, augment = config.data, config.model, config.optim, config.augment
     _require(model.backbone in BACKBONES, f"model.backbone={model.backbone!r} is none of {', '.join(BACKBONES)}")
-    _require(model.stride in (8, 16, 32), f"model.stride={model.stride} is not 8, 16 or 32")
+    strides = (4,) if model.backbone == "hrnet_w18" else (8, 16, 32)
+    _require(
+        model.stride in strides,
+        f"model.stride={model.stride} with {model.backbone} is not {' or '.join(map(str, strides))}",
+    )
+    _require(
+        model.backbone != "hrnet_w18" or data.image_size % 32 == 0,
+        f"data.image_size={data.image_size} does not divide by 32, as the branches of hrnet_w18 need it",
+    )
     _require(model.norm in ("batch", "frozen"), f"model.norm={model.norm!r} is neither 'batch' nor 'frozen'")
     _require(
         model.norm == "batch" or bool(config.pretrained),
         "model.norm='frozen' keeps the given statistics, and there are none without config.pretrained",
     )
-    _require(not config.pretrained, f"pretrained={config.pretrained!r}: weights from a file are not built yet; use ''")
     _require(0 <= model.encoder_layers <= 7, f"model.encoder_layers={model.encoder_layers} is not in 0..7")
     _require(0 <= model.decoder_layers <= 7, f"model.decoder_layers={model.decoder_layers} is not in 0..7")
     _require(model.qamem_layers in (0, 1, 2), f"model.qamem_layers={model.qamem_layers} is not 0, 1 or 2")

@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from barrel_jax import files, report
-from barrel_jax.checkpoint import Checkpoints
+from barrel_jax import files, pretrained, report
+from barrel_jax.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.config import Config, validate
 from barrel_jax.evaluator import face_errors, predict_all, score, write_evaluation
 from barrel_jax.input.crops import FaceCrops, load_crops
@@ -76,10 +76,12 @@ def _evaluate(
 def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
     """Trains, or goes on training, in `workdir` on the built set in `directory`; returns the last metrics.
 
-    A run is a function of its config and its data: killed and started again it ends with the same weights.
+    A run is a function of its config and its data: killed and started again it ends with the same weights. A file of
+    weights for the backbone (`config.pretrained`) is read until the first checkpoint, and no more after that.
 
     Raises:
-      ValueError: a config that cannot work, a folder that belongs to another run.
+      FileNotFoundError: a file of weights that is not there and cannot be fetched.
+      ValueError: a config that cannot work, a file of weights that does not fit, a folder that belongs to another run.
       FloatingPointError: the loss is not finite.
     """
     validate(config)
@@ -93,6 +95,9 @@ def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
             "use a smaller batch"
         )
     workdir = Path(workdir)
+    # Before the folder is claimed, so that it does not hold the next try to a file that was wrong.
+    new = config.pretrained and not has_checkpoint(workdir)
+    backbone = pretrained.load(config.pretrained, config.model.backbone) if new else None
     claim(workdir, config, train_crops)
 
     scheme = train_crops.scheme
@@ -104,7 +109,7 @@ def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
     with ExitStack() as stack:
         checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
         saved = checkpoints.steps("latest")
-        state = checkpoints.restore("latest", saved[-1], abstract(*shape)) if saved else create(*shape)
+        state = checkpoints.restore("latest", saved[-1], abstract(*shape)) if saved else create(*shape, backbone)
         best = min((checkpoints.facts("best", step)["nme"] for step in checkpoints.steps("best")), default=np.inf)
         start = int(state.step)
 
@@ -112,6 +117,7 @@ def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
             f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
             f"{len(train_crops)} faces to train, {len(test_crops)} to test; "
             f"{scheme.num_points} points ({scheme.name}); {mesh.size} {jax.devices()[0].platform} device(s); "
+            + (f"backbone from {config.pretrained}; " if backbone is not None else "")
             + (f"going on from step {start} of {total}" if start else f"{total} steps")
         )
         faces = place(train_crops, mesh)

@@ -41,10 +41,14 @@ def build_model(config: ModelConfig, num_landmarks: int) -> BarrelNet:
 
 def _initialiser(
     model: nn.Module, tx: optax.GradientTransformation, seed: int, image_size: int, ema: bool
-) -> Callable[[], State]:
-    def init() -> State:
+) -> Callable[..., State]:
+    def init(backbone: dict[str, Any] | None = None) -> State:
         images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
         variables = model.init({"params": jax.random.key(seed)}, images, False)
+        if backbone is not None:
+            variables = {
+                kind: {**tree, "backbone": jax.tree.map(jnp.copy, backbone[kind])} for kind, tree in variables.items()
+            }
         params, batch_stats = variables["params"], variables["batch_stats"]
         average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if ema else None
         return State(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), average)
@@ -53,10 +57,19 @@ def _initialiser(
 
 
 def create(
-    model: nn.Module, tx: optax.GradientTransformation, seed: int, image_size: int, ema: bool, mesh: Mesh
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    seed: int,
+    image_size: int,
+    ema: bool,
+    mesh: Mesh,
+    backbone: dict[str, Any] | None = None,
 ) -> State:
-    """The state at step 0, made on the devices it lives on."""
-    return jax.jit(_initialiser(model, tx, seed, image_size, ema), out_shardings=replicated(mesh))()
+    """The state at step 0, made on the devices it lives on.
+
+    `backbone` is {params, batch_stats} that the backbone, and its moving average, start from; drawn when None.
+    """
+    return jax.jit(_initialiser(model, tx, seed, image_size, ema), out_shardings=replicated(mesh))(backbone)
 
 
 def abstract(

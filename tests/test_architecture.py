@@ -13,10 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "barrel_jax").rglob("*.py"))
 # Lower may not import higher.
 LAYERS = (
-    ("landmarks", "mirror", "geometry", "config", "files", "xla", "protocols", "truth"),
-    ("normalisers", "wflw68", "resampling", "cofw68_text"),
+    ("landmarks", "mirror", "geometry", "config", "files", "xla", "protocols", "truth", "torch_names"),
+    ("normalisers", "wflw68", "resampling", "cofw68_text", "imagenet", "state_dicts"),
     ("losses", "metrics", "augment", "models", "sharding", "input"),
-    ("optim", "state", "report", "pictures", "curves", "predictions"),
+    ("optim", "state", "pretrained", "report", "pictures", "curves", "predictions"),
     ("steps", "evaluator", "checkpoint", "workdir", "log"),
     ("loop", "compare"),
 )

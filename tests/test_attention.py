@@ -9,6 +9,8 @@ import torch
 import torch_reference as reference
 
 from barrel_jax.models.attention import Attention, FeedForward, layer_norm
+from benchmarks import torch_transformer
+from benchmarks.torch_weights import to_flax
 
 
 def normal(seed, *shape):
@@ -20,8 +22,9 @@ def test_attention_is_pytorchs():
     query, key, value = normal(1, 2, 5, 16), normal(2, 2, 7, 16), normal(3, 2, 7, 16)
     with torch.no_grad():
         expected, _ = mha(*map(torch.from_numpy, (query, key, value)))
-    params = reference.numpy(reference.attention(mha))
-    ours = Attention(heads=4, dropout=0.1, dtype=jnp.float32).apply({"params": params}, query, key, value, False)
+    same = torch_transformer.Attention(16, 4, 0.1)
+    same.load_state_dict(mha.state_dict())
+    ours = Attention(heads=4, dropout=0.1, dtype=jnp.float32).apply(to_flax(same), query, key, value, False)
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from barrel_jax import config as configuration
-from barrel_jax.config import Config, validate
+from barrel_jax.config import Config, DataConfig, ModelConfig, validate
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,6 +27,7 @@ def test_every_config_file_is_valid_and_says_its_command(path):
     [
         ("model.backbone", "resnet19", "resnet18, resnet34"),
         ("model.stride", 4, "stride=4"),
+        ("model.backbone", "hrnet_w18", "stride=32 with hrnet_w18 is not 4"),
         ("model.norm", "frozen", "config.pretrained"),
         ("model.decoder_layers", 8, "0..7"),
         ("model.decoder_layers", 0, "plain baseline"),
@@ -39,7 +40,6 @@ def test_every_config_file_is_valid_and_says_its_command(path):
         ("optim.schedule", "linear", "cosine"),
         ("augment.flip_prob", 1.5, "probability"),
         ("loop.save_steps", 0, "positive"),
-        ("pretrained", "imagenet", "not built yet"),
     ],
 )
 def test_what_cannot_work_is_refused(name, value, message):
@@ -53,14 +53,26 @@ def test_what_cannot_work_is_refused(name, value, message):
         validate(config)
 
 
+@pytest.mark.parametrize("backbone", configuration.BACKBONES)
+@pytest.mark.parametrize(("norm", "pretrained"), [("batch", ""), ("batch", "imagenet"), ("frozen", "weights.pth")])
+def test_every_backbone_may_start_from_weights_and_be_frozen_then(backbone, norm, pretrained):
+    stride = 4 if backbone == "hrnet_w18" else 32
+    validate(Config(model=ModelConfig(backbone=backbone, stride=stride, norm=norm), pretrained=pretrained))
+
+
+def test_hrnet_needs_images_that_its_four_grids_divide():
+    with pytest.raises(ValueError, match="image_size=240 does not divide by 32"):
+        validate(Config(model=ModelConfig(backbone="hrnet_w18", stride=4), data=DataConfig(image_size=240)))
+
+
 def test_every_field_is_read_somewhere():
     read = set()
     for path in [*ROOT.glob("*.py"), *(ROOT / "barrel_jax").rglob("*.py"), *(ROOT / "data").rglob("*.py")]:
         if path != ROOT / "barrel_jax" / "config.py":
             read |= {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
     fields = {name.split(".")[-1] for name in configuration.flatten(Config())}
-    # model.* goes to BarrelNet's attributes by name; pretrained is refused until weights can be read.
-    assert fields - read - {"pretrained"} == set()
+    # model.* goes to BarrelNet's attributes by name.
+    assert fields - read == set()
 
 
 def test_saved_and_loaded_is_the_same(tmp_path):

@@ -10,6 +10,8 @@ import torch
 import torch_reference as reference
 
 from barrel_jax.models.decoder import DecoderLayer
+from benchmarks import torch_barrelnet, torch_transformer
+from benchmarks.torch_weights import to_flax
 
 B, K, S, D, HEADS, HIDDEN = 2, 5, 6, 16, 4, 24
 
@@ -29,23 +31,23 @@ def inputs():
 
 @pytest.mark.parametrize("qamem_layers", [0, 1, 2])
 def test_layer_and_its_gradients_are_detrs(qamem_layers):
-    qamem = reference.QAMem(K, D, qamem_layers) if qamem_layers else None
-    layer = reference.randomise(reference.DecoderLayer(D, HEADS, HIDDEN, qamem), seed=qamem_layers)
+    qamem = torch_barrelnet.QAMem(K, D, qamem_layers) if qamem_layers else None
+    layer = torch_transformer.DecoderLayer(D, HEADS, HIDDEN, 0.1, qamem)
+    reference.randomise(layer, seed=qamem_layers)
     weights = normal(5, B, K, D)
     tensors = [torch.from_numpy(array).requires_grad_() for array in inputs()]
     expected = layer(*tensors)
     (expected * torch.from_numpy(weights)).sum().backward()
-    params = reference.numpy(reference.decoder_layer(layer))
 
     @jax.jit
-    def ours(params, *arrays):
+    def ours(variables, *arrays):
         def total(*arrays):
-            output = decoder_layer(qamem_layers).apply({"params": params}, *arrays, False)
+            output = decoder_layer(qamem_layers).apply(variables, *arrays, False)
             return (output * weights).sum(), output
 
         return jax.grad(total, argnums=(0, 1, 2, 3), has_aux=True)(*arrays)
 
-    gradients, output = ours(params, *inputs())
+    gradients, output = ours(to_flax(layer), *inputs())
     np.testing.assert_allclose(output, expected.detach(), atol=1e-4)
     for gradient, tensor in zip(gradients, tensors, strict=True):
         scale = float(tensor.grad.abs().max())

@@ -8,6 +8,8 @@ import torch
 import torch_reference as reference
 
 from barrel_jax.models.encoder import EncoderLayer
+from benchmarks import torch_transformer
+from benchmarks.torch_weights import to_flax
 
 
 def normal(seed, *shape):
@@ -15,16 +17,16 @@ def normal(seed, *shape):
 
 
 def test_layer_and_its_gradients_are_detrs():
-    layer = reference.randomise(reference.EncoderLayer(16, 4, 24), seed=0)
+    layer = reference.randomise(torch_transformer.EncoderLayer(16, 4, 24, 0.1), seed=0)
     memory, positions, weights = normal(1, 2, 6, 16), normal(2, 6, 16), normal(3, 2, 6, 16)
     tensors = [torch.from_numpy(array).requires_grad_() for array in (memory, positions)]
     expected = layer(*tensors)
     (expected * torch.from_numpy(weights)).sum().backward()
-    params = reference.numpy(reference.encoder_layer(layer))
+    variables = to_flax(layer)
     ours = EncoderLayer(heads=4, feedforward=24, dropout=0.1, dtype=jnp.float32)
 
     def total(memory, positions):
-        output = ours.apply({"params": params}, memory, positions, False)
+        output = ours.apply(variables, memory, positions, False)
         return (output * weights).sum(), output
 
     gradients, output = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(memory, positions)

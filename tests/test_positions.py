@@ -1,18 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Positions: DETR's sine encoding against its mask arithmetic in PyTorch and by hand; learned query positions."""
 
+import math
+
 import jax
 import numpy as np
 import pytest
 import torch
-import torch_reference as reference
 
 from barrel_jax.models.positions import QueryPositions, sine_positions
+from benchmarks import torch_transformer
+
+
+def detrs(mask, channels):
+    """DETR's PositionEmbeddingSine(channels / 2, normalize=True); mask [B, H, W], True on padding -> [B, H, W, C]."""
+    half, temperature, scale = channels // 2, 10000, 2 * math.pi
+    y = (~mask).cumsum(1, dtype=torch.float32)
+    x = (~mask).cumsum(2, dtype=torch.float32)
+    y = y / (y[:, -1:, :] + 1e-6) * scale
+    x = x / (x[:, :, -1:] + 1e-6) * scale
+    index = torch.arange(half, dtype=torch.float32)
+    period = temperature ** (2 * torch.div(index, 2, rounding_mode="floor") / half)
+
+    def waves(angle):
+        angle = angle[..., None] / period
+        return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), dim=4).flatten(3)
+
+    return torch.cat((waves(y), waves(x)), dim=3)
 
 
 @pytest.mark.parametrize(("height", "width", "channels"), [(8, 8, 256), (5, 9, 12), (1, 1, 4), (1, 3, 64)])
 def test_sine_positions_are_detrs(height, width, channels):
-    expected = reference.sine_positions(torch.zeros(1, height, width, dtype=torch.bool), channels)[0].flatten(0, 1)
+    expected = detrs(torch.zeros(1, height, width, dtype=torch.bool), channels)[0].flatten(0, 1)
+    torchs = torch_transformer.sine_positions(height, width, channels)
+    torch.testing.assert_close(torchs, expected, rtol=0, atol=2e-6)
     ours = sine_positions(height, width, channels)
     assert ours.shape == (height * width, channels)
     assert ours.dtype == np.float32

@@ -4,11 +4,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 import torch_reference as reference
 
 from barrel_jax.models.decoder import DecoderLayer
 from barrel_jax.models.qamem import QAMem
+from benchmarks import torch_barrelnet
+from benchmarks.torch_weights import to_flax
 
 B, K, S, D, HEADS = 2, 3, 5, 8, 2
 
@@ -52,15 +55,30 @@ def test_equation_2_is_equation_3():
     np.testing.assert_allclose(inside["qamem"], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_module_is_the_papers_grouped_convolution():
-    """A 1x1 convolution with one group per query over the queries' channels; two of them have a ReLU between."""
-    for layers in (1, 2):
-        module = reference.randomise(reference.QAMem(K, D, layers), seed=layers)
-        extracted = normal(5, B, K, D).astype(np.float32)
-        with torch.no_grad():
-            expected = module(torch.from_numpy(extracted))
-        params = reference.numpy(reference.qamem(module))
-        np.testing.assert_allclose(QAMem(layers, jnp.float32).apply({"params": params}, extracted), expected, atol=1e-5)
+def grouped_convolution(layer):
+    """The same dense layers as one 1x1 convolution with K groups, whose channels are the queries' one after another."""
+    conv = torch.nn.Conv1d(K * D, K * D, 1, groups=K)
+    with torch.no_grad():
+        for query in range(K):
+            conv.weight[query * D : (query + 1) * D, :, 0] = layer.weight[query].T
+        conv.bias.copy_(layer.bias.flatten())
+    return conv
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_modules_are_the_papers_grouped_convolution(layers):
+    """A 1x1 convolution with one group per query (section 3.3); two of them have a ReLU between."""
+    module = reference.randomise(torch_barrelnet.QAMem(K, D, layers), seed=layers)
+    extracted = torch.from_numpy(normal(5, B, K, D).astype(np.float32))
+    with torch.no_grad():
+        expected = grouped_convolution(module.layers[0])(extracted.reshape(B, K * D, 1))
+        if layers == 2:
+            expected = grouped_convolution(module.layers[1])(expected.relu())
+        expected = expected.reshape(B, K, D)
+        torch.testing.assert_close(module(extracted), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        QAMem(layers, jnp.float32).apply(to_flax(module), extracted.numpy()), expected, atol=1e-5
+    )
 
 
 def test_training_starts_from_the_shared_memory():

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 import torch_reference as reference
+from flax.traverse_util import flatten_dict
 
 from barrel_jax.models.resnet import Bottleneck, ConvNorm, ResNet, from_subgrids, max_pool, to_subgrids
+from benchmarks.torch_weights import flax_views, to_flax
 
 
 def images(*shape):
@@ -23,13 +25,8 @@ def nhwc(x):
     return x.detach().permute(0, 2, 3, 1).numpy()
 
 
-def variables_of(model):
-    params, batch_stats = reference.resnet(model)
-    return {"params": reference.numpy(params), "batch_stats": reference.numpy(batch_stats)}
-
-
-def shapes(tree):
-    return jax.tree.map(lambda leaf: tuple(leaf.shape), tree)
+def shapes(leaves):
+    return {path: tuple(leaf.shape) for path, leaf in leaves.items()}
 
 
 # torchvision's published parameter counts, less its classifier (1000 classes on 512 or 2048 features).
@@ -47,8 +44,8 @@ def test_every_layout_has_torchvisions_weights(layout, count):
     variables = jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
     with torch.device("meta"):
-        params, batch_stats = reference.resnet(reference.ResNet(layout, 32))
-    assert shapes(variables) == shapes({"params": params, "batch_stats": batch_stats})
+        theirs = reference.ResNet(layout, 32)
+    assert shapes(flatten_dict(variables, sep="/")) == shapes(flax_views(theirs))
 
 
 @pytest.mark.parametrize(
@@ -69,12 +66,12 @@ def test_features_are_pytorchs(layout, stride, height, width):
     assert expected.shape[1:3] == (-(-height // stride), -(-width // stride))
     assert expected.std() > 0.3
     ours = jax.jit(ResNet(layout, stride, "batch", jnp.float32).apply, static_argnums=2)
-    np.testing.assert_allclose(ours(variables_of(model), x, False), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(ours(to_flax(model), x, False), expected, rtol=0, atol=1e-4)
 
 
 def test_training_normalises_and_records_as_pytorch_does():
     model = reference.randomise(reference.ResNet("resnet18", 32), seed=2)
-    before = variables_of(model)
+    before = to_flax(model)
     counts = {}
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -84,7 +81,7 @@ def test_training_normalises_and_records_as_pytorch_does():
     x = images(4, 64, 96, 3)
     with torch.no_grad():
         expected = nhwc(model.train()(nchw(x)))
-    after = variables_of(model)["batch_stats"]
+    after = to_flax(model)["batch_stats"]
 
     @jax.jit
     def apply(variables, x):
@@ -111,7 +108,7 @@ def test_training_normalises_and_records_as_pytorch_does():
 
 def test_frozen_norm_leaves_statistics_alone_and_gives_the_same_numbers_in_training():
     model = reference.randomise(reference.ResNet("resnet18", 32), seed=3)
-    before = variables_of(model)
+    before = to_flax(model)
     x = images(2, 64, 64, 3)
     with torch.no_grad():
         expected = nhwc(model(nchw(x)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BarrelNet (Figure 1): ResNet, projection, one decoder with DQInit and QAMem, shared head."""
+"""BarrelNet (Figure 1): backbone, projection, one decoder with DQInit and QAMem, shared head."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from barrel_jax.models.attention import layer_norm
 from barrel_jax.models.decoder import DecoderLayer
 from barrel_jax.models.dqinit import DQInit
 from barrel_jax.models.encoder import EncoderLayer
+from barrel_jax.models.hrnet import HRNet
 from barrel_jax.models.positions import QueryPositions, sine_positions
 from barrel_jax.models.resnet import ResNet
 
@@ -19,6 +20,13 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 # torch.nn.Linear's own draw, which DETR leaves in the head and in the projection.
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+def make_backbone(layout: str, stride: int, norm: str, dtype: Any, name: str | None = None) -> HRNet | ResNet:
+    """HRNet-W18, whose stride is 4, or a ResNet; attributes are those of config.ModelConfig."""
+    if layout == "hrnet_w18":
+        return HRNet(norm, dtype, name=name)
+    return ResNet(layout, stride, norm, dtype, name=name)
 
 
 class Head(nn.Module):
@@ -62,7 +70,7 @@ class BarrelNet(nn.Module):
         L is the number of decoder layers, the last one is the prediction; with no decoder L = 1.
         """
         images = (images - jnp.array(MEAN)) / jnp.array(STD)
-        features = ResNet(self.backbone, self.stride, self.norm, self.dtype, name="backbone")(images, train)
+        features = make_backbone(self.backbone, self.stride, self.norm, self.dtype, name="backbone")(images, train)
         if self.decoder_layers == 0:
             pooled = features.mean(axis=(1, 2)).astype(jnp.float32)
             points = nn.Dense(self.num_landmarks * 2, kernel_init=torch_uniform, name="regression")(pooled)
