@@ -3,7 +3,6 @@
 
 import hashlib
 import http.client
-import os
 import re
 import shutil
 import urllib.request
@@ -28,9 +27,8 @@ def find_weights(backbone: str) -> Path:
       FileNotFoundError: it is not there and cannot be fetched.
       ValueError: its SHA-256 is not that of its name.
     """
-    home = os.environ.get("BARREL_JAX_DATA") or Path.home() / ".cache" / "barrel_jax"
     address = ADDRESSES[backbone]
-    path = Path(home) / "weights" / address.rpartition("/")[2]
+    path = files.cache_home() / "weights" / address.rpartition("/")[2]
     if path.exists():
         _check_sha256(path, path, "delete it, and it is fetched again")
     else:
