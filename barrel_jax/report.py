@@ -12,6 +12,7 @@ def table(metrics: dict) -> str:
     """The content of `metrics.json` as lines to print; NaN for numbers that do not exist."""
     step = "" if metrics["checkpoint_step"] is None else f", checkpoint of step {metrics['checkpoint_step']}"
     crop = f", crop protocol {metrics['crop']}" if metrics["crop"] else ""
+    crop += f", points {'clamped to the image' if metrics['clamped'] else 'as annotated'}"
     lines = [f"{metrics['dataset']} {metrics['split']}{step}{crop}", *warnings(metrics), *explanations(metrics)]
     groups = {"all faces": metrics} | metrics["subsets"]
     for start in range(0, len(groups), ACROSS):

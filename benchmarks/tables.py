@@ -111,8 +111,9 @@ def preparing(name: str) -> str:
         if "faces_per_s_per_core" in row:
             note = f"{row['faces_per_s_per_core']:.0f} faces/s a core; {row['stored_gb']:.2f} GB stored"
         elif "seconds_to_first_step" in row:
-            note = f"{row['seconds_to_first_step']:.1f} s to the end of the first step, compilation included"
-        rows.append([row["what"], f"{first:.1f}", memory, note])
+            note = f"{row['seconds_to_first_step']:.1f} s until the first step (16 faces of 256 px) is done"
+        until = "" if "seconds" in row else ": until the crops are there"
+        rows.append([row["what"] + until, f"{first:.1f}", memory, note])
     stored = [
         [row["format"], f"{row['ms']:.1f}", f"{row['kb']:.0f}", f"{row['error']:.2f}"] for row in result["stored"]
     ]

@@ -25,7 +25,8 @@ def rows(text):
 
 def test_every_metric_names_normaliser_and_threshold():
     text = report.table(make_scores(checkpoint_step=700, crop="hrnet"))
-    assert text.splitlines()[0] == "wflw test, checkpoint of step 700, crop protocol hrnet"
+    assert text.splitlines()[0] == "wflw test, checkpoint of step 700, crop protocol hrnet, points as annotated"
+    assert "points clamped to the image" in report.table(make_scores(clamped=True))
     assert "as a share of\nthe distance of the outer eye corners (points 60 and 72);" in text
     assert rows(text) == {
         "faces": "4",
