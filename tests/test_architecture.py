@@ -13,12 +13,12 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "barrel_jax").rglob("*.py"))
 # Lower may not import higher.
 LAYERS = (
-    ("landmarks", "mirror", "geometry", "config", "files", "xla", "protocols", "truth", "torch_names"),
+    ("landmarks", "mirror", "geometry", "config", "files", "xla", "protocols", "truth", "torch_names", "grids"),
     ("normalisers", "wflw68", "resampling", "cofw68_text", "imagenet", "state_dicts"),
     ("losses", "metrics", "augment", "models", "sharding", "input"),
-    ("optim", "state", "pretrained", "report", "pictures", "curves", "predictions"),
+    ("optim", "state", "pretrained", "report", "pictures", "curves", "predictions", "reproduced"),
     ("steps", "evaluator", "checkpoint", "workdir", "log"),
-    ("loop", "compare"),
+    ("loop", "compare", "reproduce"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Each has one home.

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of a grid's runs, mean and standard deviation over seeds, beside the paper's: Markdown, CSV, JSON, figure."""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from barrel_jax import files
+from barrel_jax.grids import Row
+
+HEAD = (
+    "model",
+    "set",
+    "backbone",
+    "stride",
+    "encoders",
+    "decoders",
+    "subset",
+    "paper's NME %",
+    "NME %",
+    "std",
+    "seeds",
+)
+
+
+def collect(scored: Sequence[tuple[Row, int, Path]]) -> list[dict[str, Any]]:
+    """One record for each row of the grid and each of its subsets, from the metrics.json of the runs that are done.
+
+    `nme` and `std` (of the sample) are percent, None where no run or only one is done; `seeds` are those that are.
+    """
+    rows: dict[tuple[str, str], tuple[Row, dict[int, dict]]] = {}
+    for row, seed, path in scored:
+        found = rows.setdefault((row.name, f"{row.slug}/{row.scored_on}"), (row, {}))[1]
+        if path.exists():
+            found[seed] = json.loads(path.read_text())
+    records = []
+    for row, found in rows.values():
+        for subset in row.paper or {"": None}:
+            # A set of one's own has not the subsets of the paper's.
+            scores = [m if not subset else m["subsets"].get(subset) for m in found.values()]
+            nmes = [m["nme"] for m in scores if m is not None]
+            records.append(
+                {
+                    "model": row.name,
+                    "set": next((m["dataset"] for m in found.values()), row.scored_on or row.config),
+                    **row.model,
+                    "subset": subset,
+                    "paper": row.paper.get(subset),
+                    "nme": statistics.fmean(nmes) if nmes else None,
+                    "std": statistics.stdev(nmes) if len(nmes) > 1 else None,
+                    "seeds": sorted(found),
+                }
+            )
+    return records
+
+
+def markdown(records: Sequence[dict[str, Any]]) -> str:
+    """The records as a table."""
+    lines = [HEAD, ("---",) * len(HEAD), *(_cells(record) for record in records)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cells(record: dict[str, Any]) -> tuple[str, ...]:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.2f}"
+
+    return (
+        record["model"], record["set"], record["backbone"], str(record["stride"]), str(record["encoder_layers"]),
+        str(record["decoder_layers"]), record["subset"] or "all", number(record["paper"]),
+        number(record["nme"]) or "not run", number(record["std"]), str(len(record["seeds"])),
+    )  # fmt: skip
+
+
+def write_results(grid: str, scored: Sequence[tuple[Row, int, Path]], folder: Path) -> str:
+    """Writes `folder/GRID.{md,csv,json}`, and for fig4 `GRID.png`; returns the table to print."""
+    records = collect(scored)
+    text = markdown(records)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerows([HEAD, *(_cells(record) for record in records)])
+    files.write(folder / f"{grid}.md", lambda path: path.write_text(text + "\n"))
+    files.write(folder / f"{grid}.csv", lambda path: path.write_text(table.getvalue()))
+    files.write_json(folder / f"{grid}.json", {"grid": grid, "rows": records})
+    if grid == "fig4" and any(record["nme"] is not None for record in records):
+        from barrel_jax.pictures import write_picture
+
+        picture = draw_figure4(records)
+        files.write(folder / f"{grid}.png", lambda path: write_picture(path, picture))
+    return text
+
+
+def draw_figure4(records: Sequence[dict[str, Any]]) -> Any:
+    """Figure 4: NME by the number of decoders and by the stride, RGB uint8 [H, W, 3]; the paper's numbers in grey."""
+    from barrel_jax.pictures import MUTED, SUBSETS, new_figure, pixels
+
+    figure = new_figure(1100, 480)
+    panels = (("decoder_layers", "decoder layers", lambda r: r["stride"] == 32),
+              ("stride", "stride of the memory", lambda r: r["decoder_layers"] == 1))  # fmt: skip
+    names = list(dict.fromkeys(record["model"] for record in records))
+    for place, (key, label, belongs) in enumerate(panels):
+        axes = figure.add_axes((0.07 + 0.48 * place, 0.13, 0.42, 0.75))
+        for name, colour in zip(names, SUBSETS * len(names), strict=False):
+            line = sorted((r for r in records if r["model"] == name and belongs(r)), key=lambda r: r[key])
+            done = [r for r in line if r["nme"] is not None]
+            spread = [r["std"] or 0 for r in done]
+            axes.errorbar([r[key] for r in done], [r["nme"] for r in done], spread, color=colour, marker="o", ms=4,
+                          capsize=3, lw=1.4, label=name)  # fmt: skip
+            given = [r for r in line if r["paper"] is not None]
+            axes.scatter([r[key] for r in given], [r["paper"] for r in given], color=MUTED, marker="x", s=24)
+        axes.set_xlabel(label)
+        axes.set_ylabel("NME, % (grey crosses: the paper's numbers, on WFLW)")
+        axes.grid(color="#DDDDDD", lw=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=9, frameon=False)
+    return pixels(figure)

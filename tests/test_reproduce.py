@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A grid is run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
+
+import json
+
+import pytest
+
+from barrel_jax.grids import GRIDS
+from barrel_jax.reproduce import main
+from barrel_jax.reproduced import collect, draw_figure4, markdown
+
+SMALL = ["table3", "--dataset", "synthetic", "--config", "configs/tiny.py", "--backbone", "resnet18"]
+
+
+def listed(capsys, *arguments):
+    assert main([*arguments, "--list"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_list_is_one_object_a_line(capsys, tmp_path):
+    runs = listed(capsys, "table2", "--runs", str(tmp_path))
+    assert len(runs) == 14 * 3
+    assert runs[0]["command"].startswith("python train.py --config configs/wflw.py --workdir ")
+    assert "--config.model.encoder_layers=1" in runs[4]["command"] and not runs[0]["done"]
+    assert len({run["workdir"] for run in runs}) == len(runs)
+
+
+def test_another_set_takes_the_whole_grid_and_equal_rows_once(capsys, tmp_path):
+    given = ["--dataset", "coco", "--source", "DIR", "--epochs", "60", "--image_size", "128", "--runs", str(tmp_path)]
+    runs = listed(capsys, "table1", *given, "--backbone", "resnet18", "--seeds", "1")
+    assert [run["name"] for run in runs] == ["Baseline", "BarrelNet"]
+    for word in ("configs/coco.py", "source=DIR", "epochs=60", "decay_epoch=40", "image_size=128", "backbone=resnet18"):
+        assert word in runs[0]["command"]
+
+
+def test_a_missing_source_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["table3", "--sources", "w300=DIR"])
+    assert "BarrelNet on cofw68: name its folder, --sources cofw68=DIR" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["table3", "--sources", "celeba=DIR"])
+    assert "SET being one of wflw, w300, cofw, cofw68" in capsys.readouterr().err
+
+
+def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
+    arguments = [*SMALL, "--seeds", "2", "--runs", str(tmp_path)]
+    first, second = listed(capsys, *arguments)
+    # Another run lives in the folder of the second.
+    strange = tmp_path / second["workdir"].removeprefix(str(tmp_path)).strip("/")
+    strange.mkdir(parents=True)
+    (strange / "config.json").write_text("{}")
+    (strange / "run.json").write_text('{"fingerprint": "0", "dataset": "other"}')
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert "this folder belongs to a run on other data" in printed.err and second["workdir"] in printed.err
+    written = json.loads((tmp_path / "table3.json").read_text())["rows"]
+    assert [(row["seeds"], row["paper"], row["set"]) for row in written] == [([0], 4.27, "synthetic")]
+    scores = json.loads(next(tmp_path.glob("*/*seed0/eval/*/metrics.json")).read_text())
+    assert written[0]["nme"] == pytest.approx(scores["nme"])
+    for name in ("config.json", "run.json"):
+        (strange / name).unlink()
+    before = (tmp_path.joinpath(first["workdir"]) / "run.json").stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert (tmp_path.joinpath(first["workdir"]) / "run.json").stat().st_mtime_ns == before
+    row = json.loads((tmp_path / "table3.json").read_text())["rows"][0]
+    assert row["seeds"] == [0, 1] and row["std"] > 0
+    assert f"| 4.27 | {row['nme']:.2f} | {row['std']:.2f} | 2 |" in capsys.readouterr().out
+    assert (tmp_path / "table3.csv").read_text().splitlines()[0].startswith("model,set,backbone")
+
+
+def fake(path, nme, **subsets):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"dataset": "w300", "nme": nme, "subsets": {k: {"nme": v} for k, v in subsets.items()}}))
+    return path
+
+
+def test_mean_and_spread_by_subset_by_hand(tmp_path):
+    row = next(row for row in GRIDS["table1"] if row.config == "w300")
+    scored = [
+        (row, 0, fake(tmp_path / "0.json", 3.0, common=2.0, challenging=6.0)),
+        (row, 1, fake(tmp_path / "1.json", 4.0, common=2.0, challenging=8.0)),
+        (row, 2, tmp_path / "missing.json"),
+    ]
+    records = collect(scored)
+    assert [record["subset"] for record in records] == ["", "common", "challenging"]
+    assert [record["nme"] for record in records] == [3.5, 2.0, 7.0]
+    assert [record["std"] for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
+    assert "| 3.34 | 3.50 | 0.71 | 2 |" in markdown(records)
+
+
+def test_figure4_is_drawn(tmp_path):
+    rows = [row for row in GRIDS["fig4"] if row.model["decoder_layers"] <= 2]
+    records = collect([(row, 0, fake(tmp_path / f"{i}.json", 4 + i / 100)) for i, row in enumerate(rows)])
+    picture = draw_figure4(records)
+    assert picture.shape == (480, 1100, 3) and picture.std() > 10
