@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """300W to COFW-68: trains on 300W (DIR) with the wider crops of that protocol, to be scored on COFW's faces (DIR2).
 
-python train.py --config configs/cofw68.py --workdir runs/cofw68 --config.data.source=DIR
+python train.py --config configs/cofw68.py --workdir runs/cofw68 --config.data.source=DIR --config.pretrained=imagenet
 python evaluate.py --workdir runs/cofw68 --dataset cofw68 --source DIR2
 
 360 epochs of 3,148 faces, 70,560 steps of 16; hours: not measured (benchmarks/README.md). The paper's NME on COFW-68,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """300W (68 points) with the paper's recipe; DIR holds afw/, helen/, lfpw/ and ibug/.
 
-python train.py --config configs/w300.py --workdir runs/w300 --config.data.source=DIR
+python train.py --config configs/w300.py --workdir runs/w300 --config.data.source=DIR --config.pretrained=imagenet
 
 360 epochs of 3,148 faces, 70,560 steps of 16; hours: not measured (benchmarks/README.md). The paper's test NME, full /
 common / challenging, with ImageNet weights: 3.22 / 2.83 / 4.84 % (ResNet-18), 3.14 / 2.75 / 4.71 % (resnet50), 3.09 /

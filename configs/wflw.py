@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """WFLW (98 points) with the paper's recipe; DIR holds WFLW_images/ and WFLW_annotations/ as unpacked.
 
-python train.py --config configs/wflw.py --workdir runs/wflw --config.data.source=DIR
+python train.py --config configs/wflw.py --workdir runs/wflw --config.data.source=DIR --config.pretrained=imagenet
 
 360 epochs of 7,500 faces, 168,480 steps of 16; hours: not measured (benchmarks/README.md). The paper's test NME, with
 ImageNet weights: 4.42 % (ResNet-18), 4.24 % (resnet50), 4.20 % (resnet101). --config.data.clamp_points=True moves

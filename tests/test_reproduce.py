@@ -54,7 +54,7 @@ def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     printed = capsys.readouterr()
     assert "this folder belongs to a run on other data" in printed.err and second["workdir"] in printed.err
     written = json.loads((tmp_path / "table3.json").read_text())["rows"]
-    assert [(row["seeds"], row["paper"], row["set"]) for row in written] == [([0], 4.27, "synthetic")]
+    assert [(row["seeds"], row["paper"], row["set"]) for row in written] == [([0], 4.41, "synthetic")]
     scores = json.loads(next(tmp_path.glob("*/*seed0/eval/*/metrics.json")).read_text())
     assert written[0]["nme"] == pytest.approx(scores["nme"])
     for name in ("config.json", "run.json"):
@@ -64,7 +64,7 @@ def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     assert (tmp_path.joinpath(first["workdir"]) / "run.json").stat().st_mtime_ns == before
     row = json.loads((tmp_path / "table3.json").read_text())["rows"][0]
     assert row["seeds"] == [0, 1] and row["std"] > 0
-    assert f"| 4.27 | {row['nme']:.2f} | {row['std']:.2f} | 2 |" in capsys.readouterr().out
+    assert f"| 4.41 | {row['nme']:.2f} | {row['std']:.2f} | 2 |" in capsys.readouterr().out
     assert (tmp_path / "table3.csv").read_text().splitlines()[0].startswith("model,set,backbone")
 
 
