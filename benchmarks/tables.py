@@ -55,6 +55,21 @@ def timed(name: str) -> str:
     return _markdown(head, rows) + "\n\n" + _source(name, result)
 
 
+def curves(name: str) -> str:
+    """Scores of runs by epoch."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    epochs = sorted({score["epoch"] for row in result["rows"] for score in row["scores"]})
+    rows = []
+    for row in result["rows"]:
+        at = {score["epoch"]: score["nme"] for score in row["scores"]}
+        train = "" if row["train_nme"] is None else f"{row['train_nme']:.2f}"
+        rows.append([row["name"], *(f"{at[epoch]:.2f}" if epoch in at else "not run" for epoch in epochs), train])
+    head = ["val NME %", *(f"epoch {epoch}" for epoch in epochs), "its training faces, at the end"]
+    return _markdown(head, rows) + "\n\n" + _source(name, result)
+
+
 def modules(name: str) -> str:
     """The five models of one budget."""
     result = _load(name)
@@ -129,6 +144,7 @@ def preparing(name: str) -> str:
 TABLES: dict[str, Callable[[str], str]] = {
     "demo": timed,
     "coco": timed,
+    "coco-curves": curves,
     "synthetic68": timed,
     "modules-cpu": modules,
     "modules-gpu": modules,

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How runs came to their scores, epoch by epoch, and in which settings they differ; a run need not have ended.
+
+python -m benchmarks.curves coco-curves "all of PIPNet's augmentation=runs/coco" "flips, turns and shifts=runs/light"
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from barrel_jax import config as configuration
+from benchmarks.record import ROOT, describe, write
+
+
+def read_run(name: str, workdir: Path) -> dict[str, Any]:
+    """The scores of a run by epoch, its NME on its training faces (`evaluate.py --split train`, else None), and the
+    settings that are not the project's defaults.
+    """
+    config = configuration.load(workdir)
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    # Steps that end an evaluation end an epoch too; the line of the losses says which.
+    epochs = {line["step"]: line["epoch"] for line in lines if "epoch" in line}
+    first_step, first_epoch = next(iter(epochs.items()))
+    scores = [
+        {"epoch": round(line["step"] * first_epoch / first_step), "nme": line[f"{config.data.test_split}/nme"]}
+        for line in lines
+        if f"{config.data.test_split}/nme" in line
+    ]
+    defaults = configuration.flatten(configuration.Config())
+    changed = {k: v for k, v in configuration.flatten(config).items() if v != defaults[k] and not k.startswith("data.")}
+    own = workdir / "eval" / f"{config.data.dataset}-{config.data.train_split}" / "metrics.json"
+    train = json.loads(own.read_text())["nme"] if own.exists() else None
+    return {"name": name, "epochs": config.optim.epochs, "scores": scores, "train_nme": train, "settings": changed}
+
+
+def main() -> None:
+    """Reads and records."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="of the result: benchmarks/results/NAME.json")
+    parser.add_argument("runs", nargs="+", metavar="NAME=WORKDIR")
+    args = parser.parse_args()
+    rows = [read_run(name, Path(workdir)) for name, _, workdir in (run.rpartition("=") for run in args.runs)]
+    write(ROOT / "benchmarks" / "results" / f"{args.name}.json", describe("curves") | {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()
