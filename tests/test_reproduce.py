@@ -61,6 +61,7 @@ def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     stamp = (tmp_path / first["workdir"] / "run.json").stat().st_mtime_ns
     assert main([*SMALL, "--seeds", "1", "--runs", str(tmp_path)]) == 0
     assert (tmp_path / first["workdir"] / "run.json").stat().st_mtime_ns == stamp
+    capsys.readouterr()
     assert [run["done"] for run in listed(capsys, *arguments)] == [True, False]
     assert (tmp_path / "table3.csv").read_text().splitlines()[0].startswith("model,set,backbone")
 
