@@ -151,7 +151,8 @@ def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
                     _flush(pending, checkpoints)
                 metrics, points_px = _evaluate(predict, state, test_crops, config, mesh, workdir)
                 values = {"nme": metrics["nme"], "fr_0.10": metrics["fr"]["0.10"], "auc_0.10": metrics["auc"]["0.10"]}
-                log.write(done, {f"{test_crops.split}/{name}": value for name, value in values.items()})
+                by = scheme.normaliser_name
+                log.write(done, {f"{test_crops.split}/{name}_{by}": value for name, value in values.items()})
                 log.bar.write(f"step {done}: {test_crops.split} NME {metrics['nme']:.3f} % ({scheme.normaliser_name})")
                 if metrics["nme"] < best:
                     best = metrics["nme"]

@@ -23,9 +23,10 @@ def read_run(name: str, workdir: Path) -> dict[str, Any]:
     epochs = {line["step"]: line["epoch"] for line in lines if "epoch" in line}
     first_step, first_epoch = next(iter(epochs.items()))
     scores = [
-        {"epoch": round(line["step"] * first_epoch / first_step), "nme": line[f"{config.data.test_split}/nme"]}
+        {"epoch": round(line["step"] * first_epoch / first_step), "nme": value}
         for line in lines
-        if f"{config.data.test_split}/nme" in line
+        for name, value in line.items()
+        if name.startswith(f"{config.data.test_split}/nme")
     ]
     defaults = configuration.flatten(configuration.Config())
     changed = {k: v for k, v in configuration.flatten(config).items() if v != defaults[k] and not k.startswith("data.")}

@@ -67,7 +67,11 @@ def main() -> None:
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     curve = [{"step": line["step"], **{k.split("/")[1]: v for k, v in line.items() if "/" in k}} for line in lines]
     config = json.loads((workdir / "config.json").read_text())
-    result = described | {"rows": rows, "curve": [row for row in curve if "nme" in row], "config": config}
+    result = described | {
+        "rows": rows,
+        "curve": [row for row in curve if any(name.startswith("nme") for name in row)],
+        "config": config,
+    }
     write(ROOT / "benchmarks" / "results" / f"{args.name}.json", result)
 
 

@@ -27,8 +27,8 @@ def test_a_run_leaves_what_it_promises(trained):
     assert run["versions"]["jax"] and run["num_landmarks"] == 29
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6, 8, 10, 12]
-    assert [line["step"] for line in lines if "test/nme" in line] == [6, 12]
-    assert lines[-1]["test/nme"] == metrics["nme"] and metrics["num_images"] == 20
+    assert [line["step"] for line in lines if "test/nme_outer_eye_corners" in line] == [6, 12]
+    assert lines[-1]["test/nme_outer_eye_corners"] == metrics["nme"] and metrics["num_images"] == 20
 
 
 def test_best_and_latest_are_kept(trained):
@@ -37,9 +37,9 @@ def test_best_and_latest_are_kept(trained):
     assert checkpoints.steps("latest") == [8, 12]
     (best,) = checkpoints.steps("best")
     nmes = {
-        line["step"]: line["test/nme"]
+        line["step"]: line["test/nme_outer_eye_corners"]
         for line in map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
-        if "test/nme" in line
+        if "test/nme_outer_eye_corners" in line
     }
     assert nmes[best] == min(nmes.values()) == checkpoints.facts("best", best)["nme"]
     checkpoints.close()
