@@ -72,7 +72,9 @@ def _numbers(file: Path, line: int, text: str, face: int, what: str) -> list[flo
     words = text.split()
     wrong = [word for word in words if not NUMBER.fullmatch(word) or not math.isfinite(float(word))]
     if wrong or not words:
-        raise ValueError(f"{file}:{line}: {_shown(wrong[0] if wrong else text)} in {what} of face {face} is no number")
+        raise ValueError(
+            f"{file}:{line}: {_shown(wrong[0] if wrong else text)} in {what} of face {face} is no number; {_form()}"
+        )
     return [float(word) for word in words]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from barrel_jax import files
+from barrel_jax.protocols import PROTOCOLS
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "hrnet_w18")
 
@@ -157,6 +158,8 @@ def validate(config: Config) -> None:
     _require(model.width % 4 == 0, f"model.width={model.width} must divide by 4 (sine and cosine of x and y)")
     _require(0 <= model.dropout < 1, f"model.dropout={model.dropout} is not in [0, 1)")
     _require(model.dtype in ("auto", "float32", "bfloat16"), f"model.dtype={model.dtype!r} is unknown")
+    # Here too, since a set is built before its crops are cut.
+    _require(data.crop in PROTOCOLS, f"data.crop={data.crop!r} is none of {', '.join(PROTOCOLS)}")
     _require(data.image_size >= 32, f"data.image_size={data.image_size} must be at least 32")
     _require(len(data.normaliser) in (0, 2), f"data.normaliser={data.normaliser} must be two points, or empty")
     _require(config.batch_size > 0, f"batch_size={config.batch_size} must be positive")

@@ -55,20 +55,15 @@ def point_errors(points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarr
 
 
 def face_means(errors: np.ndarray) -> np.ndarray:
-    """Mean over the points of each face that have an error: float64 [n], NaN where none has. `errors` [n, K]."""
+    """Mean over the points of each face that have an error: float64 [n], NaN where none has. `errors` [n, K].
+
+    Over all points it is the face's NME; the mean over the faces is taken afterwards (protocol.md section 6: per image,
+    then over images).
+    """
     counted = np.isfinite(errors)
     # The 1 only keeps 0 / 0 quiet before the NaN is put there.
     means = np.where(counted, errors, 0).sum(1) / np.maximum(counted.sum(1), 1)
     return np.where(counted.any(1), means, np.nan)
-
-
-def nme(points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Normalised mean error of every face, a fraction: float64 [n], NaN for a face that cannot be scored.
-
-    The mean over the labelled points of a face of `point_errors`; arguments and errors are the same. The mean over the
-    faces is taken afterwards (protocol.md section 6: per image, then over images).
-    """
-    return face_means(point_errors(points_px, truth_px, labelled, distance))
 
 
 def unscorable(distance: np.ndarray) -> dict[str, int]:

@@ -34,6 +34,15 @@ class Face:
         return (self.visible > 0) & np.isfinite(self.points).all(axis=-1)
 
 
+def points_missed(box: np.ndarray, points_px: np.ndarray) -> int:
+    """How many of points [n, 2] lie outside a box [4] (x, y, w, h in edge coordinates).
+
+    Half a pixel of grace: boxes are often drawn from rounded points, or in whole pixels.
+    """
+    edge = points_px + 0.5
+    return int(((edge < box[:2] - 0.5) | (edge > box[:2] + box[2:] + 0.5)).any(axis=1).sum())
+
+
 @dataclass
 class Findings:
     """What was counted in a source and what is wrong with it, one sentence each, naming file, record and remedy."""

@@ -6,18 +6,8 @@ import numpy as np
 from barrel_jax.config import DataConfig
 from barrel_jax.landmarks import make_scheme
 from barrel_jax.truth import FaceTruth, clamp
-from data.prepare import digest_of, read_source
+from data.prepare import digest_of
 from data.source import Source
-
-
-def read_truth(config: DataConfig, split: str) -> FaceTruth:
-    """The annotated faces of a split of the source that a config names, any set but synthetic; images are not opened.
-
-    Raises:
-        FileNotFoundError: the source is missing.
-        ValueError: as `truth_of`.
-    """
-    return truth_of(read_source(config.dataset, config.source), config, split)
 
 
 def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:

@@ -5,7 +5,6 @@ import json
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import h5py
@@ -18,9 +17,8 @@ from hypothesis import strategies as st
 from data.build import check
 from data.cofw.source import FILES, GREY, read_source, source_digest
 from data.prepare import main, prepare
+from tests.shared import SHARED, needs_shared
 
-SHARED = next((p for p in (Path(__file__).parents[2] / "shared", Path("/work/shared")) if p.is_dir()), None)
-needs_samples = pytest.mark.skipif(SHARED is None, reason="../shared is not here")
 FUZZ = settings(derandomize=True, max_examples=200, deadline=None, database=None)
 TRAIN, TEST = (file.name for file in FILES.values())
 
@@ -157,7 +155,7 @@ def test_build_and_read_back(source, tmp_path):
             assert (record["file"].decode(), record["face"]) == (face.file, face.face)
 
 
-@needs_samples
+@needs_shared
 def test_sample():
     folder = SHARED / "samples" / "COFW"
     read = read_source(folder)

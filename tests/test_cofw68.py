@@ -4,7 +4,6 @@
 import io
 import json
 import struct
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,9 +19,8 @@ from data.cofw68.elements import HEADER
 from data.cofw68.matlab5 import read_matrices
 from data.cofw68.source import BOXES, read_source, source_digest
 from data.prepare import main, prepare
+from tests.shared import SHARED, needs_shared
 
-SHARED = next((p for p in (Path(__file__).parents[2] / "shared", Path("/work/shared")) if p.is_dir()), None)
-needs_shared = pytest.mark.skipif(SHARED is None, reason="../shared is not here")
 FUZZ = settings(derandomize=True, max_examples=300, deadline=None, database=None)
 SHAPES = {"Points": (68, 2), "Occ": (1, 68)}
 IMAGES = "COFW_test_color.mat"

@@ -13,10 +13,10 @@ import pytest
 
 from barrel_jax import config as configuration
 from barrel_jax.config import Config
+from tests.shared import SHARED, needs_shared
 from tests.toy import SHAPE, written
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = next((p for p in (ROOT.parent / "shared", Path("/work/shared")) if p.is_dir()), None)
 
 
 def own_faces(folder):
@@ -48,6 +48,10 @@ def run_evaluate(*arguments):
     )
 
 
+def on_own_faces(folder):
+    return "--dataset", "coco", "--source", folder / "faces", "--data_dir", folder / "data"
+
+
 def test_evaluate_scores_predictions_for_own_faces(tmp_path):
     points_px = own_faces(tmp_path / "faces")
     # Misses of 1, 2 and 3 px over 20 px: 5, 10 and 15 %, given in another order than the set's.
@@ -56,16 +60,7 @@ def test_evaluate_scores_predictions_for_own_faces(tmp_path):
         tmp_path / "mine.json",
         [{"file": "a b.png", "face": 7 + face, "points": missed[face].tolist()} for face in (2, 0, 1)],
     )
-    common = (
-        "--predictions",
-        file,
-        "--dataset",
-        "coco",
-        "--source",
-        tmp_path / "faces",
-        "--data_dir",
-        tmp_path / "data",
-    )
+    common = ("--predictions", file, *on_own_faces(tmp_path))
     done = run_evaluate(*common, "--workdir", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "out" / "eval" / "coco-val" / "metrics.json").read_text())
@@ -83,21 +78,12 @@ def test_evaluate_refuses_a_run_with_other_landmarks(tmp_path):
     own_faces(tmp_path / "faces")
     configuration.save(Config(), tmp_path / "run")
     written(tmp_path / "run" / "run.json", {"num_landmarks": 98, "scheme": "wflw-98"})
-    done = run_evaluate(
-        "--workdir",
-        tmp_path / "run",
-        "--dataset",
-        "coco",
-        "--source",
-        tmp_path / "faces",
-        "--data_dir",
-        tmp_path / "data",
-    )
+    done = run_evaluate("--workdir", tmp_path / "run", *on_own_faces(tmp_path))
     assert done.returncode != 0
     assert "this run's model predicts 98 points a face (wflw-98), but coco val has 3 (custom-3)" in done.stderr
 
 
-@pytest.mark.skipif(SHARED is None, reason="../shared is not here")
+@needs_shared
 def test_published_detections_are_scored_without_images(tmp_path):
     source = SHARED / "cofw68"
     common = ("--dataset", "cofw68", "--source", source, "--workdir", tmp_path)

@@ -18,18 +18,7 @@ from barrel_jax.models import hrnet
 from barrel_jax.models.hrnet import HRNet
 from barrel_jax.state import build_model
 from benchmarks import torch_hrnet
-
-
-def images(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
-def nchw(x):
-    return torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)
-
-
-def nhwc(x):
-    return x.detach().permute(0, 2, 3, 1).numpy()
+from tests.torch_reference import images, nchw, nhwc
 
 
 @cache

@@ -3,7 +3,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,9 @@ from barrel_jax.landmarks import (
     is_involution,
     make_scheme,
 )
+from tests.shared import SHARED, needs_shared
 
-FACES68 = Path(__file__).parents[2] / "shared" / "faces68"
+FACES68 = SHARED / "faces68"
 
 # Eyes, nose and the corners of a broad mouth.
 FIVE = np.array([[-1, -1], [1, -1], [0, 0.2], [-1.4, 1], [1.4, 1]])
@@ -222,7 +222,7 @@ def test_what_was_not_found_must_be_given():
         make_scheme(5, (), (), dataclasses.replace(scheme_of_five(), flip=(1, 2, 0, 3, 4)))
 
 
-@pytest.mark.skipif(not FACES68.is_dir(), reason=f"the real faces of {FACES68} are not here")
+@needs_shared
 @pytest.mark.parametrize("count", [1, 20, 421])
 def test_real_faces_are_recognised(count):
     annotations = json.loads((FACES68 / "val.json").read_text())["annotations"][:count]

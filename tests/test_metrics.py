@@ -11,6 +11,10 @@ from barrel_jax import metrics
 UNIT = np.array([10.0])  # of the face below: its eye corners
 
 
+def nme(*arguments):
+    return metrics.face_means(metrics.point_errors(*arguments))
+
+
 def three_points():
     """One face: eye corners (0, 0) and (10, 0), chin (5, 10); the prediction misses by 5 (3-4-5), 0 and 1 pixels."""
     truth = np.array([[[0, 0], [10, 0], [5, 10]]], np.float64)
@@ -21,25 +25,25 @@ def test_nme_of_three_points_by_hand():
     points, truth = three_points()
     labelled = np.ones((1, 3), bool)
     np.testing.assert_allclose(metrics.point_errors(points, truth, labelled, UNIT), [[0.5, 0.0, 0.1]], atol=1e-15)
-    np.testing.assert_allclose(metrics.nme(points, truth, labelled, UNIT), [0.2], atol=1e-15)
+    np.testing.assert_allclose(nme(points, truth, labelled, UNIT), [0.2], atol=1e-15)
     # From the first eye corner to the chin it is sqrt(125): another unit, another number.
     unit = np.sqrt([125])
-    np.testing.assert_allclose(metrics.nme(points, truth, labelled, unit), [2 / np.sqrt(125)], atol=1e-15)
+    np.testing.assert_allclose(nme(points, truth, labelled, unit), [2 / np.sqrt(125)], atol=1e-15)
 
 
 def test_a_point_without_label_does_not_count_whatever_its_value():
     points, truth = three_points()
     labelled = np.array([[True, True, False]])
     truth[0, 2], points[0, 2] = np.nan, 1e9
-    np.testing.assert_allclose(metrics.nme(points, truth, labelled, UNIT), [0.25], atol=1e-15)
+    np.testing.assert_allclose(nme(points, truth, labelled, UNIT), [0.25], atol=1e-15)
     points[0, 2] = np.nan
-    np.testing.assert_allclose(metrics.nme(points, truth, labelled, UNIT), [0.25], atol=1e-15)
+    np.testing.assert_allclose(nme(points, truth, labelled, UNIT), [0.25], atol=1e-15)
 
 
 def test_faces_without_a_unit_are_counted_not_dropped():
     points, truth = (np.repeat(array, 4, 0) for array in three_points())
     unit = np.array([10, np.nan, np.nan, 0])
-    nmes = metrics.nme(points, truth, np.ones((4, 3), bool), unit)
+    nmes = nme(points, truth, np.ones((4, 3), bool), unit)
     np.testing.assert_allclose(nmes, [0.2, np.nan, np.nan, np.nan], atol=1e-15)
     assert metrics.unscorable(unit) == {"normaliser_missing": 2, "normaliser_zero": 1}
     summary = metrics.summarise(nmes)
@@ -110,10 +114,10 @@ def test_wrong_shapes_points_and_normalisers_are_refused():
     points, truth = three_points()
     labelled = np.ones((1, 3), bool)
     with pytest.raises(ValueError, match=r"predicted points \(1, 2, 2\), true points \(1, 3, 2\)"):
-        metrics.nme(points[:, :2], truth, labelled, UNIT)
+        nme(points[:, :2], truth, labelled, UNIT)
     for unit in ([10.0, 10.0], [-1.0], [np.inf]):
         with pytest.raises(ValueError, match="1 faces need as many normalising distances of 0 or more"):
-            metrics.nme(points, truth, labelled, unit)
+            nme(points, truth, labelled, unit)
     points[0, 2, 1] = np.inf
     with pytest.raises(ValueError, match=r"1 predicted points are not finite, first: face 0 .*, point 2"):
-        metrics.nme(points, truth, labelled, UNIT)
+        nme(points, truth, labelled, UNIT)

@@ -11,18 +11,7 @@ from flax.traverse_util import flatten_dict
 
 from barrel_jax.models.resnet import Bottleneck, ConvNorm, ResNet, from_subgrids, max_pool, to_subgrids
 from benchmarks.torch_weights import flax_views, to_flax
-
-
-def images(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
-def nchw(x):
-    return torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)
-
-
-def nhwc(x):
-    return x.detach().permute(0, 2, 3, 1).numpy()
+from tests.torch_reference import images, nchw, nhwc
 
 
 def shapes(leaves):

@@ -12,10 +12,11 @@ import pytest
 from barrel_jax import loop
 from configs.tiny import get_config as tiny
 from data.of_config import prepare_config
+from data.prepare import main as prepare_main
+from tests.shared import SHARED, needs_shared
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = next((path for path in (ROOT.parent / "shared", Path("/work/shared")) if path.is_dir()), None)
-pytestmark = pytest.mark.skipif(SHARED is None, reason="../shared is not here")
+pytestmark = needs_shared
 
 SETS = {"wflw": ("WFLW", 98, 2), "w300": ("300W", 68, 3), "cofw": ("COFW", 29, 2), "cofw68": ("300W", 68, 3)}
 
@@ -52,3 +53,23 @@ def test_samples_train_and_are_scored(name, tmp_path, capsys):
         written = json.loads((tmp_path / "run" / "eval" / "cofw68-test" / "metrics.json").read_text())
         assert (written["normaliser"], written["num_images"], written["crop"]) == ("pupils", 2, "pipnet_cross")
         assert "PARTIAL SET: 2 of 507 test faces" in done.stdout
+
+
+CITED = {
+    "wflw": ("WFLW", "CVPR 2018", 2),
+    "w300": ("300W", "ICCV Workshops 2013", 8),
+    "cofw": ("COFW", "CC BY 4.0", 2),
+    "cofw68": ("COFW", "Ghiasi", 1),
+}
+
+
+@pytest.mark.parametrize("name", CITED)
+def test_the_check_finds_gaps_and_nothing_wrong(name, capsys):
+    folder, cited, gaps = CITED[name]
+    arguments = [name, "--source", str(SHARED / "samples" / folder), "--check"]
+    assert prepare_main(arguments) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("\ngap: ") == gaps and cited in printed
+    assert prepare_main([*arguments, "--allow-partial"]) == 0
+    printed = capsys.readouterr().out
+    assert "fault:" not in printed and "doubt:" not in printed

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
 from barrel_jax.config import DataConfig
 from barrel_jax.evaluator import score
@@ -14,13 +15,13 @@ from barrel_jax.landmarks import W300_68
 from barrel_jax.normalisers import normalised_by
 from barrel_jax.predictions import read_predictions
 from data.of_config import prepare_config
+from data.prepare import read_source
 from data.source import Face, Findings, Source
-from data.truth import read_truth, truth_of
+from data.truth import truth_of
+from tests.shared import SHARED, needs_shared
 from tests.test_evaluate import own_faces
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = next((p for p in (ROOT.parent / "shared", Path("/work/shared")) if p.is_dir()), None)
-needs_shared = pytest.mark.skipif(SHARED is None, reason="../shared is not here")
 
 # NME %, FR %, AUC at 10 %, FR %, AUC at 8 % by the outer eye corners, NME % by the pupils: protocol.md section 6.
 KNOWN = {
@@ -28,6 +29,10 @@ KNOWN = {
     "HPM": (6.7167, 6.71, 0.3438, 18.54, 0.2084, 9.40),
     "SAPM": (6.6350, 5.72, 0.3523, 17.55, 0.2167, 9.29),
 }
+
+
+def read_truth(config, split):
+    return truth_of(read_source(config.dataset, config.source), config, split)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +56,8 @@ def test_published_detections_on_cofw68(cofw68, detector):
 
 @needs_shared
 def test_points_are_counted_from_zero(cofw68):
-    scipy_io = pytest.importorskip("scipy.io")
     for row in (0, 9, 506):
-        published = scipy_io.loadmat(SHARED / "cofw68" / "test_annotations" / f"{row + 1}_points.mat")["Points"]
+        published = scipy.io.loadmat(SHARED / "cofw68" / "test_annotations" / f"{row + 1}_points.mat")["Points"]
         assert cofw68.faces[row] == row + 1
         np.testing.assert_allclose(cofw68.points_px[row], published - 1, atol=1e-4)
 

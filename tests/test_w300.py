@@ -3,7 +3,6 @@
 
 import json
 import os
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,13 +11,12 @@ import tensorflow_datasets as tfds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.prepare import main, prepare
+from data.prepare import prepare
 from data.w300.folders import FOLDERS
 from data.w300.pts import parse_pts
 from data.w300.source import read_source, source_digest
+from tests.shared import SHARED, needs_shared
 
-SHARED = next((p for p in (Path(__file__).parents[2] / "shared", Path("/work/shared")) if p.is_dir()), None)
-needs_samples = pytest.mark.skipif(SHARED is None, reason="../shared is not here")
 FUZZ = settings(
     derandomize=True, max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -93,7 +91,7 @@ def test_a_built_set_holds_the_folders(source, tmp_path):
     assert metadata["partial"] == "PARTIAL SET: 3 of 3,148 train faces, 4 of 689 test faces"
 
 
-@needs_samples
+@needs_shared
 def test_the_samples_have_their_traps_and_nothing_else():
     found = read_source(SHARED / "samples" / "300W")
     findings = found.findings
@@ -123,18 +121,6 @@ def test_the_samples_have_their_traps_and_nothing_else():
     ]  # fmt: skip
     for face in found.faces():
         assert found.image(face.file)[1].shape[2] == 3
-
-
-@needs_samples
-def test_the_check_of_the_samples(capsys):
-    arguments = ["w300", "--source", str(SHARED / "samples" / "300W"), "--check"]
-    assert main(arguments) == 1
-    assert main([*arguments, "--allow-partial"]) == 0
-    printed = capsys.readouterr().out
-    assert "research only" in printed
-    assert "ICCV Workshops 2013" in printed
-    assert "fault:" not in printed
-    assert "doubt:" not in printed
 
 
 def test_a_clean_source_has_no_problem(source):

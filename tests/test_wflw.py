@@ -12,13 +12,12 @@ import tensorflow_datasets as tfds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.prepare import main, prepare
+from data.prepare import prepare
 from data.wflw.annotations import parse_key, parse_row
 from data.wflw.source import LISTS, read_source, source_digest
 from data.wflw.subsets import SUBSET_LISTS, SUBSETS
+from tests.shared import SHARED, needs_shared
 
-SHARED = next((p for p in (Path(__file__).parents[2] / "shared", Path("/work/shared")) if p.is_dir()), None)
-needs_samples = pytest.mark.skipif(SHARED is None, reason="../shared is not here")
 FUZZ = settings(
     derandomize=True, max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -100,7 +99,7 @@ def test_a_built_set_holds_the_lists(source, tmp_path):
         prepare("wflw", str(source), str(tmp_path / "built"))
 
 
-@needs_samples
+@needs_shared
 def test_the_samples_have_their_traps_and_nothing_else():
     found = read_source(SHARED / "samples" / "WFLW")
     findings = found.findings
@@ -122,18 +121,6 @@ def test_the_samples_have_their_traps_and_nothing_else():
     assert face.file == "36--Football/36_Football_americanfootball_ball_36_415.jpg"
     for face in found.faces():
         assert found.image(face.file)[1].shape[2] == 3
-
-
-@needs_samples
-def test_the_check_of_the_samples(capsys):
-    arguments = ["wflw", "--source", str(SHARED / "samples" / "WFLW"), "--check"]
-    assert main(arguments) == 1
-    assert main([*arguments, "--allow-partial"]) == 0
-    printed = capsys.readouterr().out
-    assert "research only" in printed
-    assert "CVPR 2018" in printed
-    assert "fault:" not in printed
-    assert "doubt:" not in printed
 
 
 def test_a_clean_source_has_no_problem(source):

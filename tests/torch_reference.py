@@ -3,6 +3,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -10,7 +11,19 @@ from torch.overrides import TorchFunctionMode
 from benchmarks.torch_barrelnet import QAMem
 from benchmarks.torch_resnet import BasicBlock, Bottleneck, ResNet
 
-__all__ = ["ResNet", "keep_off_kinks", "randomise"]
+__all__ = ["ResNet", "images", "keep_off_kinks", "nchw", "nhwc", "randomise"]
+
+
+def images(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def nchw(x):
+    return torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)
+
+
+def nhwc(x):
+    return x.detach().permute(0, 2, 3, 1).numpy()
 
 
 def randomise(module, seed):

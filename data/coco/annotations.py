@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from data.source import Face, Findings
+from data.source import Face, Findings, points_missed
 
 
 def read_faces(path: Path, document: dict[str, Any], num_points: int, findings: Findings) -> list[Face]:
@@ -83,8 +83,7 @@ def _read_face(
     findings.counts["points_not_labelled"] += int((visible == 0).sum())
     edge = points[labelled] + 0.5  # from the pixel's centre to the frame of boxes
     findings.counts["points_outside_image"] += int(((edge < 0) | (edge > size)).any(axis=1).sum())
-    # Half a pixel of grace: tight boxes are often drawn from the rounded points themselves.
-    missed = int(((edge < box[:2] - 0.5) | (edge > box[:2] + box[2:] + 0.5)).any(axis=1).sum())
+    missed = points_missed(box, points[labelled])
     if missed > len(edge) / 2:
         findings.counts["boxes_missing_points"] += 1
         findings.doubts.append(f"{name} has a box that misses {missed} of {len(edge)} labelled points; correct bbox")

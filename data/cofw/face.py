@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.numbers import LIMIT
-from data.source import Face, Findings
+from data.source import Face, Findings, points_missed
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,11 @@ def face_of(record: Record, findings: Findings) -> Face | None:
         findings.faults += [f"{fault}; {record.remedy}" for fault in faults]
         return None
     edge = record.points_px + 0.5  # from the pixel's centre to the frame of boxes
-    low, high = record.box[:2], record.box[:2] + record.box[2:]
     findings.counts["faces"] += 1
     findings.counts["occluded_points"] += int(record.occluded.sum())
     if record.size is not None:
         findings.counts["points_outside_image"] += int(((edge < 0) | (edge > record.size)).any(axis=1).sum())
-    # Half a pixel of grace: boxes are in whole pixels.
-    missed = int(((edge < low - 0.5) | (edge > high + 0.5)).any(axis=1).sum())
+    missed = points_missed(record.box, record.points_px)
     if missed > len(edge) / 2:
         findings.counts["boxes_missing_points"] += 1
         findings.doubts.append(f"{record.box_name}: the box misses {missed} of {len(edge)} landmarks; {record.remedy}")

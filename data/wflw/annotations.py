@@ -37,12 +37,6 @@ class Row:
         """The rect as x, y, w, h, float64 [4], edge coordinates."""
         return np.concatenate([self.rect[:2] + 0.5, self.rect[2:] - self.rect[:2]])
 
-    @property
-    def missed(self) -> int:
-        """How many points lie outside the rect; half a pixel of grace, since it is drawn from rounded points."""
-        outside = (self.points < self.rect[:2] - 0.5) | (self.points > self.rect[2:] + 0.5)
-        return int(outside.any(axis=1).sum())
-
 
 def parse_row(line: bytes, path: Path, index: int) -> Row:
     """One line of `list_98pt_rect_attr_*.txt`, row `index` (from 0) of `path`.
