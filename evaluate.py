@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores a run, or anybody's predictions, on a split of a dataset.
 
-python evaluate.py --workdir W [--dataset SET --source DIR --split S]
+python evaluate.py --workdir W [--dataset SET --source DIR --split S] [--stress]
 python evaluate.py --predictions FILE --dataset SET --source DIR [--split S] [--workdir OUT]
 
 Prints the table and writes metrics.json, predictions.npz and pictures to WORKDIR/eval/<set>-<split>. Predictions are
-scored from the annotations alone where the images are not there (--dataset cofw68).
+scored from the annotations alone where the images are not there (--dataset cofw68). --stress also predicts the faces
+hidden, turned, blurred, shifted and by pose, each at five strengths, prints those errors and writes stress.json there.
 """
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import app, flags, logging
 
 from barrel_jax import config as configuration
-from barrel_jax import report
+from barrel_jax import files, report
 from barrel_jax.checkpoint import Checkpoints
 from barrel_jax.config import Config, DataConfig
 from barrel_jax.evaluator import predict_all, score, write_evaluation
@@ -30,6 +33,7 @@ from barrel_jax.protocols import PROTOCOLS
 from barrel_jax.sharding import make_mesh
 from barrel_jax.state import abstract, build_model
 from barrel_jax.steps import make_predict_step
+from barrel_jax.stress import stress
 from barrel_jax.truth import FaceTruth
 from barrel_jax.wflw68 import comparable, mapping
 from barrel_jax.xla import keep_compiled, tune_cpu
@@ -50,6 +54,7 @@ NORMALISER = flags.DEFINE_string(
 CROP = flags.DEFINE_enum("crop", None, tuple(PROTOCOLS), "How faces are cropped for the model; the run's by default.")
 CLAMP_POINTS = flags.DEFINE_bool("clamp_points", None, "Move true points into the image; the run's by default.")
 ALLOW_PARTIAL = flags.DEFINE_bool("allow_partial", None, "Score on a part of a published set; the table says so.")
+STRESS = flags.DEFINE_bool("stress", False, "Also score the run's model under perturbations: stress.json.")
 
 
 def data_to_score(
@@ -95,8 +100,10 @@ def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:
     raise FileNotFoundError(f"no checkpoint {which!r} in this run; --checkpoint can be: {there or 'none, train first'}")
 
 
-def predict_run(workdir: Path, config: Config, crops: FaceCrops, which: str) -> tuple[Any, int]:
-    """The points [n, K, 2] in source pixels that a run's model predicts for `crops`, and the step of its checkpoint.
+def predictor_of(
+    workdir: Path, config: Config, crops: FaceCrops, which: str
+) -> tuple[Callable[[FaceCrops], np.ndarray], int]:
+    """A run's model, which takes crops of `crops`' set to points [n, K, 2] in source pixels, and its checkpoint's step.
 
     Raises ValueError when the model's points cannot be compared with those of the crops, and as `find_checkpoint`.
     """
@@ -115,7 +122,8 @@ def predict_run(workdir: Path, config: Config, crops: FaceCrops, which: str) -> 
     kind, step = find_checkpoint(checkpoints, which)
     variables = checkpoints.restore(kind, step, like).variables()
     checkpoints.close()
-    return predict_all(make_predict_step(model, mesh), variables, crops, config.loop.eval_batch, mesh), step
+    predict = make_predict_step(model, mesh)
+    return lambda faces: predict_all(predict, variables, faces, config.loop.eval_batch, mesh), step
 
 
 def main(argv: list[str]) -> None:
@@ -126,6 +134,11 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give --workdir of a run, or --predictions with --dataset and --source")
     if PREDICTIONS.value and DATASET.value is None:
         raise app.UsageError("--predictions needs --dataset, and --source for every set but synthetic")
+    if PREDICTIONS.value and STRESS.value:
+        raise app.UsageError(
+            "--stress perturbs the images and predicts them anew, which takes a model: give --workdir of a run and no "
+            "--predictions"
+        )
     logging.set_verbosity(logging.WARNING)  # orbax tells its every step otherwise
     tune_cpu()
     keep_compiled()
@@ -152,7 +165,8 @@ def main(argv: list[str]) -> None:
     if PREDICTIONS.value:
         points_px = read_predictions(Path(PREDICTIONS.value), faces)
     else:
-        points_px, step = predict_run(workdir, config, faces, CHECKPOINT.value)
+        crops, (predict, step) = faces, predictor_of(workdir, config, faces, CHECKPOINT.value)
+        points_px = predict(crops)
         about = {"crop": data.crop, "checkpoint_step": step, "config": config}
     points_px, faces, mapped = comparable(points_px, faces)
     if normaliser:
@@ -162,8 +176,14 @@ def main(argv: list[str]) -> None:
     if not WORKDIR.value:
         print("nothing is written without --workdir")
         return
-    for path in write_evaluation(workdir / "eval" / f"{faces.dataset}-{faces.split}", scores, points_px, faces):
+    folder = workdir / "eval" / f"{faces.dataset}-{faces.split}"
+    for path in write_evaluation(folder, scores, points_px, faces):
         print(path)
+    if STRESS.value:
+        stressed = stress(predict, crops, faces, prepare_config(data), data.crop) | {"checkpoint_step": step}
+        print("\n" + report.stress_table(stressed))
+        files.write_json(folder / "stress.json", files.plain(stressed))
+        print(folder / "stress.json")
 
 
 if __name__ == "__main__":

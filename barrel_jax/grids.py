@@ -4,6 +4,7 @@
 NME in percent by the outer eye corners, means of three runs (paper, section 4).
 """
 
+import re
 from dataclasses import dataclass, field
 
 MODULES = {
@@ -25,6 +26,16 @@ class Row:
     model: dict[str, object]  # fields of config.model
     scored_on: str = ""  # another set than its own, by name; '' for its own test split
     paper: dict[str, float] = field(default_factory=dict)  # NME by subset, '' being the whole test set
+
+    @property
+    def label(self) -> str:
+        """The model by the paper's name for it (section 4.1), such as BarrelNet-50; `model_of` reads it back."""
+        backbone, model = str(self.model["backbone"]), self.model
+        size = "HRNet" if backbone == "hrnet_w18" else backbone.removeprefix("resnet")
+        strides = "" if model["stride"] == (4 if size == "HRNet" else 32) else f"-s{model['stride']}"
+        encoders = f"-e{model['encoder_layers']}" if model["encoder_layers"] else ""
+        decoders = f"-d{model['decoder_layers']}" if model["decoder_layers"] != 1 else ""
+        return f"{self.name}-{size}{strides}{encoders}{decoders}"
 
     @property
     def slug(self) -> str:
@@ -54,6 +65,25 @@ def row(
     numbers = paper if isinstance(paper, dict) else {} if paper is None else {"": paper}
     model = {"backbone": backbone, "stride": stride, "encoder_layers": encoders, "decoder_layers": decoders}
     return Row(modules, config, model | MODULES[modules], scored_on, numbers)
+
+
+def model_of(label: str) -> dict[str, object]:
+    """Fields of config.model of a label such as BarrelNet-50, Baseline-18-d5, Baseline-50-s8 or Baseline-HRNet.
+
+    Raises:
+      ValueError: it names no model.
+    """
+    found = re.fullmatch(r"(.+?)-(18|34|50|101|HRNet)(?:-s(8|16|32))?(?:-e([1-7]))?(?:-d([1-7]))?", label)
+    if not found or found[1] not in MODULES or (found[2] == "HRNet" and found[3]):
+        raise ValueError(
+            f"{label!r} is no model: NAME-BACKBONE, then -sSTRIDE, -eENCODERS, -dDECODERS where they are not 32, 0, 1; "
+            f"NAME is {', '.join(MODULES)}, BACKBONE is 18, 34, 50, 101 or HRNet"
+        )
+    name, size, stride, encoders, decoders = found.groups()
+    backbone, own_stride = ("hrnet_w18", 4) if size == "HRNet" else (f"resnet{size}", 32)
+    stride = int(stride or own_stride)
+    model = {"backbone": backbone, "stride": stride, "encoder_layers": int(encoders or 0)}
+    return model | {"decoder_layers": int(decoders or 1)} | MODULES[name]
 
 
 def _table1() -> list[Row]:
@@ -113,4 +143,60 @@ def _fig4() -> list[Row]:
     return rows + [row(name, "wflw", "hrnet_w18", hrnet.get(name), stride=4) for name in by_stride]
 
 
-GRIDS = {"table1": _table1(), "table2": _table2(), "table3": _table3(), "fig4": _fig4()}
+def _table4() -> list[Row]:
+    numbers = {
+        "Baseline-18-d5": 4.42,
+        "BarrelNet-18": 4.42,
+        "Baseline-50-d6": 4.23,
+        "BarrelNet-50": 4.24,
+        "Baseline-50-s8": 4.26,
+        "Baseline-HRNet": 4.22,
+        "BarrelNet-101": 4.20,
+    }
+    return [Row(label.split("-")[0], "wflw", model_of(label), "", {"": nme}) for label, nme in numbers.items()]
+
+
+def _fig5() -> list[Row]:
+    rows = [row for row in _table1() if row.config == "wflw"] + _table4()
+    return list({row.slug: row for row in rows}.values())
+
+
+GRIDS = {
+    "table1": _table1(),
+    "table2": _table2(),
+    "table3": _table3(),
+    "table4": _table4(),
+    "fig4": _fig4(),
+    "fig5": _fig5(),
+}
+# Frames per second of a face each (Table 4): GPU (RTX 2080 Ti), CPU (Xeon Gold 5120), PyTorch 1.6.
+PAPER_FPS = {
+    "Baseline-18-d5": (72.8, 22.3),
+    "BarrelNet-18": (137.2, 28.7),
+    "Baseline-50-d6": (52.2, 11.2),
+    "BarrelNet-50": (90.5, 14.0),
+    "Baseline-50-s8": (85.0, 4.4),
+    "Baseline-HRNet": (21.3, 4.2),
+    "BarrelNet-101": (55.3, 8.8),
+}
+# Which of them Table 4 lays side by side: models of like NME.
+PAIRS = (
+    ("Baseline-18-d5", "BarrelNet-18"),
+    ("Baseline-50-d6", "BarrelNet-50"),
+    ("Baseline-50-s8", "BarrelNet-50"),
+    ("Baseline-HRNet", "BarrelNet-101"),
+)
+# NME on WFLW of the published methods (Table 1); of their speed the paper has points in Figure 5 and no numbers.
+PUBLISHED_WFLW = {
+    "LAB": 5.27,
+    "Wing": 4.99,
+    "AVS w/ SAN": 4.39,
+    "HRNet": 4.60,
+    "AWing": 4.36,
+    "DeCaFA": 5.01,
+    "LUVLi": 4.37,
+    "DAG": 4.21,
+    "PIPNet-18": 4.57,
+    "PIPNet-50": 4.48,
+    "PIPNet-101": 4.31,
+}

@@ -33,6 +33,22 @@ def table(metrics: dict) -> str:
     return "\n".join(lines)
 
 
+def stress_table(stress: dict) -> str:
+    """The content of `stress.json` as lines to print: a block for each kind, its strengths across."""
+    plain, *records = stress["records"]
+    lines = [
+        f"{stress['dataset']} {stress['split']} under stress, checkpoint of step {stress['checkpoint_step']}",
+        f"worst: largest error of a face's points, mean over the faces; large pose: {stress['pose']}",
+        f"unperturbed: {metric_name('NME', stress['normaliser'])} {plain['nme']:.2f} %, worst {plain['worst']:.2f} %",
+    ]
+    for kind in dict.fromkeys(record["kind"] for record in records):
+        block = [record for record in records if record["kind"] == kind]
+        rows = [(f"  {name} %", [f"{record[name.lower()]:.2f}" for record in block]) for name in ("NME", "worst")]
+        rows.append(("  faces", [f"{record['num_images']:,}" for record in block]))
+        lines += ["", f"{kind} ({block[0]['unit']})", aligned([f"{record['strength']:g}" for record in block], rows)]
+    return "\n".join(lines)
+
+
 def warnings(metrics: dict) -> list[str]:
     """What makes the scores other than the published set's, a line each."""
     mapped = MAPPED.format(metrics["mapped"]) if metrics["mapped"] else ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from barrel_jax import files
 from barrel_jax.grids import Row
+from barrel_jax.speed_accuracy import draw_figure5, speed_columns
 
 HEAD = (
     "model",
@@ -27,10 +28,13 @@ HEAD = (
 )
 
 
-def collect(scored: Sequence[tuple[Row, int, Path]]) -> list[dict[str, Any]]:
+def collect(
+    scored: Sequence[tuple[Row, int, Path]], measured: Sequence[dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
     """One record for each row of the grid and each of its subsets, from the metrics.json of the runs that are done.
 
     `nme` and `std` (of the sample) are percent, None where no run or only one is done; `seeds` are those that are.
+    With `measured`, rows of a result of `barrel_jax.benchmark infer`, `speed` has the columns of frames per second.
     """
     rows: dict[tuple[str, str], tuple[Row, dict[int, dict]]] = {}
     for row, seed, path in scored:
@@ -46,6 +50,7 @@ def collect(scored: Sequence[tuple[Row, int, Path]]) -> list[dict[str, Any]]:
             records.append(
                 {
                     "model": row.name,
+                    "label": row.label,
                     "set": next((m["dataset"] for m in found.values()), row.scored_on or row.config),
                     **row.model,
                     "subset": subset,
@@ -53,6 +58,7 @@ def collect(scored: Sequence[tuple[Row, int, Path]]) -> list[dict[str, Any]]:
                     "nme": statistics.fmean(nmes) if nmes else None,
                     "std": statistics.stdev(nmes) if len(nmes) > 1 else None,
                     "seeds": sorted(found),
+                    "speed": {} if measured is None else speed_columns(row, measured),
                 }
             )
     return records
@@ -60,35 +66,47 @@ def collect(scored: Sequence[tuple[Row, int, Path]]) -> list[dict[str, Any]]:
 
 def markdown(records: Sequence[dict[str, Any]]) -> str:
     """The records as a table."""
-    lines = [HEAD, ("---",) * len(HEAD), *(_cells(record) for record in records)]
+    head = _head(records)
+    lines = [head, ("---",) * len(head), *(_cells(record, head) for record in records)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _cells(record: dict[str, Any]) -> tuple[str, ...]:
-    def number(value: float | None) -> str:
-        return "" if value is None else f"{value:.2f}"
+def _head(records: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    return (*HEAD, *dict.fromkeys(name for record in records for name in record["speed"]))
+
+
+def _cells(record: dict[str, Any], head: Sequence[str]) -> tuple[str, ...]:
+    def number(value: float | None, digits: int = 2) -> str:
+        return "" if value is None else f"{value:.{digits}f}"
 
     return (
         record["model"], record["set"], record["backbone"], str(record["stride"]), str(record["encoder_layers"]),
         str(record["decoder_layers"]), record["subset"] or "all", number(record["paper"]),
         number(record["nme"]) or "not run", number(record["std"]), str(len(record["seeds"])),
+        *(number(record["speed"].get(name), 1) for name in head[len(HEAD) :]),
     )  # fmt: skip
 
 
-def write_results(grid: str, scored: Sequence[tuple[Row, int, Path]], folder: Path) -> str:
-    """Writes `folder/GRID.{md,csv,json}`, and for fig4 `GRID.png`; returns the table to print."""
-    records = collect(scored)
+def write_results(
+    grid: str,
+    scored: Sequence[tuple[Row, int, Path]],
+    folder: Path,
+    measured: Sequence[dict[str, Any]] | None = None,
+) -> str:
+    """Writes `folder/GRID.{md,csv,json}`, and for figures `GRID.png`; returns the table to print."""
+    records = collect(scored, measured)
     text = markdown(records)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerows([HEAD, *(_cells(record) for record in records)])
+    head = _head(records)
+    writer.writerows([head, *(_cells(record, head) for record in records)])
     files.write(folder / f"{grid}.md", lambda path: path.write_text(text + "\n"))
     files.write(folder / f"{grid}.csv", lambda path: path.write_text(table.getvalue()))
     files.write_json(folder / f"{grid}.json", {"grid": grid, "rows": records})
-    if grid == "fig4" and any(record["nme"] is not None for record in records):
+    if grid in ("fig4", "fig5") and any(record["nme"] is not None for record in records):
         from barrel_jax.pictures import write_picture
 
-        picture = draw_figure4(records)
+        picture = draw_figure4(records) if grid == "fig4" else draw_figure5(records)
         files.write(folder / f"{grid}.png", lambda path: write_picture(path, picture))
     return text
 

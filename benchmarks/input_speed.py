@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.augment import augment
+from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.config import Config
 from barrel_jax.input.placement import Faces
 from barrel_jax.landmarks import W300_68
@@ -28,7 +29,6 @@ from barrel_jax.sharding import make_mesh
 from barrel_jax.state import build_model, create
 from barrel_jax.steps import epoch_order, make_train_step
 from barrel_jax.xla import tune_cpu
-from benchmarks.record import ROOT, describe, write
 
 READ = """
 import time; start = time.perf_counter()

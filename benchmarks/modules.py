@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What DQInit and QAMem bring on real faces: five models, the same budget, one JSON.
 
-python benchmarks/modules.py --source ../shared/faces68 --runs runs/modules --out benchmarks/results/modules-cpu.json \
+python -m benchmarks.modules --source ../shared/faces68 --runs runs/modules --out benchmarks/results/modules-cpu.json \
     -- --config.data.image_size=80 --config.optim.epochs=8
 
 What stands behind `--` goes to train.py of every model, after configs/coco.py. Stopped and started again, it goes on.
@@ -14,14 +14,15 @@ import sys
 from pathlib import Path
 
 from barrel_jax import config as configuration
-from benchmarks.record import ROOT, describe, write
+from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.grids import MODULES
 
 MODELS = {
     "decoder_layers=0": {"decoder_layers": 0, "dqinit": False, "qamem_layers": 0},
-    "baseline": {"decoder_layers": 1, "dqinit": False, "qamem_layers": 0},
-    "+DQInit": {"decoder_layers": 1, "dqinit": True, "qamem_layers": 0},
-    "+QAMem": {"decoder_layers": 1, "dqinit": False, "qamem_layers": 1},
-    "BarrelNet (both)": {"decoder_layers": 1, "dqinit": True, "qamem_layers": 1},
+    "baseline": {"decoder_layers": 1, **MODULES["Baseline"]},
+    "+DQInit": {"decoder_layers": 1, **MODULES["+DQInit"]},
+    "+QAMem": {"decoder_layers": 1, **MODULES["+QAMem"]},
+    "BarrelNet (both)": {"decoder_layers": 1, **MODULES["BarrelNet"]},
 }
 
 

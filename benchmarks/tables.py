@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.record import ROOT
+from barrel_jax.benchmark.record import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 MISSING = "*not measured yet*"

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The grids are the paper's: their sizes, and numbers read from its pages."""
 
-from barrel_jax.grids import GRIDS, MODULES
+import pytest
+
+from barrel_jax.grids import GRIDS, MODULES, PAIRS, PAPER_FPS, model_of
 
 
 def only(grid, **wanted):
@@ -55,3 +57,16 @@ def test_rows_that_are_the_same_model_share_their_runs():
     assert table.slug == figure.slug
     assert len({row.slug for row in GRIDS["fig4"]}) == len(GRIDS["fig4"])
     assert {(m["dqinit"], m["qamem_layers"]) for m in MODULES.values()} == {(d, q) for d in (0, 1) for q in (0, 1, 2)}
+
+
+def test_labels_name_models_and_are_read_back():
+    for rows in GRIDS.values():
+        for row in rows:
+            assert model_of(row.label) == row.model, row.label
+    assert [row.label for row in GRIDS["table4"]] == list(PAPER_FPS)
+    assert only("table4", name="Baseline", stride=8).paper == {"": 4.26}
+    assert {name for pair in PAIRS for name in pair} == set(PAPER_FPS)
+    assert {row.label for row in GRIDS["fig5"]} >= {"Baseline-101", "BarrelNet-101", "Baseline-HRNet", "Baseline-50-s8"}
+    for wrong in ("BarrelNet", "BarrelNet-19", "Barrel-50", "Baseline-HRNet-s8", "Baseline-50-d8"):
+        with pytest.raises(ValueError, match="is no model: NAME-BACKBONE"):
+            model_of(wrong)

@@ -2,6 +2,7 @@
 """A grid is run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,14 @@ def test_another_set_takes_the_whole_grid_and_equal_rows_once(capsys, tmp_path):
     given = ["--dataset", "coco", "--source", "DIR", "--epochs", "60", "--image_size", "128", "--runs", str(tmp_path)]
     runs = listed(capsys, "table1", *given, "--backbone", "resnet18", "--seeds", "1")
     assert [run["name"] for run in runs] == ["Baseline", "BarrelNet"]
-    for word in ("configs/coco.py", "source=DIR", "epochs=60", "decay_epoch=40", "image_size=128", "backbone=resnet18"):
+    for word in (
+        "configs/coco.py",
+        f"source={Path('DIR').absolute()}",
+        "epochs=60",
+        "decay_epoch=40",
+        "image_size=128",
+        "backbone=resnet18",
+    ):
         assert word in runs[0]["command"]
 
 
@@ -40,6 +48,9 @@ def test_a_missing_source_is_named(capsys):
     with pytest.raises(SystemExit):
         main(["table3", "--sources", "celeba=DIR"])
     assert "SET being one of wflw, w300, cofw, cofw68" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["table1", "--rows", "Barrel"])
+    assert "--rows Barrel: table1 has no such models; it has Baseline, BarrelNet" in capsys.readouterr().err
 
 
 def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):

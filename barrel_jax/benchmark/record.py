@@ -6,7 +6,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from importlib.metadata import version
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import jax
 from barrel_jax import files
 from barrel_jax.workdir import PACKAGES
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def _processor() -> str:
@@ -25,9 +26,34 @@ def _processor() -> str:
     )
 
 
-def describe(benchmark: str) -> dict[str, Any]:
-    """Machine, versions, commit and command of a result."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    for opponent in ("torch", "onnxruntime"):
+        try:
+            versions[opponent] = version(opponent)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(ROOT)]
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False)
+    if commit.returncode:
+        return "unknown"  # installed without the repository
+    return commit.stdout.strip() + ("-dirty" if changed.returncode else "")
+
+
+def describe(benchmark: str, module: str = "", arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Machine, versions, commit and command of a result.
+
+    Args:
+      benchmark: its name.
+      module: what was run with python -m; by default the script of benchmarks/ that runs.
+      arguments: of the command; by default those of the process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
     return {
         "benchmark": benchmark,
         "machine": {
@@ -35,9 +61,9 @@ def describe(benchmark: str) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "devices": [device.device_kind for device in jax.devices()],
         },
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "commit": commit,
-        "command": shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "versions": _versions(),
+        "commit": _commit(),
+        "command": shlex.join(["python", "-m", module or f"benchmarks.{Path(sys.argv[0]).stem}", *arguments]),
     }
 
 

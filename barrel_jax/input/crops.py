@@ -3,9 +3,9 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,53 @@ def cut(image: np.ndarray, region: np.ndarray, window: np.ndarray, size: int, pa
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
 
 
+class MadeImages:
+    """Images uint8 [n, S, S, 3] that are made when they are asked for, by the numbers of their faces; none is kept."""
+
+    def __init__(self, count: int, make: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+        return self._make(index)
+
+
+def _crop(
+    record: dict[str, Any], protocol: CropProtocol, size: int, shift: np.ndarray, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Window [4] and crop [S, S, 3] of a record, the window moved by a share `shift` [2] of its width and height."""
+    labelled = (record["visible"] > 0) & np.isfinite(record["points"]).all(axis=-1)
+    window = crop_window(protocol, record["box"], record["points"], labelled, record["size"])
+    window[:2] += shift * window[2:]
+    return window, cut(decode(record["image"], name), record["region"], window, size, protocol.padded)
+
+
+def recut(directory: Path, crops: FaceCrops, protocol: str, shifts: np.ndarray) -> FaceCrops:
+    """The same faces under windows moved by `shifts` [n, 2], in shares of their widths and heights.
+
+    They are cut from the stored regions when they are asked for. A moved window keeps its size: where it leaves the
+    region (the box grown twofold, and all protocols' windows, in the image), it shows what `cut` shows there.
+
+    Args: `directory` of the built set and `protocol` are those that `crops` were loaded with. Raises ValueError as
+    `load_crops`, and when a stored image cannot be decoded.
+    """
+    source, rule = open_split(directory, crops.split), protocol_of(protocol, crops.dataset)
+    size = crops.images.shape[1]
+
+    def one(face: int) -> np.ndarray:
+        return _crop(source[face], rule, size, shifts[face], f"{directory}, split {crops.split!r}, record {face}")[1]
+
+    def make(index: np.ndarray) -> np.ndarray:
+        with ThreadPoolExecutor() as pool:
+            return np.stack(list(pool.map(one, index.tolist())))
+
+    windows = crops.windows + np.concatenate([shifts * crops.windows[:, 2:], np.zeros_like(shifts)], axis=1)
+    return replace(crops, images=MadeImages(len(crops), make), windows=windows.astype(np.float32))
+
+
 def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, target: Path) -> None:
     """Cuts all crops of a split into the folder `target`, which appears only when whole."""
     source = open_split(directory, split)
@@ -63,10 +110,8 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
 
         def one(index: int) -> dict[str, Any]:
             record = source[index]
-            labelled = (record["visible"] > 0) & np.isfinite(record["points"]).all(axis=-1)
-            window = crop_window(protocol, record["box"], record["points"], labelled, record["size"])
-            image = decode(record["image"], f"{directory}, split {split!r}, record {index}")
-            images[index] = cut(image, record["region"], window, size, protocol.padded)
+            name = f"{directory}, split {split!r}, record {index}"
+            window, images[index] = _crop(record, protocol, size, np.zeros(2), name)
             return record | {"window": window, "image": b""}
 
         with ThreadPoolExecutor() as pool:

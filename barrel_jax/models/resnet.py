@@ -96,7 +96,7 @@ class FrozenBatchNorm(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias and its batch norm, named conv and norm."""
+    """Convolution without bias and its batch norm, named conv and norm; or, folded, one convolution with a bias."""
 
     features: int
     kernel: int
@@ -113,12 +113,14 @@ class ConvNorm(nn.Module):
             (self.kernel, self.kernel),
             strides=self.stride,
             padding=self.kernel // 2,
-            use_bias=False,
+            use_bias=self.norm == "folded",
             kernel_init=he_fan_out,
             dtype=self.dtype,
             name="conv",
         )
         x = convolve(conv, x, self.stride, self.dilation) if self.kernel == 3 else conv(x)
+        if self.norm == "folded":
+            return x
         if self.norm == "frozen":
             return FrozenBatchNorm(dtype=self.dtype, name="norm")(x)
         return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")(x)
@@ -175,7 +177,7 @@ class ResNet(nn.Module):
     Attributes:
       layout: a key of LAYOUTS.
       stride: of the output, 32, 16 or 8.
-      norm: 'batch' or 'frozen'.
+      norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.folding`).
       dtype: compute type; parameters are float32.
     """
 

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Speed on this machine, side by side in one run.
+
+python -m barrel_jax.benchmark infer --models BarrelNet-18,BarrelNet-50 --batches 1,8 --impls jax,torch-eager
+python -m barrel_jax.benchmark table4
+
+The same weights and crops on both sides; their points are compared before anything is timed. Models are named as in
+the paper: BarrelNet-50, Baseline-18-d5 (five decoders), Baseline-50-s8 (stride 8), Baseline-HRNet.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from barrel_jax.xla import tune_cpu
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m barrel_jax.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("infer", "table4"))
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cpu, and cuda where JAX has it")
+    parser.add_argument("--models", type=_words, default=["BarrelNet-18", "BarrelNet-50"], help="infer only")
+    parser.add_argument("--batches", type=_words, default=["1", "8"], help="infer only (default: 1,8)")
+    parser.add_argument("--precisions", type=_words, default=["float32"], help="float32, tf32, bfloat16")
+    parser.add_argument("--impls", type=_words, default=["jax", "torch-eager"], help="default: jax,torch-eager")
+    parser.add_argument("--rounds", type=int, default=30, help="timed repeats of each (default: %(default)s)")
+    parser.add_argument("--image_size", type=int, default=256, help="crop's side in pixels (default: %(default)s)")
+    parser.add_argument("--landmarks", type=int, default=98, help="K (default: %(default)s, WFLW's)")
+    parser.add_argument("--out", type=Path, help="write the measurements there, as JSON")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    tune_cpu()
+
+    import jax
+
+    from barrel_jax import grids
+    from barrel_jax.benchmark import record, report
+    from barrel_jax.benchmark.infer import gains, measure
+    from barrel_jax.benchmark.sides import IMPLEMENTATIONS, MATMUL
+
+    for name, words, known in (
+        ("--impls", given.impls, IMPLEMENTATIONS),
+        ("--precisions", given.precisions, MATMUL),
+    ):
+        unknown = [word for word in words if word not in known]
+        if unknown or not words:
+            parser.error(f"{name} {','.join(words)}: choose from {', '.join(known)}")
+    if not all(batch.isdecimal() and int(batch) for batch in given.batches):
+        parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8,64")
+    there = ["cpu"] + ["cuda"] * (jax.default_backend() == "gpu")
+    devices = [given.device] if given.device else there
+    if devices[0] not in there:
+        parser.error("--device cuda: JAX sees no GPU here; install barrel-jax[cuda13]")
+    models, batches = given.models, [int(batch) for batch in given.batches]
+    if given.what == "table4":
+        models, batches = list(grids.PAPER_FPS), [1]
+    try:
+        rows = measure(
+            models,
+            batches,
+            given.precisions,
+            given.impls,
+            devices=devices,
+            rounds=given.rounds,
+            num_landmarks=given.landmarks,
+            image_size=given.image_size,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    result = record.describe(given.what, "barrel_jax.benchmark", arguments)
+    result |= {"image_size": given.image_size, "num_landmarks": given.landmarks, "rows": rows}
+    if given.what == "table4":
+        result["gains"] = gains(rows, grids.PAIRS)
+    print(report.markdown(result))
+    if given.out:
+        record.write(given.out, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

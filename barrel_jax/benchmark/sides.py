@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is timed: the same weights and the same uint8 crops on one device, in JAX and in PyTorch."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from barrel_jax.config import ModelConfig
+from barrel_jax.inference import make_inference
+
+# What JAX's matrix products and convolutions do with float32; PyTorch is told the same in `torch_side`.
+MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
+# The largest difference of two sides' points that is rounding, in crop units.
+ROUNDING = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2}
+TORCH = {"torch-eager": None, "torch-compile": "default", "torch-max-autotune": "max-autotune"}
+IMPLEMENTATIONS = ("jax", *TORCH)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One implementation of one model at one precision, ready to run."""
+
+    run: Callable[[], object]  # once, returning when it is done
+    points: np.ndarray  # float32 [B, K, 2], what it says of the images, in crop units
+    cold_s: float  # from the weights on the device to the first result, compilation included
+    memory_mb: float | None  # peak on the device since the side was made; None on CPU, where it cannot be told apart
+
+
+def make_side(
+    impl: str,
+    model: ModelConfig,
+    num_landmarks: int,
+    variables: Mapping[str, Any],
+    images: np.ndarray,
+    precision: str,
+    device: str,
+) -> Side:
+    """Puts a model and its images on the device and runs it for the first time.
+
+    Args:
+      impl: one of `IMPLEMENTATIONS`.
+      model: what the variables are of.
+      num_landmarks: K.
+      variables: of the Flax model, NumPy leaves.
+      images: uint8 [B, S, S, 3].
+      precision: float32 (computed in full), tf32 or bfloat16 (weights as well).
+      device: cpu or cuda.
+    """
+    if impl == "jax":
+        return _jax_side(model, num_landmarks, variables, images, precision, device)
+    return _torch_side(impl, model, num_landmarks, variables, images, precision, device)
+
+
+def _jax_side(
+    model: ModelConfig,
+    num_landmarks: int,
+    variables: Mapping[str, Any],
+    images: np.ndarray,
+    precision: str,
+    device: str,
+) -> Side:
+    dtype = "bfloat16" if precision == "bfloat16" else "float32"
+    on = jax.devices({"cuda": "gpu"}.get(device, device))[0]
+    with jax.default_device(on), jax.default_matmul_precision(MATMUL[precision]):
+        predict, weights = make_inference(dataclasses.replace(model, dtype=dtype), num_landmarks, variables)
+        arguments = jax.block_until_ready(jax.device_put((weights, images), on))
+        start = time.perf_counter()
+        compiled = jax.jit(predict).lower(*arguments).compile()
+        points = jax.block_until_ready(compiled(*arguments))
+    cold = time.perf_counter() - start
+    # On CPU the process's own memory is all there is.
+    memory = None if device == "cpu" else on.memory_stats()["peak_bytes_in_use"] / 1e6
+    return Side(lambda: jax.block_until_ready(compiled(*arguments)), np.asarray(points), cold, memory)
+
+
+def _torch_side(
+    impl: str,
+    model: ModelConfig,
+    num_landmarks: int,
+    variables: Mapping[str, Any],
+    images: np.ndarray,
+    precision: str,
+    device: str,
+) -> Side:
+    # PyTorch is an opponent, not a dependency.
+    import torch
+
+    from benchmarks.torch_barrelnet import build_model
+    from benchmarks.torch_folding import fold_batch_norm
+    from benchmarks.torch_weights import from_flax
+
+    fast = precision != "float32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
+    torch.backends.cudnn.benchmark = True
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    network = build_model(model, num_landmarks, images.shape[1])
+    from_flax(variables, network)
+    network = network.eval()
+    if impl != "torch-eager":
+        fold_batch_norm(network)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    network = network.to(device, dtype, memory_format=torch.channels_last)
+    pixels = torch.from_numpy(images).to(device)
+
+    def predict(pixels: torch.Tensor) -> torch.Tensor:
+        return network.predict(pixels.permute(0, 3, 1, 2).to(dtype) / 255)
+
+    if TORCH[impl] is not None:
+        torch._dynamo.reset()
+        predict = torch.compile(predict, mode=TORCH[impl], fullgraph=True)
+
+    def run() -> torch.Tensor:
+        with torch.inference_mode():
+            points = predict(pixels)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return points
+
+    start = time.perf_counter()
+    points = run().float().cpu().numpy()
+    cold = time.perf_counter() - start
+    memory = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else None
+    return Side(run, points, cold, memory)
+
+
+def compare(sides: Mapping[str, Side], name: str, precision: str) -> float:
+    """The largest difference in crop units of any two sides' points.
+
+    Raises:
+      ValueError: it is more than rounding at this precision, so that the sides do not do the same work.
+    """
+    points = np.stack([side.points for side in sides.values()])
+    spread = float(np.ptp(points, axis=0).max())
+    if not spread <= ROUNDING[precision]:
+        raise ValueError(
+            f"{name}, {', '.join(sides)}: their points differ by {spread:.2e} of the crop at {precision}, "
+            f"more than the {ROUNDING[precision]:.0e} of rounding; nothing is timed"
+        )
+    return spread

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batch norm folded into the convolutions before it, for inference.
+
+XLA cannot do this by itself, since weights are arguments of the program and not constants.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+EPSILON = 1e-5  # of every batch norm here, and of PyTorch's
+
+
+def fold(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of the same model with `norm='folded'`, whose convolutions have a bias and no norm behind them.
+
+    Args:
+      variables: {params, batch_stats} of a model with `norm` 'batch' or 'frozen'; with batch statistics every
+        convolution has its norm beside it under the names conv and norm (models/resnet.py, `ConvNorm`).
+
+    Returns:
+      {params}; outputs are those of the running statistics, but for rounding.
+    """
+    return {"params": _fold(variables["params"], variables.get("batch_stats", {}))}
+
+
+def _fold(params: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[str, Any]:
+    if "conv" in params and "norm" in params:
+        norm, seen = params["norm"], statistics["norm"]
+        factor = norm["scale"] * jax.lax.rsqrt(seen["var"] + EPSILON)
+        # The last axis of a kernel [H, W, inputs, outputs] is the one that the norm scales.
+        conv = {"kernel": params["conv"]["kernel"] * factor, "bias": norm["bias"] - seen["mean"] * factor}
+        return {"conv": jax.tree.map(jnp.asarray, conv)}
+    return {
+        name: _fold(child, statistics.get(name, {})) if isinstance(child, Mapping) else child
+        for name, child in params.items()
+    }

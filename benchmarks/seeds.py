@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the seeds of one grid row should share a program: three training steps under `vmap`, or one after another.
+
+python -m benchmarks.seeds
+
+Both sides take the same step of barrel_jax.steps on the same faces, in turns; writes benchmarks/results/seeds.json.
+"""
+
+import argparse
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from barrel_jax.benchmark.clock import alternate, summary
+from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.config import Config
+from barrel_jax.input.placement import Faces
+from barrel_jax.optim import optimiser
+from barrel_jax.sharding import make_mesh
+from barrel_jax.state import State, build_model, create
+from barrel_jax.steps import epoch_order, make_train_step
+from barrel_jax.xla import tune_cpu
+
+POINTS = 68
+
+
+def measure(image_size: int, seeds: int, rounds: int) -> list[dict[str, object]]:
+    """Milliseconds of one step of all seeds, both ways."""
+    config, mesh = Config(), make_mesh(1)
+    config.data.image_size = image_size
+    model, tx = build_model(config.model, POINTS), optimiser(config.optim, 10)
+    rng = np.random.default_rng(0)
+    count = 4 * config.batch_size
+    images = rng.integers(0, 256, (count, image_size, image_size, 3), np.uint8)
+    faces = Faces(
+        jnp.array(images), jnp.array(rng.random((count, POINTS, 2), np.float32)), jnp.ones((count, POINTS), bool)
+    )
+    order = epoch_order(0, 0, count)
+    step = make_train_step(model, tx, config, tuple(range(POINTS)), mesh)
+    together = jax.jit(jax.vmap(step, (0, None, None)), donate_argnums=0)
+    # A state is donated to every step, so each side keeps its own.
+    alone: list[State] = [create(model, tx, seed, image_size, False, mesh) for seed in range(seeds)]
+    stacked = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *alone)]
+    alone = [jax.tree.map(jnp.copy, state) for state in alone]
+
+    def one_by_one() -> None:
+        for index, state in enumerate(alone):
+            alone[index], loss = step(state, faces, order)
+            loss.block_until_ready()
+
+    def at_once() -> None:
+        stacked[0], losses = together(stacked[0], faces, order)
+        losses.block_until_ready()
+
+    seconds = alternate({"one after another": one_by_one, "vmap": at_once}, rounds, settle=0)
+    return [
+        {"how": how, "seeds": seeds, "image_size": image_size, "batch": config.batch_size, "repeats": rounds}
+        | summary(times, seeds * config.batch_size)
+        for how, times in seconds.items()
+    ]
+
+
+def main() -> None:
+    """Measures and records."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--image_size", type=int, default=128)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=10)
+    args = parser.parse_args()
+    tune_cpu()
+    rows = measure(args.image_size, args.seeds, args.rounds)
+    write(ROOT / "benchmarks" / "results" / "seeds.json", describe("seeds") | {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()
