@@ -98,8 +98,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--backbone", default="", help="instead of every ResNet of the grid")
     parser.add_argument("--pretrained", default="", help="imagenet, or a file; the paper starts from ImageNet weights")
     parser.add_argument("--rows", nargs="*", default=[], help="only rows of these models, such as Baseline BarrelNet")
-    parser.add_argument("extra", nargs="*", help="behind --: flags for train.py")
-    given = parser.parse_args(arguments)
+    # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
+    parted = arguments.index("--") if "--" in arguments else len(arguments)
+    given = parser.parse_args(arguments[:parted])
+    given.extra = arguments[parted + 1 :]
     try:
         given.sources = named_folders(given.sources)
         # The runs start in the project's folder, wherever this is called.

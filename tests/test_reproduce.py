@@ -28,7 +28,11 @@ def test_list_is_one_object_a_line(capsys, tmp_path):
 
 def test_another_set_takes_the_whole_grid_and_equal_rows_once(capsys, tmp_path):
     given = ["--dataset", "coco", "--source", "DIR", "--epochs", "60", "--image_size", "128", "--runs", str(tmp_path)]
-    runs = listed(capsys, "table1", *given, "--backbone", "resnet18", "--seeds", "1")
+    given += ["--backbone", "resnet18", "--seeds", "1"]
+    runs = listed(capsys, "table1", *given)
+    assert main(["table1", *given, "--list", "--", "--config.batch_size=8"]) == 0
+    commands = [json.loads(line)["command"] for line in capsys.readouterr().out.splitlines()]
+    assert commands == [run["command"] + " --config.batch_size=8" for run in runs]
     assert [run["name"] for run in runs] == ["Baseline", "BarrelNet"]
     for word in (
         "configs/coco.py",
