@@ -120,7 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
         path, error = measure_speed(runs, given)
         failed |= {path: error} if error else {}
         measured = json.loads(path.read_text())["rows"] if path.exists() else []
-    print(write_results(given.grid, [(run.row, run.seed, run.scores) for run in runs], given.runs, measured))
+    scored = [(run.row, run.seed, run.scores) for run in runs]
+    print(write_results(given.grid, scored, given.runs, measured, arguments))
     for path, error in failed.items():
         print(f"FAILED {path}: {error}", file=sys.stderr)
     return 1 if failed else 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax import files
+from barrel_jax.benchmark.record import describe
 from barrel_jax.grids import Row
 from barrel_jax.speed_accuracy import draw_figure5, speed_columns
 
@@ -92,8 +93,12 @@ def write_results(
     scored: Sequence[tuple[Row, int, Path]],
     folder: Path,
     measured: Sequence[dict[str, Any]] | None = None,
+    arguments: Sequence[str] = (),
 ) -> str:
-    """Writes `folder/GRID.{md,csv,json}`, and for figures `GRID.png`; returns the table to print."""
+    """Writes `folder/GRID.{md,csv,json}`, and for figures `GRID.png`; returns the table to print.
+
+    `arguments` are the command's, and stand in the JSON with the machine, the versions and the commit.
+    """
     records = collect(scored, measured)
     text = markdown(records)
     table = io.StringIO()
@@ -102,7 +107,8 @@ def write_results(
     writer.writerows([head, *(_cells(record, head) for record in records)])
     files.write(folder / f"{grid}.md", lambda path: path.write_text(text + "\n"))
     files.write(folder / f"{grid}.csv", lambda path: path.write_text(table.getvalue()))
-    files.write_json(folder / f"{grid}.json", {"grid": grid, "rows": records})
+    made = describe(f"reproduce {grid}", "barrel_jax.reproduce", arguments)
+    files.write_json(folder / f"{grid}.json", made | {"grid": grid, "rows": records})
     if grid in ("fig4", "fig5") and any(record["nme"] is not None for record in records):
         from barrel_jax.pictures import write_picture
 

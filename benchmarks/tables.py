@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from barrel_jax import reproduced
+from barrel_jax.benchmark import report
 from barrel_jax.benchmark.record import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -141,6 +143,52 @@ def preparing(name: str) -> str:
     )
 
 
+def parameters(name: str) -> str:
+    """Numbers of the models of Table 1, in millions."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    models: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in result["rows"]:
+        models.setdefault(row["model"], {})[row["set"]] = row
+
+    def millions(count: int) -> str:
+        return f"{count / 1e6:.2f}"
+
+    counts = ("backbone", "decoder layer", "DQInit", "QAMem")
+    rows = [
+        [model, *(millions(by["w300"][count]) for count in counts), *(millions(row["all"]) for row in by.values())]
+        for model, by in models.items()
+    ]
+    rows.append(["the paper, section 5", "", "1.6", "4.4", "9", "", "", ""])
+    sets = [f"all, {row['set']}, {row['num_landmarks']} points" for row in next(iter(models.values())).values()]
+    head = ["millions of parameters", *(f"{count}, 68 points" for count in counts), *sets]
+    return _markdown(head, rows) + "\n\n" + _source(name, result)
+
+
+def speeds(name: str) -> str:
+    """A result of `barrel_jax.benchmark`."""
+    result = _load(name)
+    return MISSING if result is None else report.markdown(result) + "\n\n" + _source(name, result)
+
+
+def grid(name: str) -> str:
+    """A result of `barrel_jax.reproduce`."""
+    result = _load(name)
+    return MISSING if result is None else reproduced.markdown(result["rows"]) + "\n\n" + _source(name, result)
+
+
+def seeds(name: str) -> str:
+    """A step of several seeds, both ways."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    rows = [[row["how"], f"{row['median_ms']:.0f}", f"{row['images_per_s']:.1f}"] for row in result["rows"]]
+    first = result["rows"][0]
+    head = [f"a step of {first['seeds']} seeds, {first['image_size']} px, batch {first['batch']}", "ms", "faces/s"]
+    return _markdown(head, rows) + "\n\n" + _source(name, result)
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "demo": timed,
     "coco": timed,
@@ -151,6 +199,12 @@ TABLES: dict[str, Callable[[str], str]] = {
     "input": input_costs,
     "cpu-step": cpu_step,
     "prepare": preparing,
+    "parameters": parameters,
+    "table4-cpu": speeds,
+    "table4-gpu": speeds,
+    "table2-faces68": grid,
+    "fig4-faces68": grid,
+    "seeds": seeds,
 }
 
 

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many numbers the models of Table 1 have, part by part, for the points of each set.
+
+python -m benchmarks.parameters
+"""
+
+import jax
+import jax.numpy as jnp
+
+from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.config import ModelConfig
+from barrel_jax.grids import GRIDS, model_of
+from barrel_jax.state import build_model, count_parameters
+
+POINTS = {"w300": 68, "cofw": 29, "wflw": 98}
+
+
+def parts(model: ModelConfig, num_landmarks: int) -> dict[str, int]:
+    """The parameters of a model: in all, and of the parts that the paper counts (section 5)."""
+    network = build_model(model, num_landmarks)
+    shapes = jax.eval_shape(
+        lambda key: network.init(key, jnp.zeros((1, 256, 256, 3)), False)["params"], jax.random.key(0)
+    )
+    decoder = dict(shapes["decoder0"])
+    qamem = decoder.pop("qamem", {})
+    return {
+        "all": count_parameters(shapes),
+        "backbone": count_parameters(shapes["backbone"]),
+        "decoder layer": count_parameters(decoder),
+        "DQInit": count_parameters(shapes.get("dqinit", {})),
+        "QAMem": count_parameters(qamem),
+    }
+
+
+def main() -> None:
+    """Counts and records."""
+    labels = dict.fromkeys(row.label for row in GRIDS["table1"])
+    labels |= dict.fromkeys(label.replace("BarrelNet", "BarrelNet x2") for label in labels if "BarrelNet" in label)
+    rows = [
+        {"model": label, "set": name, "num_landmarks": points} | parts(ModelConfig(**model_of(label)), points)
+        for label in labels
+        for name, points in POINTS.items()
+    ]
+    write(ROOT / "benchmarks" / "results" / "parameters.json", describe("parameters") | {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()
