@@ -10,7 +10,6 @@ hidden, turned, blurred, shifted and by pose, each at five strengths, prints tho
 """
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,20 +19,19 @@ from absl import app, flags, logging
 
 from barrel_jax import config as configuration
 from barrel_jax import files, report
-from barrel_jax.checkpoint import Checkpoints
 from barrel_jax.config import Config, DataConfig
 from barrel_jax.evaluator import predict_all, score, write_evaluation
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.landmarks import SCHEMES
 from barrel_jax.loop import load_split
 from barrel_jax.normalisers import NAMED, normalised_by, normaliser_name
-from barrel_jax.optim import optimiser
 from barrel_jax.predictions import read_predictions
 from barrel_jax.protocols import PROTOCOLS
 from barrel_jax.sharding import make_mesh
-from barrel_jax.state import abstract, build_model
+from barrel_jax.state import build_model
 from barrel_jax.steps import make_predict_step
 from barrel_jax.stress import stress
+from barrel_jax.trained import read_facts, restore_variables
 from barrel_jax.truth import FaceTruth
 from barrel_jax.wflw68 import comparable, mapping
 from barrel_jax.xla import keep_compiled, tune_cpu
@@ -88,41 +86,22 @@ def truth_to_score(config: Config, data: DataConfig, *, pixels: bool) -> FaceTru
     return load_split(dataclasses.replace(config, data=data), prepare_config(data), data.test_split)
 
 
-def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:
-    """Kind and step of the checkpoint `which`: 'best', 'latest' or a step. FileNotFoundError tells which there are."""
-    saved = {kind: checkpoints.steps(kind) for kind in ("best", "latest")}
-    if saved.get(which):
-        return which, saved[which][-1]
-    for kind, steps in saved.items():
-        if which.isdecimal() and int(which) in steps:
-            return kind, int(which)
-    there = "; ".join(f"{kind} at step {', '.join(map(str, steps))}" for kind, steps in saved.items() if steps)
-    raise FileNotFoundError(f"no checkpoint {which!r} in this run; --checkpoint can be: {there or 'none, train first'}")
-
-
 def predictor_of(
     workdir: Path, config: Config, crops: FaceCrops, which: str
 ) -> tuple[Callable[[FaceCrops], np.ndarray], int]:
     """A run's model, which takes crops of `crops`' set to points [n, K, 2] in source pixels, and its checkpoint's step.
 
-    Raises ValueError when the model's points cannot be compared with those of the crops, and as `find_checkpoint`.
+    Raises ValueError when the model's points cannot be compared with those of the crops, and as `restore_variables`.
     """
-    trained = json.loads((workdir / "run.json").read_text())
+    trained = read_facts(workdir)
     points = trained["num_landmarks"]
     try:
         mapping(points, crops, trained["scheme"])
     except ValueError as error:
         raise ValueError(f"{workdir}: this run's model predicts {error}") from error
     mesh = make_mesh(-1)
-    model = build_model(config.model, points)
-    like = abstract(
-        model, optimiser(config.optim, 1), config.seed, config.data.image_size, config.optim.ema_decay > 0, mesh
-    )
-    checkpoints = Checkpoints(workdir)
-    kind, step = find_checkpoint(checkpoints, which)
-    variables = checkpoints.restore(kind, step, like).variables()
-    checkpoints.close()
-    predict = make_predict_step(model, mesh)
+    variables, step = restore_variables(workdir, config, points, which, mesh)
+    predict = make_predict_step(build_model(config.model, points), mesh)
     return lambda faces: predict_all(predict, variables, faces, config.loop.eval_batch, mesh), step
 
 
@@ -145,7 +124,7 @@ def main(argv: list[str]) -> None:
     workdir = Path(WORKDIR.value)
     is_run = bool(WORKDIR.value) and (workdir / "config.json").exists()
     config = Config() if PREDICTIONS.value and not is_run else configuration.load(workdir)
-    scheme = json.loads((workdir / "run.json").read_text())["scheme"] if is_run else config.data.scheme
+    scheme = read_facts(workdir)["scheme"] if is_run else config.data.scheme
     data = data_to_score(
         config.data,
         scheme,

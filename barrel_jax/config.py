@@ -99,6 +99,7 @@ class LoopConfig:
     eval_epochs: int = 10  # between two evaluations of the test split
     eval_batch: int = 64  # faces per batch of an evaluation
     save_steps: int = 500  # between two checkpoints of the latest state
+    dispatch_steps: int = 0  # that the host starts at once; 0 for 1 on CPU, where scanned steps are no quicker, else 10
 
 
 @dataclass
@@ -172,7 +173,7 @@ def validate(config: Config) -> None:
             _require(0 <= value <= 1, f"augment.{name}={value} is not a probability")
     _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
     for name, value in vars(config.loop).items():
-        _require(value > 0, f"loop.{name}={value} must be positive")
+        _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
 
 
 def flatten(config: Config) -> dict[str, object]:

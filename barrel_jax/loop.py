@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training from the built set to the scored model: evaluate if due, save if due, step, log if due."""
+"""Training from the built set to the scored model: step, log if due, evaluate if due, save if due."""
 
 import dataclasses
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from barrel_jax.log import Log
 from barrel_jax.optim import learning_rate, optimiser
 from barrel_jax.sharding import check_batch, make_mesh
 from barrel_jax.state import State, abstract, build_model, count_parameters, create
-from barrel_jax.steps import epoch_order, make_predict_step, make_train_step
+from barrel_jax.steps import epoch_order, in_one_dispatch, make_predict_step, make_train_step
 from barrel_jax.workdir import claim
 
 
@@ -32,45 +33,93 @@ def load_split(config: Config, directory: Path, split: str) -> FaceCrops:
     return load_crops(directory, split, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points)
 
 
-def _flush(pending: list[tuple[int, jax.Array]], checkpoints: Checkpoints) -> float:
-    """Fetches the losses of the steps since the last call and returns their mean.
+@dataclass
+class _Run:
+    """What a run in progress has at hand beside its state."""
 
-    Raises:
-      FloatingPointError: names the steps whose loss is not finite and the last good checkpoint.
-    """
-    steps = [step for step, _ in pending]
-    losses = np.array(jax.device_get([loss for _, loss in pending]), np.float64)
-    pending.clear()
-    broken = [step for step, loss in zip(steps, losses, strict=True) if not np.isfinite(loss)]
-    if broken:
-        checkpoints.wait()
-        saved = checkpoints.steps("latest")
-        good = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no checkpoint yet"
-        raise FloatingPointError(
-            f"the loss is not finite at {len(broken)} of the steps {steps[0]}..{steps[-1]}, first at step {broken[0]}; "
-            f"{good}. Lower optim.learning_rate, lengthen optim.warmup_epochs or set optim.clip_norm (0.1 is DETR's)"
+    config: Config
+    workdir: Path
+    test_crops: FaceCrops
+    mesh: Mesh
+    predict: Callable[[Any, jax.Array], jax.Array]
+    checkpoints: Checkpoints
+    log: Log
+    rate: Callable[[int], jax.Array]  # the learning rate by step
+    steps_per_epoch: int
+    pending: list[tuple[int, jax.Array]] = field(default_factory=list)  # first step and losses of each dispatch
+    since: tuple[int, float] = (0, 0.0)  # step and time of the last line of the log
+
+    def until_due(self, step: int, total: int) -> int:
+        """How many steps there are until something is to be done between two of them."""
+        loop = self.config.loop
+        return min(total - step, *(n - step % n for n in (loop.log_steps, loop.save_steps, self.steps_per_epoch)))
+
+    def mean_loss(self) -> float:
+        """Fetches the losses of the steps since the last call and returns their mean.
+
+        Raises:
+          FloatingPointError: names the steps whose loss is not finite and the last good checkpoint.
+        """
+        first = self.pending[0][0]
+        fetched = jax.device_get([losses for _, losses in self.pending])
+        losses = np.concatenate([np.ravel(part) for part in fetched]).astype(np.float64)
+        self.pending.clear()
+        broken = first + np.flatnonzero(~np.isfinite(losses))
+        if len(broken):
+            self.checkpoints.wait()
+            saved = self.checkpoints.steps("latest")
+            good = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no checkpoint yet"
+            raise FloatingPointError(
+                f"the loss is not finite at {len(broken)} of the steps {first}..{first + len(losses) - 1}, first at "
+                f"step {broken[0]}; {good}. Lower optim.learning_rate, lengthen optim.warmup_epochs or set "
+                "optim.clip_norm (0.1 is DETR's)"
+            )
+        return float(losses.mean())
+
+    def write_log(self, done: int) -> None:
+        """A line of the log, after `done` steps."""
+        mean, now = self.mean_loss(), time.perf_counter()
+        before, at = self.since
+        speed, self.since = (done - before) * self.config.batch_size / (now - at), (done, now)
+        epoch = done / self.steps_per_epoch
+        rate = float(self.rate(done - 1))
+        self.log.write(done, {"epoch": epoch, "loss": mean, "learning_rate": rate, "faces_per_s": speed})
+        self.log.bar.set_postfix(epoch=f"{epoch:.1f}", loss=f"{mean:.4f}")
+
+    def predict_test(self, state: State) -> tuple[dict[str, Any], np.ndarray]:
+        """Scores the test split: the metrics and the points [n, K, 2] in source pixels; draws 24 of its faces."""
+        from barrel_jax.pictures import draw_sample, write_picture  # matplotlib: the first steps need not wait for it
+
+        crops, config = self.test_crops, self.config
+        points_px = predict_all(self.predict, state.variables(), crops, config.loop.eval_batch, self.mesh)
+        about = {"crop": config.data.crop, "checkpoint_step": int(state.step), "config": dataclasses.asdict(config)}
+        metrics = score(points_px, crops, **about)
+        title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
+        picture = draw_sample(crops, points_px, face_errors(points_px, crops), title)
+        files.write(self.workdir / "predictions.png", lambda path: write_picture(path, picture))
+        return metrics, points_px
+
+    def evaluate(self, state: State, done: int, best: float) -> tuple[dict[str, Any], np.ndarray]:
+        """`predict_test`, its scores written to the log, and the state kept when it is better than `best` percent."""
+        metrics, points_px = self.predict_test(state)
+        values = {"nme": metrics["nme"], "fr_0.10": metrics["fr"]["0.10"], "auc_0.10": metrics["auc"]["0.10"]}
+        by, split = metrics["normaliser"], self.test_crops.split
+        self.log.write(done, {f"{split}/{name}_{by}": value for name, value in values.items()})
+        self.log.bar.write(f"step {done}: {split} NME {metrics['nme']:.3f} % ({by})")
+        if metrics["nme"] < best:
+            self.checkpoints.save("best", state, {"nme": metrics["nme"]})
+        self.since = (done, time.perf_counter())
+        return metrics, points_px
+
+
+def _load_both(config: Config, directory: Path) -> tuple[FaceCrops, FaceCrops]:
+    train_crops = load_split(config, directory, config.data.train_split)
+    if len(train_crops) < config.batch_size:
+        raise ValueError(
+            f"config.batch_size={config.batch_size}, but {config.data.train_split!r} has {len(train_crops)} faces; "
+            "use a smaller batch"
         )
-    return float(losses.mean())
-
-
-def _evaluate(
-    predict: Callable[[Any, jax.Array], jax.Array],
-    state: State,
-    crops: FaceCrops,
-    config: Config,
-    mesh: Mesh,
-    workdir: Path,
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Scores a split: the metrics and the points [n, K, 2] in source pixels; draws 24 of its faces in the workdir."""
-    from barrel_jax.pictures import draw_sample, write_picture  # matplotlib: the first steps need not wait for it
-
-    points_px = predict_all(predict, state.variables(), crops, config.loop.eval_batch, mesh)
-    about = {"crop": config.data.crop, "checkpoint_step": int(state.step), "config": dataclasses.asdict(config)}
-    metrics = score(points_px, crops, **about)
-    title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
-    picture = draw_sample(crops, points_px, face_errors(points_px, crops), title)
-    files.write(workdir / "predictions.png", lambda path: write_picture(path, picture))
-    return metrics, points_px
+    return train_crops, load_split(config, directory, config.data.test_split)
 
 
 def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
@@ -87,13 +136,7 @@ def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
     validate(config)
     mesh = make_mesh(config.devices)
     check_batch(config.batch_size, mesh)
-    train_crops = load_split(config, directory, config.data.train_split)
-    test_crops = load_split(config, directory, config.data.test_split)
-    if len(train_crops) < config.batch_size:
-        raise ValueError(
-            f"config.batch_size={config.batch_size}, but {config.data.train_split!r} has {len(train_crops)} faces; "
-            "use a smaller batch"
-        )
+    train_crops, test_crops = _load_both(config, directory)
     workdir = Path(workdir)
     # Before the folder is claimed, so that it does not hold the next try to a file that was wrong.
     new = config.pretrained and not has_checkpoint(workdir)
@@ -111,60 +154,48 @@ def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
         saved = checkpoints.steps("latest")
         state = checkpoints.restore("latest", saved[-1], abstract(*shape)) if saved else create(*shape, backbone)
         best = min((checkpoints.facts("best", step)["nme"] for step in checkpoints.steps("best")), default=np.inf)
-        start = int(state.step)
+        step = int(state.step)
 
         print(
             f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
             f"{len(train_crops)} faces to train, {len(test_crops)} to test; "
             f"{scheme.num_points} points ({scheme.name}); {mesh.size} {jax.devices()[0].platform} device(s); "
             + (f"backbone from {config.pretrained}; " if backbone is not None else "")
-            + (f"going on from step {start} of {total}" if start else f"{total} steps")
+            + (f"going on from step {step} of {total}" if step else f"{total} steps")
         )
         faces = place(train_crops, mesh)
-        step_fn = make_train_step(model, tx, config, scheme.flip, mesh)
+        log = stack.enter_context(closing(Log(workdir, step, total, config.batch_size)))
         predict = make_predict_step(model, mesh)
-        log = stack.enter_context(closing(Log(workdir, start, total, config.batch_size)))
-        pending: list[tuple[int, jax.Array]] = []
-        order = epoch_order(config.seed, start // steps_per_epoch, len(train_crops))
-        since, at = time.perf_counter(), start
-        metrics: dict[str, Any] = {}
+        run = _Run(config, workdir, test_crops, mesh, predict, checkpoints, log, rate, steps_per_epoch)
+        run.since = (step, time.perf_counter())
+        at_once = config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
+        step_fn = {1: make_train_step(model, tx, config, scheme.flip, mesh)}
+        if at_once > 1:
+            step_fn[at_once] = in_one_dispatch(step_fn[1], at_once)
+        order = epoch_order(config.seed, step // steps_per_epoch, len(train_crops))
+        if step == total:
+            metrics, points_px = run.predict_test(state)
 
-        for step in range(start, total):
+        while step < total:
             if step % steps_per_epoch == 0:
                 order = epoch_order(config.seed, step // steps_per_epoch, len(train_crops))
-            state, loss = step_fn(state, faces, order)
-            pending.append((step, loss))
-            done = step + 1
-            log.bar.update()
-            if done % config.loop.log_steps == 0 or done == total:
-                mean = _flush(pending, checkpoints)
-                now = time.perf_counter()
-                speed = (done - at) * config.batch_size / (now - since)
-                since, at = now, done
-                epoch = done / steps_per_epoch
-                log.write(
-                    done, {"epoch": epoch, "loss": mean, "learning_rate": float(rate(step)), "faces_per_s": speed}
-                )
-                log.bar.set_postfix(epoch=f"{epoch:.1f}", loss=f"{mean:.4f}")
-            if done % (config.loop.eval_epochs * steps_per_epoch) == 0 or done == total:
-                if pending:
-                    _flush(pending, checkpoints)
-                metrics, points_px = _evaluate(predict, state, test_crops, config, mesh, workdir)
-                values = {"nme": metrics["nme"], "fr_0.10": metrics["fr"]["0.10"], "auc_0.10": metrics["auc"]["0.10"]}
-                by = scheme.normaliser_name
-                log.write(done, {f"{test_crops.split}/{name}_{by}": value for name, value in values.items()})
-                log.bar.write(f"step {done}: {test_crops.split} NME {metrics['nme']:.3f} % ({scheme.normaliser_name})")
-                if metrics["nme"] < best:
-                    best = metrics["nme"]
-                    checkpoints.save("best", state, {"nme": best})
-                since, at = time.perf_counter(), done
-            if done % config.loop.save_steps == 0 or done == total:
-                if pending:
-                    _flush(pending, checkpoints)
+            count = at_once if run.until_due(step, total) >= at_once else 1
+            state, losses = step_fn[count](state, faces, order)
+            run.pending.append((step, losses))
+            step += count
+            log.bar.update(count)
+            if step % config.loop.log_steps == 0 or step == total:
+                run.write_log(step)
+            evaluates = step % (config.loop.eval_epochs * steps_per_epoch) == 0 or step == total
+            saves = step % config.loop.save_steps == 0 or step == total
+            if run.pending and (evaluates or saves):
+                run.mean_loss()  # neither scores nor keeps a state that a loss has broken
+            if evaluates:
+                metrics, points_px = run.evaluate(state, step, best)
+                best = min(best, metrics["nme"])
+            if saves:
                 checkpoints.save("latest", state, {})
         checkpoints.wait()
-        if start == total:
-            metrics, points_px = _evaluate(predict, state, test_crops, config, mesh, workdir)
         write_evaluation(workdir / "eval" / f"{test_crops.dataset}-{test_crops.split}", metrics, points_px, test_crops)
     print(report.table(metrics))
     return metrics

@@ -23,6 +23,8 @@ from barrel_jax.losses import landmark_l1
 from barrel_jax.sharding import replicated, split
 from barrel_jax.state import State
 
+TrainStep = Callable[[State, Faces, jax.Array], tuple[State, jax.Array]]
+
 
 @partial(jax.jit, static_argnums=2)
 def epoch_order(seed: int, epoch: int, count: int) -> jax.Array:
@@ -33,7 +35,7 @@ def epoch_order(seed: int, epoch: int, count: int) -> jax.Array:
 
 def make_train_step(
     model: nn.Module, tx: optax.GradientTransformation, config: Config, flip: tuple[int, ...], mesh: Mesh
-) -> Callable[[State, Faces, jax.Array], tuple[State, jax.Array]]:
+) -> TrainStep:
     """The training step: gather, augment, forward, L1, backward, Adam.
 
     Returns:
@@ -75,6 +77,15 @@ def make_train_step(
 
     everywhere = replicated(mesh)
     return jax.jit(step, donate_argnums=0, in_shardings=everywhere, out_shardings=everywhere)
+
+
+def in_one_dispatch(step: TrainStep, count: int) -> TrainStep:
+    """`count` steps of one epoch as one program, which the host starts once; the losses are [count]."""
+
+    def steps(state: State, faces: Faces, order: jax.Array) -> tuple[State, jax.Array]:
+        return jax.lax.scan(lambda state, _: step(state, faces, order), state, length=count)
+
+    return jax.jit(steps, donate_argnums=0)
 
 
 def make_predict_step(model: nn.Module, mesh: Mesh) -> Callable[[Any, jax.Array], jax.Array]:

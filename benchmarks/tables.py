@@ -189,6 +189,57 @@ def seeds(name: str) -> str:
     return _markdown(head, rows) + "\n\n" + _source(name, result)
 
 
+def paths(name: str) -> str:
+    """The same weights on every path."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    models = list(dict.fromkeys(row["model"] for row in result["rows"]))
+    by_path: dict[str, dict[str, float]] = {}
+    for row in result["rows"]:
+        by_path.setdefault(row["path"], {})[row["model"]] = row["largest_px"]
+    rows = [[path, *(f"{by[model]:.5f}" for model in models)] for path, by in by_path.items()]
+    return _markdown(["largest difference from Flax, px of 256", *models], rows) + "\n\n" + _source(name, result)
+
+
+def start_up(name: str) -> str:
+    """Seconds to the first result."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    rows = [
+        [row["model"], row["way"], f"{row['median_s']:.2f}", "" if row["file_mb"] is None else f"{row['file_mb']:.0f}"]
+        for row in result["rows"]
+    ]
+    return _markdown(["model", "from", "seconds to the first result", "MB"], rows) + "\n\n" + _source(name, result)
+
+
+def growth(name: str) -> str:
+    """Milliseconds as work grows."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    axes = list(dict.fromkeys(row["axis"] for row in result["rows"]))
+    rows = [
+        [
+            axis.replace("_", " "),
+            ", ".join(f"{r['value']}: {r['median_ms']:.0f}" for r in result["rows"] if r["axis"] == axis),
+        ]
+        for axis in axes
+    ]
+    equations = [
+        [row["what"], str(row["tokens"]), f"{row['median_ms']:.2f}", f"{row['memory_mb']:.1f}"]
+        for row in result["equations"]
+    ]
+    return (
+        _markdown(["BarrelNet-18, along", "milliseconds"], rows)
+        + "\n\n"
+        + _markdown(["QAMem by", "tokens of the memory", "ms", "MB of values between"], equations)
+        + "\n\n![cost as work grows](benchmarks/results/growth.png)\n\n"
+        + _source(name, result)
+    )
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "demo": timed,
     "coco": timed,
@@ -205,6 +256,13 @@ TABLES: dict[str, Callable[[str], str]] = {
     "table2-faces68": grid,
     "fig4-faces68": grid,
     "seeds": seeds,
+    "paths": paths,
+    "start-up": start_up,
+    "infer-cpu": speeds,
+    "infer-gpu": speeds,
+    "train-cpu": speeds,
+    "train-gpu": speeds,
+    "growth": growth,
 }
 
 

@@ -5,6 +5,8 @@ import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
+# The tests run on all cores (pytest-xdist): PyTorch's threads would wait for cores that other tests have.
+os.environ["OMP_NUM_THREADS"] = "1"
 # Tests compile many small programs and run each once or twice.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.dirname(__file__), ".jax_cache")
 

@@ -15,6 +15,7 @@ FILES = sorted((ROOT / "barrel_jax").rglob("*.py"))
 LAYERS = (
     ("landmarks", "mirror", "geometry", "config", "files", "xla", "protocols", "truth", "torch_names", "grids"),
     ("normalisers", "pose", "wflw68", "resampling", "cofw68_text", "imagenet", "state_dicts", "folding", "plan"),
+    ("box_files", "cropping", "detectors", "video"),
     ("losses", "metrics", "augment", "models", "sharding", "input"),
     (
         "optim",
@@ -27,10 +28,12 @@ LAYERS = (
         "inference",
         "stave_tables",
         "barrel",
+        "drawing",
     ),
     ("steps", "evaluator", "stress", "checkpoint", "workdir", "log", "speed_accuracy"),
-    ("loop", "compare", "benchmark", "measures", "reproduced"),
-    ("staves", "reproduce"),
+    ("trained",),
+    ("loop", "compare", "export", "benchmark", "measures", "reproduced", "predictor"),
+    ("annotator", "staves", "reproduce", "predict"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Each has one home.

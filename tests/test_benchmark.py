@@ -11,7 +11,7 @@ from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.benchmark.infer import gains
 from barrel_jax.benchmark.report import table4
-from barrel_jax.benchmark.sides import Side, compare
+from barrel_jax.benchmark.sides import Side, compare, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.grids import PAIRS, PAPER_FPS
 
@@ -61,13 +61,22 @@ def test_the_papers_own_speeds_give_its_percentages():
 def test_both_sides_run_and_are_recorded(tmp_path, capsys):
     out = tmp_path / "infer.json"
     small = ["--models", "BarrelNet-18", "--batches", "2", "--rounds", "3", "--image_size", "96", "--landmarks", "5"]
-    assert main(["infer", "--device", "cpu", *small, "--impls", "jax,torch-eager", "--out", str(out)]) == 0
+    assert main(["infer", "--device", "cpu", *small, "--impls", "jax,torch-eager,onnxruntime", "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     assert "| cpu | BarrelNet-18 | float32 | 2 |" in capsys.readouterr().out
-    assert [(row["impl"], row["batch"]) for row in result["rows"]] == [("jax", 2), ("torch-eager", 2)]
+    sides = [("jax", 2), ("torch-eager", 2), ("onnxruntime", 2)]
+    assert [(row["impl"], row["batch"]) for row in result["rows"]] == sides
     for row in result["rows"]:
         assert row["images_per_s"] == pytest.approx(2e3 / row["median_ms"]) and row["largest_difference"] < 1e-4
+    (ceiling,) = result["ceilings"]
+    assert ceiling["matmul_gflops"] > result["rows"][0]["gflops"] > 0 and ceiling["copy_gb_per_s"] > 0
     assert result["versions"]["torch"].startswith("2.") and result["commit"] and "--rounds 3" in result["command"]
+
+
+@pytest.mark.parametrize(("precision", "device"), [("bfloat16", "cpu"), ("float32", "cuda")])
+def test_onnxruntime_is_timed_where_it_is_comparable(precision, device):
+    with pytest.raises(ValueError, match=f"at float32, not on {device} at {precision}; leave it out there"):
+        make_side("onnxruntime", ModelConfig(), 5, {}, np.zeros((1, 32, 32, 3), np.uint8), precision, device)
 
 
 def test_what_a_face_costs():

@@ -45,6 +45,21 @@ def test_best_and_latest_are_kept(trained):
     checkpoints.close()
 
 
+def test_a_dispatch_of_several_steps_ends_where_something_is_due(tmp_path, trained):
+    config, workdir, _ = trained
+    two = small.config(devices=1, data__data_dir=config.data.data_dir, loop__dispatch_steps=2, loop__save_steps=3)
+    assert 12 % 3 == 0 and two.loop.log_steps == 2  # steps 0 1, 2, 3, 4 5, 6 7, 8, 9, 10 11
+    loop.train(two, tmp_path, prepare_config(two.data))
+    lines = [[json.loads(line) for line in (w / "metrics.jsonl").read_text().splitlines()] for w in (workdir, tmp_path)]
+    assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
+    for one, other in zip(*lines, strict=True):
+        # Adam makes much of rounding; tests/test_steps.py compares the steps themselves.
+        assert "loss" not in one or one["loss"] == pytest.approx(other["loss"], rel=0.05)
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest") == [9, 12]
+    checkpoints.close()
+
+
 def test_learning_lowers_the_loss(tmp_path, trained):
     config, _, _ = trained
     longer = small.config(devices=1, data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)

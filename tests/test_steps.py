@@ -8,7 +8,7 @@ import pytest
 from barrel_jax.landmarks import COFW_29
 from barrel_jax.sharding import check_batch, make_mesh
 from barrel_jax.state import build_model, create
-from barrel_jax.steps import epoch_order, make_predict_step, make_train_step
+from barrel_jax.steps import epoch_order, in_one_dispatch, make_predict_step, make_train_step
 from tests import small
 
 
@@ -61,6 +61,22 @@ def test_the_seed_decides_and_steps_differ(one):
     _, _, losses, *_ = one
     assert run(1)[2] == losses
     assert run(1, seed=1)[2] != losses
+
+
+def test_steps_of_one_dispatch_are_the_steps_one_by_one(one):
+    _, _, _, step, model, mesh = one
+    faces, order = small.faces(20, 32, 29), epoch_order(0, 0, 20)
+
+    def start():
+        return create(model, optax.sgd(1.0), 0, 32, False, mesh)
+
+    state, losses = in_one_dispatch(step, 2)(start(), faces, order)
+    alone, first = step(start(), faces, order)
+    alone, second = step(alone, faces, order)
+    np.testing.assert_allclose(losses, [first, second], rtol=1e-5)
+    assert int(state.step) == 2 and first != second
+    for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(alone.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_unlabelled_points_change_nothing():

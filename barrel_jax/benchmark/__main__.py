@@ -2,6 +2,7 @@
 """Speed on this machine, side by side in one run.
 
 python -m barrel_jax.benchmark infer --models BarrelNet-18,BarrelNet-50 --batches 1,8 --impls jax,torch-eager
+python -m barrel_jax.benchmark train --models BarrelNet-18 --batches 16 --impls jax,torch-eager,torch-dataloader
 python -m barrel_jax.benchmark table4
 
 The same weights and crops on both sides; their points are compared before anything is timed. Models are named as in
@@ -23,10 +24,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m barrel_jax.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("infer", "table4"))
+    parser.add_argument("what", choices=("infer", "train", "table4"))
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cpu, and cuda where JAX has it")
-    parser.add_argument("--models", type=_words, default=["BarrelNet-18", "BarrelNet-50"], help="infer only")
-    parser.add_argument("--batches", type=_words, default=["1", "8"], help="infer only (default: 1,8)")
+    parser.add_argument("--models", type=_words, default=["BarrelNet-18", "BarrelNet-50"], help="not for table4")
+    parser.add_argument("--batches", type=_words, help="not for table4 (default: 1,8 to infer, 16 to train)")
     parser.add_argument("--precisions", type=_words, default=["float32"], help="float32, tf32, bfloat16")
     parser.add_argument("--impls", type=_words, default=["jax", "torch-eager"], help="default: jax,torch-eager")
     parser.add_argument("--rounds", type=int, default=30, help="timed repeats of each (default: %(default)s)")
@@ -45,17 +46,18 @@ def main(arguments: list[str] | None = None) -> int:
     import jax
 
     from barrel_jax import grids
-    from barrel_jax.benchmark import record, report
-    from barrel_jax.benchmark.infer import gains, measure
-    from barrel_jax.benchmark.sides import IMPLEMENTATIONS, MATMUL
+    from barrel_jax.benchmark import infer, record, report, sides, train
+    from barrel_jax.benchmark.ceilings import ceilings
 
+    bench = train if given.what == "train" else infer
     for name, words, known in (
-        ("--impls", given.impls, IMPLEMENTATIONS),
-        ("--precisions", given.precisions, MATMUL),
+        ("--impls", given.impls, train.IMPLEMENTATIONS if given.what == "train" else sides.IMPLEMENTATIONS),
+        ("--precisions", given.precisions, sides.MATMUL),
     ):
         unknown = [word for word in words if word not in known]
         if unknown or not words:
             parser.error(f"{name} {','.join(words)}: choose from {', '.join(known)}")
+    given.batches = given.batches or (["16"] if given.what == "train" else ["1", "8"])
     if not all(batch.isdecimal() and int(batch) for batch in given.batches):
         parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8,64")
     there = ["cpu"] + ["cuda"] * (jax.default_backend() == "gpu")
@@ -66,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.what == "table4":
         models, batches = list(grids.PAPER_FPS), [1]
     try:
-        rows = measure(
+        rows = bench.measure(
             models,
             batches,
             given.precisions,
@@ -80,8 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     result = record.describe(given.what, "barrel_jax.benchmark", arguments)
     result |= {"image_size": given.image_size, "num_landmarks": given.landmarks, "rows": rows}
+    if given.what == "infer":
+        result["ceilings"] = [row for device in devices for row in ceilings(device, tuple(given.precisions))]
     if given.what == "table4":
-        result["gains"] = gains(rows, grids.PAIRS)
+        result["gains"] = infer.gains(rows, grids.PAIRS)
     print(report.markdown(result))
     if given.out:
         record.write(given.out, result)

@@ -3,6 +3,7 @@
 
 import dataclasses
 import itertools
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,15 @@ from barrel_jax.benchmark.sides import Side, compare, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.grids import model_of
 from barrel_jax.state import build_model, count_parameters
+
+
+def flops_of(model: ModelConfig, num_landmarks: int, image_size: int) -> float:
+    """Floating-point operations of one face, as XLA counts them before it optimises."""
+    network = build_model(dataclasses.replace(model, dtype="float32"), num_landmarks)
+    images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+    variables = jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
+    lowered = jax.jit(lambda v, x: network.apply(v, x, False)[-1]).lower(variables, images)
+    return float(lowered.cost_analysis()["flops"])
 
 
 def random_variables(model: ModelConfig, num_landmarks: int, image_size: int, seed: int = 0) -> Any:
@@ -45,6 +55,7 @@ def measure(
     """
     models = {label: ModelConfig(**model_of(label)) for label in labels}
     variables = {label: random_variables(model, num_landmarks, image_size) for label, model in models.items()}
+    flops = {label: flops_of(model, num_landmarks, image_size) for label, model in models.items()}
     rows = []
     for device, batch, precision in itertools.product(devices, batches, precisions):
         images = np.random.default_rng(0).integers(0, 256, (batch, image_size, image_size, 3), np.uint8)
@@ -69,6 +80,7 @@ def measure(
                     "peak_memory_mb": side.memory_mb,
                     "largest_difference": spread[label],
                     "parameters": count_parameters(variables[label]["params"]),
+                    "gflops": flops[label] * batch / statistics.median(seconds[label, impl]) / 1e9,
                 }
             )
     return rows

@@ -13,7 +13,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The tables of one result of `barrel_jax.benchmark`."""
-    return {"infer": infer, "table4": table4}[result["benchmark"]](result)
+    return {"infer": infer, "train": train, "table4": table4}[result["benchmark"]](result)
 
 
 def infer(result: Mapping[str, Any]) -> str:
@@ -38,7 +38,38 @@ def infer(result: Mapping[str, Any]) -> str:
         *(f"{impl}, ms" for impl in impls),
         "speed of JAX to the best other",
     ]
-    return _table(head, lines)
+    return _table(head, lines) + "\n\n" + _ceilings(result)
+
+
+def _ceilings(result: Mapping[str, Any]) -> str:
+    """What the device was measured to do at most, and the most of it that each implementation reached."""
+    lines = []
+    for ceiling in result["ceilings"]:
+        reached: dict[str, float] = {}
+        for row in result["rows"]:
+            if (row["device"], row["precision"]) == (ceiling["device"], ceiling["precision"]):
+                reached[row["impl"]] = max(reached.get(row["impl"], 0.0), row["gflops"] / ceiling["matmul_gflops"])
+        said = ", ".join(f"{impl} {100 * share:.0f} %" for impl, share in reached.items())
+        numbers = [f"{ceiling['matmul_gflops']:.0f}", f"{ceiling['copy_gb_per_s']:.1f}"]
+        lines.append([ceiling["device"], ceiling["precision"], *numbers, said])
+    return _table(["device", "precision", "large product, GFLOP/s", "copy, GB/s", "most of the product reached"], lines)
+
+
+def train(result: Mapping[str, Any]) -> str:
+    """One line for each implementation: a step, faces per second, the paper's recipe, and JAX's speed beside it."""
+    ours = {
+        (row["device"], row["model"], row["precision"], row["batch"]): row["images_per_s"]
+        for row in result["rows"]
+        if row["impl"] == "jax"
+    }
+    lines = []
+    for row in result["rows"]:
+        case = tuple(row[name] for name in ("device", "model", "precision", "batch"))
+        ratio = f"{ours[case] / row['images_per_s']:.2f}x" if case in ours and row["impl"] != "jax" else ""
+        times = [f"{row['median_ms']:.0f}", f"{row['images_per_s']:.1f}", f"{row['recipe_minutes'] / 60:.1f}"]
+        lines.append([*map(str, case), row["impl"], *times, ratio])
+    head = ["device", "model", "precision", "batch", "impl", "ms a step", "faces/s"]
+    return _table([*head, "hours of 360 epochs of 7,500 faces", "JAX's speed to it"], lines)
 
 
 def table4(result: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is timed: the same weights and the same uint8 crops on one device, in JAX and in PyTorch."""
+"""What is timed: the same weights and the same uint8 crops on one device, in JAX, PyTorch and ONNX Runtime."""
 
 import dataclasses
 import time
@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from barrel_jax.config import ModelConfig
+from barrel_jax.export import onnx_file
 from barrel_jax.inference import make_inference
 
 # What JAX's matrix products and convolutions do with float32; PyTorch is told the same in `torch_side`.
@@ -18,7 +19,7 @@ MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 # The largest difference of two sides' points that is rounding, in crop units.
 ROUNDING = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2}
 TORCH = {"torch-eager": None, "torch-compile": "default", "torch-max-autotune": "max-autotune"}
-IMPLEMENTATIONS = ("jax", *TORCH)
+IMPLEMENTATIONS = ("jax", *TORCH, "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,14 @@ def make_side(
       images: uint8 [B, S, S, 3].
       precision: float32 (computed in full), tf32 or bfloat16 (weights as well).
       device: cpu or cuda.
+
+    Raises:
+      ValueError: onnxruntime, which is float32 on the CPU here, at another precision or elsewhere, or not installed.
     """
     if impl == "jax":
         return _jax_side(model, num_landmarks, variables, images, precision, device)
+    if impl == "onnxruntime":
+        return _onnx_side(model, num_landmarks, variables, images, precision, device)
     return _torch_side(impl, model, num_landmarks, variables, images, precision, device)
 
 
@@ -127,6 +133,25 @@ def _torch_side(
     cold = time.perf_counter() - start
     memory = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else None
     return Side(run, points, cold, memory)
+
+
+def _onnx_side(
+    model: ModelConfig,
+    num_landmarks: int,
+    variables: Mapping[str, Any],
+    images: np.ndarray,
+    precision: str,
+    device: str,
+) -> Side:
+    if (device, precision) != ("cpu", "float32"):
+        raise ValueError(f"onnxruntime is timed on cpu at float32, not on {device} at {precision}; leave it out there")
+    _, weights = make_inference(dataclasses.replace(model, dtype="float32"), num_landmarks, variables)
+    content = onnx_file.serialise(model, num_landmarks, images.shape[1], weights)
+    start = time.perf_counter()
+    predict = onnx_file.deserialise(content)
+    points = predict(images)
+    cold = time.perf_counter() - start
+    return Side(lambda: predict(images), points, cold, None)
 
 
 def compare(sides: Mapping[str, Side], name: str, precision: str) -> float:

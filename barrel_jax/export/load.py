@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exported files back as functions: images uint8 [B, S, S, 3] (RGB crops) to points float32 [B, K, 2] in crop units.
+
+Each function here takes the folder of an export and, if given, the folder of the run that it must be of, and raises
+FileNotFoundError when a file is not there, and ValueError when one is not what was exported.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from barrel_jax.export import executable, manifest, onnx_file, stablehlo
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+def load_stablehlo(directory: Path, *, workdir: Path | None = None) -> Predict:
+    """The StableHLO program on the default device; compiles at the first call with each B."""
+    about = manifest.read(directory, workdir)
+    content = manifest.content(directory, stablehlo.NAME, about)
+    return _guarded(stablehlo.deserialise(content), about["image_size"])
+
+
+def load_executable(directory: Path, *, batch: int = 1, workdir: Path | None = None) -> Predict:
+    """The compiled program for a batch.
+
+    Raises ValueError also on another version of jax or jaxlib, and on another device or processor.
+    """
+    about = manifest.read(directory, workdir)
+    name = executable.name(batch)
+    manifest.check_machine(Path(directory) / name, about)
+    content = manifest.content(directory, name, about)
+    return _guarded(executable.deserialise(content), about["image_size"], batch)
+
+
+def load_onnx(directory: Path, *, threads: int | None = None, workdir: Path | None = None) -> Predict:
+    """The ONNX network in ONNX Runtime on the CPU, with `threads` threads (all cores by default)."""
+    about = manifest.read(directory, workdir)
+    content = manifest.content(directory, onnx_file.NAME, about)
+    return _guarded(onnx_file.deserialise(content, threads), about["image_size"])
+
+
+def _guarded(predict: Callable[[np.ndarray], jax.Array | np.ndarray], size: int, batch: int | None = None) -> Predict:
+    def guarded(images: np.ndarray) -> np.ndarray:
+        if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or len(images) != (batch or len(images)):
+            raise ValueError(
+                f"images are {images.dtype} {list(images.shape)}; this program takes uint8 "
+                f"[{batch or 'B'}, {size}, {size}, 3]"
+            )
+        return np.asarray(predict(images))
+
+    return guarded

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""manifest.json beside the exported files: what they are, and that they are still what was exported."""
+
+import dataclasses
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from barrel_jax import config as configuration
+from barrel_jax.export.executable import machine
+from barrel_jax.export.model import Trained
+from barrel_jax.trained import read_facts
+from barrel_jax.workdir import FREE, PACKAGES
+
+NAME = "manifest.json"
+ANEW = "write it anew: python -m barrel_jax.export WORKDIR"
+
+
+def describe(trained: Trained, contents: dict[str, bytes], differences: dict[str, float]) -> dict[str, Any]:
+    """The manifest of files by name; `differences` are their points' largest ones from Flax's, in crop units."""
+    size = trained.config.data.image_size
+    return {
+        "files": {
+            name: {
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "bytes": len(content),
+                "largest_difference": differences[name],
+            }
+            for name, content in contents.items()
+        },
+        "images": f"uint8 [B, {size}, {size}, 3], RGB",
+        "points": f"float32 [B, {trained.num_landmarks}, 2], (x, y), (pixel + 0.5) / {size} of the crop",
+        "crop": trained.config.data.crop,
+        "scheme": trained.facts["scheme"],
+        "num_landmarks": trained.num_landmarks,
+        "image_size": size,
+        "dataset": trained.facts["dataset"],
+        "fingerprint": trained.facts["fingerprint"],
+        "step": trained.step,
+        "config": dataclasses.asdict(trained.config),
+        "versions": {name: version(name) for name in PACKAGES},
+        "machine": machine(),
+    }
+
+
+def read(directory: Path, workdir: Path | None = None) -> dict[str, Any]:
+    """The manifest of exported files.
+
+    Args:
+      directory: where they lie.
+      workdir: the run that they must be of; any when None.
+
+    Raises:
+      FileNotFoundError: nothing was exported there.
+      ValueError: the manifest is broken, or of another run than `workdir`.
+    """
+    path = Path(directory) / NAME
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: nothing is exported there; {ANEW}")
+    try:
+        manifest = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: this is no JSON ({error}); {ANEW}") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise ValueError(f"{path}: this is no manifest of exported files; {ANEW}")
+    if workdir is not None:
+        differing = _differing(manifest, Path(workdir))
+        if differing:
+            raise ValueError(f"{path}: these files are of another run than {workdir} ({'; '.join(differing)}); {ANEW}")
+    return manifest
+
+
+def _differing(manifest: dict[str, Any], workdir: Path) -> list[str]:
+    config = configuration.load(workdir)
+    facts = read_facts(workdir)
+    theirs = {name: facts[name] for name in ("dataset", "fingerprint", "scheme", "num_landmarks")}
+    ours = {name: manifest.get(name) for name in theirs}
+    theirs |= {name: value for name, value in configuration.flatten(config).items() if not name.startswith(FREE)}
+    ours |= _flat(manifest.get("config", {}))
+    # Through JSON, which has no tuples.
+    return [
+        f"{name}: {ours.get(name)!r} exported, {value!r} there"
+        for name, value in json.loads(json.dumps(theirs)).items()
+        if ours.get(name) != value
+    ]
+
+
+def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in node.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def content(directory: Path, name: str, manifest: dict[str, Any]) -> bytes:
+    """A file whose SHA-256 is the manifest's.
+
+    Raises:
+      FileNotFoundError: the file is not there.
+      ValueError: it was not exported, or is another than was.
+    """
+    path = Path(directory) / name
+    if name not in manifest["files"]:
+        raise ValueError(f"{path}: not exported; there are {', '.join(manifest['files'])}; {ANEW} --formats --batches")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: gone since it was exported; {ANEW}")
+    read = path.read_bytes()
+    found, expected = hashlib.sha256(read).hexdigest(), manifest["files"][name]["sha256"]
+    if found != expected:
+        raise ValueError(
+            f"{path}: its SHA-256 is {found[:12]}, the manifest's {expected[:12]}: changed, or of another "
+            f"export; {ANEW}"
+        )
+    return read
+
+
+def check_machine(path: Path, manifest: dict[str, Any]) -> None:
+    """That a compiled program can run here.
+
+    Raises:
+      ValueError: it was compiled by another jax or jaxlib, or for another device or processor; names both.
+    """
+    ours = {name: version(name) for name in ("jax", "jaxlib")} | machine()
+    theirs = {**manifest.get("versions", {}), **manifest.get("machine", {})}
+    # More instructions than were compiled for do no harm.
+    absent = sorted(set(theirs.pop("instructions", [])) - set(ours.pop("instructions")))
+    differing = [
+        f"{name} {theirs.get(name)}, here {value}" for name, value in ours.items() if theirs.get(name) != value
+    ]
+    differing += [f"a processor with {', '.join(absent)}"] * bool(absent)
+    if differing:
+        raise ValueError(f"{path}: compiled for another machine ({'; '.join(differing)}); {ANEW}")

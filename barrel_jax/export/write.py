@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a run's model in the formats asked for, each checked against Flax before it is kept."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from barrel_jax import files
+from barrel_jax.export import executable, manifest, onnx_file, stablehlo
+from barrel_jax.export.model import Trained
+from barrel_jax.inference import make_inference
+
+FORMATS = ("stablehlo", "executable", "onnx")
+TOLERANCE = 1e-4  # crop units
+
+
+def export(
+    trained: Trained, out: Path, formats: Sequence[str] = FORMATS, batches: Sequence[int] = (1,)
+) -> dict[str, Any]:
+    """Writes the files and their manifest, which it returns, in place of what an earlier export left in `out`.
+
+    All compute in float32, in full on every device, whatever the run's compute type.
+
+    Args:
+      trained: what to export.
+      out: folder.
+      formats: some of `FORMATS`.
+      batches: of the executables, one file for each.
+
+    Raises:
+      ValueError: an unknown format; a package that a format needs is not installed; a file's points differ from
+        Flax's by more than `TOLERANCE`. Nothing is written then.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise ValueError(f"formats {','.join(formats)!r}: choose from {', '.join(FORMATS)}")
+    contents, differences = {}, {}
+    with jax.default_matmul_precision("highest"):
+        config = dataclasses.replace(trained.config.model, dtype="float32")
+        predict, weights = make_inference(config, trained.num_landmarks, trained.variables)
+        images = _edge_cases(trained.config.data.image_size)
+        points = np.asarray(jax.jit(predict)(weights, images))
+        for name, content, run, batch in _serialised(trained, predict, weights, formats, batches):
+            found = np.concatenate([run(part) for part in _parts(images, batch)])[: len(images)]
+            difference = float(np.abs(found - points).max())
+            if not difference <= TOLERANCE:
+                raise ValueError(
+                    f"{Path(out) / name}: its points differ from Flax's by {difference:.1e} of the crop, more than "
+                    f"the {TOLERANCE:.0e} of rounding; nothing is written. Try another checkpoint, and report this"
+                )
+            contents[name], differences[name] = content, difference
+    _keep(Path(out), contents, manifest.describe(trained, contents, differences))
+    return manifest.read(out)
+
+
+def _serialised(
+    trained: Trained, predict: Callable, weights: Any, formats: Sequence[str], batches: Sequence[int]
+) -> Iterator[tuple[str, bytes, Callable, int | None]]:
+    # Name and content of each file, the function read back from that content, and its batch unless it takes any.
+    size = trained.config.data.image_size
+    if "stablehlo" in formats:
+        content = stablehlo.serialise(predict, weights, size)
+        yield stablehlo.NAME, content, stablehlo.deserialise(content), None
+    for batch in batches if "executable" in formats else ():
+        content = executable.serialise(predict, weights, size, batch)
+        yield executable.name(batch), content, executable.deserialise(content), batch
+    if "onnx" in formats:
+        facts = {"scheme": trained.facts["scheme"], "crop": trained.config.data.crop, "step": str(trained.step)}
+        content = onnx_file.serialise(trained.config.model, trained.num_landmarks, size, weights, facts)
+        yield onnx_file.NAME, content, onnx_file.deserialise(content), None
+
+
+def _edge_cases(size: int) -> np.ndarray:
+    # Noise, a black image and a white one, uint8 [3, S, S, 3].
+    noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
+    return np.stack([noise, np.zeros_like(noise), np.full_like(noise, 255)])
+
+
+def _parts(images: np.ndarray, batch: int | None) -> list[np.ndarray]:
+    # In batches of one size, the last filled up from the start; at once where any size will do.
+    batch = batch or len(images)
+    whole = -(-len(images) // batch) * batch
+    return np.split(np.resize(images, (whole, *images.shape[1:])), whole // batch)
+
+
+def _keep(out: Path, contents: dict[str, bytes], about: dict[str, Any]) -> None:
+    # The manifest last: with an old one beside new files, or none, nothing is read.
+    before = manifest.read(out)["files"] if (out / manifest.NAME).exists() else {}
+    for name, content in contents.items():
+        files.write(out / name, lambda temporary, content=content: temporary.write_bytes(content))
+    files.write_json(out / manifest.NAME, about)
+    for name in before.keys() - contents.keys():
+        (out / name).unlink(missing_ok=True)

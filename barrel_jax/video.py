@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of a video file or a camera, and the video written from them, by OpenCV."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+RATE = 30.0  # frames per second where neither the file nor the camera says
+
+
+class Frames:
+    """The frames of a video, RGB uint8 [H, W, 3], as an iterator that counts them."""
+
+    def __init__(self, source: str) -> None:
+        """Opens a file, or the camera of that number. Raises ValueError when OpenCV cannot."""
+        self.source, self.is_camera = source, source.isdecimal() and not Path(source).exists()
+        self._capture = cv2.VideoCapture(int(source)) if self.is_camera else cv2.VideoCapture(source, cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            raise ValueError(
+                f"camera {source} cannot be opened; is it connected, and free?"
+                if self.is_camera
+                else f"{source}: neither a picture nor a video that OpenCV can read"
+            )
+        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or RATE
+        self.promised = 0 if self.is_camera else max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        self.count = 0  # frames read
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        try:
+            while True:
+                there, frame = self._capture.read()
+                if not there:
+                    return
+                self.count += 1
+                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        finally:
+            self._capture.release()
+
+    def fault(self) -> str:
+        """After the last frame: what is wrong with the video, '' when it is whole."""
+        if self.is_camera:
+            return "" if self.count else f"camera {self.source} gave no frame"
+        # Some containers promise an estimate, and trimmed ones hide a few frames: a hundredth is not missed.
+        if self.count and self.count + 1 + self.promised // 100 >= self.promised:
+            return ""
+        return f"{self.source}: ends early: frame {self.count} of {self.promised} cannot be decoded (counted from 0)"
+
+
+class VideoWriter:
+    """An .mp4 written frame by frame; the first frame gives its size."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path, self._rate = path, rate
+        self._writer: cv2.VideoWriter | None = None
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Adds a frame, RGB uint8 [H, W, 3]. Raises OSError when the file cannot be written."""
+        if self._writer is None:
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, self._rate, frame.shape[1::-1])
+        if not self._writer.isOpened():
+            raise OSError(f"{self._path}: this video cannot be written; is there space, and may the folder be written?")
+        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None:
+            self._writer.release()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same weights on every path: how far the points of each lie from those of the Flax model as it is trained.
+
+python -m benchmarks.paths [--workdirs W,W]
+
+Weights are drawn, and the last layer is scaled so that points spread over the crop as those of faces do; a trained run
+of --workdirs is given faces of its own test split. Differences are the largest of all landmarks and images, in pixels
+of a 256 px crop. Writes benchmarks/results/paths.json.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+import torch
+from absl import logging
+
+from barrel_jax.benchmark.infer import random_variables
+from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.config import Config, ModelConfig
+from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
+from barrel_jax.export.model import Trained, read_trained
+from barrel_jax.export.write import export
+from barrel_jax.grids import model_of
+from barrel_jax.inference import make_inference
+from barrel_jax.loop import load_split
+from barrel_jax.state import build_model
+from barrel_jax.xla import tune_cpu
+from benchmarks import torch_barrelnet
+from benchmarks.torch_weights import from_flax
+from data.of_config import prepare_config
+
+LANDMARKS, SIZE = 98, 256
+SPREAD = 1.0  # standard deviation of what the sigmoid is given: of points 54 px, as those of faces
+BOUNDS_PX = {"float32": 0.05, "bfloat16": 0.5}
+
+
+def drawn_variables(config: ModelConfig, images: np.ndarray) -> Any:
+    """Variables {params, batch_stats} of which nothing is as at the start.
+
+    Every number is moved, and statistics are those of the images, as training leaves them: with others activations
+    grow from block to block until every softmax is one-hot, and the rounding of bfloat16 decides where.
+    """
+    rng = np.random.default_rng(1)
+
+    def moved(path: tuple, leaf: np.ndarray) -> np.ndarray:
+        if path[-1].key == "scale":
+            return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
+        spread = 0.5 * leaf.std() if leaf.ndim > 1 else 0.1
+        return leaf + np.float32(spread) * rng.standard_normal(leaf.shape, np.float32)
+
+    start = random_variables(config, LANDMARKS, SIZE)
+    variables = start | {"params": jax.tree_util.tree_map_with_path(moved, start["params"])}
+    model = build_model(config, LANDMARKS)
+
+    @jax.jit
+    def batch_statistics(variables: Any, pixels: jax.Array) -> Any:
+        dropout = {"dropout": jax.random.key(0)}
+        _, changed = model.apply(variables, pixels / 255, True, mutable=["batch_stats"], rngs=dropout)
+        return changed["batch_stats"]
+
+    after = batch_statistics(variables, images.astype(np.float32))
+    # One step of the running average, which keeps nine tenths, undone.
+    statistics = jax.tree.map(lambda new, old: np.asarray((new - 0.9 * old) / 0.1), after, start["batch_stats"])
+    return variables | {"batch_stats": statistics}
+
+
+def draw_images(count: int) -> np.ndarray:
+    """Noise from fine to coarse, uint8 [count, 256, 256, 3]."""
+    rng = np.random.default_rng(2)
+    noise = [rng.integers(0, 256, (SIZE >> index % 6,) * 2 + (3,), np.uint8) for index in range(count)]
+    return np.stack([cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) for image in noise])
+
+
+def drawn_model(label: str, images: np.ndarray) -> Trained:
+    """A model of the paper with 98 landmarks and drawn weights."""
+    config = ModelConfig(**model_of(label))
+    variables, model = drawn_variables(config, images), build_model(config, LANDMARKS)
+    points = np.float64(jax.jit(lambda v, x: model.apply(v, x / 255, False)[-1])(variables, np.float32(images)))
+    layer = variables["params"]["head"]["layer3"]
+    layer["kernel"] *= SPREAD / np.log(points / (1 - points)).std()
+    layer["bias"] *= 0
+    facts = {"dataset": "none", "fingerprint": "", "scheme": "wflw-98", "num_landmarks": LANDMARKS}
+    return Trained(Config(model=config), facts, 0, variables)
+
+
+def trained_model(workdir: Path, count: int) -> tuple[Trained, np.ndarray]:
+    """A run's model and faces spread over its test split, uint8 [count, S, S, 3]."""
+    trained = read_trained(workdir)
+    data = trained.config.data
+    crops = load_split(trained.config, prepare_config(data), data.test_split)
+    return trained, np.asarray(crops.images[np.linspace(0, len(crops.images) - 1, count, dtype=int)])
+
+
+def points_of_paths(trained: Trained, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Points [B, K, 2] in crop units by path, Flax's first."""
+    config = dataclasses.replace(trained.config.model, dtype="float32")
+    num_landmarks, variables = trained.num_landmarks, trained.variables
+    model = build_model(config, num_landmarks)
+    paths = {"Flax": jax.jit(lambda v, x: model.apply(v, x / 255, False)[-1])(variables, np.float32(images))}
+    for name, dtype in (("Flax, folded", "float32"), ("Flax, folded, bfloat16", "bfloat16")):
+        predict, weights = make_inference(dataclasses.replace(config, dtype=dtype), num_landmarks, variables)
+        paths[name] = jax.jit(predict)(weights, images)
+    with TemporaryDirectory() as folder:
+        export(trained, Path(folder), batches=[len(images)])
+        paths["StableHLO"] = load_stablehlo(Path(folder))(images)
+        paths["executable"] = load_executable(Path(folder), batch=len(images))(images)
+        paths["ONNX Runtime"] = load_onnx(Path(folder))(images)
+    network = torch_barrelnet.build_model(config, num_landmarks, images.shape[1])
+    from_flax(variables, network)
+    with torch.inference_mode():
+        paths["PyTorch"] = network.eval().predict(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
+    return {name: np.asarray(found, np.float32) for name, found in paths.items()}
+
+
+def main() -> None:
+    """Compares, records, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="BarrelNet-18,BarrelNet-50", help="default: %(default)s")
+    parser.add_argument("--images", type=int, default=6, help="default: %(default)s")
+    parser.add_argument("--workdirs", default="", help="trained runs as well, separated by commas")
+    given = parser.parse_args()
+    logging.set_verbosity(logging.WARNING)  # orbax tells its every step otherwise
+    tune_cpu()
+    images = draw_images(given.images)
+    models = {f"{label}, drawn": (drawn_model(label, images), images) for label in given.models.split(",")}
+    for workdir in filter(None, given.workdirs.split(",")):
+        models[f"{Path(workdir).name}, trained"] = trained_model(Path(workdir), given.images)
+    rows = []
+    for label, (model, images) in models.items():
+        paths = points_of_paths(model, images)
+        flax = paths.pop("Flax")
+        about = {"points_std_px": float(SIZE * flax.std()), "crop": images.shape[1], "landmarks": model.num_landmarks}
+        for name, points in paths.items():
+            precision = "bfloat16" if "bfloat16" in name else "float32"
+            apart, bound = SIZE * np.abs(points - flax), BOUNDS_PX[precision]
+            row = {"model": label, "path": name, "precision": precision, "largest_px": float(apart.max())}
+            rows.append(row | {"mean_px": float(apart.mean()), "bound_px": bound, **about})
+            print(f"{label:24s} {name:24s} {apart.max():.4f} px, mean {apart.mean():.5f} (bound {bound})")
+    result = describe("paths") | {"images": given.images, "rows": rows}
+    write(ROOT / "benchmarks" / "results" / "paths.json", result)
+
+
+if __name__ == "__main__":
+    main()

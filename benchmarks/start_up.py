@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seconds from opening a serialised executable to its first result, against compiling the same model.
+
+python -m benchmarks.start_up
+
+Each number is of a fresh process; Python's imports are not counted, finding the device is. Compiling starts from the
+weights in memory, without JAX's cache. Writes benchmarks/results/start-up.json.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jax
+import numpy as np
+
+from barrel_jax.benchmark.infer import random_variables
+from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.config import Config, ModelConfig
+from barrel_jax.export.load import load_executable, load_onnx
+from barrel_jax.export.model import Trained
+from barrel_jax.export.write import export
+from barrel_jax.grids import model_of
+from barrel_jax.inference import make_inference
+from barrel_jax.xla import tune_cpu
+
+LANDMARKS, SIZE = 98, 256
+WAYS = ("executable", "onnx", "compile")
+
+
+def first_result(way: str, label: str, folder: Path) -> float:
+    """Seconds to the points of one image, in this process, which has done nothing else."""
+    image = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    if way == "compile":
+        config = ModelConfig(**model_of(label))
+        variables = random_variables(config, LANDMARKS, SIZE)
+        start = time.perf_counter()
+        predict, weights = make_inference(config, LANDMARKS, variables)
+        jax.block_until_ready(jax.jit(predict)(weights, image))
+    elif way == "onnx":
+        import onnxruntime  # noqa: F401  an import, which is not counted
+
+        start = time.perf_counter()
+        load_onnx(folder)(image)
+    else:
+        start = time.perf_counter()
+        load_executable(folder)(image)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Exports, starts processes in turns, records."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="BarrelNet-18,BarrelNet-50", help="default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=5, help="processes of each (default: %(default)s)")
+    parser.add_argument("--one", nargs=3, metavar=("WAY", "MODEL", "FOLDER"), help="of one process, printed")
+    given = parser.parse_args()
+    tune_cpu()
+    if given.one:
+        way, label, folder = given.one
+        print(json.dumps(first_result(way, label, Path(folder))))
+        return
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    rows = []
+    for label in given.models.split(","):
+        config = Config(model=ModelConfig(**model_of(label)))
+        facts = {"dataset": "none", "fingerprint": "", "scheme": "wflw-98", "num_landmarks": LANDMARKS}
+        trained = Trained(config, facts, 0, random_variables(config.model, LANDMARKS, SIZE))
+        with TemporaryDirectory() as folder:
+            about = export(trained, Path(folder), ("executable", "onnx"))
+            seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+            for _ in range(given.repeats):
+                for way in WAYS:
+                    command = [sys.executable, "-m", "benchmarks.start_up", "--one", way, label, folder]
+                    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+                    seconds[way].append(float(done.stdout))
+        sizes = {"executable": about["files"]["model-1.executable"], "onnx": about["files"]["model.onnx"]}
+        for way, values in seconds.items():
+            size = sizes[way]["bytes"] / 1e6 if way in sizes else None
+            rows.append({"model": label, "way": way, "median_s": float(np.median(values)), "max_s": max(values)})
+            rows[-1] |= {"min_s": min(values), "repeats": len(values), "file_mb": size}
+            print(f"{label:14s} {way:10s} median {np.median(values):.2f} s, {min(values):.2f} to {max(values):.2f} s")
+    result = describe("start-up") | {"image_size": SIZE, "num_landmarks": LANDMARKS, "batch": 1, "rows": rows}
+    write(ROOT / "benchmarks" / "results" / "start-up.json", result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The opponent of the training benchmark: its augmentation keeps points on pixels, its step learns, both are timed."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from barrel_jax.benchmark.__main__ import main
+from barrel_jax.benchmark.infer import random_variables
+from barrel_jax.benchmark.train import compare_losses
+from barrel_jax.config import AugmentConfig, Config, ModelConfig
+from benchmarks.torch_augment import AugmentedFaces, augment
+from benchmarks.torch_training import make_step
+
+SIZE, N = 64, 24
+GEOMETRY = AugmentConfig(translate_prob=0.9, flip_prob=0.5, rotate_prob=0.9, occlude_prob=0.0, blur_prob=0.0,
+                         grey_prob=0.0)  # fmt: skip
+
+
+def dots():
+    """A soft white dot in each black image, well inside, and where it is in crop units [n, 1, 2]."""
+    points = np.random.default_rng(0).uniform(0.35, 0.65, (N, 1, 2)).astype(np.float32)
+    grid = np.stack(np.meshgrid(*[(np.arange(SIZE) + 0.5) / SIZE] * 2), -1)
+    distance = np.linalg.norm(grid[None] - points[:, :, None], axis=-1) * SIZE
+    return np.repeat((255 * np.exp(-((distance / 2) ** 2)))[..., None], 3, -1).astype(np.uint8), points
+
+
+def centre(pixels):
+    """Centres of brightness of [n, S, S] in crop units, [n, 2]."""
+    axis = (np.arange(SIZE) + 0.5) / SIZE
+    total = pixels.sum((1, 2))
+    return np.stack([(pixels.sum(1) * axis).sum(1) / total, (pixels.sum(2) * axis).sum(1) / total], -1)
+
+
+def test_points_stay_on_their_pixels_on_the_device():
+    torch.manual_seed(0)
+    images, points = map(torch.from_numpy, dots())
+    moved, where = augment(images, points, torch.tensor([0]), GEOMETRY)
+    assert (where - points).abs().max() > 0.05
+    np.testing.assert_allclose(centre(moved[:, 0].numpy()), where[:, 0].numpy(), atol=0.5 / SIZE)
+
+
+def test_points_stay_on_their_pixels_in_the_workers():
+    torch.manual_seed(0)
+    images, points = dots()
+    faces = AugmentedFaces(images, points, (0,), GEOMETRY)
+    moved, where = map(np.stack, zip(*(map(np.asarray, faces[index]) for index in range(N)), strict=True))
+    assert np.abs(where - points).max() > 0.05
+    np.testing.assert_allclose(centre(moved[..., 0].astype(float)), where[:, 0], atol=0.5 / SIZE)
+
+
+def test_everything_that_changes_pixels_alone_leaves_points():
+    torch.manual_seed(0)
+    images, points = map(torch.from_numpy, dots())
+    only = AugmentConfig(translate_prob=0.0, flip_prob=0.0, rotate_prob=0.0, occlude_prob=1.0, blur_prob=1.0)
+    changed, where = augment(images, points, torch.tensor([0]), only)
+    assert torch.equal(where, points)
+    moved = (changed - images.permute(0, 3, 1, 2) / 255).abs().amax((1, 2, 3))
+    faces = AugmentedFaces(*map(np.asarray, (images, points)), (0,), only)
+    assert all(torch.equal(faces[index][1], points[index]) for index in range(N))
+    by_workers = [(faces[index][0].float() / 255 - images[index] / 255).abs().amax() for index in range(N)]
+    for differences in (moved, torch.stack(by_workers)):  # a patch may be small and dark, and a blur slight
+        assert (differences > 0.05).sum() > 0.8 * N
+
+
+def small():
+    config = Config(batch_size=8, model=ModelConfig(width=32, heads=4, feedforward=48, dropout=0.0))
+    config.optim.learning_rate = 1e-3
+    return config, random_variables(config.model, 1, SIZE)
+
+
+@pytest.mark.parametrize("impl", ["torch-eager", "torch-dataloader"])
+def test_its_step_learns(impl):
+    torch.manual_seed(0)
+    config, variables = small()
+    config.augment = GEOMETRY
+    step = make_step(impl, config, variables, *dots(), (0,), "cpu", "float32")
+    losses = [float(step()) for _ in range(24)]
+    assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:3])
+
+
+def test_losses_that_differ_are_refused():
+    config, variables = small()
+    images, points = dots()
+    given = ("cpu", "float32", ("jax", "torch-eager"))
+    assert compare_losses(config, variables, images[:8], points[:8], *given) < 1e-5
+    with pytest.raises(ValueError, match="float32: the losses of the same batch are nan in JAX and nan in PyTorch"):
+        compare_losses(config, variables, images[:8], np.full_like(points[:8], np.nan), *given)
+
+
+def test_steps_are_timed_side_by_side(tmp_path, capsys):
+    out = tmp_path / "train.json"
+    small = ["--models", "BarrelNet-18", "--batches", "2", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
+    assert main(["train", "--device", "cpu", *small, "--impls", "jax,torch-eager", "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["impl"] for row in rows] == ["jax", "torch-eager"] and rows[0]["largest_difference"] < 1e-4
+    for row in rows:
+        assert row["recipe_minutes"] == pytest.approx(360 * 7500 / row["images_per_s"] / 60)
+    assert "| cpu | BarrelNet-18 | float32 | 2 | torch-eager |" in capsys.readouterr().out
