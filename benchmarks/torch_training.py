@@ -58,7 +58,6 @@ def make_step(
         return F.l1_loss(predicted, truth.expand_as(predicted))
 
     if impl in ("torch-compile", "torch-max-autotune"):
-        torch._dynamo.reset()
         loss_of = torch.compile(loss_of, mode="max-autotune" if impl == "torch-max-autotune" else None)
     batches = (_loaded if impl == "torch-dataloader" else _on_device)(config, images, points, flip, device)
 

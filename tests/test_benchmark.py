@@ -11,7 +11,7 @@ from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.benchmark.infer import gains
 from barrel_jax.benchmark.report import table4
-from barrel_jax.benchmark.sides import Side, compare, make_side
+from barrel_jax.benchmark.sides import Side, Work, compare, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.grids import PAIRS, PAPER_FPS
 
@@ -76,7 +76,7 @@ def test_both_sides_run_and_are_recorded(tmp_path, capsys):
 @pytest.mark.parametrize(("precision", "device"), [("bfloat16", "cpu"), ("float32", "cuda")])
 def test_onnxruntime_is_timed_where_it_is_comparable(precision, device):
     with pytest.raises(ValueError, match=f"at float32, not on {device} at {precision}; leave it out there"):
-        make_side("onnxruntime", ModelConfig(), 5, {}, np.zeros((1, 32, 32, 3), np.uint8), precision, device)
+        make_side("onnxruntime", Work(ModelConfig(), 5, {}, np.zeros((1, 32, 32, 3), np.uint8), precision, device))
 
 
 def test_what_a_face_costs():

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from barrel_jax.benchmark.clock import alternate, summary
-from barrel_jax.benchmark.sides import Side, compare, make_side
+from barrel_jax.benchmark.sides import Side, Work, compare, forget_compiled, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.grids import model_of
 from barrel_jax.state import build_model, count_parameters
@@ -59,12 +59,13 @@ def measure(
     rows = []
     for device, batch, precision in itertools.product(devices, batches, precisions):
         images = np.random.default_rng(0).integers(0, 256, (batch, image_size, image_size, 3), np.uint8)
+        forget_compiled()
         sides: dict[tuple[str, str], Side] = {}
         spread = {}
         wanted = list(itertools.product(labels, implementations))
         for label, impl in tqdm(wanted, desc=f"compile for {device}, batch {batch}, {precision}"):
-            given = (models[label], num_landmarks, variables[label], images, precision, device)
-            sides[label, impl] = make_side(impl, *given)
+            work = Work(models[label], num_landmarks, variables[label], images, precision, device)
+            sides[label, impl] = make_side(impl, work)
         for label in labels:
             spread[label] = compare(
                 {impl: sides[label, impl] for impl in implementations}, f"{label} {precision}", precision

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.infer import random_variables
-from barrel_jax.benchmark.sides import MATMUL, ROUNDING
+from barrel_jax.benchmark.sides import MATMUL, ROUNDING, forget_compiled
 from barrel_jax.config import Config, ModelConfig
 from barrel_jax.grids import model_of
 from barrel_jax.input.placement import Faces
@@ -59,6 +59,7 @@ def measure(
         config.data.image_size = image_size
         variables = random_variables(config.model, num_landmarks, image_size)
         spread = compare_losses(config, variables, images[:batch], points[:batch], device, precision, implementations)
+        forget_compiled()
         sides, cold = {}, {}
         for impl in tqdm(implementations, desc=f"compile for {device}, {label}, batch {batch}, {precision}"):
             make = _jax_step if impl == "jax" else _torch_step
