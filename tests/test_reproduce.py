@@ -106,3 +106,20 @@ def test_figure4_is_drawn(tmp_path):
     records = collect([(row, 0, fake(tmp_path / f"{i}.json", 4 + i / 100)) for i, row in enumerate(rows)])
     picture = draw_figure4(records)
     assert picture.shape == (480, 1100, 3) and picture.std() > 10
+
+
+def test_figure5_times_its_models_once_and_is_drawn(capsys, tmp_path):
+    given = ["fig5", *SMALL[1:], "--rows", "BarrelNet", "--seeds", "1", "--image_size", "32", "--epochs", "1"]
+    given += ["--runs", str(tmp_path)]
+    (run,) = listed(capsys, *given)
+    fake(Path(run["workdir"]) / "eval" / "synthetic-test" / "metrics.json", 5.0)
+    assert main(given) == 0
+    (row,) = json.loads((tmp_path / "fig5.json").read_text())["rows"]
+    assert row["nme"] == 5.0 and row["label"] == "BarrelNet-18"
+    speed = row["speed"]
+    assert speed["jax, CPU, float32: FPS"] > 0 and speed["torch-eager, CPU, float32: FPS"] > 0
+    assert (speed["paper's FPS, CPU"], speed["paper's FPS, GPU"]) == (28.7, 137.2)
+    picture = (tmp_path / "fig5.png").read_bytes()
+    assert main(given) == 0  # as timed before
+    again = json.loads((tmp_path / "fig5.json").read_text())["rows"][0]["speed"]
+    assert again == speed and (tmp_path / "fig5.png").read_bytes() == picture
