@@ -19,7 +19,7 @@ from absl import app, flags, logging
 
 from barrel_jax import config as configuration
 from barrel_jax import files, report
-from barrel_jax.config import Config, DataConfig
+from barrel_jax.config import Config, DataConfig, MeshConfig
 from barrel_jax.evaluator import predict_all, score, write_evaluation
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.landmarks import SCHEMES
@@ -99,7 +99,7 @@ def predictor_of(
         mapping(points, crops, trained["scheme"])
     except ValueError as error:
         raise ValueError(f"{workdir}: this run's model predicts {error}") from error
-    mesh = make_mesh(-1)
+    mesh = make_mesh(MeshConfig())
     variables, step = restore_variables(workdir, config, points, which, mesh)
     predict = make_predict_step(build_model(config.model, points), mesh)
     return lambda faces: predict_all(predict, variables, faces, config.loop.eval_batch, mesh), step

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints (orbax): the latest states to resume from, and the best one. The only home of orbax."""
 
+import math
+import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from barrel_jax.distributed import gather, is_first, together
 from barrel_jax.state import State
 
 
@@ -69,20 +73,68 @@ class Checkpoints:
         """The facts saved with a state."""
         return self._managers[kind].restore(step, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))["facts"]
 
+    def newest(self, like: State) -> State | None:
+        """The newest 'latest' state that can be read, laid out as `like`; None when none is saved.
+
+        Newer ones, which a disk or a crash has damaged, are set aside into `checkpoints/damaged` with a warning.
+
+        Raises:
+          ValueError: none can be read.
+        """
+        unreadable: dict[int, str] = {}
+        for step in reversed(self.steps("latest")):
+            state, failure = None, ""
+            try:
+                state = self.restore("latest", step, like)
+            except ValueError as error:
+                failure = str(error)
+            failures = [words for words in gather(failure) if words]
+            if not failures:
+                for damaged, why in unreadable.items():
+                    self._set_aside("latest", damaged, f"the run goes on from step {step} ({why})")
+                return state
+            unreadable[step] = failures[0]
+        if unreadable:
+            raise ValueError("; ".join(unreadable.values()))
+        return None
+
+    def best_nme(self) -> float:
+        """The lowest test NME of a kept state in percent; infinite when there is none."""
+        lowest = math.inf
+        for step in self.steps("best"):
+            try:
+                lowest = min(lowest, self.facts("best", step)["nme"])
+            except (OSError, ValueError, KeyError) as error:
+                self._set_aside("best", step, f"its score is lost ({str(error)[:300]})")
+        return lowest
+
+    def _set_aside(self, kind: str, step: int, consequence: str) -> None:
+        damaged, target = self._root / kind / str(step), self._root / "damaged" / f"{kind}-{step}"
+        if is_first():
+            target.parent.mkdir(exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            damaged.rename(target)
+            warnings.warn(
+                f"{damaged}: this checkpoint is damaged and lies in {target} now; {consequence}", stacklevel=3
+            )
+        together(lambda: None)
+        self._managers[kind].reload()
+
     def restore(self, kind: str, step: int, like: State) -> State:
         """The state saved at a step, laid out as `like`, which may be made of ShapeDtypeStructs with shardings.
 
         Raises:
-          ValueError: the checkpoint is of another model.
+          ValueError: the checkpoint is of another model, or damaged.
         """
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         try:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
             return self._managers[kind].restore(step, args=args)["state"]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, OSError) as error:
             raise ValueError(
-                f"{self._root / kind / str(step)}: this checkpoint is of another model than the config describes; "
-                f"use the config of its run, or another --workdir ({str(error)[:300]})"
+                f"{self._root / kind / str(step)}: this checkpoint is of another model than the config describes, or "
+                "damaged; use the config of its run or another --workdir, or delete the checkpoint "
+                f"({str(error)[:300]})"
             ) from error
 
     def wait(self) -> None:

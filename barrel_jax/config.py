@@ -24,6 +24,7 @@ class DataConfig:
     source: str = ""  # folder of the raw download; '' for synthetic
     data_dir: str = ""  # where built sets and cached crops live; '' is ~/.cache/barrel_jax
     image_size: int = 256  # side of the square crop in pixels
+    resident: bool = True  # the training faces lie on every device; False, and several processes, bring each batch
     allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
     crop: str = "pipnet"  # crop protocol, one of barrel_jax.protocols.PROTOCOLS
     clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
@@ -46,6 +47,7 @@ class ModelConfig:
         32  # of the memory's grid: 32, 16 or 8 (strides replaced by dilation); 4 with hrnet_w18, and only then
     )
     norm: str = "batch"  # batch: statistics are trained; frozen: DETR's choice for ImageNet weights
+    norm_group: int = 0  # faces that share a batch norm's statistics, such as the paper's 16; 0 for the whole batch
     encoder_layers: int = 0  # 0..7; the paper removes the encoder (section 3.1)
     decoder_layers: int = 1  # 0..7; 0 is the plain baseline: pooled features and one dense layer
     dqinit: bool = True  # dynamic query initialisation (equation 1); False starts from zeros
@@ -103,13 +105,25 @@ class LoopConfig:
 
 
 @dataclass
+class MeshConfig:
+    """How a run is laid out over its devices (barrel_jax.sharding); changes no number but by rounding."""
+
+    data: int = -1  # devices along which batches are split; -1 for all that there are
+    model: int = 1  # devices along which DQInit's and QAMem's weights are split; batches are split over them too
+    split_moments: bool = True  # Adam's moments over `data` (ZeRO-1) in place of a copy on each device
+
+
+@dataclass
 class Config:
     """A whole run."""
 
     seed: int = 0  # decides the initial weights, the order of examples and every random draw
     batch_size: int = 16  # over all devices
-    devices: int = -1  # how many devices share the batch; -1 for all
+    distributed: str = "auto"  # auto (Slurm, Open MPI, Kubernetes, a TPU slice, or one process), off, or HOST:PORT,N,I
+    join_seconds: int = 300  # how long the processes of a run wait for each other at the start
+    heartbeat_seconds: int = 60  # after which a process that says nothing is taken for dead, and the others stop
     pretrained: str = ""  # weights a new run's backbone starts from: '', 'imagenet', or a .pth or .safetensors file
+    mesh: MeshConfig = field(default_factory=MeshConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -144,6 +158,14 @@ def validate(config: Config) -> None:
         model.norm == "batch" or bool(config.pretrained),
         "model.norm='frozen' keeps the given statistics, and there are none without config.pretrained",
     )
+    _require(model.norm_group >= 0, f"model.norm_group={model.norm_group} must be positive, or 0 for the whole batch")
+    if model.norm_group and config.batch_size % model.norm_group:
+        smaller = config.batch_size // model.norm_group * model.norm_group
+        nearest = f"{smaller} or {smaller + model.norm_group}" if smaller else f"{model.norm_group}"
+        raise ValueError(
+            f"config: batch_size={config.batch_size} does not divide by model.norm_group={model.norm_group}; "
+            f"use a batch of {nearest}"
+        )
     _require(0 <= model.encoder_layers <= 7, f"model.encoder_layers={model.encoder_layers} is not in 0..7")
     _require(0 <= model.decoder_layers <= 7, f"model.decoder_layers={model.decoder_layers} is not in 0..7")
     _require(model.qamem_layers in (0, 1, 2), f"model.qamem_layers={model.qamem_layers} is not 0, 1 or 2")
@@ -164,6 +186,8 @@ def validate(config: Config) -> None:
     _require(data.image_size >= 32, f"data.image_size={data.image_size} must be at least 32")
     _require(len(data.normaliser) in (0, 2), f"data.normaliser={data.normaliser} must be two points, or empty")
     _require(config.batch_size > 0, f"batch_size={config.batch_size} must be positive")
+    _require(config.join_seconds > 0, f"join_seconds={config.join_seconds} must be positive")
+    _require(config.heartbeat_seconds >= 10, f"heartbeat_seconds={config.heartbeat_seconds} must be at least 10")
     _require(optim.epochs > 0, f"optim.epochs={optim.epochs} must be positive")
     _require(optim.learning_rate > 0, f"optim.learning_rate={optim.learning_rate} must be positive")
     _require(optim.schedule in ("step", "cosine"), f"optim.schedule={optim.schedule!r} is neither 'step' nor 'cosine'")

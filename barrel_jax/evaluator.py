@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions for a whole split, their score, and the files that keep both.
 
-Every face is predicted and counted exactly once, whatever the batch size and the number of devices. Predictions leave
-the model in crop units and are scored in source pixels, so that the score does not depend on the crop.
+Every face is predicted and counted exactly once, whatever the batch size and the number of devices and processes; each
+process reads its own devices' faces and has all points in the end. Predictions leave the model in crop units and are
+scored in source pixels, so that the score does not depend on the crop.
 """
 
 import math
@@ -20,6 +21,7 @@ from barrel_jax.input.crops import FaceCrops
 from barrel_jax.landmarks import REGIONS
 from barrel_jax.normalisers import distances, normaliser_points, normaliser_words
 from barrel_jax.predictions import face_name
+from barrel_jax.sharding import from_local, local_rows
 from barrel_jax.truth import FaceTruth
 from barrel_jax.wflw68 import mapping
 
@@ -54,8 +56,8 @@ def predict_all(
     batch = math.ceil(min(batch_size, total) / mesh.size) * mesh.size
     results, running = [], None
     for start in range(0, total, batch):
-        index = np.minimum(np.arange(start, start + batch), total - 1)
-        dispatched = predict(variables, np.asarray(crops.images[index]))
+        mine = np.minimum(start + local_rows(batch, mesh), total - 1)
+        dispatched = predict(variables, from_local(np.asarray(crops.images[mine]), batch, mesh))
         if running is not None:  # fetched one batch late, so that the host prepares the next while the devices work
             results.append(jax.device_get(running))
         running = dispatched

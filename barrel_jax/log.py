@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says while it goes: JSON lines, TensorBoard, and a progress bar with faces/s and the time left."""
+"""What a run says while it goes: JSON lines, TensorBoard, and a progress bar with faces/s and the time left.
+
+Of several processes the first alone speaks.
+"""
 
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,21 +13,31 @@ from typing import Any
 from tqdm import tqdm
 
 from barrel_jax import files
+from barrel_jax.distributed import is_first
 
 
 class Log:
     """Writes `metrics.jsonl` and TensorBoard events into a run's folder and keeps the progress bar."""
 
     def __init__(self, workdir: Path, start: int, total: int, batch_size: int) -> None:
-        self._path = Path(workdir) / "metrics.jsonl"
-        if self._path.exists():
+        self._speaks = is_first()
+        self._path = Path(workdir) / "metrics.jsonl" if self._speaks else Path(os.devnull)
+        if self._speaks and self._path.exists():
             # What a killed run logged after its last checkpoint is done again, and logged again.
             lines = self._path.read_text().splitlines(keepends=True)
             kept = "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start)
             files.write(self._path, lambda temporary: temporary.write_text(kept))
         self._lines = self._path.open("a")
         self._tensorboard = (str(Path(workdir) / "tensorboard"), start + 1 if start else None)
-        self.bar = tqdm(total=total, initial=start, desc="train", unit="face", unit_scale=batch_size, smoothing=0.05)
+        self.bar = tqdm(
+            total=total,
+            initial=start,
+            desc="train",
+            unit="face",
+            unit_scale=batch_size,
+            smoothing=0.05,
+            disable=not self._speaks,
+        )
 
     @cached_property
     def _events(self) -> Any:
@@ -35,6 +49,8 @@ class Log:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """One line of numbers after `step` steps."""
+        if not self._speaks:
+            return
         self._lines.write(json.dumps({"step": step} | values) + "\n")
         self._lines.flush()
         for name, value in values.items():
@@ -44,4 +60,5 @@ class Log:
         """Flushes everything."""
         self.bar.close()
         self._lines.close()
-        self._events.close()
+        if self._speaks:
+            self._events.close()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training from the built set to the scored model: step, log if due, evaluate if due, save if due."""
+"""Training from the built set to the scored model: step, log if due, evaluate if due, save if due.
+
+Every process of a run does all of it, and reads its own part of the data; the first alone speaks and draws.
+"""
 
 import dataclasses
 import time
@@ -16,14 +19,15 @@ from jax.sharding import Mesh
 from barrel_jax import files, pretrained, report
 from barrel_jax.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.config import Config, validate
+from barrel_jax.distributed import check_alike, first_alone, is_first, together
 from barrel_jax.evaluator import face_errors, predict_all, score, write_evaluation
 from barrel_jax.input.crops import FaceCrops, load_crops
-from barrel_jax.input.placement import place
 from barrel_jax.log import Log
 from barrel_jax.optim import learning_rate, optimiser
-from barrel_jax.sharding import check_batch, make_mesh
+from barrel_jax.sharding import check_batch, describe, make_mesh
 from barrel_jax.state import State, abstract, build_model, count_parameters, create
-from barrel_jax.steps import epoch_order, in_one_dispatch, make_predict_step, make_train_step
+from barrel_jax.stepper import stepper
+from barrel_jax.steps import make_predict_step
 from barrel_jax.workdir import claim
 
 
@@ -94,9 +98,10 @@ class _Run:
         points_px = predict_all(self.predict, state.variables(), crops, config.loop.eval_batch, self.mesh)
         about = {"crop": config.data.crop, "checkpoint_step": int(state.step), "config": dataclasses.asdict(config)}
         metrics = score(points_px, crops, **about)
-        title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
-        picture = draw_sample(crops, points_px, face_errors(points_px, crops), title)
-        files.write(self.workdir / "predictions.png", lambda path: write_picture(path, picture))
+        if is_first():
+            title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
+            picture = draw_sample(crops, points_px, face_errors(points_px, crops), title)
+            files.write(self.workdir / "predictions.png", lambda path: write_picture(path, picture))
         return metrics, points_px
 
     def evaluate(self, state: State, done: int, best: float) -> tuple[dict[str, Any], np.ndarray]:
@@ -112,7 +117,8 @@ class _Run:
         return metrics, points_px
 
 
-def _load_both(config: Config, directory: Path) -> tuple[FaceCrops, FaceCrops]:
+def _load_both(config: Config, prepared: Path | Callable[[], Path]) -> tuple[FaceCrops, FaceCrops]:
+    directory = prepared() if callable(prepared) else prepared
     train_crops = load_split(config, directory, config.data.train_split)
     if len(train_crops) < config.batch_size:
         raise ValueError(
@@ -122,80 +128,98 @@ def _load_both(config: Config, directory: Path) -> tuple[FaceCrops, FaceCrops]:
     return train_crops, load_split(config, directory, config.data.test_split)
 
 
-def train(config: Config, workdir: Path, directory: Path) -> dict[str, Any]:
-    """Trains, or goes on training, in `workdir` on the built set in `directory`; returns the last metrics.
+def _never() -> bool:
+    return False
 
-    A run is a function of its config and its data: killed and started again it ends with the same weights. A file of
-    weights for the backbone (`config.pretrained`) is read until the first checkpoint, and no more after that.
+
+def train(
+    config: Config, workdir: Path, prepared: Path | Callable[[], Path], stop: Callable[[], bool] = _never
+) -> dict[str, Any] | None:
+    """Trains, or goes on training, in `workdir` on a built set; returns the last metrics.
+
+    A run is a function of its config and its data: killed and started again, with another number of devices or
+    processes too, it goes on as it would have. A file of weights for the backbone (`config.pretrained`) is read until
+    the first checkpoint, and no more after that.
+
+    Args:
+      config: the run's.
+      workdir: its folder, which all processes see.
+      prepared: the built set's folder, or what builds it where it is not there yet (process 0 before the others).
+      stop: asked between steps; when it says so the state is saved and None is returned.
 
     Raises:
       FileNotFoundError: a file of weights that is not there and cannot be fetched.
-      ValueError: a config that cannot work, a file of weights that does not fit, a folder that belongs to another run.
+      ValueError: a config that cannot work, a file of weights that does not fit, a folder that belongs to another run,
+        processes that differ in their config or their data.
       FloatingPointError: the loss is not finite.
     """
     validate(config)
-    mesh = make_mesh(config.devices)
+    check_alike(config, {})
+    mesh = make_mesh(config.mesh)
     check_batch(config.batch_size, mesh)
-    train_crops, test_crops = _load_both(config, directory)
+    train_crops, test_crops = first_alone(lambda: _load_both(config, prepared))
+    check_alike(config, {"train": train_crops.fingerprint, "test": test_crops.fingerprint})
     workdir = Path(workdir)
     # Before the folder is claimed, so that it does not hold the next try to a file that was wrong.
     new = config.pretrained and not has_checkpoint(workdir)
-    backbone = pretrained.load(config.pretrained, config.model.backbone) if new else None
-    claim(workdir, config, train_crops)
+    backbone = together(lambda: pretrained.load(config.pretrained, config.model.backbone)) if new else None
+    first_alone(lambda: claim(workdir, config, train_crops))
 
     scheme = train_crops.scheme
     model = build_model(config.model, scheme.num_points)
     steps_per_epoch = len(train_crops) // config.batch_size
     total = config.optim.epochs * steps_per_epoch
     tx, rate = optimiser(config.optim, steps_per_epoch), learning_rate(config.optim, steps_per_epoch)
-    shape = (model, tx, config.seed, config.data.image_size, config.optim.ema_decay > 0, mesh)
     with ExitStack() as stack:
         checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
-        saved = checkpoints.steps("latest")
-        state = checkpoints.restore("latest", saved[-1], abstract(*shape)) if saved else create(*shape, backbone)
-        best = min((checkpoints.facts("best", step)["nme"] for step in checkpoints.steps("best")), default=np.inf)
+        state = checkpoints.newest(abstract(model, tx, config, mesh))
+        best = checkpoints.best_nme()
+        if state is None:
+            state = create(model, tx, config, mesh, backbone)
         step = int(state.step)
-
-        print(
-            f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
-            f"{len(train_crops)} faces to train, {len(test_crops)} to test; "
-            f"{scheme.num_points} points ({scheme.name}); {mesh.size} {jax.devices()[0].platform} device(s); "
-            + (f"backbone from {config.pretrained}; " if backbone is not None else "")
-            + (f"going on from step {step} of {total}" if step else f"{total} steps")
-        )
-        faces = place(train_crops, mesh)
+        if is_first():
+            print(
+                f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
+                f"{len(train_crops)} faces to train, {len(test_crops)} to test; "
+                f"{scheme.num_points} points ({scheme.name}); {describe(mesh)}; "
+                + (f"backbone from {config.pretrained}; " if backbone is not None else "")
+                + (f"going on from step {step} of {total}" if step else f"{total} steps")
+            )
         log = stack.enter_context(closing(Log(workdir, step, total, config.batch_size)))
         predict = make_predict_step(model, mesh)
         run = _Run(config, workdir, test_crops, mesh, predict, checkpoints, log, rate, steps_per_epoch)
         run.since = (step, time.perf_counter())
-        at_once = config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
-        step_fn = {1: make_train_step(model, tx, config, scheme.flip, mesh)}
-        if at_once > 1:
-            step_fn[at_once] = in_one_dispatch(step_fn[1], at_once)
-        order = epoch_order(config.seed, step // steps_per_epoch, len(train_crops))
         if step == total:
             metrics, points_px = run.predict_test(state)
+        advance = stepper(config, train_crops, model, tx, mesh, step, total)
 
         while step < total:
-            if step % steps_per_epoch == 0:
-                order = epoch_order(config.seed, step // steps_per_epoch, len(train_crops))
-            count = at_once if run.until_due(step, total) >= at_once else 1
-            state, losses = step_fn[count](state, faces, order)
+            state, losses, count = advance(state, step, run.until_due(step, total))
             run.pending.append((step, losses))
             step += count
             log.bar.update(count)
+            leaving = stop()
             if step % config.loop.log_steps == 0 or step == total:
                 run.write_log(step)
             evaluates = step % (config.loop.eval_epochs * steps_per_epoch) == 0 or step == total
-            saves = step % config.loop.save_steps == 0 or step == total
+            saves = step % config.loop.save_steps == 0 or step == total or leaving
             if run.pending and (evaluates or saves):
                 run.mean_loss()  # neither scores nor keeps a state that a loss has broken
-            if evaluates:
+            if evaluates and not leaving:
                 metrics, points_px = run.evaluate(state, step, best)
                 best = min(best, metrics["nme"])
             if saves:
                 checkpoints.save("latest", state, {})
+            if leaving:
+                checkpoints.wait()
+                if is_first():
+                    log.bar.write(f"told to stop: saved at step {step} of {total}; the same command goes on from there")
+                return None
         checkpoints.wait()
-        write_evaluation(workdir / "eval" / f"{test_crops.dataset}-{test_crops.split}", metrics, points_px, test_crops)
-    print(report.table(metrics))
+        if is_first():
+            folder = workdir / "eval" / f"{test_crops.dataset}-{test_crops.split}"
+            write_evaluation(folder, metrics, points_px, test_crops)
+    if is_first():
+        print(report.table(metrics))
+    together(lambda: None)  # nobody leaves while another still writes
     return metrics

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from barrel_jax import config as configuration
-from barrel_jax.config import Config
+from barrel_jax.config import Config, MeshConfig
 from barrel_jax.cropping import crop_regions, region_side, take_region
 from barrel_jax.geometry import unit_to_px
 from barrel_jax.inference import make_inference
@@ -77,7 +77,8 @@ class Predictor:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
         configuration.validate(config)
         facts = read_facts(workdir)
-        variables, _ = restore_variables(workdir, config, facts["num_landmarks"], checkpoint, make_mesh(1))
+        mesh = make_mesh(MeshConfig(data=1))
+        variables, _ = restore_variables(workdir, config, facts["num_landmarks"], checkpoint, mesh)
         return cls(config, facts["scheme"], facts["num_landmarks"], variables)
 
     def predict(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:

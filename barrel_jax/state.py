@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from barrel_jax.config import ModelConfig
+from barrel_jax.config import Config, ModelConfig
 from barrel_jax.models.barrelnet import BarrelNet
-from barrel_jax.sharding import replicated
+from barrel_jax.sharding import layout
 
 
 class State(flax.struct.PyTreeNode):
@@ -30,38 +30,44 @@ class State(flax.struct.PyTreeNode):
         return {"params": self.params, "batch_stats": self.batch_stats} if self.ema is None else self.ema
 
 
-def build_model(config: ModelConfig, num_landmarks: int) -> BarrelNet:
-    """The model of a config; compute type 'auto' is bfloat16 on accelerators and float32 on CPU."""
+def build_model(config: ModelConfig, num_landmarks: int, platform: str | None = None) -> BarrelNet:
+    """The model of a config for a platform (default: JAX's); type 'auto' is float32 on 'cpu', bfloat16 elsewhere."""
     fields = dict(vars(config))
     name = fields.pop("dtype")
     if name == "auto":
-        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+        name = "float32" if (platform or jax.default_backend()) == "cpu" else "bfloat16"
     return BarrelNet(num_landmarks=num_landmarks, dtype=jnp.dtype(name), **fields)
 
 
-def _initialiser(
-    model: nn.Module, tx: optax.GradientTransformation, seed: int, image_size: int, ema: bool
-) -> Callable[..., State]:
+def _initialiser(model: nn.Module, tx: optax.GradientTransformation, config: Config) -> Callable[..., State]:
     def init(backbone: dict[str, Any] | None = None) -> State:
-        images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
-        variables = model.init({"params": jax.random.key(seed)}, images, False)
+        images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3), jnp.float32)
+        variables = model.init({"params": jax.random.key(config.seed)}, images, False)
         if backbone is not None:
             variables = {
                 kind: {**tree, "backbone": jax.tree.map(jnp.copy, backbone[kind])} for kind, tree in variables.items()
             }
         params, batch_stats = variables["params"], variables["batch_stats"]
-        average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if ema else None
-        return State(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), average)
+        average = {"params": params, "batch_stats": batch_stats} if config.optim.ema_decay > 0 else None
+        return State(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), jax.tree.map(jnp.copy, average))
 
     return init
+
+
+def abstract(model: nn.Module, tx: optax.GradientTransformation, config: Config, mesh: Mesh) -> State:
+    """Shapes, types and shardings of a run's state, without its arrays: what a checkpoint is restored into."""
+    shapes = jax.eval_shape(_initialiser(model, tx, config))
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        shapes,
+        layout(shapes, mesh, config.mesh),
+    )
 
 
 def create(
     model: nn.Module,
     tx: optax.GradientTransformation,
-    seed: int,
-    image_size: int,
-    ema: bool,
+    config: Config,
     mesh: Mesh,
     backbone: dict[str, Any] | None = None,
 ) -> State:
@@ -69,15 +75,8 @@ def create(
 
     `backbone` is {params, batch_stats} that the backbone, and its moving average, start from; drawn when None.
     """
-    return jax.jit(_initialiser(model, tx, seed, image_size, ema), out_shardings=replicated(mesh))(backbone)
-
-
-def abstract(
-    model: nn.Module, tx: optax.GradientTransformation, seed: int, image_size: int, ema: bool, mesh: Mesh
-) -> State:
-    """Shapes, types and shardings of that state, without its arrays: what a checkpoint is restored into."""
-    shapes = jax.eval_shape(_initialiser(model, tx, seed, image_size, ema))
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
+    shardings = jax.tree.map(lambda x: x.sharding, abstract(model, tx, config, mesh))
+    return jax.jit(_initialiser(model, tx, config), out_shardings=shardings)(backbone)
 
 
 def count_parameters(params: Any) -> int:

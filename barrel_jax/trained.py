@@ -63,9 +63,7 @@ def restore_variables(
     workdir = Path(workdir)
     if not has_checkpoint(workdir):  # looked for first, since `Checkpoints` makes folders
         raise FileNotFoundError(f"{workdir}: no checkpoint {which!r} in this run, there is none; train first")
-    model = build_model(config.model, num_landmarks)
-    ema = config.optim.ema_decay > 0
-    like = abstract(model, optimiser(config.optim, 1), config.seed, config.data.image_size, ema, mesh)
+    like = abstract(build_model(config.model, num_landmarks), optimiser(config.optim, 1), config, mesh)
     checkpoints = Checkpoints(workdir)
     try:
         kind, step = find_checkpoint(checkpoints, which)

@@ -12,15 +12,26 @@ import jax
 from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.config import Config
+from barrel_jax.distributed import is_first
 from barrel_jax.input.crops import FaceCrops
 
 # A run may go on with other values of these: they change neither the weights nor the order of examples.
-FREE = ("loop.", "devices", "data.source", "data.data_dir", "data.allow_partial")
+FREE = (
+    "loop.",
+    "mesh.",
+    "distributed",
+    "join_seconds",
+    "heartbeat_seconds",
+    "data.source",
+    "data.data_dir",
+    "data.allow_partial",
+    "data.resident",
+)
 PACKAGES = ("barrel-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
 
 
 def claim(workdir: Path, config: Config, crops: FaceCrops) -> None:
-    """Writes what the run is into its folder, or checks that the run already there is this one.
+    """Checks that the run in a folder, if there is one, is this one, and writes what it is (process 0 alone).
 
     Raises:
       ValueError: the folder belongs to a run on another dataset or with other settings; names them.
@@ -47,6 +58,8 @@ def claim(workdir: Path, config: Config, crops: FaceCrops) -> None:
                 f"{workdir}: this folder belongs to a run with other settings ({'; '.join(changed)}); "
                 "choose another --workdir, or give the settings of that run to go on with it"
             )
+    if not is_first():
+        return
     device = jax.devices()[0]
     run = {
         "dataset": crops.dataset,
@@ -55,7 +68,12 @@ def claim(workdir: Path, config: Config, crops: FaceCrops) -> None:
         "num_landmarks": crops.scheme.num_points,
         "command": " ".join(sys.argv),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "machine": {"devices": jax.device_count(), "kind": device.device_kind, "platform": device.platform},
+        "machine": {
+            "devices": jax.device_count(),
+            "processes": jax.process_count(),
+            "kind": device.device_kind,
+            "platform": device.platform,
+        },
     }
     files.write_json(workdir / "run.json", run)
     configuration.save(config, workdir)

@@ -21,7 +21,7 @@ import numpy as np
 
 from barrel_jax.augment import augment
 from barrel_jax.benchmark.record import ROOT, describe, write
-from barrel_jax.config import Config
+from barrel_jax.config import Config, MeshConfig
 from barrel_jax.input.placement import Faces
 from barrel_jax.landmarks import W300_68
 from barrel_jax.optim import optimiser
@@ -46,7 +46,7 @@ def augmentation_share(size: int, repeats: int) -> dict[str, float]:
     """Seconds of a BarrelNet-18 step (batch 16, one device) and of its augmentation alone, alternating; medians."""
     config = Config()
     config.data.image_size = size
-    mesh, model, tx = make_mesh(1), build_model(config.model, 68), optimiser(config.optim, 100)
+    mesh, model, tx = make_mesh(MeshConfig(data=1)), build_model(config.model, 68), optimiser(config.optim, 100)
     rng = np.random.default_rng(0)
     faces = Faces(
         jnp.array(rng.integers(0, 256, (64, size, size, 3), np.uint8)),
@@ -56,7 +56,7 @@ def augmentation_share(size: int, repeats: int) -> dict[str, float]:
     step = make_train_step(model, tx, config, W300_68.flip, mesh)
     flip = jnp.array(W300_68.flip)
     alone = jax.jit(lambda key: augment(key, faces.images[:16], faces.points[:16], flip, config.augment))
-    state, order = create(model, tx, 0, size, False, mesh), epoch_order(0, 0, 64)
+    state, order = create(model, tx, config, mesh), epoch_order(0, 0, 64)
     times: dict[str, list[float]] = {"step": [], "augment": []}
     for repeat in range(repeats + 2):
         start = time.perf_counter()

@@ -7,6 +7,7 @@ Both sides take the same step of barrel_jax.steps on the same faces, in turns; w
 """
 
 import argparse
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import numpy as np
 
 from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.record import ROOT, describe, write
-from barrel_jax.config import Config
+from barrel_jax.config import Config, MeshConfig
 from barrel_jax.input.placement import Faces
 from barrel_jax.optim import optimiser
 from barrel_jax.sharding import make_mesh
@@ -27,7 +28,7 @@ POINTS = 68
 
 def measure(image_size: int, seeds: int, rounds: int) -> list[dict[str, object]]:
     """Milliseconds of one step of all seeds, both ways."""
-    config, mesh = Config(), make_mesh(1)
+    config, mesh = Config(), make_mesh(MeshConfig(data=1))
     config.data.image_size = image_size
     model, tx = build_model(config.model, POINTS), optimiser(config.optim, 10)
     rng = np.random.default_rng(0)
@@ -40,7 +41,7 @@ def measure(image_size: int, seeds: int, rounds: int) -> list[dict[str, object]]
     step = make_train_step(model, tx, config, tuple(range(POINTS)), mesh)
     together = jax.jit(jax.vmap(step, (0, None, None)), donate_argnums=0)
     # A state is donated to every step, so each side keeps its own.
-    alone: list[State] = [create(model, tx, seed, image_size, False, mesh) for seed in range(seeds)]
+    alone: list[State] = [create(model, tx, replace(config, seed=seed), mesh) for seed in range(seeds)]
     stacked = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *alone)]
     alone = [jax.tree.map(jnp.copy, state) for state in alone]
 

@@ -4,6 +4,7 @@
 import jax
 
 from barrel_jax.checkpoint import Checkpoints
+from barrel_jax.config import MeshConfig
 from barrel_jax.optim import optimiser
 from barrel_jax.sharding import make_mesh
 from barrel_jax.state import build_model, create
@@ -14,7 +15,7 @@ def save_run(workdir, config, crops):
     """Writes config.json, run.json and the checkpoint of step 0 of a run on `crops`."""
     claim(workdir, config, crops)
     model = build_model(config.model, crops.scheme.num_points)
-    state = create(model, optimiser(config.optim, 1), config.seed, config.data.image_size, False, make_mesh(1))
+    state = create(model, optimiser(config.optim, 1), config, make_mesh(MeshConfig(data=1)))
     steep = state.params["head"] | {"layer3": jax.tree.map(lambda leaf: 5 * leaf, state.params["head"]["layer3"])}
     checkpoints = Checkpoints(workdir)
     checkpoints.save("latest", state.replace(params=state.params | {"head": steep}), {})

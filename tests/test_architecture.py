@@ -16,6 +16,7 @@ LAYERS = (
     ("landmarks", "mirror", "geometry", "config", "files", "xla", "protocols", "truth", "torch_names", "grids"),
     ("normalisers", "pose", "wflw68", "resampling", "cofw68_text", "imagenet", "state_dicts", "folding", "plan"),
     ("box_files", "cropping", "detectors", "video"),
+    ("distributed", "preemption"),
     ("losses", "metrics", "augment", "models", "sharding", "input"),
     (
         "optim",
@@ -31,13 +32,18 @@ LAYERS = (
         "drawing",
     ),
     ("steps", "evaluator", "stress", "checkpoint", "workdir", "log", "speed_accuracy"),
-    ("trained",),
+    ("trained", "stepper"),
     ("loop", "compare", "export", "benchmark", "measures", "reproduced", "predictor"),
     ("annotator", "staves", "reproduce", "predict"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Each has one home.
-HOMES = {"flax.linen": ("models", "state", "steps"), "orbax": ("checkpoint",), "tensorflow_datasets": ("input",)}
+HOMES = {
+    "flax.linen": ("models", "state", "steps"),
+    "orbax": ("checkpoint",),
+    "tensorflow_datasets": ("input",),
+    "grain": ("input",),
+}
 
 
 def imports(path):

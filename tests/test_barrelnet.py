@@ -19,6 +19,7 @@ TINY = {
     "backbone": "resnet18",
     "stride": 32,
     "norm": "batch",
+    "norm_group": 0,
     "encoder_layers": 0,
     "decoder_layers": 1,
     "dqinit": True,

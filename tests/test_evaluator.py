@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from barrel_jax import evaluator
-from barrel_jax.config import Config
+from barrel_jax.config import Config, MeshConfig
 from barrel_jax.landmarks import W300_68
 from barrel_jax.normalisers import normalised_by
 from barrel_jax.predictions import read_predictions
@@ -40,7 +40,7 @@ def make_predictor(mesh, batches, num_points=3):
 @pytest.mark.parametrize("devices", [1, 8])
 @pytest.mark.parametrize(("count", "batch_size"), [(13, 4), (16, 8), (3, 64), (1, 1), (9, 8)])
 def test_every_face_is_predicted_once_in_its_place(devices, count, batch_size):
-    mesh, batches, crops = make_mesh(devices), [], make_crops(count)
+    mesh, batches, crops = make_mesh(MeshConfig(data=devices)), [], make_crops(count)
     points_px = evaluator.predict_all(make_predictor(mesh, batches), {"scale": jnp.float32(1)}, crops, batch_size, mesh)
     assert points_px.shape == (count, 3, 2) and points_px.dtype == np.float32
     # By hand: window (50 + i, 20, 100, 80), so x = 50 + i + 100 * i / 256 - 0.5 and y = 20 + 80 * k / 4 - 0.5.
@@ -56,7 +56,7 @@ def test_every_face_is_predicted_once_in_its_place(devices, count, batch_size):
 
 
 def test_another_model_gets_another_score():
-    mesh, crops = make_mesh(1), make_crops(6)
+    mesh, crops = make_mesh(MeshConfig(data=1)), make_crops(6)
     predict = make_predictor(mesh, [])
     scores = [
         evaluator.score(evaluator.predict_all(predict, {"scale": jnp.float32(scale)}, crops, 4, mesh), crops)["nme"]
@@ -66,7 +66,7 @@ def test_another_model_gets_another_score():
 
 
 def test_models_that_do_not_fit_are_refused():
-    mesh, variables = make_mesh(1), {"scale": jnp.float32(1)}
+    mesh, variables = make_mesh(MeshConfig(data=1)), {"scale": jnp.float32(1)}
     with pytest.raises(ValueError, match=r"5 points a face, but toy test has 3 \(custom-3\)"):
         evaluator.predict_all(make_predictor(mesh, [], 5), variables, make_crops(2), 2, mesh)
     with pytest.raises(ValueError, match=r"not finite for 1 of 3 faces, first: 1.png face 102"):

@@ -13,7 +13,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from barrel_jax import config as configuration
 from barrel_jax.checkpoint import Checkpoints
-from barrel_jax.config import ModelConfig
+from barrel_jax.config import MeshConfig, ModelConfig
 from barrel_jax.export import executable, manifest, onnx_file, stablehlo
 from barrel_jax.export.__main__ import main
 from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
@@ -53,7 +53,7 @@ def workdir(tmp_path_factory):
     facts = {"dataset": "toy", "fingerprint": "f00d", "scheme": "custom-5", "num_landmarks": K}
     written(folder / "run.json", facts)
     model, tx = build_model(config.model, K), optimiser(config.optim, 1)
-    state = abstract(model, tx, config.seed, SIZE, config.optim.ema_decay > 0, make_mesh(1))
+    state = abstract(model, tx, config, make_mesh(MeshConfig(data=1)))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
     variables = drawn({"params": state.params, "batch_stats": state.batch_stats})
     checkpoints = Checkpoints(folder)

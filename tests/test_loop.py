@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from barrel_jax import loop
+from barrel_jax import loop, stepper
 from barrel_jax.checkpoint import Checkpoints
 from data.of_config import prepare_config
 from tests import small
@@ -13,7 +13,7 @@ from tests import small
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("loop") / "run"
-    config = small.config(devices=1, data__data_dir=str(tmp_path_factory.mktemp("sets")))
+    config = small.config(mesh__data=1, data__data_dir=str(tmp_path_factory.mktemp("sets")))
     return config, workdir, loop.train(config, workdir, prepare_config(config.data))
 
 
@@ -47,7 +47,7 @@ def test_best_and_latest_are_kept(trained):
 
 def test_a_dispatch_of_several_steps_ends_where_something_is_due(tmp_path, trained):
     config, workdir, _ = trained
-    two = small.config(devices=1, data__data_dir=config.data.data_dir, loop__dispatch_steps=2, loop__save_steps=3)
+    two = small.config(mesh__data=1, data__data_dir=config.data.data_dir, loop__dispatch_steps=2, loop__save_steps=3)
     assert 12 % 3 == 0 and two.loop.log_steps == 2  # steps 0 1, 2, 3, 4 5, 6 7, 8, 9, 10 11
     loop.train(two, tmp_path, prepare_config(two.data))
     lines = [[json.loads(line) for line in (w / "metrics.jsonl").read_text().splitlines()] for w in (workdir, tmp_path)]
@@ -62,7 +62,7 @@ def test_a_dispatch_of_several_steps_ends_where_something_is_due(tmp_path, train
 
 def test_learning_lowers_the_loss(tmp_path, trained):
     config, _, _ = trained
-    longer = small.config(devices=1, data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)
+    longer = small.config(mesh__data=1, data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)
     longer.loop.eval_epochs = 12
     loop.train(longer, tmp_path, prepare_config(longer.data))
     losses = [
@@ -73,7 +73,7 @@ def test_learning_lowers_the_loss(tmp_path, trained):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, trained, monkeypatch):
     config, _, _ = trained
-    make = loop.make_train_step
+    make = stepper.make_train_step
 
     def breaks_at_step_7(*args):
         step = make(*args)
@@ -85,7 +85,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
         return broken
 
-    monkeypatch.setattr(loop, "make_train_step", breaks_at_step_7)
+    monkeypatch.setattr(stepper, "make_train_step", breaks_at_step_7)
     with pytest.raises(
         FloatingPointError, match=r"first at step 7; the last good checkpoint is that of step 4\. Lower"
     ):
@@ -105,7 +105,7 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path, trained):
 
 def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
     config, _, _ = trained
-    large = small.config(devices=1, data__data_dir=config.data.data_dir, batch_size=64)
+    large = small.config(mesh__data=1, data__data_dir=config.data.data_dir, batch_size=64)
     with pytest.raises(ValueError, match="has 48 faces; use a smaller batch"):
         loop.train(large, tmp_path, prepare_config(large.data))
     assert not any(tmp_path.iterdir())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from barrel_jax import config as configuration
+from barrel_jax.config import MeshConfig
 from barrel_jax.evaluator import predict_all
 from barrel_jax.input.source import decode, open_split
 from barrel_jax.loop import load_split
@@ -45,7 +46,7 @@ def pictures(run):
 
 def test_points_are_those_of_the_evaluation(run, predictor, pictures):
     workdir, config, crops = run
-    mesh = make_mesh(1)
+    mesh = make_mesh(MeshConfig(data=1))
     variables, step = restore_variables(workdir, config, 29, "latest", mesh)
     expected = predict_all(
         make_predict_step(build_model(config.model, 29), mesh), variables, crops, config.loop.eval_batch, mesh

@@ -24,6 +24,7 @@ from torch import nn
 from barrel_jax import config as configuration
 from barrel_jax import imagenet, loop, pretrained, state_dicts
 from barrel_jax.checkpoint import Checkpoints
+from barrel_jax.config import MeshConfig
 from barrel_jax.models.barrelnet import make_backbone
 from barrel_jax.optim import optimiser
 from barrel_jax.sharding import make_mesh
@@ -329,7 +330,7 @@ def test_every_backbone_has_an_address_with_a_sha256():
 
 def last_state(workdir):
     config = configuration.load(workdir)
-    shape = (build_model(config.model, 29), optimiser(config.optim, 6), config.seed, 32, True, make_mesh(1))
+    shape = (build_model(config.model, 29), optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
     checkpoints = Checkpoints(workdir)
     state = jax.device_get(checkpoints.restore("latest", checkpoints.steps("latest")[-1], abstract(*shape)))
     checkpoints.close()
@@ -339,7 +340,7 @@ def last_state(workdir):
 def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, capsys):
     """Frozen and not trained, the backbone and its moving average are the file's to the end, bit for bit."""
     path, workdir = saved(tmp_path / "weights.pth", with_classifier(resnet18())), tmp_path / "run"
-    config = small.config(devices=1, pretrained=str(path), model__norm="frozen", optim__ema_decay=0.5)
+    config = small.config(mesh__data=1, pretrained=str(path), model__norm="frozen", optim__ema_decay=0.5)
     config.optim.backbone_multiplier, config.loop.eval_epochs, config.loop.save_steps = 0.0, 2, 6
     config.model.decoder_layers, config.model.dqinit, config.model.qamem_layers = 0, False, 0
     directory = prepare_config(config.data)
@@ -375,7 +376,7 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, 
 
 
 def test_a_wrong_file_leaves_no_run_behind(tmp_path):
-    config = small.config(devices=1, pretrained=str(tmp_path / "nowhere.pth"))
+    config = small.config(mesh__data=1, pretrained=str(tmp_path / "nowhere.pth"))
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
         loop.train(config, tmp_path / "run", prepare_config(config.data))
     assert not (tmp_path / "run").exists()

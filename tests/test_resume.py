@@ -16,6 +16,7 @@ import pytest
 
 from barrel_jax import config as configuration
 from barrel_jax.checkpoint import Checkpoints
+from barrel_jax.config import MeshConfig
 from barrel_jax.optim import optimiser
 from barrel_jax.sharding import make_mesh
 from barrel_jax.state import abstract, build_model
@@ -39,7 +40,7 @@ def train(workdir, devices, *extra):
 
 def last_state(workdir):
     config = configuration.load(workdir)
-    shape = (build_model(config.model, 29), optimiser(config.optim, 6), config.seed, 32, False, make_mesh(1))
+    shape = (build_model(config.model, 29), optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
     checkpoints = Checkpoints(workdir)
     step = checkpoints.steps("latest")[-1]
     state = jax.device_get(checkpoints.restore("latest", step, abstract(*shape)))
@@ -115,7 +116,7 @@ def test_the_folder_of_another_run_is_refused(whole):
 def test_a_checkpoint_of_another_model_is_refused(whole):
     config = configuration.load(whole)
     config.model.qamem_layers = 0
-    shape = (build_model(config.model, 29), optimiser(config.optim, 6), config.seed, 32, False, make_mesh(1))
+    shape = (build_model(config.model, 29), optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
     checkpoints = Checkpoints(whole)
     with pytest.raises(ValueError, match="another model"):
         checkpoints.restore("latest", 12, abstract(*shape))

@@ -25,7 +25,7 @@ def small_run(name, tmp_path):
     """configs/NAME.py with the sizes of configs/tiny.py, on the samples."""
     config, small = importlib.import_module(f"configs.{name}").get_config(), tiny()
     config.model, config.loop = small.model, small.loop
-    config.batch_size, config.devices, config.optim.epochs, config.data.image_size = 2, 1, 2, 32
+    config.batch_size, config.mesh.data, config.optim.epochs, config.data.image_size = 2, 1, 2, 32
     config.data.source = str(SHARED / "samples" / SETS[name][0])
     config.data.data_dir = str(tmp_path / "sets")
     config.data.allow_partial = True

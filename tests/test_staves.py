@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_measured_is_named(tmp_path, capsys):
 
 def test_the_barrel_of_a_run_and_its_copy(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")  # of evaluate.py
-    config = small.config(devices=1, optim__epochs=1, data__data_dir=str(tmp_path / "sets"))
+    config = small.config(mesh__data=1, optim__epochs=1, data__data_dir=str(tmp_path / "sets"))
     loop.train(config, tmp_path / "a", prepare_config(config.data))
     run = measure(tmp_path / "a")  # evaluate.py --stress
     assert run.stress["checkpoint_step"] == 6 and run.stress["records"][0]["nme"] == pytest.approx(run.scores["nme"])

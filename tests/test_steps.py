@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+from barrel_jax.config import MeshConfig
 from barrel_jax.landmarks import COFW_29
 from barrel_jax.sharding import check_batch, make_mesh
 from barrel_jax.state import build_model, create
@@ -15,10 +16,10 @@ from tests import small
 def run(devices, steps=1, tx=None, **fields):
     """State and losses after some steps of plain SGD, whose update is the gradient itself."""
     config = small.config(**fields)
-    mesh = make_mesh(devices)
+    mesh = make_mesh(MeshConfig(data=devices))
     model = build_model(config.model, 29)
     tx = tx or optax.sgd(1.0)
-    state = create(model, tx, config.seed, config.data.image_size, config.optim.ema_decay > 0, mesh)
+    state = create(model, tx, config, mesh)
     start = jax.device_get(state.params)
     step = make_train_step(model, tx, config, COFW_29.flip, mesh)
     faces, losses = small.faces(20, config.data.image_size, 29), []
@@ -48,7 +49,7 @@ def test_loss_gradients_and_statistics_agree_on_1_and_8_devices(one):
 
 def test_a_step_compiles_once_and_takes_the_state_it_was_given(one):
     _, _, _, step, model, mesh = one
-    state = create(model, optax.sgd(1.0), 0, 32, False, mesh)
+    state = create(model, optax.sgd(1.0), small.config(), mesh)
     faces, order = small.faces(20, 32, 29), epoch_order(0, 0, 20)
     before = step._cache_size()
     following, _ = step(state, faces, order)
@@ -68,7 +69,7 @@ def test_steps_of_one_dispatch_are_the_steps_one_by_one(one):
     faces, order = small.faces(20, 32, 29), epoch_order(0, 0, 20)
 
     def start():
-        return create(model, optax.sgd(1.0), 0, 32, False, mesh)
+        return create(model, optax.sgd(1.0), small.config(), mesh)
 
     state, losses = in_one_dispatch(step, 2)(start(), faces, order)
     alone, first = step(start(), faces, order)
@@ -81,14 +82,14 @@ def test_steps_of_one_dispatch_are_the_steps_one_by_one(one):
 
 def test_unlabelled_points_change_nothing():
     config = small.config()
-    mesh = make_mesh(1)
+    mesh = make_mesh(MeshConfig(data=1))
     model, tx = build_model(config.model, 29), optax.sgd(0.1)
     step = make_train_step(model, tx, config, COFW_29.flip, mesh)
     faces = small.faces(20, 32, 29)
     junk = faces._replace(points=np.where(faces.labelled[..., None], faces.points, 0.9).astype(np.float32))
     results = []
     for given in (faces, junk):
-        state, loss = step(create(model, tx, 0, 32, False, mesh), given, epoch_order(0, 0, 20))
+        state, loss = step(create(model, tx, config, mesh), given, epoch_order(0, 0, 20))
         results.append((float(loss), jax.device_get(state.params)))
     assert results[0][0] == results[1][0]
     jax.tree.map(np.testing.assert_array_equal, results[0][1], results[1][1])
@@ -112,7 +113,7 @@ def test_predictions_do_not_depend_on_the_devices_or_the_batch(one):
     _, state, _, _, model, mesh = one
     images = small.faces(16, 32, 29).images
     alone = make_predict_step(model, mesh)(state.variables(), images)
-    split = make_predict_step(model, make_mesh(8))(state.variables(), images)
+    split = make_predict_step(model, make_mesh(MeshConfig(data=8)))(state.variables(), images)
     np.testing.assert_allclose(alone, split, atol=1e-5)
     np.testing.assert_allclose(make_predict_step(model, mesh)(state.variables(), images[:8]), alone[:8], atol=1e-5)
     assert alone.dtype == jnp.float32
@@ -120,6 +121,6 @@ def test_predictions_do_not_depend_on_the_devices_or_the_batch(one):
 
 def test_a_batch_that_does_not_divide_names_the_numbers_that_do():
     with pytest.raises(ValueError, match=r"batch_size=12 does not divide by the 8 devices .* use 8 or 16"):
-        check_batch(12, make_mesh(8))
-    with pytest.raises(ValueError, match="there are 8 cpu devices"):
-        make_mesh(9)
+        check_batch(12, make_mesh(MeshConfig(data=8)))
+    with pytest.raises(ValueError, match="take 9 devices, and there are 8 cpu"):
+        make_mesh(MeshConfig(data=9))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.infer import random_variables
 from barrel_jax.benchmark.sides import MATMUL, ROUNDING, forget_compiled
-from barrel_jax.config import Config, ModelConfig
+from barrel_jax.config import Config, MeshConfig, ModelConfig
 from barrel_jax.grids import model_of
 from barrel_jax.input.placement import Faces
 from barrel_jax.losses import landmark_l1
@@ -87,11 +87,11 @@ def _jax_step(
     impl: str, config: Config, variables: Any, images: np.ndarray, points: np.ndarray, device: str, precision: str
 ) -> Callable[[], jax.Array]:
     del impl, device
-    mesh, num_landmarks = make_mesh(1), points.shape[1]
+    mesh, num_landmarks = make_mesh(MeshConfig(data=1)), points.shape[1]
     model, steps_per_epoch = build_model(config.model, num_landmarks), len(images) // config.batch_size
     tx = optimiser(config.optim, steps_per_epoch)
     with jax.default_matmul_precision(MATMUL[precision]):
-        state: list[State] = [create(model, tx, 0, images.shape[1], False, mesh)]
+        state: list[State] = [create(model, tx, config, mesh)]
         state[0] = state[0].replace(**jax.tree.map(jax.numpy.asarray, variables))
         faces = jax.device_put(Faces(images, points, np.ones(points.shape[:2], bool)))
         step = make_train_step(model, tx, config, tuple(range(num_landmarks)), mesh)

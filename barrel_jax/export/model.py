@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from barrel_jax import config as configuration
-from barrel_jax.config import Config
+from barrel_jax.config import Config, MeshConfig
 from barrel_jax.sharding import make_mesh
 from barrel_jax.trained import read_facts, restore_variables
 
@@ -40,5 +40,6 @@ def read_trained(workdir: Path, which: str = "latest") -> Trained:
       ValueError: its files are damaged, or the checkpoint is of another model than the config describes.
     """
     config, facts = configuration.load(workdir), read_facts(workdir)
-    variables, step = restore_variables(workdir, config, facts["num_landmarks"], which, make_mesh(1))
+    mesh = make_mesh(MeshConfig(data=1))
+    variables, step = restore_variables(workdir, config, facts["num_landmarks"], which, mesh)
     return Trained(config, facts, step, jax.device_get(variables))

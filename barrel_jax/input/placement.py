@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training split on the devices, where the step gathers its batches from."""
+"""Faces as the training step sees them, and a whole split of them on the devices, which gather their batches there."""
 
 from typing import NamedTuple
 
@@ -12,15 +12,18 @@ from barrel_jax.sharding import replicated
 
 
 class Faces(NamedTuple):
-    """A split, or a batch of it, as the training step sees it."""
+    """A split, or a batch of it."""
 
     images: jax.Array  # uint8 [n, S, S, 3]
     points: jax.Array  # float32 [n, K, 2] in crop units, 0 where not labelled
     labelled: jax.Array  # bool [n, K]
 
 
+def labels(crops: FaceCrops) -> tuple[np.ndarray, np.ndarray]:
+    """`points` and `labelled` of a whole split on the host, as `Faces` has them."""
+    return np.where(crops.labelled[..., None], crops.points_unit, 0.0).astype(np.float32), crops.labelled
+
+
 def place(crops: FaceCrops, mesh: Mesh) -> Faces:
     """Puts a whole split on every device of the mesh."""
-    labelled = crops.labelled
-    points = np.where(labelled[..., None], crops.points_unit, 0.0).astype(np.float32)
-    return jax.device_put(Faces(np.asarray(crops.images), points, labelled), replicated(mesh))
+    return jax.device_put(Faces(np.asarray(crops.images), *labels(crops)), replicated(mesh))

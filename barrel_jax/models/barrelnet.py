@@ -22,11 +22,13 @@ STD = (0.229, 0.224, 0.225)
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
-def make_backbone(layout: str, stride: int, norm: str, dtype: Any, name: str | None = None) -> HRNet | ResNet:
+def make_backbone(
+    layout: str, stride: int, norm: str, dtype: Any, norm_group: int = 0, name: str | None = None
+) -> HRNet | ResNet:
     """HRNet-W18, whose stride is 4, or a ResNet; attributes are those of config.ModelConfig."""
     if layout == "hrnet_w18":
-        return HRNet(norm, dtype, name=name)
-    return ResNet(layout, stride, norm, dtype, name=name)
+        return HRNet(norm, dtype, norm_group, name=name)
+    return ResNet(layout, stride, norm, dtype, norm_group, name=name)
 
 
 class Head(nn.Module):
@@ -53,6 +55,7 @@ class BarrelNet(nn.Module):
     backbone: str
     stride: int
     norm: str
+    norm_group: int
     encoder_layers: int
     decoder_layers: int
     dqinit: bool
@@ -70,7 +73,8 @@ class BarrelNet(nn.Module):
         L is the number of decoder layers, the last one is the prediction; with no decoder L = 1.
         """
         images = (images - jnp.array(MEAN)) / jnp.array(STD)
-        features = make_backbone(self.backbone, self.stride, self.norm, self.dtype, name="backbone")(images, train)
+        backbone = make_backbone(self.backbone, self.stride, self.norm, self.dtype, self.norm_group, name="backbone")
+        features = backbone(images, train)
         if self.decoder_layers == 0:
             pooled = features.mean(axis=(1, 2)).astype(jnp.float32)
             points = nn.Dense(self.num_landmarks * 2, kernel_init=torch_uniform, name="regression")(pooled)

@@ -27,11 +27,12 @@ class HighResolutionModule(nn.Module):
 
     norm: str
     dtype: Any
+    norm_group: int = 0
 
     @nn.compact
     def __call__(self, branches: list[jax.Array], train: bool) -> list[jax.Array]:
         """Branches [B, H / 2^i, W / 2^i, CHANNELS[i]] -> the same shapes."""
-        kind = {"norm": self.norm, "dtype": self.dtype}
+        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         branches = list(branches)
         for i, channels in enumerate(CHANNELS[: len(branches)]):
             for index in range(BLOCKS):
@@ -58,10 +59,12 @@ class HRNet(nn.Module):
     Attributes:
       norm: 'batch' or 'frozen'.
       dtype: compute type; parameters are float32.
+      norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
     """
 
     norm: str
     dtype: Any
+    norm_group: int = 0
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
@@ -73,7 +76,7 @@ class HRNet(nn.Module):
         batch, height, width, _ = images.shape
         if height % 32 or width % 32:
             raise ValueError(f"HRNet needs images whose sides divide by 32, not {height} x {width}")
-        kind = {"norm": self.norm, "dtype": self.dtype}
+        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         x = nn.relu(ConvNorm(64, 3, **kind, stride=2, name="stem1")(images.astype(self.dtype), train))
         x = nn.relu(ConvNorm(64, 3, **kind, stride=2, name="stem2")(x, train))
         for index in range(BLOCKS):

@@ -95,6 +95,36 @@ class FrozenBatchNorm(nn.Module):
         return x * factor.astype(self.dtype) + offset.astype(self.dtype)
 
 
+class GroupedBatchNorm(nn.Module):
+    """Batch norm in training whose statistics are those of `group` faces, whatever the batch (ghost batch norm).
+
+    A group that lies on one device needs no all-reduce before the next layer, forward or backward: a batch of 16 on
+    each of many chips trains like the paper's 16. Variables are those of flax.linen.BatchNorm; the moving averages
+    take the mean over the groups.
+    """
+
+    group: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, H, W, C] -> the same shape; B divides by the group."""
+        shape = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        variance = self.variable("batch_stats", "var", jnp.ones, shape)
+        grouped = x.reshape(-1, self.group, *x.shape[1:])
+        wide = grouped.astype(jnp.float32)
+        own_mean = wide.mean((1, 2, 3), keepdims=True)
+        own_variance = jnp.maximum((wide * wide).mean((1, 2, 3), keepdims=True) - own_mean * own_mean, 0.0)
+        mean.value = 0.9 * mean.value + 0.1 * own_mean.mean((0, 1, 2, 3))
+        variance.value = 0.9 * variance.value + 0.1 * own_variance.mean((0, 1, 2, 3))
+        factor = scale * jax.lax.rsqrt(own_variance + 1e-5)
+        y = (wide - own_mean) * factor + bias
+        return y.astype(self.dtype).reshape(x.shape)
+
+
 class ConvNorm(nn.Module):
     """Convolution without bias and its batch norm, named conv and norm; or, folded, one convolution with a bias."""
 
@@ -104,6 +134,7 @@ class ConvNorm(nn.Module):
     dtype: Any
     stride: int = 1
     dilation: int = 1
+    norm_group: int = 0
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -123,6 +154,8 @@ class ConvNorm(nn.Module):
             return x
         if self.norm == "frozen":
             return FrozenBatchNorm(dtype=self.dtype, name="norm")(x)
+        if self.norm_group and train:
+            return GroupedBatchNorm(self.norm_group, dtype=self.dtype, name="norm")(x)
         return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")(x)
 
 
@@ -134,12 +167,13 @@ class BasicBlock(nn.Module):
     dilation: int
     norm: str
     dtype: Any
+    norm_group: int = 0
     expansion = 1
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
-        kind = {"norm": self.norm, "dtype": self.dtype}
+        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         first = {"stride": self.stride, "dilation": self.dilation}
         y = nn.relu(ConvNorm(self.channels, 3, **kind, **first, name="conv1")(x, train))
         y = ConvNorm(self.channels, 3, **kind, dilation=self.dilation, name="conv2")(y, train)
@@ -156,12 +190,13 @@ class Bottleneck(nn.Module):
     dilation: int
     norm: str
     dtype: Any
+    norm_group: int = 0
     expansion = 4
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
-        kind = {"norm": self.norm, "dtype": self.dtype}
+        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         middle = {"stride": self.stride, "dilation": self.dilation}
         y = nn.relu(ConvNorm(self.channels, 1, **kind, name="conv1")(x, train))
         y = nn.relu(ConvNorm(self.channels, 3, **kind, **middle, name="conv2")(y, train))
@@ -179,19 +214,22 @@ class ResNet(nn.Module):
       stride: of the output, 32, 16 or 8.
       norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.folding`).
       dtype: compute type; parameters are float32.
+      norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
     """
 
     layout: str
     stride: int
     norm: str
     dtype: Any
+    norm_group: int = 0
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         """Normalised images [B, H, W, 3] to features [B, ceil(H / stride), ceil(W / stride), C]."""
         blocks, bottleneck = LAYOUTS[self.layout]
         block = Bottleneck if bottleneck else BasicBlock
-        x = ConvNorm(64, 7, norm=self.norm, dtype=self.dtype, stride=2, name="stem")(images.astype(self.dtype), train)
+        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
+        x = ConvNorm(64, 7, **kind, stride=2, name="stem")(images.astype(self.dtype), train)
         x = max_pool(nn.relu(x))
         reached, dilation = 4, 1
         for stage, count in enumerate(blocks):
@@ -204,8 +242,7 @@ class ResNet(nn.Module):
                     channels=64 * 2**stage,
                     stride=stride if index == 0 else 1,
                     dilation=first_dilation if index == 0 else dilation,
-                    norm=self.norm,
-                    dtype=self.dtype,
+                    **kind,
                     name=f"layer{stage + 1}_{index}",
                 )(x, train)
         return x

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several processes as one run: how they find each other, and what they agree on before anything is written.
+
+JAX's distributed service does the work. A process that dies is missed after `config.heartbeat_seconds`: the service
+then ends the others with an error that names it ("Task 1 heartbeat timeout"); one that fails with an error of its own
+ends them as soon as it has left, at most `heartbeat_seconds` later.
+"""
+
+import glob
+import importlib.util
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from barrel_jax.config import Config, flatten
+
+T = TypeVar("T")
+# Of each launcher, the variables that JAX reads of it, all of which are there when it started this process.
+LAUNCHERS = {
+    "Slurm": ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+    "Open MPI": ("OMPI_MCA_orte_hnp_uri", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    "Kubernetes": ("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"),
+}
+# What processes may differ in: where the data lie on a host, and who they are.
+OWN = ("distributed", "data.source", "data.data_dir")
+
+
+def is_first() -> bool:
+    """Whether this process is the one that speaks, draws and writes what is not a checkpoint."""
+    return jax.process_index() == 0
+
+
+def _launched() -> bool:
+    """Whether a launcher that JAX knows started this process, as one of several."""
+    if os.environ.get("SLURM_NTASKS") == "1":
+        return False
+    if any(all(name in os.environ for name in names) for names in LAUNCHERS.values()):
+        return True
+    # A TPU host has its chips as devices of the system; libtpu alone is also here to compile for TPUs elsewhere.
+    return bool(glob.glob("/dev/accel*")) and importlib.util.find_spec("libtpu") is not None
+
+
+def start(config: Config) -> None:
+    """Joins the other processes; the first thing that a program does, before JAX looks for devices.
+
+    Raises:
+      ValueError: `config.distributed` is none of auto, off and HOST:PORT,N,I.
+      TimeoutError: nobody listens at the coordinator's address.
+    """
+    said = f"config.distributed={config.distributed!r}"
+    limits = {
+        "initialization_timeout": config.join_seconds,
+        "heartbeat_timeout_seconds": config.heartbeat_seconds,
+        "shutdown_timeout_seconds": config.heartbeat_seconds,
+    }
+    if config.distributed == "off" or (config.distributed == "auto" and not _launched()):
+        return
+    if config.distributed == "auto":
+        jax.distributed.initialize(**limits)
+        return
+    given = re.fullmatch(r"(.+):(\d+),(\d+),(\d+)", config.distributed)
+    if not given:
+        raise ValueError(
+            f"{said} is none of auto, off and HOST:PORT,N,I: the address of process 0, the number of processes, and "
+            "which of them this is, such as 10.0.0.1:8476,2,0"
+        )
+    host, port, count, index = given[1], int(given[2]), int(given[3]), int(given[4])
+    if not index < count:
+        raise ValueError(f"{said}: process {index} of {count}; with {count} processes they are 0..{count - 1}")
+    if index:
+        _wait_for(host, port, config.join_seconds, said)
+    elif count > 1:
+        print(f"waiting at {host}:{port} for {count} processes, at most {config.join_seconds} s", flush=True)
+    jax.distributed.initialize(f"{host}:{port}", count, index, **limits)
+
+
+def _wait_for(host: str, port: int, seconds: int, said: str) -> None:
+    # JAX's own time-out ends the process with a stack trace of its C++.
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{said}: nobody listens at {host}:{port} after {seconds} s ({error}). Process 0 runs there: see "
+                    "that it is started, that the address is right and that no firewall is between; "
+                    "config.join_seconds is how long to wait"
+                ) from error
+            time.sleep(0.2)
+
+
+def gather(text: str) -> list[str]:
+    """The texts of all processes, in their order, in each of them."""
+    if jax.process_count() == 1:
+        return [text]
+    mine = np.frombuffer(text.encode(), np.uint8)
+    lengths = np.ravel(multihost_utils.process_allgather(np.array([len(mine)], np.int32)))
+    padded = np.pad(mine, (0, int(lengths.max()) + 1 - len(mine)))
+    rows = multihost_utils.process_allgather(padded).reshape(len(lengths), -1)
+    return [bytes(row[:length]).decode() for row, length in zip(rows, lengths.tolist(), strict=True)]
+
+
+def together(action: Callable[[], T]) -> T:
+    """What an action gives in this process; where it fails in one process it fails in all, with that one's words.
+
+    Raises:
+      ValueError: names the process and the error (in one process: the error itself).
+    """
+    if jax.process_count() == 1:
+        return action()
+    result, failed = None, None
+    try:
+        result = action()
+    except (ValueError, OSError) as error:
+        failed = error
+    for process, said in enumerate(gather(f"{socket.gethostname()}: {failed}" if failed else "")):
+        if said:
+            raise ValueError(f"process {process} of {jax.process_count()} on {said}") from failed
+    return result  # type: ignore[return-value]
+
+
+def first_alone(action: Callable[[], T]) -> T:
+    """Lets process 0 act before the others, which find what it has built, or, on disks of their own, build it too."""
+    if is_first():
+        result = together(action)
+        together(lambda: None)
+        return result
+    together(lambda: None)
+    return together(action)
+
+
+def check_alike(config: Config, fingerprints: dict[str, str]) -> None:
+    """Compares the config and the data of all processes.
+
+    Raises:
+      ValueError: they are not those of process 0; names the process and what differs.
+    """
+    if jax.process_count() == 1:
+        return
+    facts = {name: repr(value) for name, value in flatten(config).items() if name not in OWN} | fingerprints
+    everyone = [json.loads(text) for text in gather(json.dumps(facts))]
+    different = [
+        f"{name}: {everyone[0].get(name)} in process 0, {theirs.get(name)} in process {process}"
+        for process, theirs in enumerate(everyone)
+        for name in sorted(everyone[0].keys() | theirs.keys())
+        if theirs.get(name) != everyone[0].get(name)
+    ]
+    if different:
+        raise ValueError(f"the processes are not of one run ({'; '.join(different)}); start all with one command")

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run goes on: on faces that lie on the devices, several steps in one dispatch, or on batches brought to them.
+
+Both ways take the same faces in the same order, so that a run may go on in the other.
+"""
+
+from collections.abc import Callable
+
+import jax
+import optax
+from jax.sharding import Mesh
+
+from barrel_jax.config import Config
+from barrel_jax.input.crops import FaceCrops
+from barrel_jax.input.placement import place
+from barrel_jax.input.streaming import stream
+from barrel_jax.models.barrelnet import BarrelNet
+from barrel_jax.state import State
+from barrel_jax.steps import epoch_order, in_one_dispatch, make_streamed_step, make_train_step
+
+Advance = Callable[[State, int, int], tuple[State, jax.Array, int]]
+
+
+def stepper(
+    config: Config,
+    crops: FaceCrops,
+    model: BarrelNet,
+    tx: optax.GradientTransformation,
+    mesh: Mesh,
+    first: int,
+    total: int,
+) -> Advance:
+    """What takes a run from step `first` to step `total`, some steps at a time.
+
+    Returns:
+      advance(state, step, most) -> (state, losses, count): takes `count` steps, at most `most`, after `step` of them;
+      the state given is donated, the losses are a scalar or [count].
+    """
+    if config.data.resident and jax.process_count() == 1:
+        return _on_resident(config, crops, model, tx, mesh)
+    step_fn = make_streamed_step(model, tx, config, crops.scheme.flip, mesh)
+    batches = stream(
+        crops, lambda epoch: epoch_order(config.seed, epoch, len(crops)), config.batch_size, first, total, mesh
+    )
+
+    def advance(state: State, step: int, most: int) -> tuple[State, jax.Array, int]:
+        del step, most
+        return *step_fn(state, next(batches)), 1
+
+    return advance
+
+
+def _on_resident(
+    config: Config, crops: FaceCrops, model: BarrelNet, tx: optax.GradientTransformation, mesh: Mesh
+) -> Advance:
+    faces, steps_per_epoch = place(crops, mesh), len(crops) // config.batch_size
+    at_once = config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
+    step_fn = {1: make_train_step(model, tx, config, crops.scheme.flip, mesh)}
+    if at_once > 1:
+        step_fn[at_once] = in_one_dispatch(step_fn[1], at_once)
+    orders: dict[int, jax.Array] = {}
+
+    def advance(state: State, step: int, most: int) -> tuple[State, jax.Array, int]:
+        epoch = step // steps_per_epoch
+        if epoch not in orders:
+            orders.clear()
+            orders[epoch] = epoch_order(config.seed, epoch, len(crops))
+        count = at_once if most >= at_once else 1
+        return *step_fn[count](state, faces, orders[epoch]), count
+
+    return advance
