@@ -56,6 +56,11 @@ class Log:
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
+    def say(self, text: str) -> None:
+        """A line for people, above the progress bar."""
+        if self._speaks:
+            self.bar.write(text)
+
     def close(self) -> None:
         """Flushes everything."""
         self.bar.close()

@@ -110,7 +110,7 @@ class _Run:
         values = {"nme": metrics["nme"], "fr_0.10": metrics["fr"]["0.10"], "auc_0.10": metrics["auc"]["0.10"]}
         by, split = metrics["normaliser"], self.test_crops.split
         self.log.write(done, {f"{split}/{name}_{by}": value for name, value in values.items()})
-        self.log.bar.write(f"step {done}: {split} NME {metrics['nme']:.3f} % ({by})")
+        self.log.say(f"step {done}: {split} NME {metrics['nme']:.3f} % ({by})")
         if metrics["nme"] < best:
             self.checkpoints.save("best", state, {"nme": metrics["nme"]})
         self.since = (done, time.perf_counter())
@@ -128,12 +128,13 @@ def _load_both(config: Config, prepared: Path | Callable[[], Path]) -> tuple[Fac
     return train_crops, load_split(config, directory, config.data.test_split)
 
 
-def _never() -> bool:
+def _never(step: int) -> bool:
+    del step
     return False
 
 
 def train(
-    config: Config, workdir: Path, prepared: Path | Callable[[], Path], stop: Callable[[], bool] = _never
+    config: Config, workdir: Path, prepared: Path | Callable[[], Path], stop: Callable[[int], bool] = _never
 ) -> dict[str, Any] | None:
     """Trains, or goes on training, in `workdir` on a built set; returns the last metrics.
 
@@ -145,7 +146,7 @@ def train(
       config: the run's.
       workdir: its folder, which all processes see.
       prepared: the built set's folder, or what builds it where it is not there yet (process 0 before the others).
-      stop: asked between steps; when it says so the state is saved and None is returned.
+      stop: asked with the number of steps done; when it says so the state is saved and None is returned.
 
     Raises:
       FileNotFoundError: a file of weights that is not there and cannot be fetched.
@@ -198,7 +199,7 @@ def train(
             run.pending.append((step, losses))
             step += count
             log.bar.update(count)
-            leaving = stop()
+            leaving = stop(step)
             if step % config.loop.log_steps == 0 or step == total:
                 run.write_log(step)
             evaluates = step % (config.loop.eval_epochs * steps_per_epoch) == 0 or step == total
@@ -212,8 +213,7 @@ def train(
                 checkpoints.save("latest", state, {})
             if leaving:
                 checkpoints.wait()
-                if is_first():
-                    log.bar.write(f"told to stop: saved at step {step} of {total}; the same command goes on from there")
+                log.say(f"told to stop: saved at step {step} of {total}; the same command goes on from there")
                 return None
         checkpoints.wait()
         if is_first():

@@ -116,7 +116,7 @@ def layout(state: Any, mesh: Mesh, config: MeshConfig) -> Any:
             if free and mesh.shape["data"] > 1:
                 axes[max(free, key=lambda i: leaf.shape[i])] = "data"
         while axes and axes[-1] is None:
-            axes.pop()  # as JAX writes the layouts of its results: a step's state is then one that it has been compiled for
+            axes.pop()  # as JAX writes the layouts of results: a step takes its own result without compiling again
         return NamedSharding(mesh, PartitionSpec(*axes))
 
     return jax.tree_util.tree_map_with_path(one, state)

@@ -34,7 +34,7 @@ LAYERS = (
     ("steps", "evaluator", "stress", "checkpoint", "workdir", "log", "speed_accuracy"),
     ("trained", "stepper"),
     ("loop", "compare", "export", "benchmark", "measures", "reproduced", "predictor"),
-    ("annotator", "staves", "reproduce", "predict"),
+    ("annotator", "staves", "reproduce", "predict", "pod"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Each has one home.

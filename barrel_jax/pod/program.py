@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training step of a config, compiled for a target, and the facts of it, kept on disk."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+
+import jax
+import jax.numpy as jnp
+
+from barrel_jax import files
+from barrel_jax.config import Config
+from barrel_jax.input.placement import Faces
+from barrel_jax.optim import optimiser
+from barrel_jax.pod.chips import Target
+from barrel_jax.pod.hlo import Collective, collectives, memory_traffic
+from barrel_jax.sharding import check_batch, lay_mesh, split
+from barrel_jax.state import abstract, build_model, count_parameters
+from barrel_jax.steps import make_streamed_step
+
+
+@dataclass(frozen=True)
+class Program:
+    """One training step on one device."""
+
+    topology: str
+    chips: int
+    batch: int  # faces over all devices
+    parameters: int
+    arguments: int  # bytes: state and batch
+    temporary: int  # bytes: activations and whatever else lives inside the step
+    code: int  # bytes
+    flops: float
+    traffic: float  # bytes to and from device memory
+    collectives: list[Collective]
+    compile_s: float
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it needs at its peak; the state is updated in place."""
+        return self.arguments + self.temporary + self.code
+
+
+def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
+    """Compiles forward, backward and update for `config.batch_size` faces; from the cache where it has been done.
+
+    Raises:
+      ValueError: a mesh or batch that does not fit the target's devices.
+    """
+    size, mesh_config = len(target.devices), config.mesh
+    data = size // mesh_config.model if mesh_config.data == -1 else mesh_config.data
+    if data * mesh_config.model != size:
+        raise ValueError(
+            f"--topology {target.name} has {size} devices, and config.mesh is {mesh_config.data} x {mesh_config.model}"
+        )
+    mesh = lay_mesh(target.devices, data)
+    check_batch(config.batch_size, mesh)
+    model = build_model(config.model, num_landmarks, target.platform)
+    tx = optimiser(config.optim, 100)
+    state = abstract(model, tx, config, mesh)
+    batch, side = config.batch_size, config.data.image_size
+
+    def brought(shape: tuple[int, ...], dtype: jnp.dtype) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((batch, *shape), dtype, sharding=split(mesh))
+
+    faces = Faces(
+        brought((side, side, 3), jnp.uint8), brought((num_landmarks, 2), jnp.float32), brought((num_landmarks,), bool)
+    )
+    step = make_streamed_step(model, tx, config, tuple(range(num_landmarks)), mesh)
+    lowered = step.lower(state, faces)
+    versions = [jax.__version__, version("libtpu") if find_spec("libtpu") else ""]
+    words = json.dumps([lowered.as_text(), target.name, *versions])
+    kept = files.cache_home() / "pod" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
+    if kept.exists():
+        facts = json.loads(kept.read_text())
+        return Program(**facts | {"collectives": [Collective(**one) for one in facts["collectives"]]})
+    start = time.perf_counter()
+    compiled = lowered.compile()
+    seconds = time.perf_counter() - start
+    memory, cost, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
+    program = Program(
+        topology=target.name,
+        chips=size,
+        batch=batch,
+        parameters=count_parameters(state.params),
+        arguments=memory.argument_size_in_bytes,
+        temporary=memory.temp_size_in_bytes,
+        code=memory.generated_code_size_in_bytes,
+        flops=cost["flops"],
+        traffic=memory_traffic(text) if target.platform == "tpu" else cost["bytes accessed"],
+        collectives=collectives(text, size),
+        compile_s=seconds,
+    )
+    files.write_json(kept, asdict(program))
+    return program
