@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+import tensorstore as ts
 from orbax.checkpoint import checkpoint_managers
 
 from barrel_jax.distributed import gather, is_first, together
@@ -83,12 +84,14 @@ class Checkpoints:
         """
         unreadable: dict[int, str] = {}
         for step in reversed(self.steps("latest")):
-            state, failure = None, ""
-            try:
-                state = self.restore("latest", step, like)
-            except ValueError as error:
-                failure = str(error)
+            state, failure = None, self._unreadable("latest", step) if is_first() else ""
             failures = [words for words in gather(failure) if words]
+            if not failures:
+                try:
+                    state = self.restore("latest", step, like)
+                except ValueError as error:
+                    failure = str(error)
+                failures = [words for words in gather(failure) if words]
             if not failures:
                 for damaged, why in unreadable.items():
                     self._set_aside("latest", damaged, f"the run goes on from step {step} ({why})")
@@ -97,6 +100,20 @@ class Checkpoints:
         if unreadable:
             raise ValueError("; ".join(unreadable.values()))
         return None
+
+    def _unreadable(self, kind: str, step: int) -> str:
+        # All arrays are read, and with them their checksums: orbax raises no error of its own for a damaged one.
+        path = self._root / kind / str(step)
+        try:
+            store = ts.KvStore.open({"driver": "ocdbt", "base": f"file://{path}/state/"}).result()
+            for value in [store.read(key) for key in store.list().result()]:
+                value.result()
+        except (ValueError, OSError) as error:
+            return (
+                f"{path}: the arrays of this checkpoint cannot be read; delete it to go on from another, or to start "
+                f"anew ({str(error)[:300]})"
+            )
+        return ""
 
     def best_nme(self) -> float:
         """The lowest test NME of a kept state in percent; infinite when there is none."""

@@ -9,9 +9,6 @@ Steps on one device and on eight take the same faces, in turns; writes benchmark
 import argparse
 
 import jax
-
-jax.config.update("jax_num_cpu_devices", 8)
-
 import numpy as np
 
 from barrel_jax.benchmark.clock import alternate, summary
@@ -81,6 +78,8 @@ def main() -> None:
     parser.add_argument("--image_size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=10)
     given = parser.parse_args()
+    tune_cpu()
+    jax.config.update("jax_num_cpu_devices", 8)
     rows = measure(given.image_size, given.rounds)
     for row in rows:
         print(f"{row['layout']:<45}{row['median_ms']:8.0f} ms  {row['ratio']:.2f}x")
@@ -88,5 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    tune_cpu()
     main()

@@ -41,6 +41,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 HOMES = {
     "flax.linen": ("models", "state", "steps"),
     "orbax": ("checkpoint",),
+    "tensorstore": ("checkpoint",),
     "tensorflow_datasets": ("input",),
     "grain": ("input",),
 }

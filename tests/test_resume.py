@@ -2,13 +2,10 @@
 """A run that is killed and started again ends as if it had not been (bit for bit), whatever the number of devices."""
 
 import json
-import os
 import random
+import shutil
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -20,20 +17,13 @@ from barrel_jax.config import MeshConfig
 from barrel_jax.optim import optimiser
 from barrel_jax.sharding import make_mesh
 from barrel_jax.state import abstract, build_model
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def command(workdir, *extra):
-    return [sys.executable, "train.py", "--config", "configs/tiny.py", "--workdir", str(workdir), *extra]
-
-
-def environment(devices):
-    return os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+from tests.processes import ROOT, environment, started, training, two_training, wait_for_lines
 
 
 def train(workdir, devices, *extra):
-    done = subprocess.run(command(workdir, *extra), cwd=ROOT, env=environment(devices), capture_output=True, text=True)
+    done = subprocess.run(
+        training(workdir, *extra), cwd=ROOT, env=environment(devices), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
@@ -59,23 +49,17 @@ def whole(tmp_path_factory):
     return workdir
 
 
-def kill_after(workdir, devices, line):
-    """Starts training and sends SIGKILL once metrics.jsonl has a number of lines."""
-    process = subprocess.Popen(
-        command(workdir), cwd=ROOT, env=environment(devices), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    log = workdir / "metrics.jsonl"
-    deadline = time.monotonic() + 300
-    while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) < line):
-        assert time.monotonic() < deadline, "training does not log"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
+def stop_after(workdir, devices, line, how=signal.SIGKILL):
+    """Starts training and sends a signal once metrics.jsonl has a number of lines; returns the exit status."""
+    with started([training(workdir)], devices, workdir.parent / "logs") as running:
+        wait_for_lines(workdir, line, running)
+        running[0].send_signal(how)
+        return running[0].wait(timeout=300)
 
 
 def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
     line = random.SystemRandom().randint(1, 5)
-    kill_after(tmp_path / "run", 1, line)
+    assert stop_after(tmp_path / "run", 1, line) == -signal.SIGKILL, "the run ended before it was killed"
     train(tmp_path / "run", 1)
     expected, state = last_state(whole), last_state(tmp_path / "run")
     assert int(state.step) == int(expected.step) == 12, f"killed after line {line}"
@@ -88,12 +72,71 @@ def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
 
 
 def test_going_on_with_eight_devices_keeps_the_order_of_examples(whole, tmp_path):
-    kill_after(tmp_path / "run", 1, 4)
+    assert stop_after(tmp_path / "run", 1, 4) == -signal.SIGKILL
     done = train(tmp_path / "run", 8)
     assert "going on from step" in done.stdout or "steps" in done.stdout
     # The same faces and draws give the same losses, up to rounding that Adam magnifies.
     losses = [[row["loss"] for row in logged(w) if "loss" in row] for w in (whole, tmp_path / "run")]
     np.testing.assert_allclose(*losses, rtol=0.02)
+
+
+def test_sigterm_saves_and_leaves_with_status_0(whole, tmp_path):
+    assert stop_after(tmp_path / "run", 1, 2, signal.SIGTERM) == 0
+    said = (tmp_path / "logs" / "0.txt").read_text()
+    assert "told to stop: saved at step" in said and "the same command goes on" in said
+    saved = max(int(path.name) for path in (tmp_path / "run/checkpoints/latest").iterdir() if path.name.isdigit())
+    assert f"going on from step {saved} of 12" in train(tmp_path / "run", 1).stdout
+    jax.tree.map(np.testing.assert_array_equal, last_state(tmp_path / "run"), last_state(whole))
+
+
+def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, tmp_path):
+    """SIGTERM to one of two processes of four devices; then one process of two."""
+    workdir = tmp_path / "run"
+    with two_training(workdir) as running:
+        wait_for_lines(workdir, 2, running)
+        running[1].send_signal(signal.SIGTERM)
+        assert [process.wait(timeout=300) for process in running] == [0, 0], (tmp_path / "logs/0.txt").read_text()
+    assert "told to stop: saved at step" in (tmp_path / "logs" / "0.txt").read_text()
+    assert "told to stop" not in (tmp_path / "logs" / "1.txt").read_text()
+    train(workdir, 2)
+    steps, ended = ({row["step"]: row["loss"] for row in logged(w) if "loss" in row} for w in (whole, workdir))
+    assert steps.keys() == ended.keys()
+    np.testing.assert_allclose(list(ended.values()), list(steps.values()), rtol=0.03)  # Adam magnifies rounding
+
+
+def test_a_process_that_dies_ends_the_others_with_an_error_that_names_it(tmp_path):
+    workdir = tmp_path / "run"
+    with two_training(workdir) as running:
+        wait_for_lines(workdir, 1, running)
+        running[1].kill()
+        assert running[0].wait(timeout=120) not in (0, None)
+    assert "Task 1 heartbeat timeout" in (tmp_path / "logs" / "0.txt").read_text()
+
+
+def truncate(checkpoint):
+    """Cuts the largest file of a checkpoint in half, as a crash of the machine may."""
+    largest = max((path for path in checkpoint.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+
+
+def test_a_truncated_checkpoint_is_passed_over_with_a_warning_for_the_one_before(whole, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    truncate(workdir / "checkpoints" / "latest" / "12")
+    done = train(workdir, 1)
+    assert "latest/12: this checkpoint is damaged" in done.stderr and "goes on from step 8" in done.stderr
+    assert "going on from step 8 of 12" in done.stdout
+    assert (workdir / "checkpoints" / "damaged" / "latest-12").is_dir()
+    jax.tree.map(np.testing.assert_array_equal, last_state(workdir), last_state(whole))
+
+
+def test_no_checkpoint_that_can_be_read_is_an_error_that_says_what_to_do(whole, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    for step in ("8", "12"):
+        truncate(workdir / "checkpoints" / "latest" / step)
+    done = subprocess.run(training(workdir), cwd=ROOT, env=environment(1), capture_output=True, text=True, check=False)
+    assert done.returncode and "cannot be read; delete it to go on" in done.stderr
 
 
 def test_a_finished_run_is_not_trained_again(whole):
@@ -108,7 +151,7 @@ def test_the_folder_of_another_run_is_refused(whole):
         ("--config.data.synthetic_seed=7", "belongs to a run on other data"),
     ]:
         done = subprocess.run(
-            command(whole, extra), cwd=ROOT, env=environment(1), capture_output=True, text=True, check=False
+            training(whole, extra), cwd=ROOT, env=environment(1), capture_output=True, text=True, check=False
         )
         assert done.returncode and message in done.stderr and "choose another --workdir" in done.stderr
 
