@@ -13,6 +13,7 @@ from typing import Any
 from barrel_jax import reproduced
 from barrel_jax.benchmark import report
 from barrel_jax.benchmark.record import ROOT
+from barrel_jax.pod import report as pod_report
 
 RESULTS = ROOT / "benchmarks" / "results"
 MISSING = "*not measured yet*"
@@ -169,7 +170,10 @@ def parameters(name: str) -> str:
 def speeds(name: str) -> str:
     """A result of `barrel_jax.benchmark`."""
     result = _load(name)
-    return MISSING if result is None else report.markdown(result) + "\n\n" + _source(name, result)
+    if result is None:
+        return MISSING
+    picture = f"\n\n![{name}](benchmarks/results/{name}.png)" if (RESULTS / f"{name}.png").exists() else ""
+    return report.markdown(result) + picture + "\n\n" + _source(name, result)
 
 
 def grid(name: str) -> str:
@@ -240,6 +244,76 @@ def growth(name: str) -> str:
     )
 
 
+def devices(name: str) -> str:
+    """The sharded program beside the plain one."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    rows = [[row["layout"], f"{row['median_ms']:.0f}", f"{row['ratio']:.2f}x"] for row in result["rows"]]
+    first = result["rows"][0]
+    head = [f"a step of {first['batch']} faces, {first['image_size']} px", "ms", "time to one device's"]
+    return _markdown(head, rows) + "\n\n" + _source(name, result)
+
+
+def pods(name: str) -> str:
+    """Variants of the step on slices that are not here."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+
+    def said(row: dict[str, Any], kind: str) -> str:
+        count = sum(one["count"] for one in row["exchanged"] if one["kind"] == kind)
+        size = sum(one["bytes"] for one in row["exchanged"] if one["kind"] == kind)
+        return f"{count} ({size / 1e6:.1f} MB)"
+
+    rows = [
+        [
+            row["topology"],
+            row["variant"],
+            f"{row['memory'] / 1e9:.2f} of {row['chip_memory'] / 1e9:.0f}",
+            said(row, "all-reduce"),
+            said(row, "all-gather"),
+            f"{row['compute_ms']:.2f} / {row['memory_ms']:.2f} / {row['exchange_ms']:.2f}",
+            f"{row['step_ms']:.2f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["slice", "16 faces a chip", "GB a chip", "all-reduces", "all-gathers", "operations / memory / exchange, ms"]
+    return _markdown([*head, "step, ms (predicted)"], rows) + "\n\n" + _source(name, result)
+
+
+def scaling(name: str) -> str:
+    """Weak and strong scaling, predicted."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    both = (pod_report.table(result[kind], weak=kind == "weak") for kind in ("weak", "strong"))
+    picture = f"![predicted scaling](benchmarks/results/{name}.png)"
+    return "\n\n".join([*both, picture, _source(name, result)])
+
+
+def kills(name: str) -> str:
+    """Runs that were stopped at random moments."""
+    result = _load(name)
+    if result is None:
+        return MISSING
+    rows = [
+        [
+            row["signal"],
+            str(row["processes"]),
+            str(len(row["stops"])),
+            f"{max(stop['left_after_s'] for stop in row['stops']):.1f}",
+            "yes" if row["every_step_once"] else "NO",
+            f"{row['largest_difference_of_a_loss']:.1e}",
+            str(row["damaged"]),
+        ]
+        for row in result["rows"]
+    ]
+    head = ["signal", "processes", "stops", "s until all had left, at most", "every step once, in order"]
+    head += ["a loss differs by at most", "damaged checkpoints"]
+    return _markdown(head, rows) + "\n\n" + _source(name, result)
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "demo": timed,
     "coco": timed,
@@ -261,8 +335,13 @@ TABLES: dict[str, Callable[[str], str]] = {
     "infer-cpu": speeds,
     "infer-gpu": speeds,
     "train-cpu": speeds,
+    "train-cpu-256": speeds,
     "train-gpu": speeds,
     "growth": growth,
+    "devices": devices,
+    "pods": pods,
+    "pod-v5e": scaling,
+    "kills": kills,
 }
 
 

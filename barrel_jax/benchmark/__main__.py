@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=30, help="timed repeats of each (default: %(default)s)")
     parser.add_argument("--image_size", type=int, default=256, help="crop's side in pixels (default: %(default)s)")
     parser.add_argument("--landmarks", type=int, default=98, help="K (default: %(default)s, WFLW's)")
-    parser.add_argument("--out", type=Path, help="write the measurements there, as JSON")
+    parser.add_argument("--out", type=Path, help="write the measurements there, as JSON, and a PNG beside it")
     return parser
 
 
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     import jax
 
     from barrel_jax import grids
-    from barrel_jax.benchmark import infer, record, report, sides, train
+    from barrel_jax.benchmark import infer, plot, record, report, sides, train
     from barrel_jax.benchmark.ceilings import ceilings
 
     bench = train if given.what == "train" else infer
@@ -89,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(report.markdown(result))
     if given.out:
         record.write(given.out, result)
+        plot.draw(result, given.out.with_suffix(".png"))
     return 0
 
 
