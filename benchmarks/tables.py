@@ -15,11 +15,12 @@ from barrel_jax.benchmark import report
 from barrel_jax.benchmark.record import ROOT
 from barrel_jax.pod import report as pod_report
 
+Result = dict[str, Any]
 RESULTS = ROOT / "benchmarks" / "results"
 MISSING = "*not measured yet*"
 
 
-def _load(name: str) -> dict[str, Any] | None:
+def _load(name: str) -> Result | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
@@ -29,7 +30,7 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _source(name: str, result: dict[str, Any]) -> str:
+def _source(name: str, result: Result) -> str:
     machine, versions = result["machine"], result["versions"]
     return (
         f"[{name}.json](benchmarks/results/{name}.json): {machine['cores']} cores of {machine['processor']}, "
@@ -37,11 +38,8 @@ def _source(name: str, result: dict[str, Any]) -> str:
     )
 
 
-def timed(name: str) -> str:
+def timed(result: Result) -> str:
     """One training run and its scores."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     rows = [
         [
             row["dataset"],
@@ -55,14 +53,11 @@ def timed(name: str) -> str:
         for row in result["rows"]
     ]
     head = ["scored on", "faces", "NME %", "FR@10 %", "AUC@10 %", "minutes", "peak memory, GB"]
-    return _markdown(head, rows) + "\n\n" + _source(name, result)
+    return _markdown(head, rows)
 
 
-def curves(name: str) -> str:
+def curves(result: Result) -> str:
     """Scores of runs by epoch."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     epochs = sorted({score["epoch"] for row in result["rows"] for score in row["scores"]})
     rows = []
     for row in result["rows"]:
@@ -70,14 +65,11 @@ def curves(name: str) -> str:
         train = "" if row["train_nme"] is None else f"{row['train_nme']:.2f}"
         rows.append([row["name"], *(f"{at[epoch]:.2f}" if epoch in at else "not run" for epoch in epochs), train])
     head = ["val NME %", *(f"epoch {epoch}" for epoch in epochs), "its training faces, at the end"]
-    return _markdown(head, rows) + "\n\n" + _source(name, result)
+    return _markdown(head, rows)
 
 
-def modules(name: str) -> str:
+def modules(result: Result) -> str:
     """The five models of one budget."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     rows = [
         [row["model"], f"{row['nme']:.2f}", f"{row['fr_0.10']:.2f}", f"{row['auc_0.10']:.3f}", str(row["seed"])]
         for row in result["rows"]
@@ -85,14 +77,11 @@ def modules(name: str) -> str:
     budgets = {(row["image_size"], row["epochs"], row["stride"]) for row in result["rows"]}
     said = "; ".join(f"{size} px, {epochs} epochs, stride {stride}" for size, epochs, stride in sorted(budgets))
     head = ["model", "val NME %", "FR@10 %", "AUC@10 %", "seed"]
-    return f"Budget of each: {said}.\n\n" + _markdown(head, rows) + "\n\n" + _source(name, result)
+    return f"Budget of each: {said}.\n\n" + _markdown(head, rows)
 
 
-def input_costs(name: str) -> str:
+def input_costs(result: Result) -> str:
     """Augmentation, reading, drawing."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     augmentation, reading, drawing = result["augmentation"], result["reading"], result["drawing"]
     rows = [
         ["augmentation in the training step at 128 px", f"{100 * augmentation['share']:.1f} % of it"],
@@ -100,27 +89,21 @@ def input_costs(name: str) -> str:
         ["the same from the cache, imports included", f"{reading['cached_s']:.2f} s"],
         ["drawing synthetic faces on one core", f"{drawing['faces_per_s_and_core']:.0f} faces/s"],
     ]
-    return _markdown(["what", "measured"], rows) + "\n\n" + _source(name, result)
+    return _markdown(["what", "measured"], rows)
 
 
-def cpu_step(name: str) -> str:
+def cpu_step(result: Result) -> str:
     """Formulations of the training step on CPU."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     rows = [
         [row["variant"], f"{row['median_ms']:.0f}", f"{row['faces_per_s']:.1f}", f"{row['ratio']:.2f}x"]
         for row in result["rows"]
     ]
     head = ["ResNet-18 training step, batch 16, 128 px", "ms", "faces/s", "speed"]
-    return _markdown(head, rows) + "\n\n" + _source(name, result)
+    return _markdown(head, rows)
 
 
-def preparing(name: str) -> str:
+def preparing(result: Result) -> str:
     """Building, starting, killing."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     rows = []
     for row in result["rows"]:
         first = row["seconds"] if "seconds" in row else row["seconds_to_crops"]
@@ -139,16 +122,11 @@ def preparing(name: str) -> str:
         _markdown(["what", "seconds", "peak memory, GB", ""], rows)
         + "\n\n"
         + _markdown(["a region stored as", "ms to encode", "kB", "mean error, grey levels"], stored)
-        + "\n\n"
-        + _source(name, result)
     )
 
 
-def parameters(name: str) -> str:
+def parameters(result: Result) -> str:
     """Numbers of the models of Table 1, in millions."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     models: dict[str, dict[str, dict[str, Any]]] = {}
     for row in result["rows"]:
         models.setdefault(row["model"], {})[row["set"]] = row
@@ -164,65 +142,48 @@ def parameters(name: str) -> str:
     rows.append(["the paper, section 5", "", "1.6", "4.4", "9", "", "", ""])
     sets = [f"all, {row['set']}, {row['num_landmarks']} points" for row in next(iter(models.values())).values()]
     head = ["millions of parameters", *(f"{count}, 68 points" for count in counts), *sets]
-    return _markdown(head, rows) + "\n\n" + _source(name, result)
+    return _markdown(head, rows)
 
 
-def speeds(name: str) -> str:
+def speeds(result: Result) -> str:
     """A result of `barrel_jax.benchmark`."""
-    result = _load(name)
-    if result is None:
-        return MISSING
-    picture = f"\n\n![{name}](benchmarks/results/{name}.png)" if (RESULTS / f"{name}.png").exists() else ""
-    return report.markdown(result) + picture + "\n\n" + _source(name, result)
+    return report.markdown(result)
 
 
-def grid(name: str) -> str:
+def grid(result: Result) -> str:
     """A result of `barrel_jax.reproduce`."""
-    result = _load(name)
-    return MISSING if result is None else reproduced.markdown(result["rows"]) + "\n\n" + _source(name, result)
+    return reproduced.markdown(result["rows"])
 
 
-def seeds(name: str) -> str:
+def seeds(result: Result) -> str:
     """A step of several seeds, both ways."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     rows = [[row["how"], f"{row['median_ms']:.0f}", f"{row['images_per_s']:.1f}"] for row in result["rows"]]
     first = result["rows"][0]
     head = [f"a step of {first['seeds']} seeds, {first['image_size']} px, batch {first['batch']}", "ms", "faces/s"]
-    return _markdown(head, rows) + "\n\n" + _source(name, result)
+    return _markdown(head, rows)
 
 
-def paths(name: str) -> str:
+def paths(result: Result) -> str:
     """The same weights on every path."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     models = list(dict.fromkeys(row["model"] for row in result["rows"]))
     by_path: dict[str, dict[str, float]] = {}
     for row in result["rows"]:
         by_path.setdefault(row["path"], {})[row["model"]] = row["largest_px"]
     rows = [[path, *(f"{by[model]:.5f}" for model in models)] for path, by in by_path.items()]
-    return _markdown(["largest difference from Flax, px of 256", *models], rows) + "\n\n" + _source(name, result)
+    return _markdown(["largest difference from Flax, px of 256", *models], rows)
 
 
-def start_up(name: str) -> str:
+def start_up(result: Result) -> str:
     """Seconds to the first result."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     rows = [
         [row["model"], row["way"], f"{row['median_s']:.2f}", "" if row["file_mb"] is None else f"{row['file_mb']:.0f}"]
         for row in result["rows"]
     ]
-    return _markdown(["model", "from", "seconds to the first result", "MB"], rows) + "\n\n" + _source(name, result)
+    return _markdown(["model", "from", "seconds to the first result", "MB"], rows)
 
 
-def growth(name: str) -> str:
+def growth(result: Result) -> str:
     """Milliseconds as work grows."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     axes = list(dict.fromkeys(row["axis"] for row in result["rows"]))
     rows = [
         [
@@ -239,27 +200,19 @@ def growth(name: str) -> str:
         _markdown(["BarrelNet-18, along", "milliseconds"], rows)
         + "\n\n"
         + _markdown(["QAMem by", "tokens of the memory", "ms", "MB of values between"], equations)
-        + "\n\n![cost as work grows](benchmarks/results/growth.png)\n\n"
-        + _source(name, result)
     )
 
 
-def devices(name: str) -> str:
+def devices(result: Result) -> str:
     """The sharded program beside the plain one."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     rows = [[row["layout"], f"{row['median_ms']:.0f}", f"{row['ratio']:.2f}x"] for row in result["rows"]]
     first = result["rows"][0]
     head = [f"a step of {first['batch']} faces, {first['image_size']} px", "ms", "time to one device's"]
-    return _markdown(head, rows) + "\n\n" + _source(name, result)
+    return _markdown(head, rows)
 
 
-def pods(name: str) -> str:
+def pods(result: Result) -> str:
     """Variants of the step on slices that are not here."""
-    result = _load(name)
-    if result is None:
-        return MISSING
 
     def said(row: dict[str, Any], kind: str) -> str:
         count = sum(one["count"] for one in row["exchanged"] if one["kind"] == kind)
@@ -279,24 +232,16 @@ def pods(name: str) -> str:
         for row in result["rows"]
     ]
     head = ["slice", "16 faces a chip", "GB a chip", "all-reduces", "all-gathers", "operations / memory / exchange, ms"]
-    return _markdown([*head, "step, ms (predicted)"], rows) + "\n\n" + _source(name, result)
+    return _markdown([*head, "step, ms (predicted)"], rows)
 
 
-def scaling(name: str) -> str:
+def scaling(result: Result) -> str:
     """Weak and strong scaling, predicted."""
-    result = _load(name)
-    if result is None:
-        return MISSING
-    both = (pod_report.table(result[kind], weak=kind == "weak") for kind in ("weak", "strong"))
-    picture = f"![predicted scaling](benchmarks/results/{name}.png)"
-    return "\n\n".join([*both, picture, _source(name, result)])
+    return "\n\n".join(pod_report.table(result[kind], weak=kind == "weak") for kind in ("weak", "strong"))
 
 
-def kills(name: str) -> str:
+def kills(result: Result) -> str:
     """Runs that were stopped at random moments."""
-    result = _load(name)
-    if result is None:
-        return MISSING
     rows = [
         [
             row["signal"],
@@ -311,10 +256,10 @@ def kills(name: str) -> str:
     ]
     head = ["signal", "processes", "stops", "s until all had left, at most", "every step once, in order"]
     head += ["a loss differs by at most", "damaged checkpoints"]
-    return _markdown(head, rows) + "\n\n" + _source(name, result)
+    return _markdown(head, rows)
 
 
-TABLES: dict[str, Callable[[str], str]] = {
+TABLES: dict[str, Callable[[Result], str]] = {
     "demo": timed,
     "coco": timed,
     "coco-curves": curves,
@@ -345,6 +290,14 @@ TABLES: dict[str, Callable[[str], str]] = {
 }
 
 
+def _content(name: str) -> str:
+    result = _load(name)
+    if result is None:
+        return MISSING
+    picture = [f"![{name}](benchmarks/results/{name}.png)"] if (RESULTS / f"{name}.png").exists() else []
+    return "\n\n".join([TABLES[name](result), *picture, _source(name, result)])
+
+
 def fill(text: str) -> str:
     """The text with every table written anew.
 
@@ -356,7 +309,7 @@ def fill(text: str) -> str:
         name = match.group(1)
         if name not in TABLES:
             raise ValueError(f"README.md: no table {name!r}; there are {', '.join(TABLES)}")
-        return f"<!-- table {name} -->\n{TABLES[name](name)}\n<!-- end {name} -->"
+        return f"<!-- table {name} -->\n{_content(name)}\n<!-- end {name} -->"
 
     return re.sub(r"<!-- table (\S+) -->\n.*?<!-- end \1 -->", one, text, flags=re.DOTALL)
 
