@@ -45,14 +45,15 @@ def _launched() -> bool:
     if any(all(name in os.environ for name in names) for names in LAUNCHERS.values()):
         return True
     # A TPU host has its chips as devices of the system; libtpu alone is also here to compile for TPUs elsewhere.
-    return bool(glob.glob("/dev/accel*")) and importlib.util.find_spec("libtpu") is not None
+    chips = glob.glob("/dev/accel*") + glob.glob("/dev/vfio/[0-9]*")
+    return bool(chips) and importlib.util.find_spec("libtpu") is not None
 
 
 def start(config: Config) -> None:
     """Joins the other processes; the first thing that a program does, before JAX looks for devices.
 
     Raises:
-      ValueError: `config.distributed` is none of auto, off and HOST:PORT,N,I.
+      ValueError: `config.distributed` is none of auto, off and HOST:PORT,N,I, or its port is taken.
       TimeoutError: nobody listens at the coordinator's address.
     """
     said = f"config.distributed={config.distributed!r}"
@@ -77,9 +78,20 @@ def start(config: Config) -> None:
         raise ValueError(f"{said}: process {index} of {count}; with {count} processes they are 0..{count - 1}")
     if index:
         _wait_for(host, port, config.join_seconds, said)
-    elif count > 1:
+    else:
+        _check_free(port, said)
         print(f"waiting at {host}:{port} for {count} processes, at most {config.join_seconds} s", flush=True)
     jax.distributed.initialize(f"{host}:{port}", count, index, **limits)
+
+
+def _check_free(port: int, said: str) -> None:
+    # JAX's own service ends the process with a stack trace of its C++.
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("", port))
+        except OSError as error:
+            raise ValueError(f"{said}: port {port} cannot be had on this host ({error}); choose another") from error
 
 
 def _wait_for(host: str, port: int, seconds: int, said: str) -> None:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that cannot be one run say why, each of them, before anything is written."""
 
+import os
+import socket
+
 import cv2
 import pytest
 
@@ -27,6 +30,15 @@ def test_a_coordinator_that_cannot_be_reached_is_named():
     port = free_port()
     with pytest.raises(TimeoutError, match=f"nobody listens at 127.0.0.1:{port} after 1 s .*Process 0 runs there"):
         distributed.start(small.config(distributed=f"127.0.0.1:{port},2,1", join_seconds=1))
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port {port} cannot be had on this host"):
+            distributed.start(small.config(distributed=f"127.0.0.1:{port},2,0"))
 
 
 def test_alone_is_the_default(monkeypatch):
@@ -76,6 +88,19 @@ def test_processes_that_are_not_of_one_run_all_say_so(tmp_path, first, second, m
         assert message in said
 
 
+def test_processes_that_slurm_starts_find_each_other(tmp_path):
+    job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    commands = []
+    for index in range(2):
+        names = job | {"SLURM_PROCID": str(index), "SLURM_LOCALID": str(index)}
+        words = [f"{name}={value}" for name, value in names.items()]
+        commands.append(["env", *words, *training(tmp_path / "run", "--config.batch_size=6")])
+    with started(commands, 2, tmp_path / "logs") as running:
+        assert 0 not in [process.wait(timeout=120) for process in running]
+    for index in range(2):
+        assert "does not divide by the 4 devices" in (tmp_path / "logs" / f"{index}.txt").read_text()
+
+
 def own_faces(folder, seed):
     """Anyone's own faces, four to train on and one to validate on, as flags; the seed decides where."""
     (folder / "images").mkdir(parents=True)
@@ -94,7 +119,7 @@ def flags_of(folder):
 
 def test_processes_that_differ_in_their_data_all_say_so(tmp_path):
     for said in both(tmp_path, own_faces(tmp_path / "a", 0), own_faces(tmp_path / "b", 7)):
-        assert "the processes are not of one run (test: " in said and "; train: '" in said
+        assert "the processes are not of one run (test: " in said and "; train: " in said
 
 
 def test_a_process_without_the_data_is_named_by_all(tmp_path):
