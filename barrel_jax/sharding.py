@@ -2,7 +2,7 @@
 """How a run is laid out over its devices: a mesh of the axes data and model, and a rule for each array.
 
 Batches are split over both axes. Parameters are on every device, but for DQInit's and QAMem's weights, of which each
-device along `model` has a part; Adam's moments are split over `data` as well (ZeRO-1, Rajbhandari et al. 2020), so
+device along `model` has a part. Adam's moments may be split over `data` as well (ZeRO-1, Rajbhandari et al. 2020), so
 that each device updates its part and the parts are gathered. XLA derives every collective from these layouts: nothing
 else in this package names one. Numbers do not depend on the layout, but for the order of sums.
 """

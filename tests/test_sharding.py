@@ -49,7 +49,7 @@ def assert_same(ours, theirs):
 
 @pytest.mark.parametrize(("data", "model"), [(2, 1), (4, 1), (8, 1), (4, 2)])
 def test_meshes_train_and_score_alike(one, built, splits, data, model):
-    assert_same(one, run(on_mesh(data, model, built.parent), *splits))
+    assert_same(one, run(on_mesh(data, model, built.parent, mesh__split_moments=model > 1), *splits))
 
 
 def test_two_processes_of_four_devices_train_and_score_like_one_device(one, built, tmp_path):
@@ -76,7 +76,7 @@ def test_groups_of_a_batch_norm_do_not_see_the_devices(built, splits):
 
 
 def specs(data, model, **fields):
-    config = small.config(mesh__data=data, mesh__model=model, **fields)
+    config = small.config(mesh__data=data, mesh__model=model, **{"mesh__split_moments": True} | fields)
     state = abstract(build_model(config.model, 30), optimiser(config.optim, 6), config, make_mesh(config.mesh))
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.sharding.spec)
@@ -106,7 +106,7 @@ def test_moments_may_lie_everywhere():
 
 
 def test_each_device_holds_its_share_of_the_moments():
-    config, mesh = small.config(mesh__data=8), make_mesh(MeshConfig(data=8))
+    config, mesh = small.config(mesh__data=8, mesh__split_moments=True), make_mesh(MeshConfig(data=8))
     state = abstract(build_model(config.model, 29), optimiser(config.optim, 6), config, mesh)
     sizes = [
         (leaf.size, np.prod(leaf.sharding.shard_shape(leaf.shape))) for leaf in jax.tree.leaves(state.opt_state[0].mu)
