@@ -192,6 +192,9 @@ def train(
         run.since = (step, time.perf_counter())
         if step == total:
             metrics, points_px = run.predict_test(state)
+        elif stop(step):
+            log.say(f"told to stop before step {step + 1} of {total}; the same command goes on from there")
+            return None
         advance = stepper(config, train_crops, model, tx, mesh, step, total)
 
         while step < total:

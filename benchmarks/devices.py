@@ -29,6 +29,8 @@ LAYOUTS = {
     "8 devices, moments split": {"data": 8, "split_moments": True},
     "8 devices, moments split, norm over 2 faces": {"data": 8, "split_moments": True, "norm_group": 2},
     "8 devices, norm over 2 faces": {"data": 8, "split_moments": False, "norm_group": 2},
+    "4 x 2 devices, data x model": {"data": 4, "model": 2, "split_moments": False},
+    "4 x 2 devices, moments split, norm over 2 faces": {"data": 4, "model": 2, "split_moments": True, "norm_group": 2},
 }
 
 

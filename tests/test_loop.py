@@ -109,3 +109,13 @@ def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
     with pytest.raises(ValueError, match="has 48 faces; use a smaller batch"):
         loop.train(large, tmp_path, prepare_config(large.data))
     assert not any(tmp_path.iterdir())
+
+
+def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothing(tmp_path, trained):
+    config, _, _ = trained
+    directory = prepare_config(config.data)
+    assert loop.train(config, tmp_path, directory, lambda step: step == 0) is None
+    assert loop.train(config, tmp_path, directory, lambda step: step == 3) is None
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest") == [3] and checkpoints.steps("best") == []
+    checkpoints.close()

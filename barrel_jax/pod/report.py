@@ -69,7 +69,7 @@ def text_of(row: dict[str, object], target: Target) -> str:
         lines += [
             f"  predicted         {row['step_ms']:.2f} ms a step: operations {row['compute_ms']:.2f}, memory "
             f"{row['memory_ms']:.2f}, collectives {row['exchange_ms']:.2f}; {row['faces_per_s']:,.0f} faces/s",
-            f"  the paper's recipe ({EPOCHS} epochs of {FACES} faces) at this batch: {row['recipe_minutes']:.1f} "
+            f"  the paper's recipe ({EPOCHS} epochs of {FACES} faces) at this batch: {row['recipe_minutes']:.2f} "
             "minutes (a larger batch takes fewer steps, and is another training)",
         ]
     else:
