@@ -160,9 +160,11 @@ def build_model(config: ModelConfig, num_landmarks: int, image_size: int) -> Bar
     """The model of a config for square crops; `config.dtype` is left to the caller (see the top of this file).
 
     Raises:
-      ValueError: when the backbone is none of those here.
+      ValueError: when the backbone is none of those here, or batch norm is over groups of a batch.
     """
     fields = dict(vars(config))
     layout, stride, norm, _ = (fields.pop(name) for name in ("backbone", "stride", "norm", "dtype"))
+    if fields.pop("norm_group"):
+        raise ValueError(f"model.norm_group={config.norm_group}: PyTorch's batch norm is over the whole batch, 0 here")
     backbone = HRNet(norm) if layout == "hrnet_w18" else ResNet(layout, stride, norm)
     return BarrelNet(backbone, num_landmarks, (-(-image_size // stride),) * 2, **fields)

@@ -100,7 +100,13 @@ def test_points_and_gradients_of_every_parameter_agree(case):
     assert not labelled.all()
     variables = to_flax(model)
     flax_model = FlaxBarrelNet(
-        num_landmarks=K, backbone="resnet18", stride=stride, norm=norm, dtype=jnp.float32, **SMALL | modules
+        num_landmarks=K,
+        backbone="resnet18",
+        stride=stride,
+        norm=norm,
+        norm_group=0,
+        dtype=jnp.float32,
+        **SMALL | modules,
     )
 
     def ours(variables, x):
