@@ -118,7 +118,7 @@ def draw(path: Path, weak: Sequence[dict], strong: Sequence[dict]) -> None:
         axes.plot([row["chips"] for row in rows], shares, "o-", label=label)
     axes.set_xscale("log", base=2)
     axes.set_xticks([row["chips"] for row in weak], [str(row["chips"]) for row in weak])
-    axes.set(xlabel="chips", ylabel="predicted efficiency, %", ylim=(0, 105))
+    axes.set(xlabel="chips", ylabel="predicted efficiency, %", ylim=(0, 112))
     axes.grid(alpha=0.3)
     axes.legend()
     write(path, lambda temporary: figure.savefig(temporary, dpi=120))
