@@ -69,6 +69,7 @@ def make_target(name: str) -> Target:
         return Target(name, jax.devices("cpu")[: sides[0]], sides, None)
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # there is no TPU here to ask
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # nor one to share: several reports may run at once
     try:
         devices = topologies.get_topology_desc(name, "tpu").devices
     except (RuntimeError, NotImplementedError) as error:
