@@ -6,7 +6,6 @@ unknown field is an error. `validate` rejects what cannot work before anything i
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -225,7 +224,7 @@ def load(workdir: Path) -> Config:
 
     Raises:
       FileNotFoundError: when the folder holds no run.
-      ValueError: when the file has fields that this version does not know.
+      ValueError: when the file is no JSON or has fields that this version does not know.
     """
     path = Path(workdir) / "config.json"
     if not path.exists():
@@ -246,5 +245,6 @@ def load(workdir: Path) -> Config:
                 )
                 setattr(node, name, value)
 
-    fill(config, json.loads(path.read_text()), "")
+    remedy = "put the run's own back, or train in another --workdir"
+    fill(config, files.read_json(path, remedy), "")
     return config

@@ -130,7 +130,7 @@ def together(action: Callable[[], T]) -> T:
     """
     if jax.process_count() == 1:
         return action()
-    result, failed = None, None
+    failed = None
     try:
         result = action()
     except (ValueError, OSError) as error:
@@ -138,17 +138,19 @@ def together(action: Callable[[], T]) -> T:
     for process, said in enumerate(gather(f"{socket.gethostname()}: {failed}" if failed else "")):
         if said:
             raise ValueError(f"process {process} of {jax.process_count()} on {said}") from failed
-    return result  # type: ignore[return-value]
+    return result
 
 
-def first_alone(action: Callable[[], T]) -> T:
-    """Lets process 0 act before the others, which find what it has built, or, on disks of their own, build it too."""
-    if is_first():
-        result = together(action)
-        together(lambda: None)
-        return result
-    together(lambda: None)
-    return together(action)
+def in_turns(action: Callable[[], T]) -> T:
+    """Lets process 0 act, then one process of each other host, then the rest.
+
+    Where hosts share a disk the later ones find what process 0 has built; where they do not, each builds it once.
+    """
+    hosts = gather(socket.gethostname())
+    mine = jax.process_index()
+    turn = min(mine, 1) if hosts.index(hosts[mine]) == mine else 2
+    results = [together(action) if turn == now else together(lambda: None) for now in range(3)]
+    return results[turn]  # the other two are None
 
 
 def check_alike(config: Config, fingerprints: dict[str, str]) -> None:

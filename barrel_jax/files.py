@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 
 def cache_home() -> Path:
@@ -33,6 +34,18 @@ def write_json(path: Path, content: object) -> None:
     """Writes JSON that any parser reads: a NaN is refused (ValueError), the caller says None instead."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write(path, lambda temporary: temporary.write_text(text))
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """What a JSON file says.
+
+    Raises:
+      ValueError: it is no JSON; names the file and says `remedy`.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: this is no JSON ({error}); {remedy}") from error
 
 
 def plain(node: object) -> object:

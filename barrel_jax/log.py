@@ -24,8 +24,8 @@ class Log:
         self._path = Path(workdir) / "metrics.jsonl" if self._speaks else Path(os.devnull)
         if self._speaks and self._path.exists():
             # What a killed run logged after its last checkpoint is done again, and logged again.
-            lines = self._path.read_text().splitlines(keepends=True)
-            kept = "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start)
+            lines = enumerate(self._path.read_text().splitlines(keepends=True), start=1)
+            kept = "".join(line for n, line in lines if line.endswith("\n") and self._step(n, line) <= start)
             files.write(self._path, lambda temporary: temporary.write_text(kept))
         self._lines = self._path.open("a")
         self._tensorboard = (str(Path(workdir) / "tensorboard"), start + 1 if start else None)
@@ -38,6 +38,12 @@ class Log:
             smoothing=0.05,
             disable=not self._speaks,
         )
+
+    def _step(self, number: int, line: str) -> int:
+        try:
+            return json.loads(line)["step"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self._path}, line {number}: no step in {line[:40]!r}; delete the line") from error
 
     @cached_property
     def _events(self) -> Any:

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from barrel_jax import files, pretrained, report
 from barrel_jax.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.config import Config, validate
-from barrel_jax.distributed import check_alike, first_alone, is_first, together
+from barrel_jax.distributed import check_alike, in_turns, is_first, together
 from barrel_jax.evaluator import face_errors, predict_all, score, write_evaluation
 from barrel_jax.input.crops import FaceCrops, load_crops
 from barrel_jax.log import Log
@@ -158,13 +158,13 @@ def train(
     check_alike(config, {})
     mesh = make_mesh(config.mesh)
     check_batch(config.batch_size, mesh)
-    train_crops, test_crops = first_alone(lambda: _load_both(config, prepared))
+    train_crops, test_crops = in_turns(lambda: _load_both(config, prepared))
     check_alike(config, {"train": train_crops.fingerprint, "test": test_crops.fingerprint})
     workdir = Path(workdir)
     # Before the folder is claimed, so that it does not hold the next try to a file that was wrong.
     new = config.pretrained and not has_checkpoint(workdir)
     backbone = together(lambda: pretrained.load(config.pretrained, config.model.backbone)) if new else None
-    first_alone(lambda: claim(workdir, config, train_crops))
+    in_turns(lambda: claim(workdir, config, train_crops))
 
     scheme = train_crops.scheme
     model = build_model(config.model, scheme.num_points)
@@ -202,20 +202,22 @@ def train(
             run.pending.append((step, losses))
             step += count
             log.bar.update(count)
-            leaving = stop(step)
+            leaving = stop(step) and step < total
             if step % config.loop.log_steps == 0 or step == total:
                 run.write_log(step)
             evaluates = step % (config.loop.eval_epochs * steps_per_epoch) == 0 or step == total
             saves = step % config.loop.save_steps == 0 or step == total or leaving
             if run.pending and (evaluates or saves):
                 run.mean_loss()  # neither scores nor keeps a state that a loss has broken
-            if evaluates and not leaving:
+            if leaving:  # saved before anything else: the machine is about to go
+                checkpoints.save("latest", state, {})
+                checkpoints.wait()
+            if evaluates:
                 metrics, points_px = run.evaluate(state, step, best)
                 best = min(best, metrics["nme"])
             if saves:
                 checkpoints.save("latest", state, {})
             if leaving:
-                checkpoints.wait()
                 log.say(f"told to stop: saved at step {step} of {total}; the same command goes on from there")
                 return None
         checkpoints.wait()

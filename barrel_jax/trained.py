@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run has trained: the facts of run.json, and the weights at a checkpoint."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from jax.sharding import Mesh
 
+from barrel_jax import files
 from barrel_jax.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.config import Config
 from barrel_jax.optim import optimiser
@@ -23,10 +23,7 @@ def read_facts(workdir: Path) -> dict[str, Any]:
     path = Path(workdir) / "run.json"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
-    try:
-        facts = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path}: this is no JSON ({error}); start the run's own command again to write it") from error
+    facts = files.read_json(path, "start the run's own command in another --workdir, or put the file back")
     if not isinstance(facts, dict) or not {"scheme", "num_landmarks"} <= facts.keys():
         raise ValueError(f"{path}: a run's scheme and num_landmarks are missing; start its own command again")
     return facts

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's folder: what the run is (config.json, run.json), and that nobody else's run is continued by mistake."""
 
-import json
 import platform
 import sys
 from importlib.metadata import version
@@ -40,7 +39,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops) -> None:
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"{workdir}: this is a file, and a run needs a folder; choose another --workdir")
     if (workdir / "config.json").exists():
-        theirs = json.loads((workdir / "run.json").read_text())
+        theirs = files.read_json(workdir / "run.json", "put the run's own back, or choose another --workdir")
         if theirs["fingerprint"] != crops.fingerprint:
             raise ValueError(
                 f"{workdir}: this folder belongs to a run on other data ({theirs['dataset']}, fingerprint "

@@ -48,7 +48,7 @@ def test_alone_is_the_default(monkeypatch):
     assert not distributed._launched()
     distributed.start(small.config())
     assert distributed.is_first() and distributed.gather("word") == ["word"]
-    assert distributed.first_alone(lambda: 3) == distributed.together(lambda: 3) == 3
+    assert distributed.in_turns(lambda: 3) == distributed.together(lambda: 3) == 3
 
 
 def test_a_launcher_is_known_by_its_variables(monkeypatch):

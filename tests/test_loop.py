@@ -119,3 +119,8 @@ def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothin
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.steps("latest") == [3] and checkpoints.steps("best") == []
     checkpoints.close()
+    # At the end of an epoch it is scored as well, since the run that goes on is not.
+    assert loop.train(config, tmp_path, directory, lambda step: step == 6) is None
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest")[-1] == 6 and checkpoints.steps("best") == [6]
+    checkpoints.close()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ResNet gives a PyTorch ResNet's numbers with the same weights, at each stride, in evaluation and training."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,15 @@ import torch
 import torch_reference as reference
 from flax.traverse_util import flatten_dict
 
-from barrel_jax.models.resnet import Bottleneck, ConvNorm, ResNet, from_subgrids, max_pool, to_subgrids
+from barrel_jax.models.resnet import (
+    Bottleneck,
+    ConvNorm,
+    GroupedBatchNorm,
+    ResNet,
+    from_subgrids,
+    max_pool,
+    to_subgrids,
+)
 from benchmarks.torch_weights import flax_views, to_flax
 from tests.torch_reference import images, nchw, nhwc
 
@@ -181,3 +190,37 @@ def test_grid_is_the_ceiling_of_size_over_stride():
         assert features.shape == (1, *grid, 512)
         assert features.dtype == jnp.bfloat16
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_norm_over_groups_is_flaxs_batch_norm_of_each_group(dtype):
+    """Output, gradient and moving averages; a group as large as the batch is plain batch norm."""
+    x = jax.random.normal(jax.random.key(0), (6, 5, 4, 3), dtype) * 2 + 1
+    flaxs = nn.BatchNorm(use_running_average=False, momentum=0.9, epsilon=1e-5, dtype=dtype)
+    variables = {
+        "params": {"scale": jnp.array([1.0, 2.0, 0.5]), "bias": jnp.array([0.0, -1.0, 3.0])},
+        "batch_stats": {"mean": jnp.array([0.3, 0.0, -0.2]), "var": jnp.array([1.0, 0.5, 2.0])},
+    }
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == jnp.float32 else {"rtol": 2e-2, "atol": 2e-2}
+    for group in (6, 2):
+        ours = GroupedBatchNorm(group, dtype=dtype)
+
+        def weighed(model, given, x):
+            y, changed = model.apply(given, x, mutable=["batch_stats"])
+            return (y.astype(jnp.float32) * jnp.arange(y.size).reshape(y.shape) / y.size).sum(), (y, changed)
+
+        gradient, (y, changed) = jax.grad(lambda x, m=ours: weighed(m, variables, x), has_aux=True)(x)
+        parts = [x[start : start + group] for start in range(0, 6, group)]
+        expected = [flaxs.apply(variables, part, mutable=["batch_stats"]) for part in parts]
+        assert y.dtype == dtype
+        np.testing.assert_allclose(
+            np.asarray(y, np.float32),
+            np.concatenate([np.asarray(part, np.float32) for part, _ in expected]),
+            **tolerance,
+        )
+        for name in ("mean", "var"):
+            of_groups = np.mean([np.asarray(stats["batch_stats"][name]) for _, stats in expected], axis=0)
+            np.testing.assert_allclose(changed["batch_stats"][name], of_groups, rtol=1e-4, atol=1e-5)
+        if group == 6 and dtype == jnp.float32:
+            theirs = jax.grad(lambda x: weighed(flaxs, variables, x), has_aux=True)(x)[0]
+            np.testing.assert_allclose(gradient, theirs, atol=1e-4)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax import config as configuration
+from barrel_jax import files
 from barrel_jax.export.executable import machine
 from barrel_jax.export.model import Trained
 from barrel_jax.trained import read_facts
@@ -59,10 +60,7 @@ def read(directory: Path, workdir: Path | None = None) -> dict[str, Any]:
     path = Path(directory) / NAME
     if not path.exists():
         raise FileNotFoundError(f"{path}: nothing is exported there; {ANEW}")
-    try:
-        manifest = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path}: this is no JSON ({error}); {ANEW}") from error
+    manifest = files.read_json(path, ANEW)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise ValueError(f"{path}: this is no manifest of exported files; {ANEW}")
     if workdir is not None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The built sets (TFDS, ArrayRecord) as this package reads them. Nothing here needs TensorFlow."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from barrel_jax.files import read_json
 from barrel_jax.landmarks import SCHEMES, LandmarkScheme, make_scheme
 
 
@@ -35,7 +35,7 @@ def read_info(directory: Path, flip_pairs: Sequence[tuple[int, int]] = (), norma
     path = Path(directory) / "metadata.json"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no built set there; build it with python -m data.prepare")
-    data = json.loads(path.read_text())
+    data = read_json(path, f"delete {path.parent} and prepare the set again")
     name = data["scheme"]
     found = LandmarkScheme(
         name=name,

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from barrel_jax import files
 from barrel_jax.config import Config
 from barrel_jax.input.placement import Faces
 from barrel_jax.optim import optimiser
+from barrel_jax.pod import hlo
 from barrel_jax.pod.chips import Target
 from barrel_jax.pod.hlo import Collective, collectives, memory_traffic
 from barrel_jax.sharding import check_batch, lay_mesh, split
@@ -72,7 +74,8 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     step = make_streamed_step(model, tx, config, tuple(range(num_landmarks)), mesh)
     lowered = step.lower(state, faces)
     versions = [jax.__version__, version("libtpu") if find_spec("libtpu") else ""]
-    words = json.dumps([lowered.as_text(), target.name, *versions])
+    reader = Path(hlo.__file__).read_text()  # what was read off a program by other code is not this
+    words = json.dumps([lowered.as_text(), target.name, reader, *versions])
     kept = files.cache_home() / "pod" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
     if kept.exists():
         facts = json.loads(kept.read_text())
