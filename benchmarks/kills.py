@@ -69,7 +69,7 @@ def stop_often(workdir: Path, how: signal.Signals, processes: int, rng: random.R
     stops = []
     for index in range(times):
         devices = DEVICES[index % len(DEVICES)]
-        running, moment = start(workdir, devices, processes), rng.uniform(2, 20)
+        running, moment = start(workdir, devices, processes), rng.uniform(2, 20 * processes)  # two start more slowly
         time.sleep(moment)
         rng.choice(running).send_signal(how)
         told = time.perf_counter()
