@@ -104,13 +104,13 @@ def draw(result: dict[str, Any]) -> np.ndarray:
         axes.set(xlabel=axis.replace("_", " "), ylim=(-0.04 * max(times), None), yticks=[], xticks=_apart(values))
         wide = max(values) - min(values)
         axes.set_xlim(min(values) - 0.12 * wide, max(values) + 0.18 * wide)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8.5)
+        axes.spines[["top", "right", "left"]].set_visible(False)
     axes = figure.add_axes((0.11 + 0.88 * (panels - 1) / panels, 0.14, 0.86 / panels, 0.72))
     longest = max(row["median_ms"] for row in result["equations"])
     names = []
-    for place, row in enumerate(
-        sorted(result["equations"], key=lambda row: (row["tokens"], row["what"] == "equation 2"))
-    ):
+    equations = sorted(result["equations"], key=lambda row: (row["tokens"], row["what"] == "equation 2"))
+    for place, row in enumerate(equations):
         axes.barh(place, row["median_ms"], 0.7, color=TRUE if row["what"] == "equation 2" else PREDICTED)
         label = f" {digits(row['median_ms'])} ms, {row['memory_mb']:.1f} MB "
         side = "right" if row["median_ms"] > 0.5 * longest else "left"
@@ -129,7 +129,7 @@ def _apart(values: Sequence[int]) -> list[int]:
     # Values whose ticks do not overlap, the largest first.
     kept: list[int] = []
     for value in sorted(values, reverse=True):
-        if all(abs(value - other) > 0.12 * max(values) for other in kept):
+        if all(abs(value - other) > 0.13 * max(values) for other in kept):
             kept.append(value)
     return kept
 
