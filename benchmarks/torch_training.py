@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from barrel_jax.benchmark.frameworks import TORCH_MODES
+from barrel_jax.benchmark.frameworks import TORCH_MODES, mark_step
 from barrel_jax.config import AugmentConfig, Config
 from benchmarks.torch_augment import AugmentedFaces, augment
 from benchmarks.torch_barrelnet import build_model
@@ -91,8 +91,7 @@ def make_step(
         loss_of = loss if mode is None else torch.compile(loss, mode=mode, fullgraph=True)
 
     def step() -> torch.Tensor:
-        if mode is not None:
-            torch.compiler.cudagraph_mark_step_begin()  # the loss of the step before may be overwritten
+        mark_step(mode, device)
         batch = next(batches)
         optimiser.zero_grad(set_to_none=True)
         value = loss_of(*batch)
