@@ -39,7 +39,7 @@ def collect(
     """
     rows: dict[tuple[str, str], tuple[Row, dict[int, dict]]] = {}
     for row, seed, path in scored:
-        found = rows.setdefault((row.name, f"{row.slug}/{row.scored_on}"), (row, {}))[1]
+        found = rows.setdefault((row.title, f"{row.slug}/{row.scored_on}"), (row, {}))[1]
         if path.exists():
             found[seed] = json.loads(path.read_text())
     records = []
@@ -50,7 +50,7 @@ def collect(
             nmes = [m["nme"] for m in scores if m is not None]
             records.append(
                 {
-                    "model": row.name,
+                    "model": row.title,
                     "label": row.label,
                     "set": next((m["dataset"] for m in found.values()), row.scored_on or row.config),
                     **row.model,

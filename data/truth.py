@@ -40,7 +40,7 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
     return FaceTruth(
         dataset=source.dataset,
         split=split,
-        fingerprint=digest_of(config.dataset, config.source, {}),
+        fingerprint=digest_of(source.dataset, source.directory, {}),
         scheme=make_scheme(num_points, config.flip_pairs, config.normaliser, source.scheme),
         flag_names=tuple(source.flag_names),
         points_px=points_px,

@@ -28,6 +28,10 @@ BOXES = "cofw68_test_bboxes.mat"
 NUMBERED = re.compile(r"([1-9][0-9]{0,8})_points\.mat")
 IMAGES = cofw.FILES["test"]
 PUBLISHED = {"test": 507}
+GET = (
+    "copy COFW68_Data of https://github.com/golnazghiasi/cofw68-benchmark and COFW_test_color.mat (of COFW_color.zip, "
+    "https://doi.org/10.22002/D1.20099; predictions are scored without it)"
+)
 DOWNLOAD = "take COFW68_Data of https://github.com/golnazghiasi/cofw68-benchmark again"
 ABOUT = (
     "COFW-68: cite G. Ghiasi, C. C. Fowlkes: Occlusion Coherence: Detecting and Localizing Occluded Faces, 2015, and "

@@ -14,6 +14,10 @@ from data.w300.folders import FOLDERS, Listing, list_folder
 from data.w300.pts import NUM_POINTS, parse_pts
 
 PUBLISHED = {"train": 3148, "test": 689}
+GET = (
+    "unpack afw.zip, helen.zip, ibug.zip and lfpw.zip of "
+    "https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/, each to a folder of its name,"
+)
 ABOUT = (
     "300W is for research only, not for commercial use (iBUG, Imperial College London). Cite: Sagonas et al., 300 "
     "Faces in-the-Wild Challenge: The first facial landmark localization challenge, ICCV Workshops 2013."

@@ -23,6 +23,10 @@ WRONG_RECTS = (
     ("12--Group/", "12_839.jpg", (710, 58, 948, 370), 1035),
     ("28--Sports_Fan/", "28_959.jpg", (496, 50, 956, 706), 2748),
 )
+GET = (
+    "unpack WFLW_images.tar.gz and WFLW_annotations.tar.gz of https://wywu.github.io/projects/LAB/WFLW.html "
+    "(both links are there)"
+)
 ABOUT = (
     "WFLW is for research only, not for commercial use. Cite: Wu et al., Look at Boundary: A Boundary-Aware Face "
     "Alignment Algorithm, CVPR 2018."
