@@ -11,6 +11,7 @@ hidden, turned, blurred, shifted and by pose, each at five strengths, prints tho
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,10 @@ def main(argv: list[str]) -> None:
     normaliser = normaliser_name(NORMALISER.value) if NORMALISER.value else ""
     if normaliser and normaliser not in NAMED:  # a set of which none is known needs it to be read at all
         data.normaliser = tuple(int(point) for point in normaliser.removeprefix("points_").split("_"))
-    faces = truth_to_score(config, data, pixels=not PREDICTIONS.value)
+    try:
+        faces = truth_to_score(config, data, pixels=not PREDICTIONS.value)
+    except FileNotFoundError as error:
+        sys.exit(f"evaluate.py: {error}")
     about: dict[str, Any] = {}
     if PREDICTIONS.value:
         points_px = read_predictions(Path(PREDICTIONS.value), faces)

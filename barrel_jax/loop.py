@@ -158,12 +158,12 @@ def train(
     check_alike(config, {})
     mesh = make_mesh(config.mesh)
     check_batch(config.batch_size, mesh)
-    train_crops, test_crops = in_turns(lambda: _load_both(config, prepared))
-    check_alike(config, {"train": train_crops.fingerprint, "test": test_crops.fingerprint})
     workdir = Path(workdir)
-    # Before the folder is claimed, so that it does not hold the next try to a file that was wrong.
+    # Before a set is built for it, and before the folder is claimed, which holds the next try to this config.
     new = config.pretrained and not has_checkpoint(workdir)
     backbone = together(lambda: pretrained.load(config.pretrained, config.model.backbone)) if new else None
+    train_crops, test_crops = in_turns(lambda: _load_both(config, prepared))
+    check_alike(config, {"train": train_crops.fingerprint, "test": test_crops.fingerprint})
     in_turns(lambda: claim(workdir, config, train_crops))
 
     scheme = train_crops.scheme
