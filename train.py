@@ -2,9 +2,9 @@
 """Trains BarrelNet: python train.py --config configs/wflw.py [--workdir runs/wflw] [--config.data.source=DIR]
 
 The run's folder is runs/<name of the config file> by default, and the raw download is looked for in
-`config.data.data_dir`/downloads/<set> (~/.cache/barrel_jax/downloads/wflw). Builds the dataset if it is not built, goes on from the last checkpoint if the workdir has one. On SIGTERM it saves and
-leaves with status 0. On several hosts, or as several processes, the same command is started in each (README, "Many
-devices").
+`config.data.data_dir`/downloads/<set> (~/.cache/barrel_jax/downloads/wflw). Builds the set if it is not built, goes on
+from the last checkpoint if the folder has one. On SIGTERM it saves and leaves with status 0. On several hosts, or as
+several processes, the same command is started in each (README, "Many devices").
 """
 
 import sys

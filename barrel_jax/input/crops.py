@@ -24,7 +24,7 @@ class FaceCrops(FaceTruth):
     """One split on the host. A point of window (x, y, w, h) lies at `xy + wh * unit - 0.5` source pixels."""
 
     images: np.ndarray = field(kw_only=True)  # uint8 [n, S, S, 3], RGB, memory-mapped
-    windows: np.ndarray = field(kw_only=True)  # float32 [n, 4]
+    windows: np.ndarray = field(kw_only=True)  # float32 [n, 4], never None
 
     @property
     def points_unit(self) -> np.ndarray:
