@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BarrelNet (Figure 1): backbone, projection, one decoder with DQInit and QAMem, shared head."""
+"""BarrelNet (Figure 1): backbone, projection, a decoder with DQInit and QAMem; the head is DETR's."""
 
 from typing import Any
 

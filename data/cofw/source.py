@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""COFW from its two MATLAB 7.3 files of colour images (protocol.md section 1).
+"""COFW from its two MATLAB 7.3 files of colour images (docs/protocols.md).
 
 Coordinates of `phis` and the x, y of `bboxes` are 1-based: the first pixel's centre is at 1, and it is pixel 1.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""COFW-68 from its MATLAB 5 files, and the test images of COFW where they are there (protocol.md section 1).
+"""COFW-68 from its MATLAB 5 files, and the test images of COFW where they are there (docs/protocols.md).
 
 `Points` are 1-based: the first pixel's centre is at 1. Boxes are MATLAB rectangle positions, in whose frame the left
 edge of the first column is at 0.5. Face i of 1..507 is on the image `IsT{i}`.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""300W as it is unpacked: six folders of images with `.pts` files beside them (protocol.md sections 1, 2 and 9)."""
+"""300W as it is unpacked: six folders of images with `.pts` files beside them (docs/protocols.md)."""
 
 from collections import Counter
 from pathlib import Path
@@ -137,7 +137,7 @@ def _count_folder(folder: Path, count: int, published: int, findings: Findings) 
 
 
 def _note_names(directory: Path, listings: dict[str, Listing], findings: Findings) -> None:
-    """Notes what was left out, and names that trip other readers (protocol.md section 9)."""
+    """Notes what was left out, and names that trip other readers (docs/protocols.md, "Traps")."""
     mirrors = [f"{name}/{stem}" for name, listing in listings.items() for stem in sorted(listing.mirrors)]
     if mirrors:
         findings.counts["mirror_copies"] = len(mirrors)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WFLW as it is unpacked: `WFLW_images/` beside `WFLW_annotations/` (protocol.md sections 1, 2 and 9).
+"""WFLW as it is unpacked: `WFLW_images/` beside `WFLW_annotations/` (docs/protocols.md).
 
 Nobody states whether its coordinates start at 0 or 1; they are taken as given, as all public code does.
 """
