@@ -145,13 +145,13 @@ def main(argv: list[str]) -> None:
         faces = truth_to_score(config, data, pixels=not PREDICTIONS.value)
     except FileNotFoundError as error:
         sys.exit(f"evaluate.py: {error}")
-    about: dict[str, Any] = {}
+    about: dict[str, Any] = {"crop_frame": "" if faces.windows is None else data.crop}
     if PREDICTIONS.value:
         points_px = read_predictions(Path(PREDICTIONS.value), faces)
     else:
         crops, (predict, step) = faces, predictor_of(workdir, config, faces, CHECKPOINT.value)
         points_px = predict(crops)
-        about = {"crop": data.crop, "checkpoint_step": step, "config": config}
+        about |= {"crop": data.crop, "checkpoint_step": step, "config": config}
     points_px, faces, mapped = comparable(points_px, faces)
     if normaliser:
         faces = dataclasses.replace(faces, scheme=normalised_by(faces.scheme, normaliser))

@@ -65,7 +65,7 @@ def read_evaluation(directory: Path, name: str) -> Evaluation:
         faces = list(zip(paths.tolist(), numbers.tolist(), strict=True))
         if nmes.shape != (len(faces),) or in_crop.shape != nmes.shape or flags.shape != (len(faces), len(names)):
             raise ValueError(f"errors {nmes.shape} and flags {flags.shape} of {len(faces)} faces")
-        missing = [field for field in (*ALIKE, "normalised_by", "mapped", "nme") if field not in metrics]
+        missing = [field for field in (*ALIKE, "normalised_by", "mapped", "crop_frame", "nme") if field not in metrics]
     except BROKEN_ARCHIVE as error:
         raise ValueError(f"{directory}: metrics.json or predictions.npz cannot be read: {error}; {again}") from error
     if missing:
@@ -126,6 +126,7 @@ def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
                 "name": one.name,
                 "directory": str(one.directory),
                 "mapped": one.metrics["mapped"],
+                "crop_frame": one.metrics["crop_frame"],
                 **scores(one, everyone),
                 "subsets": {name: scores(one, first.flags[:, flag]) for flag, name in enumerate(first.flag_names)},
             }
@@ -138,11 +139,12 @@ def table(comparison: dict[str, Any]) -> str:
     """The content of `compare.json` as lines to print: a block for the whole split, one for each subset."""
     evaluations, normaliser = comparison["evaluations"], comparison["normaliser"]
     names = [one["name"] for one in evaluations]
+    frames = dict.fromkeys(one["crop_frame"] for one in evaluations if one["crop_frame"])
     lines = [
         f"{comparison['dataset']} {comparison['split']}",
         *report.warnings(comparison | {"mapped": ""}),
         *(f"{one['name']}: {report.MAPPED.format(one['mapped'])}" for one in evaluations if one["mapped"]),
-        *report.explanations(comparison | {"nme_crop": evaluations[0]["nme_crop"]}),
+        *report.explanations(comparison | {"crop_frame": ", ".join(frames)}),
         f"difference: NME minus that of {names[0]}, in percentage points, below 0 when better",
         f"p: {comparison['test']}",
     ]

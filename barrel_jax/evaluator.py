@@ -101,6 +101,7 @@ def score(
     *,
     mapped: str = "",
     crop: str = "",
+    crop_frame: str = "",
     checkpoint_step: int | None = None,
     config: Config | Mapping | None = None,
 ) -> dict:
@@ -111,14 +112,15 @@ def score(
         faces: the truth; its scheme says what normalises the errors.
         mapped: what was mapped to make the two comparable (`wflw68.comparable`).
         crop: the crop protocol under which a model saw the faces; '' for predictions from elsewhere.
+        crop_frame: the protocol of the faces' windows, in which `nme_crop` is measured; `crop` by default.
         checkpoint_step, config: which model made them; None for predictions from elsewhere.
 
     It says the set, its `fingerprint` and split; the `scheme` of the compared points; the normaliser, its points and
-    `normalised_by` (words); `partial` (what is missing of the published set), `clamped`, `mapped`, `crop`. Of all faces
-    and of each subset the fields of `metrics.summarise`, measured in source pixels, and `nme_crop`, the NME measured in
-    the crop (`crop_errors`). Of all faces also `unscorable` (reasons), `point_nme` [K] and `regions` (percent: each
-    point's mean over the scored faces; the mean over the faces of the mean over a facial region's labelled points). A
-    number that does not exist is NaN. Raises ValueError as `face_errors`.
+    `normalised_by` (words); `partial` (what is missing of the published set), `clamped`, `mapped`, `crop` and
+    `crop_frame`. Of all faces and of each subset it has the fields of `metrics.summarise`, measured in source pixels,
+    and `nme_crop`, the NME measured in the crop (`crop_errors`). Of all faces also `unscorable`, `point_nme` [K] and
+    `regions` (percent: each point's mean over the scored faces; the mean over the faces of the mean over a facial
+    region's labelled points). A number that does not exist is NaN. Raises ValueError as `face_errors`.
     """
     errors, in_crop = _point_errors(points_px, faces), crop_errors(points_px, faces)
     nmes, scheme = metrics.face_means(errors), faces.scheme
@@ -139,6 +141,7 @@ def score(
         "clamped": faces.clamped,
         "mapped": mapped,
         "crop": crop,
+        "crop_frame": crop_frame or crop,
         **summary(slice(None)),
         "unscorable": metrics.unscorable(distances(scheme, faces.points_px, faces.labelled)),
         "point_nme": [

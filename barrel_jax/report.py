@@ -61,11 +61,13 @@ def warnings(metrics: dict) -> list[str]:
 
 def explanations(metrics: dict) -> list[str]:
     """What the metrics are, for people."""
+    frame = metrics["crop_frame"]
     return [
         "NME: mean error of a face's labelled points in source pixels, as a share of",
         f"{metrics['normalised_by']};",
-        "in the crop: x and y as shares of the crop's width and height, as PIPNet measures"
-        + (" (not known without the images' sizes)" if not _is_known(metrics["nme_crop"]) else ""),
+        f"in the crop ({frame}): x and y as shares of its width and height, as PIPNet measures"
+        if frame
+        else "in the crop, as PIPNet measures: not known without the images' sizes",
         "mean over the faces, its 95 % bootstrap interval, and percentiles of the faces (P50 is the median)",
         "FR@t: share of the faces whose error is above t; AUC@t: area under the cumulative error curve up to t, 0 to 1",
     ]

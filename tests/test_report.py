@@ -13,7 +13,7 @@ def make_scores(**fields):
         "dataset": "wflw", "split": "test", "normaliser": "outer_eye_corners",
         "normalised_by": "the distance of the outer eye corners (points 60 and 72)", **metrics.summarise(NMES),
         "unscorable": {"normaliser_missing": 0, "normaliser_zero": 0}, "regions": {}, "subsets": {},
-        "nme_crop": float("nan"), "config": None,
+        "nme_crop": float("nan"), "crop_frame": "", "config": None,
         "checkpoint_step": None, "crop": "", "partial": "", "clamped": False, "mapped": "",
     } | fields  # fmt: skip
 
@@ -72,12 +72,12 @@ def test_the_papers_numbers_stand_below_those_in_the_crop():
     scores = make_scores(dataset="w300", nme_crop=9.5, config=config, subsets=subsets)
     cells = [line.split() for line in report.table(scores).splitlines()]
     assert ["in", "the", "crop", "9.50", "2.90"] in cells and ["the", "paper's", "3.22", "2.83", "4.84"] in cells
-    assert "images' sizes" not in report.table(scores)
+    assert "\nin the crop (pipnet): x and y as shares of its width" in report.table(scores | {"crop_frame": "pipnet"})
     for other in ({"split": "train"}, {"normaliser": "box"}, {"dataset": "coco"}, {"config": None}):
         assert "the paper's" not in report.table(scores | other)
-    assert "(not known without the images' sizes)" in report.table(make_scores()) and "  in the crop" not in rows(
-        report.table(make_scores())
-    )
+    unknown = report.table(make_scores())
+    assert "\nin the crop, as PIPNet measures: not known without the images' sizes\n" in unknown
+    assert "  in the crop" not in unknown
 
 
 def test_many_subsets_are_wrapped():
