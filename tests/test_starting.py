@@ -13,7 +13,7 @@ from barrel_jax.checkpoint import Checkpoints
 from barrel_jax.optim import optimiser
 from barrel_jax.pretrained import write_backbone
 from barrel_jax.sharding import make_mesh
-from barrel_jax.starting import begin, read_trained
+from barrel_jax.starting import begin, read_origin, read_trained
 from barrel_jax.state import abstract, build_model, create
 from data.of_config import prepare_config
 from tests import small
@@ -80,7 +80,7 @@ def test_the_state_and_its_average_start_from_the_weights_on_any_mesh(run, sets,
     mesh, network, tx = make_mesh(config.mesh), build_model(config.model, 29), optimiser(config.optim, 6)
     like = abstract(network, tx, config, mesh)
     crops = loop.load_split(config, prepare_config(config.data), "train")
-    start = begin(config, {"params": like.params, "batch_stats": like.batch_stats}, crops, mesh)
+    start = begin(read_origin(config, mesh), config, {"params": like.params, "batch_stats": like.batch_stats}, crops)
     state, drawn = (create(network, tx, config, mesh, weights) for weights in (start.weights, None))
     for mine in ({"params": state.params, "batch_stats": state.batch_stats}, state.ema):
         extra = mine["params"].pop("decoder1")
@@ -124,7 +124,7 @@ def test_what_cannot_be_started_from_leaves_no_run_behind(run, sets, tmp_path):
     (tmp_path / "empty").mkdir()
     fails("empty/run.json: no run there", FileNotFoundError, init_from=str(tmp_path / "empty"))
     frozen = {"model__backbone": "resnet34", "model__norm": "frozen", "init_from": str(run)}
-    fails("norm='frozen' keeps the given statistics, and .* gives no resnet34; name one with config", **frozen)
+    fails("norm='frozen' keeps the given statistics, and .* has no resnet34; name one with config", **frozen)
 
 
 def longer(sets, epochs, **fields):
