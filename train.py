@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
     from data.of_config import prepare_config
 
     try:
-        loop.train(config, Path(workdir), lambda: prepare_config(config.data), notice.reached)
+        loop.train(config, Path(workdir), prepare_config, notice.reached)
     except FileNotFoundError as error:  # of weights or of the set: nothing that a traceback explains
         sys.exit(f"train.py: {error}")
 
