@@ -21,6 +21,7 @@ from barrel_jax.benchmark.rows import KEY, Rows, key_of
 from barrel_jax.config import ModelConfig
 from barrel_jax.grids import PAIRS, PAPER_FPS
 from barrel_jax.pictures import new_figure
+from barrel_jax.state import build_model
 
 TINY = ["--models", "BarrelNet-18", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
 SMALL = ModelConfig(width=32, heads=4, feedforward=48)
@@ -251,12 +252,14 @@ def test_pytorch_compiles_a_function_more_than_eight_times(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", compile_)
     torch._dynamo.reset()
-    variables = infer.random_variables(SMALL, 3, 32)
-    work = sides.Work(SMALL, 3, variables, infer.random_images(1, 32), "float32", "cpu")
-    impls = list(itertools.islice(itertools.cycle(frameworks.TORCH_MODES), 1, 13))
-    made = [sides.make_side(impl, work) for impl in impls]
+    images = infer.random_images(1, 32)
+    for count, mode in zip(range(1, 10), itertools.cycle(list(frameworks.TORCH_MODES)[1:])):
+        # Models of other shapes, as Table 4 has them: of the same shapes one program would do for all.
+        network, key = build_model(SMALL, count), jax.random.key(0)
+        shapes = jax.eval_shape(lambda key, x, network=network: network.init(key, x, False), key, np.float32(images))
+        variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, np.float32), shapes)
+        sides.make_side(mode, sides.Work(SMALL, count, variables, images, "float32", "cpu"))
     assert len(modes) == 9 and set(modes) == {"default", "reduce-overhead", "max-autotune"}
-    assert sides.compare({str(index): side for index, side in enumerate(made)}, "M", "float32") < 1e-5
     torch._dynamo.reset()
 
 
