@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 from barrel_jax.augment import Draw, augment, draw, transform_image, transform_points
 from barrel_jax.config import AugmentConfig
@@ -157,12 +158,12 @@ def test_a_batch_is_a_function_of_the_key_and_its_faces_differ():
 def equations(jaxpr):
     """All equations in the order in which they are computed."""
     for equation in jaxpr.eqns:
-        inner = list(jax.core.jaxprs_in_params(equation.params))
+        inner = list(jaxprs_in_params(equation.params))
         yield from [one for each in inner for one in equations(each)] or [equation]
 
 
 def test_coordinates_are_computed_in_full_whatever_the_precision_of_products():
-    """Products of grey levels may be rounded, but they come after the last pixel has been fetched by its coordinates."""
+    """Products of grey levels may be rounded, but they come after the last pixel is fetched by its coordinates."""
     full = (jax.lax.Precision.HIGHEST,) * 2
     with jax.default_matmul_precision("bfloat16"):
         of_image = list(equations(jax.make_jaxpr(transform_image)(np.zeros((SIZE, SIZE, 3), np.uint8), NOTHING).jaxpr))
