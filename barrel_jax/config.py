@@ -12,7 +12,9 @@ from pathlib import Path
 from barrel_jax import files
 from barrel_jax.protocols import PROTOCOLS
 
+QAMEM_INITS = ("identity", "xavier")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "hrnet_w18")
+HOLDOUT = "holdout"  # the split of the training faces that `data.holdout` keeps from training
 
 
 @dataclass
@@ -20,8 +22,8 @@ class DataConfig:
     """Which faces, and how they are cropped."""
 
     dataset: str = "synthetic"  # wflw, w300, cofw, cofw68, coco (own faces) or synthetic (drawn here, no download)
-    source: str = ""  # folder of the raw download; '' for synthetic
-    data_dir: str = ""  # where built sets and cached crops live; '' is ~/.cache/barrel_jax
+    source: str = ""  # folder of the raw download; '' is data_dir/downloads/<dataset> (none for synthetic)
+    data_dir: str = ""  # where built sets, cached crops and downloads live; '' is ~/.cache/barrel_jax
     image_size: int = 256  # side of the square crop in pixels
     resident: bool = True  # the training faces lie on every device; False, and several processes, bring each batch
     allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
@@ -29,12 +31,19 @@ class DataConfig:
     clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
     train_split: str = "train"
     test_split: str = "test"  # scored after every evaluation interval and at the end
+    holdout: float = 0.0  # share of the training faces that is kept from training and scored in the test split's place
+    also: tuple[tuple[str, str, float], ...] = ()  # more sets to train on: (dataset, source, share of an epoch's faces)
     flip_pairs: tuple[tuple[int, int], ...] = ()  # left/right pairs of points; () takes those found in the set
     normaliser: tuple[int, ...] = ()  # two points whose distance normalises the error; () takes those found
     scheme: str = "wflw-98"  # synthetic only: which set's points are annotated
     synthetic_train: int = 3000  # synthetic only: faces drawn for training
     synthetic_test: int = 500  # synthetic only: faces drawn for the test
     synthetic_seed: int = 0  # synthetic only: which faces are drawn
+
+    @property
+    def scored_split(self) -> str:
+        """The split that training scores."""
+        return HOLDOUT if self.holdout else self.test_split
 
 
 @dataclass
@@ -51,6 +60,7 @@ class ModelConfig:
     decoder_layers: int = 1  # 0..7; 0 is the plain baseline: pooled features and one dense layer
     dqinit: bool = True  # dynamic query initialisation (equation 1); False starts from zeros
     qamem_layers: int = 1  # query-aware memory (equation 3): 0, 1 or 2 per-query layers
+    qamem_init: str = "identity"  # identity: starts as the shared memory; xavier: drawn as DETR draws its weights
     width: int = 256  # D, the decoder's width
     heads: int = 8  # N
     feedforward: int = 2048  # hidden width of the transformer's feed-forward part
@@ -60,7 +70,7 @@ class ModelConfig:
 
 @dataclass
 class AugmentConfig:
-    """PIPNet's training augmentation (protocol.md section 4); lengths are fractions of the crop's side."""
+    """PIPNet's training augmentation (docs/protocols.md, "Augmentation"); lengths are fractions of the crop's side."""
 
     translate_prob: float = 0.5
     translate: float = 30 / 256  # largest shift
@@ -74,7 +84,7 @@ class AugmentConfig:
     scale: float = 0.0  # largest relative change of size
     blur_prob: float = 0.3
     blur: float = 5 / 256  # largest standard deviation
-    grey_prob: float = 0.2
+    grey_prob: float = 0.2  # PIPNet's; not among the five that the paper names
 
 
 @dataclass
@@ -90,6 +100,7 @@ class OptimConfig:
     weight_decay: float = 0.0  # decoupled (AdamW), on kernels only
     clip_norm: float = 0.0  # global norm of the gradient; 0 for no clipping
     ema_decay: float = 0.0  # moving average of the weights used for predictions; 0 for none
+    aux_loss: bool = False  # L1 on every decoder layer's points, as DETR trains; False: on the last layer's alone
 
 
 @dataclass
@@ -122,6 +133,7 @@ class Config:
     join_seconds: int = 300  # how long the processes of a run wait for each other at the start
     heartbeat_seconds: int = 60  # after which a process that says nothing is taken for dead, and the others stop
     pretrained: str = ""  # weights a new run's backbone starts from: '', 'imagenet', or a .pth or .safetensors file
+    init_from: str = ""  # a run's folder, or a file of weights: a new run takes from it what fits, before `pretrained`
     mesh: MeshConfig = field(default_factory=MeshConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -135,8 +147,11 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(f"config: {message}")
 
 
-def validate(config: Config) -> None:
+def validate(config: Config, *, trained: bool = False) -> None:
     """Checks every field that can be wrong on its own or against another.
+
+    Args:
+      trained: the run's weights are there, and its recipe is no concern any more.
 
     Raises:
       ValueError: names the field, its value and what it may be.
@@ -154,8 +169,9 @@ def validate(config: Config) -> None:
     )
     _require(model.norm in ("batch", "frozen"), f"model.norm={model.norm!r} is neither 'batch' nor 'frozen'")
     _require(
-        model.norm == "batch" or bool(config.pretrained),
-        "model.norm='frozen' keeps the given statistics, and there are none without config.pretrained",
+        model.norm == "batch" or bool(config.pretrained or config.init_from),
+        "model.norm='frozen' keeps the given statistics, and there are none without config.pretrained or "
+        "config.init_from",
     )
     _require(model.norm_group >= 0, f"model.norm_group={model.norm_group} must be positive, or 0 for the whole batch")
     if model.norm_group and config.batch_size % model.norm_group:
@@ -168,6 +184,9 @@ def validate(config: Config) -> None:
     _require(0 <= model.encoder_layers <= 7, f"model.encoder_layers={model.encoder_layers} is not in 0..7")
     _require(0 <= model.decoder_layers <= 7, f"model.decoder_layers={model.decoder_layers} is not in 0..7")
     _require(model.qamem_layers in (0, 1, 2), f"model.qamem_layers={model.qamem_layers} is not 0, 1 or 2")
+    _require(
+        model.qamem_init in QAMEM_INITS, f"model.qamem_init={model.qamem_init!r} is none of {', '.join(QAMEM_INITS)}"
+    )
     _require(
         model.decoder_layers > 0 or not (model.dqinit or model.qamem_layers or model.encoder_layers),
         "model.decoder_layers=0 is the plain baseline, which has neither queries nor memory: "
@@ -184,6 +203,8 @@ def validate(config: Config) -> None:
     _require(data.crop in PROTOCOLS, f"data.crop={data.crop!r} is none of {', '.join(PROTOCOLS)}")
     _require(data.image_size >= 32, f"data.image_size={data.image_size} must be at least 32")
     _require(len(data.normaliser) in (0, 2), f"data.normaliser={data.normaliser} must be two points, or empty")
+    _require(0 <= data.holdout < 1, f"data.holdout={data.holdout} is not in [0, 1): a tenth of the faces is 0.1")
+    _check_sets(data)
     _require(config.batch_size > 0, f"batch_size={config.batch_size} must be positive")
     _require(config.join_seconds > 0, f"join_seconds={config.join_seconds} must be positive")
     _require(config.heartbeat_seconds >= 10, f"heartbeat_seconds={config.heartbeat_seconds} must be at least 10")
@@ -197,6 +218,35 @@ def validate(config: Config) -> None:
     _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
     for name, value in vars(config.loop).items():
         _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
+    _require(
+        trained
+        or bool(config.pretrained or config.init_from)
+        or optim.schedule != "step"
+        or optim.backbone_multiplier >= 1,
+        f"optim.backbone_multiplier={optim.backbone_multiplier} under optim.schedule='step' is for a pretrained "
+        "backbone, and config.pretrained is '': set --config.pretrained=imagenet (or a file), or from scratch "
+        "--config.optim.backbone_multiplier=1, or take the recipe of configs/coco.py",
+    )
+
+
+def _check_sets(data: DataConfig) -> None:
+    said = f"data.also={data.also!r}"
+    _require(
+        all(isinstance(item, tuple) and list(map(type, item)) == [str, str, float] for item in data.also),
+        f"{said} is not made of (dataset, source, share), such as (('coco', 'DIR', 0.3), ('synthetic', '', 0.2)); a "
+        "single one ends with a comma: (('coco', 'DIR', 0.3),)",
+    )
+    shares = [share for _, _, share in data.also]
+    _require(
+        all(share > 0 for share in shares) and sum(shares) < 1,
+        f"{said}: the shares must be positive and sum to less than 1, the rest being that of {data.dataset}",
+    )
+
+
+def settings(config: Config) -> dict[str, object]:
+    """`flatten` without the folders of `data.also`, which may differ between hosts and between starts of a run."""
+    flat = flatten(config)
+    return flat | {"data.also": tuple((dataset, share) for dataset, _, share in config.data.also)}
 
 
 def flatten(config: Config) -> dict[str, object]:

@@ -54,7 +54,7 @@ def make_step(
 
     def loss_of(pixels: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-            predicted = network(pixels)
+            predicted = network(pixels) if optim.aux_loss else network(pixels)[-1:]
         return F.l1_loss(predicted, truth.expand_as(predicted))
 
     if impl in ("torch-compile", "torch-max-autotune"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers point one way (design.md section 3), and the code keeps to its own rules."""
+"""Layers point one way, and the code keeps to its own rules."""
 
 import ast
 import importlib
@@ -44,8 +44,10 @@ LAYERS = (
         "barrel",
         "drawing",
     ),
-    ("steps", "evaluator", "stress", "checkpoint", "workdir", "log", "speed_accuracy"),
+    ("steps", "evaluator", "stress", "checkpoint", "workdir", "transfer", "log", "speed_accuracy"),
+    ("order",),
     ("trained", "stepper"),
+    ("starting",),
     ("loop", "compare", "export", "benchmark", "measures", "reproduced", "predictor"),
     ("annotator", "staves", "reproduce", "predict", "pod"),
 )
