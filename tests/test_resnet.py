@@ -15,10 +15,8 @@ from barrel_jax.models.resnet import (
     ConvNorm,
     GroupedBatchNorm,
     ResNet,
-    from_subgrids,
-    max_pool,
-    to_subgrids,
 )
+from barrel_jax.models.windows import from_subgrids, max_pool, to_subgrids
 from benchmarks.torch_weights import flax_views, to_flax
 from tests.torch_reference import images, nchw, nhwc
 
