@@ -59,7 +59,7 @@ def measure_speed(runs: Sequence[Run], given: argparse.Namespace) -> tuple[Path,
     size = given.image_size or 256
     impls = "jax,torch-eager" if importlib.util.find_spec("torch") else "jax"
     out = runs[0].workdir.parent / f"speed-{given.grid}-{landmarks}-points-{size}-px.json"
-    if out.exists():
+    if out.exists() and json.loads(out.read_text()).get("finished", True):
         return out, ""
     command = [sys.executable, "-m", "barrel_jax.benchmark", "infer", "--models", labels, "--batches", "1"]
     command += ["--impls", impls, "--image_size", str(size), "--landmarks", str(landmarks), "--out", str(out)]

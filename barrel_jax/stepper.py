@@ -57,6 +57,11 @@ def stepper(
     return advance
 
 
+def steps_at_once(config: Config) -> int:
+    """Steps that the host starts as one program while the faces lie on the devices."""
+    return config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
+
+
 def _on_resident(
     config: Config,
     crops: FaceCrops,
@@ -66,7 +71,7 @@ def _on_resident(
     compiled: Compiled,
 ) -> Advance:
     faces, steps_per_epoch = place(crops, mesh), epoch_length(crops) // config.batch_size
-    at_once = config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
+    at_once = steps_at_once(config)
     step = make_train_step(model, tx, config, crops.scheme.flip, mesh)
     step_fn = {1: compiled("a training step", step)}
     if at_once > 1:
