@@ -39,6 +39,12 @@ def test_haar_finds_real_faces_where_they_are_annotated():
     assert (np.abs(np.median(offsets, axis=0)) < 0.06).all()
 
 
+def test_an_opencv_without_cascades_is_named_with_the_remedy(monkeypatch):
+    monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # as in OpenCV 5
+    with pytest.raises(ValueError, match=r"OpenCV \d\S+ has no Haar cascades; pip install 'opencv-python-headless<5'"):
+        make_detector("haar")
+
+
 def test_haar_finds_nothing_where_nothing_is():
     detect = make_detector("haar")
     for shape in ((1, 1), (100, 3), (2000, 1500)):

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-import torch
+from needs_torch import torch
 
 from barrel_jax.benchmark.__main__ import main
 from barrel_jax.benchmark.infer import random_variables

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Under the CPU flag that the programs set, bfloat16 gives float32's points, with weights that have learned."""
+
+import dataclasses
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from barrel_jax import loop
+from barrel_jax.config import MeshConfig
+from barrel_jax.inference import make_inference
+from barrel_jax.sharding import make_mesh
+from barrel_jax.trained import restore_variables
+from barrel_jax.xla import CPU_FLAG, tune_cpu
+from data.of_config import prepare_config
+from tests import small
+
+pytestmark = pytest.mark.quick
+
+
+def test_bfloat16_lies_within_half_a_pixel_of_float32_with_trained_weights(tmp_path):
+    assert CPU_FLAG in os.environ["XLA_FLAGS"]  # set by conftest.py, as programs do
+    # Of the paper's width: XLA's choices follow from the sizes of products, and those of a small model are others.
+    model = {"model__width": 256, "model__heads": 8, "model__feedforward": 2048}
+    data = {"data__image_size": 64, "data__synthetic_train": 160, "data__data_dir": str(tmp_path / "sets")}
+    config = small.config(mesh__data=1, optim__epochs=6, optim__decay_epoch=5, loop__eval_epochs=6, **model, **data)
+    workdir, prepared = tmp_path / "run", prepare_config(config.data)
+    metrics = loop.train(config, workdir, prepared)
+    print("NME", metrics["nme"])
+    crops = loop.load_split(config, prepared, "test")
+    variables, _ = restore_variables(workdir, config, 29, "latest", make_mesh(MeshConfig(data=1)))
+    points = {}
+    for dtype in ("float32", "bfloat16"):
+        predict, weights = make_inference(dataclasses.replace(config.model, dtype=dtype), 29, variables)
+        points[dtype] = 64 * np.asarray(jax.jit(predict)(weights, crops.images))
+    print("spread", points["float32"].std(axis=0).mean())
+    difference = np.abs(points["bfloat16"] - points["float32"])
+    print("difference", difference.max(), difference.mean())
+    assert 0 < difference.max() < 0.5
