@@ -43,7 +43,7 @@ def _largest_first(boxes: np.ndarray) -> np.ndarray:
 def _haar() -> Detector:
     if not hasattr(cv2, "CascadeClassifier"):  # nor the cascades' files
         raise ValueError(
-            f"OpenCV {cv2.__version__} has no Haar cascades; pip install 'opencv-python-headless<5' for --detector haar, "
+            f"OpenCV {cv2.__version__} has no Haar cascades; for them pip install 'opencv-python-headless<5', "
             "or give --detector yunet:MODEL or --boxes FILE"
         )
     # Of OpenCV's cascades for whole faces, `default` finds more of every sixth of those faces than `alt2` (556 against

@@ -14,6 +14,8 @@ from barrel_jax.folding import fold
 from barrel_jax.inference import make_inference
 from barrel_jax.state import build_model
 
+pytestmark = pytest.mark.quick
+
 K, SIZE = 5, 64
 SMALL = {"width": 32, "heads": 4, "feedforward": 48, "dtype": "float32"}
 # A program that runs once: what XLA's code generation would bring costs more.

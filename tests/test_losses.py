@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from barrel_jax.losses import landmark_l1
+
+pytestmark = pytest.mark.quick
 
 
 def test_equals_torch_l1_when_every_point_is_labelled():

@@ -6,6 +6,8 @@ import pytest
 from barrel_jax.config import OptimConfig
 from barrel_jax.optim import learning_rate, optimiser
 
+pytestmark = pytest.mark.quick
+
 
 def test_ten_steps_equal_torch_adam_with_a_slower_backbone():
     from needs_torch import torch
