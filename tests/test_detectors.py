@@ -43,9 +43,7 @@ def test_haar_finds_real_faces_where_they_are_annotated():
 
 def test_an_opencv_without_cascades_is_named_with_the_remedy(monkeypatch):
     monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # as in OpenCV 5
-    with pytest.raises(
-        ValueError, match=r"OpenCV \d\S+ has no Haar cascades; for them pip install"
-    ):
+    with pytest.raises(ValueError, match=r"OpenCV \d\S+ has no Haar cascades; for them pip install"):
         make_detector("haar")
 
 
