@@ -49,9 +49,6 @@ def test_bfloat16_lies_within_half_a_pixel_of_float32_with_trained_weights(tmp_p
     for dtype in ("float32", "bfloat16"):
         predict, weights = make_inference(dataclasses.replace(config.model, dtype=dtype), 29, variables)
         points[dtype] = 64 * np.asarray(jax.jit(predict)(weights, crops.images))
-    truth = 64 * crops.points
-    print("spread", points["float32"].std(axis=0).mean(), truth.std(axis=0).mean())
-    print("error", np.abs(points["float32"] - truth).mean(), np.abs(truth - truth.mean(0)).mean())
-    difference = np.abs(points["bfloat16"] - points["float32"])
-    print("difference", difference.max(), difference.mean())
-    assert 0 < difference.max() < 0.5
+    errors = [np.abs(guess - crops.points_unit).mean() for guess in (points["float32"] / 64, crops.points_unit.mean(0))]
+    assert errors[0] < 0.9 * errors[1], "a mean face does as well: nothing was learned"
+    assert 0 < np.abs(points["bfloat16"] - points["float32"]).max() < 0.5  # false for NaN
