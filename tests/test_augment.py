@@ -13,6 +13,8 @@ from barrel_jax.augment import Draw, augment, draw, transform_image, transform_p
 from barrel_jax.config import AugmentConfig
 from barrel_jax.landmarks import W300_68
 
+pytestmark = pytest.mark.quick
+
 SIZE = 96
 FLIP = jnp.array([1, 0, 2])
 NOTHING = Draw(

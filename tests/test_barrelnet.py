@@ -13,6 +13,8 @@ import pytest
 from barrel_jax.models import resnet
 from barrel_jax.models.barrelnet import MEAN, STD, BarrelNet
 
+pytestmark = pytest.mark.quick
+
 GOLDEN = Path(__file__).parent / "golden" / "barrelnet_params.txt"
 TINY = {
     "num_landmarks": 5,

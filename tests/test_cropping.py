@@ -8,6 +8,8 @@ import pytest
 from barrel_jax.cropping import crop_regions, largest_region, region_side, take_region
 from barrel_jax.input.crops import cut
 
+pytestmark = pytest.mark.quick
+
 # Around a picture of 200x170: enlarged, shrunk, both, over the border on two sides, wholly around it, thin.
 WINDOWS = [
     [20.3, 11.7, 40.2, 50.1], [5.5, 7.2, 180.3, 150.9], [80, 60, 100, 40.7], [-10.5, 130.2, 64, 64],

@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import safetensors.torch
-import torch
 import torch_reference as reference
+from needs_torch import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from barrel_jax import config as configuration
@@ -47,7 +47,7 @@ def with_classifier(model, features=512):
 
 
 def saved(path, weights):
-    (safetensors.torch.save_file if path.suffix == ".safetensors" else torch.save)(weights, path)
+    (save_file if path.suffix == ".safetensors" else torch.save)(weights, path)
     return path
 
 
@@ -108,7 +108,7 @@ def test_there_and_back_again_is_the_same_and_pytorch_takes_it(tmp_path, suffix)
     variables = torch_weights.to_flax(resnet18())
     pretrained.write_backbone(tmp_path / f"export{suffix}", jax.tree.map(jnp.asarray, variables))
     assert_equal(pretrained.read_backbone(tmp_path / f"export{suffix}", "resnet18"), variables)
-    load = safetensors.torch.load_file if suffix == ".safetensors" else partial(torch.load, weights_only=True)
+    load = load_file if suffix == ".safetensors" else partial(torch.load, weights_only=True)
     model = ResNet("resnet18", 32)
     model.load_state_dict(load(tmp_path / f"export{suffix}"), strict=True)
     for name, tensor in resnet18().state_dict().items():
