@@ -14,13 +14,13 @@ DEVICES = {"cuda": "GPU", "cpu": "CPU"}
 def speed_columns(row: Row, measured: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """Frames per second of a row's model, as columns of a table: the paper's, and those measured here.
 
-    Args: `measured` are the rows of a result of `barrel_jax.benchmark infer`.
+    Args: `measured` are the rows of a result of `barrel_jax.benchmark infer`; failed ones are left out.
     """
     columns: dict[str, float | None] = {}
     for place, name in enumerate(DEVICES.values()):
         columns[f"paper's FPS, {name}"] = PAPER_FPS[row.label][place] if row.label in PAPER_FPS else None
     for entry in measured:
-        if entry["model"] == row.label:
+        if entry["model"] == row.label and "error" not in entry:
             columns[f"{entry['impl']}, {DEVICES[entry['device']]}, {entry['precision']}: FPS"] = entry["images_per_s"]
     return columns
 

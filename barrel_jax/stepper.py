@@ -50,11 +50,16 @@ def stepper(
     return advance
 
 
+def steps_at_once(config: Config) -> int:
+    """Steps that the host starts as one program while the faces lie on the devices."""
+    return config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
+
+
 def _on_resident(
     config: Config, crops: FaceCrops, model: BarrelNet, tx: optax.GradientTransformation, mesh: Mesh
 ) -> Advance:
     faces, steps_per_epoch = place(crops, mesh), len(crops) // config.batch_size
-    at_once = config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
+    at_once = steps_at_once(config)
     step_fn = {1: make_train_step(model, tx, config, crops.scheme.flip, mesh)}
     if at_once > 1:
         step_fn[at_once] = in_one_dispatch(step_fn[1], at_once)

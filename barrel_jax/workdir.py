@@ -3,7 +3,7 @@
 
 import platform
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jax
@@ -27,6 +27,20 @@ FREE = (
     "data.resident",
 )
 PACKAGES = ("barrel-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that a run depends on.
+
+    A package that is there without its metadata, as this one is when it is run from its folder, is "not installed".
+    """
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def claim(workdir: Path, config: Config, crops: FaceCrops) -> None:
@@ -66,7 +80,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops) -> None:
         "scheme": crops.scheme.name,
         "num_landmarks": crops.scheme.num_points,
         "command": " ".join(sys.argv),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": versions(),
         "machine": {
             "devices": jax.device_count(),
             "processes": jax.process_count(),

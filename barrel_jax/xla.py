@@ -20,6 +20,14 @@ def tune_cpu() -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {CPU_FLAG}".strip()
 
 
+def share_gpu() -> None:
+    """JAX takes GPU memory as it needs it instead of three quarters at once, unless the user has said how.
+
+    For programs that run another framework beside it; before JAX's first computation.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
 def keep_compiled() -> None:
     """Keeps compiled programs on disk, so that a second start need not compile; JAX_COMPILATION_CACHE_DIR overrides."""
     if not jax.config.jax_compilation_cache_dir:

@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=10)
     args = parser.parse_args()
+    described = describe("cpu-step")  # before the run: machine and commit are those of what runs
     times: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for _ in range(args.rounds):
         for name, (flags, *options) in VARIANTS.items():
@@ -85,7 +86,7 @@ def main() -> None:
         median = statistics.median(values)
         row = {"variant": name, "median_ms": 1000 * median, "faces_per_s": 16 / median, "ratio": base / median}
         rows.append(row | {"repeats": len(values)})
-    write(ROOT / "benchmarks" / "results" / "cpu-step.json", describe("cpu-step") | {"rows": rows})
+    write(ROOT / "benchmarks" / "results" / "cpu-step.json", described | {"rows": rows})
     print(json.dumps(rows, indent=2))
 
 

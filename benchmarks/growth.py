@@ -8,7 +8,7 @@ Everything is JAX, jitted, on JAX's default device; writes benchmarks/results/gr
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ import numpy as np
 
 from barrel_jax import files
 from barrel_jax.benchmark.clock import alternate, summary
-from barrel_jax.benchmark.infer import random_variables
+from barrel_jax.benchmark.infer import random_images, random_variables
 from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.config import ModelConfig
 from barrel_jax.inference import make_inference
@@ -35,10 +35,10 @@ TOKENS = (64, 256, 1024)  # of the memory: 256 px at stride 32, 16 and 8
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def latencies(rounds: int) -> list[dict[str, Any]]:
+def latencies(rounds: int, axes: Mapping[str, Sequence[int]] = AXES) -> list[dict[str, Any]]:
     """Milliseconds of BarrelNet-18 along every axis, the others as in `BASE`."""
     rows = []
-    for axis, values in AXES.items():
+    for axis, values in axes.items():
         sides = {}
         for value in values:
             at = BASE | {axis: value}
@@ -46,7 +46,7 @@ def latencies(rounds: int) -> list[dict[str, Any]]:
             predict, weights = make_inference(
                 model, at["landmarks"], random_variables(model, at["landmarks"], at["image_size"])
             )
-            images = jnp.zeros((at["batch"], at["image_size"], at["image_size"], 3), jnp.uint8)
+            images = jax.device_put(random_images(at["batch"], at["image_size"]))
             sides[str(value)] = _runner(predict, weights, images)[0]
         for value, seconds in alternate(sides, rounds).items():
             rows.append({"axis": axis, "value": int(value)} | summary(seconds, (BASE | {axis: int(value)})["batch"]))

@@ -127,6 +127,7 @@ def main() -> None:
     given = parser.parse_args()
     logging.set_verbosity(logging.WARNING)  # orbax tells its every step otherwise
     tune_cpu()
+    described = describe("paths")  # before the run: machine and commit are those of what runs
     images = draw_images(given.images)
     models = {f"{label}, drawn": (drawn_model(label, images), images) for label in given.models.split(",")}
     for workdir in filter(None, given.workdirs.split(",")):
@@ -142,7 +143,7 @@ def main() -> None:
             row = {"model": label, "path": name, "precision": precision, "largest_px": float(apart.max())}
             rows.append(row | {"mean_px": float(apart.mean()), "bound_px": bound, **about})
             print(f"{label:24s} {name:24s} {apart.max():.4f} px, mean {apart.mean():.5f} (bound {bound})")
-    result = describe("paths") | {"images": given.images, "rows": rows}
+    result = described | {"images": given.images, "rows": rows}
     write(ROOT / "benchmarks" / "results" / "paths.json", result)
 
 

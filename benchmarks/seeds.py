@@ -70,8 +70,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     args = parser.parse_args()
     tune_cpu()
+    described = describe("seeds")  # before the run: machine and commit are those of what runs
     rows = measure(args.image_size, args.seeds, args.rounds)
-    write(ROOT / "benchmarks" / "results" / "seeds.json", describe("seeds") | {"rows": rows})
+    write(ROOT / "benchmarks" / "results" / "seeds.json", described | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import jax
 import numpy as np
 
-from barrel_jax.benchmark.infer import random_variables
+from barrel_jax.benchmark.infer import random_images, random_variables
 from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.config import Config, ModelConfig
 from barrel_jax.export.load import load_executable, load_onnx
@@ -35,7 +35,7 @@ WAYS = ("executable", "onnx", "compile")
 
 def first_result(way: str, label: str, folder: Path) -> float:
     """Seconds to the points of one image, in this process, which has done nothing else."""
-    image = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    image = random_images(1, SIZE)
     if way == "compile":
         config = ModelConfig(**model_of(label))
         variables = random_variables(config, LANDMARKS, SIZE)
@@ -65,6 +65,7 @@ def main() -> None:
         way, label, folder = given.one
         print(json.dumps(first_result(way, label, Path(folder))))
         return
+    described = describe("start-up")  # before the run: machine and commit are those of what runs
     environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     rows = []
     for label in given.models.split(","):
@@ -85,7 +86,7 @@ def main() -> None:
             rows.append({"model": label, "way": way, "median_s": float(np.median(values)), "max_s": max(values)})
             rows[-1] |= {"min_s": min(values), "repeats": len(values), "file_mb": size}
             print(f"{label:14s} {way:10s} median {np.median(values):.2f} s, {min(values):.2f} to {max(values):.2f} s")
-    result = describe("start-up") | {"image_size": SIZE, "num_landmarks": LANDMARKS, "batch": 1, "rows": rows}
+    result = described | {"image_size": SIZE, "num_landmarks": LANDMARKS, "batch": 1, "rows": rows}
     write(ROOT / "benchmarks" / "results" / "start-up.json", result)
 
 

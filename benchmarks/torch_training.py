@@ -5,15 +5,44 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from barrel_jax.config import Config
+from barrel_jax.benchmark.frameworks import TORCH_MODES
+from barrel_jax.config import AugmentConfig, Config
 from benchmarks.torch_augment import AugmentedFaces, augment
 from benchmarks.torch_barrelnet import build_model
 from benchmarks.torch_weights import from_flax
+
+BATCHES_A_WORKER = 4  # of an epoch at least: at its end all workers wait for the last
+
+
+class Loss(nn.Module):
+    """The L1 loss of a network on pixels, and on faces that lie on the device, augmented in the same program."""
+
+    def __init__(self, network: nn.Module, config: AugmentConfig, bfloat16: bool) -> None:
+        super().__init__()
+        self.network, self.config, self.bfloat16 = network, config, bfloat16
+
+    def place(self, images: np.ndarray, points: np.ndarray, flip: tuple[int, ...], device: str) -> None:
+        """Puts faces on the device, uint8 [n, S, S, 3] and [n, K, 2]: as buffers CUDA graphs read them in place."""
+        arrays = {"images": images, "points": points, "flip": np.array(flip)}
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.from_numpy(array).to(device), persistent=False)
+
+    def forward(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Of the faces with these indices [B]."""
+        return self.of_pixels(*augment(self.images[chosen], self.points[chosen], self.flip, self.config))
+
+    def of_pixels(self, pixels: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """Of pixels [B, 3, S, S] in 0..1 with points [B, K, 2]."""
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bfloat16):
+            predicted = self.network(pixels)
+        return F.l1_loss(predicted, truth.expand_as(predicted))
 
 
 def make_step(
@@ -26,21 +55,20 @@ def make_step(
     device: str,
     precision: str,
 ) -> Callable[[], torch.Tensor]:
-    """One step of Adam: every call takes the next batch and returns the loss when it is done.
+    """One step of Adam: every call takes the next batch and returns the loss, which a GPU may still be at work on.
 
     Args:
-      impl: torch-dataloader (as many workers as cores, OpenCV), or torch-eager, torch-compile, torch-max-autotune with
-        images and augmentation on the device.
+      impl: torch-dataloader (as many workers as cores, OpenCV), or one of `TORCH_MODES` with the faces on the device;
+        compiled, gathering and augmentation are a part of the program, as they are in JAX's.
       config: the run's; its model, augmentation, learning rate and batch size are used.
       variables: of the Flax model, to start from.
       images: uint8 [n, S, S, 3].
       points: float32 [n, K, 2] in crop units.
       flip: the scheme's permutation [K].
       device: cpu or cuda.
-      precision: float32, tf32, or bfloat16 (autocast; weights stay float32, as in Flax).
+      precision: float32, tf32 (`frameworks.set_torch` sets both), or bfloat16 (autocast; weights stay float32, as in
+        Flax).
     """
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
-    torch.backends.cudnn.benchmark = True
     network = build_model(config.model, points.shape[1], images.shape[1])
     from_flax(variables, network)
     network = network.train().to(device, memory_format=torch.channels_last)
@@ -51,55 +79,65 @@ def make_step(
         {"params": [parameter for parameter in network.parameters() if parameter not in own]},
     ]
     optimiser = torch.optim.Adam(groups, lr=optim.learning_rate, fused=device == "cuda")
-
-    def loss_of(pixels: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-            predicted = network(pixels)
-        return F.l1_loss(predicted, truth.expand_as(predicted))
-
-    if impl in ("torch-compile", "torch-max-autotune"):
-        loss_of = torch.compile(loss_of, mode="max-autotune" if impl == "torch-max-autotune" else None)
-    batches = (_loaded if impl == "torch-dataloader" else _on_device)(config, images, points, flip, device)
+    loss = Loss(network, config.augment, precision == "bfloat16")
+    mode = TORCH_MODES.get(impl)
+    if impl == "torch-dataloader":
+        faces = AugmentedFaces(images, points, flip, config.augment)
+        batches = _loaded(faces, config.batch_size, device)
+        loss_of: Callable[..., torch.Tensor] = loss.of_pixels
+    else:
+        loss.place(images, points, flip, device)
+        batches = _chosen(len(images), config.batch_size, device)
+        loss_of = loss if mode is None else torch.compile(loss, mode=mode, fullgraph=True)
 
     def step() -> torch.Tensor:
-        pixels, truth = next(batches)
+        if mode is not None:
+            torch.compiler.cudagraph_mark_step_begin()  # the loss of the step before may be overwritten
+        batch = next(batches)
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(pixels, truth)
-        loss.backward()
+        value = loss_of(*batch)
+        value.backward()
         optimiser.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return loss.detach()
+        return value.detach()
 
     return step
 
 
-def _loaded(
-    config: Config, images: np.ndarray, points: np.ndarray, flip: tuple[int, ...], device: str
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    loader = DataLoader(
-        AugmentedFaces(images, points, flip, config.augment),
-        config.batch_size,
-        shuffle=True,
+def _single_threaded(worker: int) -> None:
+    # There is a worker for every core already.
+    del worker
+    cv2.setNumThreads(0)
+
+
+def make_loader(faces: Dataset, batch_size: int, device: str, workers: int) -> DataLoader:
+    """Batches of augmented faces from `workers` processes, which outlive an epoch.
+
+    An epoch has faces enough for `BATCHES_A_WORKER`, some of them several times if need be.
+    """
+    count = max(len(faces), BATCHES_A_WORKER * workers * batch_size)
+    return DataLoader(
+        faces,
+        batch_size,
+        sampler=RandomSampler(faces, num_samples=count),
         drop_last=True,
-        num_workers=os.cpu_count() or 1,
+        num_workers=workers,
         persistent_workers=True,
         multiprocessing_context="spawn",  # a process that runs JAX has threads and must not fork
+        worker_init_fn=_single_threaded,
         pin_memory=device == "cuda",
     )
+
+
+def _loaded(faces: Dataset, batch_size: int, device: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    loader = make_loader(faces, batch_size, device, os.cpu_count() or 1)
     while True:
         for pixels, truth in loader:
             pixels = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
             yield pixels, truth.to(device, non_blocking=True)
 
 
-def _on_device(
-    config: Config, images: np.ndarray, points: np.ndarray, flip: tuple[int, ...], device: str
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    every, truth = torch.from_numpy(images).to(device), torch.from_numpy(points).to(device)
-    swap = torch.tensor(flip, device=device)
+def _chosen(count: int, batch_size: int, device: str) -> Iterator[tuple[torch.Tensor]]:
     while True:
-        order = torch.randperm(len(every), device=device)
-        for start in range(0, len(order) - config.batch_size + 1, config.batch_size):
-            chosen = order[start : start + config.batch_size]
-            yield augment(every[chosen], truth[chosen], swap, config.augment)
+        order = torch.randperm(count, device=device)
+        for start in range(0, count - batch_size + 1, batch_size):
+            yield (order[start : start + batch_size],)

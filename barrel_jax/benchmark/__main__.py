@@ -6,14 +6,15 @@ python -m barrel_jax.benchmark train --models BarrelNet-18 --batches 16 --impls 
 python -m barrel_jax.benchmark table4
 
 The same weights and crops on both sides; their points are compared before anything is timed. Models are named as in
-the paper: BarrelNet-50, Baseline-18-d5 (five decoders), Baseline-50-s8 (stride 8), Baseline-HRNet.
+the paper: BarrelNet-50, Baseline-18-d5 (five decoders), Baseline-50-s8 (stride 8), Baseline-HRNet. Every row is in the
+file of --out as soon as it is measured; an implementation that fails costs its own row, and the status is 1.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from barrel_jax.xla import tune_cpu
+from barrel_jax.xla import share_gpu, tune_cpu
 
 
 def _words(text: str) -> list[str]:
@@ -42,17 +43,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     tune_cpu()
+    share_gpu()
 
     import jax
 
     from barrel_jax import grids
-    from barrel_jax.benchmark import infer, plot, record, report, sides, train
+    from barrel_jax.benchmark import frameworks, infer, plot, record, report, rows, sides, train
     from barrel_jax.benchmark.ceilings import ceilings
 
     bench = train if given.what == "train" else infer
     for name, words, known in (
         ("--impls", given.impls, train.IMPLEMENTATIONS if given.what == "train" else sides.IMPLEMENTATIONS),
-        ("--precisions", given.precisions, sides.MATMUL),
+        ("--precisions", given.precisions, frameworks.MATMUL),
     ):
         unknown = [word for word in words if word not in known]
         if unknown or not words:
@@ -67,8 +69,21 @@ def main(arguments: list[str] | None = None) -> int:
     models, batches = given.models, [int(batch) for batch in given.batches]
     if given.what == "table4":
         models, batches = list(grids.PAPER_FPS), [1]
+    result = record.describe(given.what, "barrel_jax.benchmark", arguments)
+    result |= {"image_size": given.image_size, "num_landmarks": given.landmarks, "rows": []}
+
+    def save() -> None:
+        if given.out:
+            record.write(given.out, result)
+
+    def keep(row: rows.Row) -> None:
+        result["rows"].append(row)
+        save()
+
+    more = {"models_in_turns": True} if given.what == "table4" else {}
     try:
-        rows = bench.measure(
+        # In the order of the request; they were kept in the order in which they came.
+        result["rows"] = bench.measure(
             models,
             batches,
             given.precisions,
@@ -77,19 +92,22 @@ def main(arguments: list[str] | None = None) -> int:
             rounds=given.rounds,
             num_landmarks=given.landmarks,
             image_size=given.image_size,
+            write=keep,
+            **more,
         )
     except ValueError as error:
         parser.error(str(error))
-    result = record.describe(given.what, "barrel_jax.benchmark", arguments)
-    result |= {"image_size": given.image_size, "num_landmarks": given.landmarks, "rows": rows}
     if given.what == "infer":
         result["ceilings"] = [row for device in devices for row in ceilings(device, tuple(given.precisions))]
     if given.what == "table4":
-        result["gains"] = infer.gains(rows, grids.PAIRS)
+        result["gains"] = infer.gains(result["rows"], grids.PAIRS)
+    save()
     print(report.markdown(result))
     if given.out:
-        record.write(given.out, result)
         plot.draw(result, given.out.with_suffix(".png"))
+    if lost := rows.failed(result["rows"]):
+        print(f"{len(lost)} of {len(result['rows'])} rows failed:\n{report.failures(lost)}", file=sys.stderr)
+        return 1
     return 0
 
 

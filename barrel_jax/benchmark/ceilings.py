@@ -8,7 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from barrel_jax.benchmark.sides import MATMUL
+from barrel_jax.benchmark.frameworks import MATMUL, give_back
+from barrel_jax.benchmark.refusals import reason, refusals
+from barrel_jax.benchmark.sides import device_of
 
 # Side of the square matrices, and bytes copied: seconds of work in all on two cores, and enough to fill a GPU.
 SIDES = {"cpu": 2048, "cuda": 16384}
@@ -19,24 +21,38 @@ REPEATS = 5
 def ceilings(device: str, precisions: tuple[str, ...]) -> list[dict[str, Any]]:
     """The best of `REPEATS` for each precision: GFLOP/s of a matrix product; GB/s of a copy, read and written.
 
-    Args: `device` is cpu or cuda; `precisions` as `sides.make_side` has them.
+    Of random numbers: with ones a chip draws less power, and keeps a clock that no network sees.
+
+    Args: `device` is cpu or cuda; `precisions` of `frameworks.MATMUL`.
+
+    Returns: the rows; with `error`, a line, in the place of numbers where the device has no room.
     """
-    on = jax.devices({"cuda": "gpu"}.get(device, device))[0]
     rows = []
-    with jax.default_device(on):
+    with jax.default_device(device_of(device)):
         for precision in precisions:
-            dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
-            side = SIDES[device]
-            matrix = jnp.ones((side, side), dtype)
-            with jax.default_matmul_precision(MATMUL[precision]):
-                product = jax.jit(jnp.matmul).lower(matrix, matrix).compile()
-            seconds = _best(lambda product=product, matrix=matrix: product(matrix, matrix))
-            rows.append({"device": device, "precision": precision, "matmul_gflops": 2e-9 * side**3 / seconds})
-        block = jnp.ones(BYTES[device] // 4, jnp.float32)
-        # A sum with a number that the compiler does not know is the copy that it cannot leave out.
-        copy = jax.jit(jnp.add).lower(block, jnp.float32(1)).compile()
-        seconds = _best(lambda: copy(block, jnp.float32(1)))
-    return [row | {"copy_gb_per_s": 2e-9 * block.nbytes / seconds} for row in rows]
+            row = {"device": device, "precision": precision}
+            try:
+                rows.append(row | {"matmul_gflops": _matmul(device, precision), "copy_gb_per_s": _copy(device)})
+            except refusals() as error:
+                rows.append(row | {"error": reason(error)})
+            give_back()
+    return rows
+
+
+def _matmul(device: str, precision: str) -> float:
+    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+    side = SIDES[device]
+    matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
+    with jax.default_matmul_precision(MATMUL[precision]):
+        product = jax.jit(jnp.matmul).lower(matrix, matrix).compile()
+    return 2e-9 * side**3 / _best(lambda: product(matrix, matrix))
+
+
+def _copy(device: str) -> float:
+    block = jax.random.normal(jax.random.key(0), BYTES[device] // 4)
+    # A sum with a number that the compiler does not know is the copy that it cannot leave out.
+    copy = jax.jit(jnp.add).lower(block, jnp.float32(1)).compile()
+    return 2e-9 * block.nbytes / _best(lambda: copy(block, jnp.float32(1)))
 
 
 def _best(run: Callable[[], jax.Array]) -> float:

@@ -2,14 +2,23 @@
 """Alternating repeats, and what is said of them."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+from barrel_jax.benchmark.refusals import reason, refusals
+
+Name = TypeVar("Name", bound=Hashable)
+
 
 def alternate(
-    sides: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 2, settle: int = 1
-) -> dict[str, list[float]]:
+    sides: Mapping[Name, Callable[[], object]],
+    rounds: int,
+    warm_up: int = 2,
+    settle: int = 1,
+    dropped: dict[Name, str] | None = None,
+) -> dict[Name, list[float]]:
     """Seconds of every repeat of every side, in turns A B C A B C, so that a machine that slows down slows all.
 
     Args:
@@ -17,18 +26,30 @@ def alternate(
       rounds: timed calls of each.
       warm_up: untimed calls of each before the first round.
       settle: untimed calls before each timed one, in which the threads and caches of the side before are left behind.
+      dropped: takes the reason of a side that fails, which the others go on without; None lets the failure out.
     """
-    for run in sides.values():
-        for _ in range(warm_up):
-            run()
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    dropping = () if dropped is None else refusals()
+    seconds: dict[Name, list[float]] = {name: [] for name in sides}
+
+    def call(name: Name, times: int) -> None:
+        try:
+            for _ in range(times):
+                sides[name]()
+        except dropping as error:
+            dropped[name] = reason(error)
+            del seconds[name]
+
+    for name in sides:
+        call(name, warm_up)
     for _ in range(rounds):
-        for name, run in sides.items():
-            for _ in range(settle):
-                run()
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+        for name in list(seconds):
+            call(name, settle)
+            if name in seconds:
+                start = time.perf_counter()
+                call(name, 1)
+                end = time.perf_counter()
+            if name in seconds:
+                seconds[name].append(end - start)
     return seconds
 
 

@@ -4,10 +4,9 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from barrel_jax.benchmark.clock import alternate, summary
-from barrel_jax.benchmark.infer import random_variables
+from barrel_jax.benchmark.infer import flops_of, random_images, random_variables
 from barrel_jax.config import ModelConfig
 from barrel_jax.inference import make_inference
 from barrel_jax.state import count_parameters
@@ -23,19 +22,20 @@ def cost_of(config: ModelConfig, num_landmarks: int, image_size: int, rounds: in
       rounds: timed repeats.
 
     Returns:
-      device; fps at the median; parameters; flops of one face and memory_mb of weights, inputs and intermediate
-      values, both as the compiler counts them.
+      device; fps at the median; parameters; flops of one face, as `infer.flops_of` counts them; memory_mb of weights,
+      inputs and intermediate values, as the compiler counts them; None for what is not counted here.
     """
     variables = random_variables(config, num_landmarks, image_size)
     predict, weights = make_inference(config, num_landmarks, variables)
-    images = jnp.zeros((1, image_size, image_size, 3), jnp.uint8)
+    images = jax.device_put(random_images(1, image_size))
     compiled = jax.jit(predict).lower(weights, images).compile()
     seconds = alternate({"jax": lambda: jax.block_until_ready(compiled(weights, images))}, rounds)["jax"]
     memory = compiled.memory_analysis()
+    size = memory and memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
     return {
         "device": jax.default_backend(),
         "fps": summary(seconds, 1)["images_per_s"],
         "parameters": count_parameters(variables["params"]),
-        "flops": float(compiled.cost_analysis()["flops"]),
-        "memory_mb": (memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes) / 1e6,
+        "flops": flops_of(config, num_landmarks, image_size),
+        "memory_mb": size and size / 1e6,
     }

@@ -1,31 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inference from uint8 crops on the device to points on the device, all implementations in turns."""
+"""Inference from uint8 crops on the device to points on the device, implementations in turns."""
 
 import dataclasses
+import functools
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-from barrel_jax.benchmark.clock import alternate, summary
-from barrel_jax.benchmark.sides import Side, Work, compare, forget_compiled, make_side
+from barrel_jax.benchmark.clock import summary
+from barrel_jax.benchmark.frameworks import flags
+from barrel_jax.benchmark.refusals import Disagreement
+from barrel_jax.benchmark.rows import Key, Row, Rows, measure_in_turns, measured
+from barrel_jax.benchmark.sides import Side, Work, compare, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.grids import model_of
 from barrel_jax.state import build_model, count_parameters
 
 
-def flops_of(model: ModelConfig, num_landmarks: int, image_size: int) -> float:
-    """Floating-point operations of one face, as XLA counts them before it optimises."""
+def flops_of(model: ModelConfig, num_landmarks: int, image_size: int) -> float | None:
+    """Floating-point operations of one face, as XLA counts them; None where it counts none.
+
+    They are those of the CPU's program before it is optimised: the plugins of CUDA and TPU do not count before they
+    compile, and afterwards calls into libraries may hide what is in them. Without a CPU the compiled program is asked.
+    """
     network = build_model(dataclasses.replace(model, dtype="float32"), num_landmarks)
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    variables = jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
-    lowered = jax.jit(lambda v, x: network.apply(v, x, False)[-1]).lower(variables, images)
-    return float(lowered.cost_analysis()["flops"])
+    try:
+        on = jax.devices("cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves it out
+        on = None
+    with jax.default_device(on):
+        variables = jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
+        lowered = jax.jit(lambda v, x: network.apply(v, x, False)[-1]).lower(variables, images)
+        analysis = lowered.cost_analysis() or lowered.compile().cost_analysis()
+    return float(analysis["flops"]) if analysis else None
 
 
 def random_variables(model: ModelConfig, num_landmarks: int, image_size: int, seed: int = 0) -> Any:
@@ -33,6 +46,11 @@ def random_variables(model: ModelConfig, num_landmarks: int, image_size: int, se
     network = build_model(dataclasses.replace(model, dtype="float32"), num_landmarks)
     images = jnp.zeros((1, image_size, image_size, 3))
     return jax.device_get(jax.jit(lambda key: network.init(key, images, False))(jax.random.key(seed)))
+
+
+def random_images(batch: int, image_size: int) -> np.ndarray:
+    """Noise, uint8 [batch, S, S, 3]: zeros would be computed at a lower power, and so at a higher clock."""
+    return np.random.default_rng(0).integers(0, 256, (batch, image_size, image_size, 3), np.uint8)
 
 
 def measure(
@@ -45,51 +63,92 @@ def measure(
     rounds: int,
     num_landmarks: int,
     image_size: int,
-) -> list[dict[str, Any]]:
-    """One row for each device, model, batch, precision and implementation.
+    write: Callable[[Row], None] | None = None,
+    done: Iterable[Row] = (),
+    models_in_turns: bool = False,
+) -> list[Row]:
+    """One row for each device, model, batch, precision and implementation, told apart by `rows.KEY`.
 
-    All models and implementations of one device, batch and precision take turns, so that their ratios are of one run.
+    The implementations of one device, batch, precision and model take turns, so that their ratios are of one run; their
+    rows come together when the last round is over, and the memory of both frameworks is given back then.
+
+    Args:
+      labels: models, as `grids.model_of` reads them.
+      batches: faces at once.
+      precisions: of `frameworks.MATMUL`.
+      implementations: of `sides.IMPLEMENTATIONS`.
+      devices: cpu, cuda.
+      rounds: timed repeats of each.
+      num_landmarks: K.
+      image_size: the crop's side in pixels.
+      write: called with every new row as soon as it is there.
+      done: rows of an earlier call; they are returned in their places and not measured again, failed ones too.
+      models_in_turns: all models of a device, batch and precision take turns as well, so that their ratios count.
+
+    Returns:
+      the rows; one that could not be measured has `error`, a line, in the place of numbers: an implementation that
+      cannot be made, runs out of memory or says points that are not finite costs its own row, points that differ by
+      more than rounding those of their model.
 
     Raises:
-      ValueError: a label that is no model; implementations whose points differ by more than rounding.
+      ValueError: a label that is no model; before anything is measured.
     """
     models = {label: ModelConfig(**model_of(label)) for label in labels}
-    variables = {label: random_variables(model, num_landmarks, image_size) for label, model in models.items()}
-    flops = {label: flops_of(model, num_landmarks, image_size) for label, model in models.items()}
-    rows = []
-    for device, batch, precision in itertools.product(devices, batches, precisions):
-        images = np.random.default_rng(0).integers(0, 256, (batch, image_size, image_size, 3), np.uint8)
-        forget_compiled()
-        sides: dict[tuple[str, str], Side] = {}
-        spread = {}
-        wanted = list(itertools.product(labels, implementations))
-        for label, impl in tqdm(wanted, desc=f"compile for {device}, batch {batch}, {precision}"):
-            work = Work(models[label], num_landmarks, variables[label], images, precision, device)
-            sides[label, impl] = make_side(impl, work)
-        for label in labels:
-            spread[label] = compare(
-                {impl: sides[label, impl] for impl in implementations}, f"{label} {precision}", precision
-            )
-        seconds = alternate({name: side.run for name, side in sides.items()}, rounds)
-        for (label, impl), side in sides.items():
-            rows.append(
-                {"model": label, "impl": impl, "device": device, "precision": precision, "batch": batch}
-                | summary(seconds[label, impl], batch)
-                | {
-                    "repeats": rounds,
-                    "cold_s": side.cold_s,
-                    "peak_memory_mb": side.memory_mb,
-                    "largest_difference": spread[label],
-                    "parameters": count_parameters(variables[label]["params"]),
-                    "gflops": flops[label] * batch / statistics.median(seconds[label, impl]) / 1e9,
-                }
-            )
-    return rows
+    rows = Rows(write, done)
+
+    @functools.cache
+    def variables_of(label: str) -> Any:
+        return random_variables(models[label], num_landmarks, image_size)
+
+    flops = functools.cache(lambda label: flops_of(models[label], num_landmarks, image_size))
+    together = [list(labels)] if models_in_turns else [[label] for label in labels]
+    keys = []
+    for device, batch, precision, group in itertools.product(devices, batches, precisions, together):
+        wanted = [(label, impl, device, precision, batch) for label in group for impl in implementations]
+        keys += wanted
+        images = random_images(batch, image_size)
+        spread: dict[str, float] = {}
+
+        def make(key: Key, images: np.ndarray = images) -> Side:
+            label, impl, device, precision, _ = key
+            return make_side(impl, Work(models[label], num_landmarks, variables_of(label), images, precision, device))
+
+        def check(sides: Mapping[Key, Side], spread: dict[str, float] = spread) -> dict[Key, str]:
+            refused = {}
+            for label in dict.fromkeys(key[0] for key in sides):
+                of_label = {key: side for key, side in sides.items() if key[0] == label}
+                precision = next(iter(of_label))[3]
+                try:
+                    spread[label] = compare({key[1]: side for key, side in of_label.items()}, label, precision)
+                except Disagreement as error:
+                    refused |= dict.fromkeys(of_label, str(error))
+            return refused
+
+        def numbers(key: Key, side: Side, seconds: list[float], spread: dict[str, float] = spread) -> Row:
+            label, impl, _, precision, batch = key
+            operations = flops(label)
+            return summary(seconds, batch) | {
+                "repeats": len(seconds),
+                "cold_s": side.cold_s,
+                "largest_difference": spread[label],
+                "parameters": count_parameters(variables_of(label)["params"]),
+                "gflops": operations and operations * batch / statistics.median(seconds) / 1e9,
+                "flags": flags(impl, precision),
+            }
+
+        if missing := rows.missing(wanted):
+            measure_in_turns(missing, make, check, numbers, rounds, rows)
+    return rows.of(keys)
 
 
-def gains(rows: Sequence[dict[str, Any]], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """How much faster the second model of each pair is than the first, in percent, by implementation and device."""
-    speed = {(row["impl"], row["device"], row["precision"], row["model"]): row["images_per_s"] for row in rows}
+def gains(rows: Sequence[Row], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """How much faster the second model of each pair is than the first, in percent, by implementation and device.
+
+    A pair of which a model was not measured is left out.
+    """
+    speed = {
+        (row["impl"], row["device"], row["precision"], row["model"]): row["images_per_s"] for row in measured(rows)
+    }
     return [
         {
             "baseline": baseline,
@@ -101,4 +160,5 @@ def gains(rows: Sequence[dict[str, Any]], pairs: Sequence[tuple[str, str]]) -> l
         }
         for impl, device, precision in dict.fromkeys(key[:3] for key in speed)
         for baseline, ours in pairs
+        if {(impl, device, precision, model) for model in (baseline, ours)} <= speed.keys()
     ]

@@ -4,6 +4,7 @@
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,9 +15,21 @@ from typing import Any
 import jax
 
 from barrel_jax import files
-from barrel_jax.workdir import PACKAGES
+from barrel_jax.workdir import versions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Said where they are installed: the opponents, and what JAX and PyTorch run on.
+OPTIONAL = (
+    "torch",
+    "triton",
+    "onnxruntime",
+    "jax-cuda13-plugin",
+    "jax-cuda12-plugin",
+    "nvidia-cuda-runtime",
+    "nvidia-cuda-runtime-cu12",
+    "nvidia-cudnn-cu13",
+    "nvidia-cudnn-cu12",
+)
 
 
 def _processor() -> str:
@@ -26,17 +39,19 @@ def _processor() -> str:
     )
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-    for opponent in ("torch", "onnxruntime"):
+def _optional_versions() -> dict[str, str]:
+    found = {}
+    for name in OPTIONAL:
         try:
-            versions[opponent] = version(opponent)
+            found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def _commit() -> str:
+    if not shutil.which("git"):
+        return "unknown"
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False)
@@ -45,8 +60,17 @@ def _commit() -> str:
     return commit.stdout.strip() + ("-dirty" if changed.returncode else "")
 
 
+def _gpus() -> list[str]:
+    """Name, driver and memory of every NVIDIA GPU, as nvidia-smi has them; [] without it."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    asked = subprocess.run(query, capture_output=True, text=True, check=False)
+    return asked.stdout.strip().splitlines() if asked.returncode == 0 else []
+
+
 def describe(benchmark: str, module: str = "", arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Machine, versions, commit and command of a result.
+    """Machine, versions, commit and command of a result; to be asked before anything is timed.
 
     Args:
       benchmark: its name.
@@ -54,14 +78,16 @@ def describe(benchmark: str, module: str = "", arguments: Sequence[str] | None =
       arguments: of the command; by default those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    machine = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "devices": [device.device_kind for device in jax.devices()],
+    }
+    gpus = _gpus()
     return {
         "benchmark": benchmark,
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "devices": [device.device_kind for device in jax.devices()],
-        },
-        "versions": _versions(),
+        "machine": machine | ({"gpus": gpus} if gpus else {}),
+        "versions": versions() | _optional_versions(),
         "commit": _commit(),
         "command": shlex.join(["python", "-m", module or f"benchmarks.{Path(sys.argv[0]).stem}", *arguments]),
     }

@@ -2,7 +2,6 @@
 """What is timed: the same weights and the same uint8 crops on one device, in JAX, PyTorch and ONNX Runtime."""
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,16 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, TORCH_MODES, flags
+from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.config import ModelConfig
 from barrel_jax.export import onnx_file
 from barrel_jax.inference import make_inference
 
-# What JAX's matrix products and convolutions do with float32; PyTorch is told the same in `torch_side`.
-MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
-# The largest difference of two sides' points that is rounding, in crop units.
-ROUNDING = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2}
-TORCH = {"torch-eager": None, "torch-compile": "default", "torch-max-autotune": "max-autotune"}
-IMPLEMENTATIONS = ("jax", *TORCH, "onnxruntime")
+IMPLEMENTATIONS = ("jax", *TORCH_MODES, "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,6 @@ class Side:
     run: Callable[[], object]  # once, returning when it is done
     points: np.ndarray  # float32 [B, K, 2], what it says of the images, in crop units
     cold_s: float  # from the weights on the device to the first result, compilation included
-    memory_mb: float | None  # peak on the device since the side was made; None on CPU, where it cannot be told apart
 
 
 @dataclass(frozen=True)
@@ -45,22 +40,30 @@ class Work:
     device: str  # cpu or cuda
 
 
+def device_of(name: str) -> jax.Device:
+    """JAX's device by the name that PyTorch has for it, cpu or cuda."""
+    return jax.devices({"cuda": "gpu"}.get(name, name))[0]
+
+
 def make_side(impl: str, work: Work) -> Side:
     """Puts a model and its images on the device and runs it for the first time; `impl` is one of `IMPLEMENTATIONS`.
 
     Raises:
-      ValueError: onnxruntime, which is float32 on the CPU here, at another precision or elsewhere, or not installed.
+      ValueError: onnxruntime, which is float32 on the CPU here, at another precision or elsewhere, or not installed;
+        points that are not finite.
     """
-    if impl == "jax":
-        return _jax_side(work)
-    if impl == "onnxruntime":
-        return _onnx_side(work)
-    return _torch_side(impl, work)
+    make = {"jax": _jax_side, "onnxruntime": _onnx_side}.get(impl, _torch_side)
+    flags(impl, work.precision)
+    side = make(impl, work)
+    if not np.isfinite(side.points).all():
+        raise ValueError(f"{impl}: points that are not finite at {work.precision}; it is not timed")
+    return side
 
 
-def _jax_side(work: Work) -> Side:
+def _jax_side(impl: str, work: Work) -> Side:
+    del impl
     dtype = "bfloat16" if work.precision == "bfloat16" else "float32"
-    on = jax.devices({"cuda": "gpu"}.get(work.device, work.device))[0]
+    on = device_of(work.device)
     with jax.default_device(on), jax.default_matmul_precision(MATMUL[work.precision]):
         config = dataclasses.replace(work.model, dtype=dtype)
         predict, weights = make_inference(config, work.num_landmarks, work.variables)
@@ -69,9 +72,7 @@ def _jax_side(work: Work) -> Side:
         compiled = jax.jit(predict).lower(*arguments).compile()
         points = jax.block_until_ready(compiled(*arguments))
     cold = time.perf_counter() - start
-    # On CPU the process's own memory is all there is.
-    memory = None if work.device == "cpu" else on.memory_stats()["peak_bytes_in_use"] / 1e6
-    return Side(lambda: jax.block_until_ready(compiled(*arguments)), np.asarray(points), cold, memory)
+    return Side(lambda: jax.block_until_ready(compiled(*arguments)), np.asarray(points), cold)
 
 
 def _torch_side(impl: str, work: Work) -> Side:
@@ -82,16 +83,11 @@ def _torch_side(impl: str, work: Work) -> Side:
     from benchmarks.torch_folding import fold_batch_norm
     from benchmarks.torch_weights import from_flax
 
-    on_gpu = work.device == "cuda"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = work.precision != "float32"
-    torch.backends.cudnn.benchmark = True
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
+    on_gpu, mode = work.device == "cuda", TORCH_MODES[impl]
     network = build_model(work.model, work.num_landmarks, work.images.shape[1])
     from_flax(work.variables, network)
     network = network.eval()
-    if impl != "torch-eager":
-        fold_batch_norm(network)
+    fold_batch_norm(network)
     dtype = torch.bfloat16 if work.precision == "bfloat16" else torch.float32
     network = network.to(work.device, dtype, memory_format=torch.channels_last)
     pixels = torch.from_numpy(work.images).to(work.device)
@@ -99,10 +95,12 @@ def _torch_side(impl: str, work: Work) -> Side:
     def predict(pixels: torch.Tensor) -> torch.Tensor:
         return network.predict(pixels.permute(0, 3, 1, 2).to(dtype) / 255)
 
-    if TORCH[impl] is not None:
-        predict = torch.compile(predict, mode=TORCH[impl], fullgraph=True)
+    if mode is not None:
+        predict = torch.compile(predict, mode=mode, fullgraph=True)
 
     def run() -> torch.Tensor:
+        if mode is not None:
+            torch.compiler.cudagraph_mark_step_begin()  # the points of the run before may be overwritten
         with torch.inference_mode():
             points = predict(pixels)
         if on_gpu:
@@ -111,15 +109,13 @@ def _torch_side(impl: str, work: Work) -> Side:
 
     start = time.perf_counter()
     points = run().float().cpu().numpy()
-    cold = time.perf_counter() - start
-    memory = torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None
-    return Side(run, points, cold, memory)
+    return Side(run, points, time.perf_counter() - start)
 
 
-def _onnx_side(work: Work) -> Side:
+def _onnx_side(impl: str, work: Work) -> Side:
     if (work.device, work.precision) != ("cpu", "float32"):
         raise ValueError(
-            f"onnxruntime is timed on cpu at float32, not on {work.device} at {work.precision}; leave it out there"
+            f"{impl} is timed on cpu at float32, not on {work.device} at {work.precision}; leave it out there"
         )
     config = dataclasses.replace(work.model, dtype="float32")
     _, weights = make_inference(config, work.num_landmarks, work.variables)
@@ -128,25 +124,19 @@ def _onnx_side(work: Work) -> Side:
     predict = onnx_file.deserialise(content)
     points = predict(work.images)
     cold = time.perf_counter() - start
-    return Side(lambda: predict(work.images), points, cold, None)
-
-
-def forget_compiled() -> None:
-    """Drops what PyTorch has compiled: it looks through all programs of one function at every call."""
-    if "torch" in sys.modules:
-        sys.modules["torch"]._dynamo.reset()
+    return Side(lambda: predict(work.images), points, cold)
 
 
 def compare(sides: Mapping[str, Side], name: str, precision: str) -> float:
     """The largest difference in crop units of any two sides' points.
 
     Raises:
-      ValueError: it is more than rounding at this precision, so that the sides do not do the same work.
+      Disagreement: it is more than rounding at this precision, so that the sides do not do the same work.
     """
     points = np.stack([side.points for side in sides.values()])
     spread = float(np.ptp(points, axis=0).max())
     if not spread <= ROUNDING[precision]:
-        raise ValueError(
+        raise Disagreement(
             f"{name}, {', '.join(sides)}: their points differ by {spread:.2e} of the crop at {precision}, "
             f"more than the {ROUNDING[precision]:.0e} of rounding; nothing is timed"
         )

@@ -4,16 +4,18 @@
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
-from barrel_jax.benchmark.clock import alternate, summary
-from barrel_jax.benchmark.infer import random_variables
-from barrel_jax.benchmark.sides import MATMUL, ROUNDING, forget_compiled
+from barrel_jax.benchmark.clock import summary
+from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, TORCH_MODES, flags
+from barrel_jax.benchmark.infer import random_images, random_variables
+from barrel_jax.benchmark.refusals import Disagreement, refusals
+from barrel_jax.benchmark.rows import Key, Row, Rows, measure_in_turns
 from barrel_jax.config import Config, MeshConfig, ModelConfig
 from barrel_jax.grids import model_of
 from barrel_jax.input.placement import Faces
@@ -21,12 +23,36 @@ from barrel_jax.losses import landmark_l1
 from barrel_jax.optim import optimiser
 from barrel_jax.sharding import make_mesh
 from barrel_jax.state import State, build_model, create
-from barrel_jax.steps import epoch_order, make_train_step
+from barrel_jax.stepper import steps_at_once
+from barrel_jax.steps import epoch_order, in_one_dispatch, make_train_step
 
-IMPLEMENTATIONS = ("jax", "torch-eager", "torch-compile", "torch-max-autotune", "torch-dataloader")
+# jax takes several steps in one dispatch where a run does, jax-single dispatches each by itself.
+IMPLEMENTATIONS = ("jax", "jax-single", *TORCH_MODES, "torch-dataloader")
 # The paper's recipe (section 4.1) on WFLW, the yardstick: epochs and faces.
 EPOCHS, FACES = 360, 7500
 IN_MEMORY = 512  # faces that the steps draw their batches from
+COMPARED = 16  # faces whose loss is compared, at most
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One implementation of the training step, ready to run."""
+
+    run: Callable[[], object]  # takes as many steps as every other side does, and returns when the last is done
+    cold_s: float  # of making it and of the first call
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every side does."""
+
+    config: Config  # model, augmentation, learning rates and batch size are used
+    variables: Mapping[str, Any]  # of the Flax model, to start from
+    images: np.ndarray  # uint8 [n, S, S, 3]
+    points: np.ndarray  # float32 [n, K, 2] in crop units
+    device: str  # cpu or cuda
+    precision: str  # float32, tf32 or bfloat16 (computed in; weights stay float32)
+    steps: int  # of one call, which the host waits for once, as in a run
 
 
 def measure(
@@ -39,118 +65,154 @@ def measure(
     rounds: int,
     num_landmarks: int,
     image_size: int,
-) -> list[dict[str, Any]]:
-    """One row for each device, model, batch, precision and implementation; arguments as in `infer.measure`.
+    write: Callable[[Row], None] | None = None,
+    done: Iterable[Row] = (),
+    dispatch_steps: int = 0,
+) -> list[Row]:
+    """One row for each device, model, batch, precision and implementation; arguments and rows as in `infer.measure`.
+
+    `dispatch_steps` is the run's `loop.dispatch_steps`: every timed call of every side takes so many steps and waits
+    once, and milliseconds are those of one step. The DataLoader takes its turn by itself when the others are done: its
+    workers would take the processor from them, and would fill its queue while the others run.
 
     Raises:
-      ValueError: a label that is no model; a device that JAX does not train on here; losses that differ by more than
-        rounding before the first step.
+      ValueError: a label that is no model; before anything is measured.
     """
     if "cpu" in devices and jax.default_backend() != "cpu":
         devices = [device for device in devices if device != "cpu"]  # the step runs where JAX's default device is
-    rng = np.random.default_rng(0)
+    models = {label: ModelConfig(**model_of(label)) for label in labels}
+    rows, keys = Rows(write, done), []
     count = max(IN_MEMORY, 2 * max(batches))
-    images = rng.integers(0, 256, (count, image_size, image_size, 3), np.uint8)
-    points = rng.random((count, num_landmarks, 2), np.float32)
-    rows = []
-    for device, label, batch, precision in itertools.product(devices, labels, batches, precisions):
-        config = Config(batch_size=batch, model=ModelConfig(**model_of(label)))
-        config.model.dtype = "bfloat16" if precision == "bfloat16" else "float32"
-        config.data.image_size = image_size
+    images = random_images(count, image_size)
+    points = np.random.default_rng(1).random((count, num_landmarks, 2), np.float32)
+    together = [[impl for impl in implementations if impl != "torch-dataloader"]]
+    together += [["torch-dataloader"]] if "torch-dataloader" in implementations else []
+    for device, batch, precision, label in itertools.product(devices, batches, precisions, labels):
+        wanted = [(label, impl, device, precision, batch) for impl in implementations]
+        keys += wanted
+        if not rows.missing(wanted):
+            continue
+        dtype = "bfloat16" if precision == "bfloat16" else "float32"
+        config = Config(batch_size=batch, model=dataclasses.replace(models[label], dtype=dtype))
+        config.data.image_size, config.loop.dispatch_steps = image_size, dispatch_steps
         variables = random_variables(config.model, num_landmarks, image_size)
-        spread = compare_losses(config, variables, images[:batch], points[:batch], device, precision, implementations)
-        forget_compiled()
-        sides, cold = {}, {}
-        for impl in tqdm(implementations, desc=f"compile for {device}, {label}, batch {batch}, {precision}"):
-            make = _jax_step if impl == "jax" else _torch_step
-            start = time.perf_counter()
-            sides[impl] = make(impl, config, variables, images, points, device, precision)
-            sides[impl]()
-            cold[impl] = time.perf_counter() - start
-        for impl, seconds in alternate(sides, rounds).items():
-            said = summary(seconds, batch)
-            rows.append(
-                {"model": label, "impl": impl, "device": device, "precision": precision, "batch": batch}
-                | said
-                | {
-                    "steps_per_s": said["images_per_s"] / batch,
-                    "recipe_minutes": EPOCHS * FACES / said["images_per_s"] / 60,
-                    "repeats": rounds,
-                    "cold_s": cold[impl],
-                    "largest_difference": spread,
-                }
-            )
-    return rows
+        steps = steps_at_once(config)
+        work = Training(config, variables, images, points, device, precision, steps)
+        try:
+            spread = compare_losses(work, implementations)
+        except Disagreement as error:
+            for key in rows.missing(wanted):
+                rows.add(key, {"error": str(error)})
+            continue
+        except refusals():  # the side that cannot say its loss cannot be made either, and says why there
+            spread = None
+
+        def make(key: Key, work: Training = work) -> Steps:
+            return make_steps(key[1], work)
+
+        def numbers(
+            key: Key, side: Steps, seconds: list[float], spread: float | None = spread, steps: int = steps
+        ) -> Row:
+            _, impl, _, precision, batch = key
+            said = summary([second / steps for second in seconds], batch)
+            return said | {
+                "steps_per_s": said["images_per_s"] / batch,
+                "recipe_minutes": EPOCHS * FACES / said["images_per_s"] / 60,
+                "repeats": len(seconds),
+                "steps_a_call": steps,
+                "cold_s": side.cold_s,
+                "largest_difference": spread,
+                "flags": flags(impl, precision),
+            }
+
+        for group in together:
+            if missing := rows.missing(key for key in wanted if key[1] in group):
+                measure_in_turns(missing, make, lambda sides: {}, numbers, rounds, rows)
+    return rows.of(keys)
 
 
-def _jax_step(
-    impl: str, config: Config, variables: Any, images: np.ndarray, points: np.ndarray, device: str, precision: str
-) -> Callable[[], jax.Array]:
-    del impl, device
-    mesh, num_landmarks = make_mesh(MeshConfig(data=1)), points.shape[1]
-    model, steps_per_epoch = build_model(config.model, num_landmarks), len(images) // config.batch_size
-    tx = optimiser(config.optim, steps_per_epoch)
-    with jax.default_matmul_precision(MATMUL[precision]):
+def make_steps(impl: str, work: Training) -> Steps:
+    """Puts model, optimiser and faces on the device and takes the first steps; `impl` is one of `IMPLEMENTATIONS`."""
+    flags(impl, work.precision)
+    start = time.perf_counter()
+    run = (_jax_steps if impl.startswith("jax") else _torch_steps)(impl, work)
+    run()
+    return Steps(run, time.perf_counter() - start)
+
+
+def _jax_steps(impl: str, work: Training) -> Callable[[], jax.Array]:
+    mesh, num_landmarks, config = make_mesh(MeshConfig(data=1)), work.points.shape[1], work.config
+    model = build_model(config.model, num_landmarks)
+    tx = optimiser(config.optim, len(work.images) // config.batch_size)
+    at_once = work.steps if impl == "jax" else 1
+    with jax.default_matmul_precision(MATMUL[work.precision]):
         state: list[State] = [create(model, tx, config, mesh)]
-        state[0] = state[0].replace(**jax.tree.map(jax.numpy.asarray, variables))
-        faces = jax.device_put(Faces(images, points, np.ones(points.shape[:2], bool)))
+        state[0] = state[0].replace(**jax.tree.map(jax.numpy.asarray, work.variables))
+        faces = jax.device_put(Faces(work.images, work.points, np.ones(work.points.shape[:2], bool)))
         step = make_train_step(model, tx, config, tuple(range(num_landmarks)), mesh)
-        order = epoch_order(0, 0, len(images))
+        order = epoch_order(0, 0, len(work.images))
+        step = in_one_dispatch(step, at_once) if at_once > 1 else step
         step = step.lower(state[0], faces, order).compile()
 
     def run() -> jax.Array:
-        state[0], loss = step(state[0], faces, order)
+        for _ in range(work.steps // at_once):
+            state[0], loss = step(state[0], faces, order)
         return jax.block_until_ready(loss)
 
     return run
 
 
-def _torch_step(
-    impl: str, config: Config, variables: Any, images: np.ndarray, points: np.ndarray, device: str, precision: str
-) -> Callable[[], object]:
+def _torch_steps(impl: str, work: Training) -> Callable[[], object]:
     # PyTorch is an opponent, not a dependency.
+    import torch
+
     from benchmarks.torch_training import make_step
 
-    return make_step(impl, config, variables, images, points, tuple(range(points.shape[1])), device, precision)
+    flip = tuple(range(work.points.shape[1]))
+    step = make_step(impl, work.config, work.variables, work.images, work.points, flip, work.device, work.precision)
+
+    def run() -> torch.Tensor:
+        for _ in range(work.steps):
+            loss = step()
+        if work.device == "cuda":
+            torch.cuda.synchronize()
+        return loss
+
+    return run
 
 
-def compare_losses(
-    config: Config,
-    variables: Mapping[str, Any],
-    images: np.ndarray,
-    points: np.ndarray,
-    device: str,
-    precision: str,
-    implementations: Sequence[str],
-) -> float:
+def compare_losses(work: Training, implementations: Sequence[str]) -> float:
     """The difference of both sides' losses on a batch without augmentation and dropout, in crop units.
 
     Raises:
-      ValueError: it is more than rounding, so that the sides do not train the same model.
+      Disagreement: it is more than rounding, so that the sides do not train the same model.
     """
-    if set(implementations) == {"jax"}:
+    if not {impl[:3] for impl in implementations} >= {"jax", "tor"}:
         return 0.0
     import torch
 
     from benchmarks.torch_barrelnet import build_model as build_torch
     from benchmarks.torch_weights import from_flax
 
-    plain = dataclasses.replace(config.model, dropout=0.0)
+    count = min(work.config.batch_size, COMPARED)
+    images, points, device = work.images[:count], work.points[:count], work.device
+    plain = dataclasses.replace(work.config.model, dropout=0.0)
     model = build_model(plain, points.shape[1])
-    with jax.default_matmul_precision(MATMUL[precision]):
+    with jax.default_matmul_precision(MATMUL[work.precision]):
         predicted = jax.jit(lambda v, x: model.apply(v, x / 255.0, True, mutable=["batch_stats"])[0])(
-            variables, images.astype(np.float32)
+            work.variables, images.astype(np.float32)
         )
     ours = float(landmark_l1(predicted, points, np.ones(points.shape[:2], bool)))
+    flags("torch", work.precision)
     network = build_torch(plain, points.shape[1], images.shape[1])
-    from_flax(variables, network)
+    from_flax(work.variables, network)
     network = network.to(device).train()
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=work.precision == "bfloat16"):
         theirs = network(torch.from_numpy(images).to(device).permute(0, 3, 1, 2) / 255)
     theirs = float((theirs.float().cpu() - torch.from_numpy(points)).abs().mean())
-    if not abs(ours - theirs) <= ROUNDING[precision]:
-        raise ValueError(
-            f"{precision}: the losses of the same batch are {ours:.6f} in JAX and {theirs:.6f} in PyTorch, which is "
-            f"more than the {ROUNDING[precision]:.0e} of rounding; nothing is timed"
+    if not abs(ours - theirs) <= ROUNDING[work.precision]:
+        raise Disagreement(
+            f"{work.precision}: the losses of the same batch are {ours:.6f} in JAX and {theirs:.6f} in PyTorch, which "
+            f"is more than the {ROUNDING[work.precision]:.0e} of rounding; nothing is timed"
         )
     return abs(ours - theirs)

@@ -13,7 +13,7 @@ from barrel_jax import files
 from barrel_jax.export.executable import machine
 from barrel_jax.export.model import Trained
 from barrel_jax.trained import read_facts
-from barrel_jax.workdir import FREE, PACKAGES
+from barrel_jax.workdir import FREE, versions
 
 NAME = "manifest.json"
 ANEW = "write it anew: python -m barrel_jax.export WORKDIR"
@@ -41,7 +41,7 @@ def describe(trained: Trained, contents: dict[str, bytes], differences: dict[str
         "fingerprint": trained.facts["fingerprint"],
         "step": trained.step,
         "config": dataclasses.asdict(trained.config),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(),
         "machine": machine(),
     }
 
