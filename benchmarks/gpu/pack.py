@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
         return 1
     counts = ", ".join(f"{len(images)} {split}" for split, (images, _) in splits.items())
     print(
-        f"{given.out}: {counts}; {said['mb']:.1f} MB, JPEG of quality {said['quality']}, mean error {said['error']:.2f} "
-        "of 255 grey levels. For research only: keep it out of repositories."
+        f"{given.out}: {counts}; {said['mb']:.1f} MB, JPEG of quality {said['quality']}, mean error "
+        f"{said['error']:.2f} of 255 grey levels. For research only: keep it out of repositories."
     )
     return 0

@@ -13,13 +13,16 @@ class Rows:
     """The file of a step: what `record.describe` says, the rows, and whether the step has ended."""
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
-        """Takes up the rows that an earlier start of the step has left in `path`, if they are of the same code."""
+        """Takes up the rows that an earlier start of the step has left in `path`, if they are of the same code; rows
+        that failed are measured again.
+        """
         self._path = path
         self._content = head | {"complete": False, "rows": []}
         if path.exists():
             before = read(path)
             if before["commit"] == head["commit"]:
                 self._content |= {name: value for name, value in before.items() if name not in head}
+                self._content["rows"] = [row for row in self._content["rows"] if "error" not in row]
 
     @property
     def done(self) -> list[dict[str, Any]]:

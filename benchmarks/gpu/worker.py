@@ -6,6 +6,7 @@ fails ends the process: an exception, a device in a state that cannot be used an
 (which an unknown flag brings about) are all the same to the programme, which starts another.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -33,8 +34,10 @@ class Worker:
         self.xla_flags = xla_flags
         self._output = output
         self._skip = output.stat().st_size if output.exists() else 0
-        environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONUNBUFFERED": "1"} | os.environ
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip()
+        if settings.rehearse:  # most of its time would be LLVM's
+            environment |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
         with output.open("ab") as log:
             # A session of its own, so that its children, such as a loader's processes, end with it.
             self._process = subprocess.Popen(
@@ -85,10 +88,8 @@ class Worker:
 
     def end(self) -> None:
         """Ends the process and its children."""
-        try:
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             os.killpg(self._process.pid, 9)
-        except ProcessLookupError:
-            pass  # it has ended by itself
         self._process.wait()
 
 
@@ -98,9 +99,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     settings = Settings.from_json(sys.argv[1])
-    from barrel_jax.xla import tune_cpu
+    from barrel_jax.xla import share_gpu, tune_cpu
 
     tune_cpu()
+    share_gpu()
     from barrel_jax.benchmark.record import describe
     from benchmarks.gpu.programme import steps_of
     from benchmarks.gpu.step import Rows
