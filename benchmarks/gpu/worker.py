@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -112,8 +113,13 @@ def main() -> None:
         step = steps[line.strip()]
         head = describe(step.result, "benchmarks.gpu", settings.command) | {"xla_flags": step.xla_flags}
         rows = Rows(settings.step_file(step.name), head)
+        begin, processor = time.perf_counter(), time.process_time()
         step.measure(rows)
-        rows.note(complete=True)
+        rows.note(
+            complete=True,
+            seconds=time.perf_counter() - begin,
+            processor_s=time.process_time() - processor,
+        )
         print("done", file=answers, flush=True)
 
 
