@@ -19,6 +19,7 @@ from barrel_jax import files
 from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.infer import random_images, random_variables
 from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.benchmark.report import digits
 from barrel_jax.config import ModelConfig
 from barrel_jax.inference import make_inference
 from barrel_jax.pictures import INK, PREDICTED, TRUE, new_figure, pixels, write_picture
@@ -88,27 +89,49 @@ def equations(rounds: int) -> list[dict[str, Any]]:
 
 
 def draw(result: dict[str, Any]) -> np.ndarray:
-    """The curves, RGB uint8 [H, W, 3]."""
-    figure = new_figure(1500, 420)
-    for place, axis in enumerate(AXES):
+    """The curves, every point with its number, RGB uint8 [H, W, 3]; axes that were not measured are left out."""
+    measured = [axis for axis in AXES if any(row["axis"] == axis for row in result["rows"])]
+    figure, panels = new_figure(1500, 420), len(measured) + 1
+    for place, axis in enumerate(measured):
         rows = [row for row in result["rows"] if row["axis"] == axis]
-        axes = figure.add_axes((0.04 + 0.195 * place, 0.14, 0.155, 0.76))
-        axes.plot([r["value"] for r in rows], [r["median_ms"] for r in rows], color=PREDICTED, marker="o", ms=4)
-        axes.set(xlabel=axis.replace("_", " "), ylim=(0, None))
-    axes = figure.add_axes((0.04 + 0.195 * 4, 0.14, 0.155, 0.76))
-    for name, colour in (("equation 3", PREDICTED), ("equation 2", TRUE)):
-        rows = [row for row in result["equations"] if row["what"] == name]
-        label = f"{name}, ms"
-        axes.loglog([r["tokens"] for r in rows], [r["median_ms"] for r in rows], color=colour, marker="o", label=label)
-        label = f"{name}, MB between"
-        axes.loglog([r["tokens"] for r in rows], [r["memory_mb"] for r in rows], color=colour, ls="--", label=label)
-    axes.set(xlabel="tokens of the memory")
-    axes.legend(fontsize=7, frameon=False)
-    for axes in figure.axes:
-        axes.grid(color="#DDDDDD", lw=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.text(0.04, 0.94, "BarrelNet-18 on one device: milliseconds as work grows; right, QAMem", color=INK)
+        axes = figure.add_axes((0.02 + 0.88 * place / panels, 0.14, 0.76 / panels, 0.72))
+        values, times = [r["value"] for r in rows], [r["median_ms"] for r in rows]
+        axes.plot(values, times, color=PREDICTED, marker="o", ms=4)
+        for index, (value, time) in enumerate(zip(values, times, strict=True)):
+            # Every second number stands on the other side of the curve, where it has room.
+            above = {"xytext": (-6, 4), "ha": "right"} if index % 2 else {"xytext": (6, -9)}
+            axes.annotate(digits(time), (value, time), **above, textcoords="offset points", fontsize=8.5, color=INK)
+        axes.set(xlabel=axis.replace("_", " "), ylim=(-0.04 * max(times), None), yticks=[], xticks=_apart(values))
+        wide = max(values) - min(values)
+        axes.set_xlim(min(values) - 0.12 * wide, max(values) + 0.18 * wide)
+        axes.tick_params(labelsize=8.5)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    axes = figure.add_axes((0.11 + 0.88 * (panels - 1) / panels, 0.14, 0.86 / panels, 0.72))
+    longest = max(row["median_ms"] for row in result["equations"])
+    names = []
+    equations = sorted(result["equations"], key=lambda row: (row["tokens"], row["what"] == "equation 2"))
+    for place, row in enumerate(equations):
+        axes.barh(place, row["median_ms"], 0.7, color=TRUE if row["what"] == "equation 2" else PREDICTED)
+        label = f" {digits(row['median_ms'])} ms, {row['memory_mb']:.1f} MB "
+        side = "right" if row["median_ms"] > 0.5 * longest else "left"
+        axes.text(row["median_ms"], place, label, va="center", ha=side, fontsize=8.5, color=INK)
+        names.append(f"{row['tokens']} tokens, {row['what']}")
+    axes.set_yticks(range(len(names)), names, fontsize=8.5)
+    axes.set(xlabel="QAMem", xticks=[], ylim=(len(names) - 0.4, -0.6))
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.tick_params(length=0)
+    words = "BarrelNet-18 on one device: milliseconds as work grows; right, QAMem and the values it keeps between"
+    figure.text(0.02, 0.93, words, color=INK)
     return pixels(figure)
+
+
+def _apart(values: Sequence[int]) -> list[int]:
+    # Values whose ticks do not overlap, the largest first.
+    kept: list[int] = []
+    for value in sorted(values, reverse=True):
+        if all(abs(value - other) > 0.13 * max(values) for other in kept):
+            kept.append(value)
+    return kept
 
 
 def main() -> None:

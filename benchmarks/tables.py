@@ -95,7 +95,7 @@ def input_costs(result: Result) -> str:
 def cpu_step(result: Result) -> str:
     """Formulations of the training step on CPU."""
     rows = [
-        [row["variant"], f"{row['median_ms']:.0f}", f"{row['faces_per_s']:.1f}", f"{row['ratio']:.2f}x"]
+        [row["variant"], report.digits(row["median_ms"]), f"{row['faces_per_s']:.1f}", f"{row['ratio']:.2f}x"]
         for row in result["rows"]
     ]
     head = ["ResNet-18 training step, batch 16, 128 px", "ms", "faces/s", "speed"]
@@ -157,7 +157,7 @@ def grid(result: Result) -> str:
 
 def seeds(result: Result) -> str:
     """A step of several seeds, both ways."""
-    rows = [[row["how"], f"{row['median_ms']:.0f}", f"{row['images_per_s']:.1f}"] for row in result["rows"]]
+    rows = [[row["how"], report.digits(row["median_ms"]), f"{row['images_per_s']:.1f}"] for row in result["rows"]]
     first = result["rows"][0]
     head = [f"a step of {first['seeds']} seeds, {first['image_size']} px, batch {first['batch']}", "ms", "faces/s"]
     return _markdown(head, rows)
@@ -188,12 +188,12 @@ def growth(result: Result) -> str:
     rows = [
         [
             axis.replace("_", " "),
-            ", ".join(f"{r['value']}: {r['median_ms']:.0f}" for r in result["rows"] if r["axis"] == axis),
+            ", ".join(f"{r['value']}: {report.digits(r['median_ms'])}" for r in result["rows"] if r["axis"] == axis),
         ]
         for axis in axes
     ]
     equations = [
-        [row["what"], str(row["tokens"]), f"{row['median_ms']:.2f}", f"{row['memory_mb']:.1f}"]
+        [row["what"], str(row["tokens"]), report.digits(row["median_ms"]), f"{row['memory_mb']:.1f}"]
         for row in result["equations"]
     ]
     return (
@@ -205,7 +205,7 @@ def growth(result: Result) -> str:
 
 def devices(result: Result) -> str:
     """The sharded program beside the plain one."""
-    rows = [[row["layout"], f"{row['median_ms']:.0f}", f"{row['ratio']:.2f}x"] for row in result["rows"]]
+    rows = [[row["layout"], report.digits(row["median_ms"]), f"{row['ratio']:.2f}x"] for row in result["rows"]]
     first = result["rows"][0]
     head = [f"a step of {first['batch']} faces, {first['image_size']} px", "ms", "time to one device's"]
     return _markdown(head, rows)

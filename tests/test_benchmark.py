@@ -31,7 +31,7 @@ def test_summary_by_hand():
 
 
 def side(value):
-    return Side(lambda: None, np.full((1, 2, 2), value, np.float32), 0.0, None)
+    return Side(lambda: None, np.full((1, 2, 2), value, np.float32), 0.0)
 
 
 def test_sides_that_do_not_agree_are_not_timed():
@@ -59,18 +59,26 @@ def test_the_papers_own_speeds_give_its_percentages():
 
 
 def test_both_sides_run_and_are_recorded(tmp_path, capsys):
+    from needs_torch import torch
+
     out = tmp_path / "infer.json"
     small = ["--models", "BarrelNet-18", "--batches", "2", "--rounds", "3", "--image_size", "96", "--landmarks", "5"]
     assert main(["infer", "--device", "cpu", *small, "--impls", "jax,torch-eager,onnxruntime", "--out", str(out)]) == 0
     result = json.loads(out.read_text())
-    assert "| cpu | BarrelNet-18 | float32 | 2 |" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "| cpu | BarrelNet-18 | float32 | 2 |" in said
+    assert "- float32, torch-eager: `cuda.matmul.allow_tf32=False`, `cudnn.allow_tf32=False`" in said
     sides = [("jax", 2), ("torch-eager", 2), ("onnxruntime", 2)]
     assert [(row["impl"], row["batch"]) for row in result["rows"]] == sides
     for row in result["rows"]:
         assert row["images_per_s"] == pytest.approx(2e3 / row["median_ms"]) and row["largest_difference"] < 1e-4
+        assert not [name for name in row if "memory" in name]  # the two sides do not count it alike
+    flags = [row["flags"] for row in result["rows"]]
+    assert flags[0] == {"jax_default_matmul_precision": "highest"} and flags[2] == {}
+    assert flags[1]["cuda.matmul.allow_tf32"] is flags[1]["cudnn.allow_tf32"] is False
     (ceiling,) = result["ceilings"]
     assert ceiling["matmul_gflops"] > result["rows"][0]["gflops"] > 0 and ceiling["copy_gb_per_s"] > 0
-    assert result["versions"]["torch"].startswith("2.") and result["commit"] and "--rounds 3" in result["command"]
+    assert result["versions"]["torch"] == torch.__version__ and result["commit"] and "--rounds 3" in result["command"]
 
 
 @pytest.mark.parametrize(("precision", "device"), [("bfloat16", "cpu"), ("float32", "cuda")])

@@ -15,7 +15,7 @@ from barrel_jax.benchmark.rows import Row
 from barrel_jax.pictures import INK, MUTED, PREDICTED, new_figure, pixels, write_picture
 
 # Pixels: of a panel, of the names left of its bars, of a bar, and of the title above them.
-PANEL, NAMES, BAR, TITLE, HEADER = 560, 175, 27, 40, 64
+PANEL, NAMES, BAR, TITLE, HEADER = 560, 175, 27, 40, 54
 OTHERS = "#BBC7D0"  # bars that are not the fastest
 
 
@@ -89,7 +89,7 @@ def _draw_panel(axes: Axes, bars: Sequence[Bar], unit: str, best_of: Any) -> Non
             axes.plot([bar.value, end], [place, place], color=MUTED, lw=1)
         label = f" {digits(bar.value)} {unit}{', fastest' if fastest else ''}"
         axes.text(end, place, label, va="center", fontsize=9, color=INK, weight="bold" if fastest else "normal")
-    axes.set(xlim=(0, 1.42 * longest), ylim=(len(bars) - 0.5, -0.5), xticks=[])
+    axes.set(xlim=(0, 1.5 * longest), ylim=(len(bars) - 0.5, -0.5), xticks=[])
     axes.set_yticks(range(len(bars)), [bar.name for bar in bars], fontsize=9, color=INK)
     axes.tick_params(length=0)
     axes.spines[["top", "right", "bottom"]].set_visible(False)

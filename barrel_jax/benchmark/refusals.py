@@ -3,7 +3,7 @@
 
 import sys
 
-# A RuntimeError is what JAX, CUDA, PyTorch and its compiler raise (JaxRuntimeError, torch.OutOfMemoryError, Unsupported,
+# A RuntimeError is what JAX, CUDA, PyTorch and its compiler raise (JaxRuntimeError, OutOfMemoryError, Unsupported,
 # BackendCompilerFailed, InductorError); a ValueError, what is not offered here; an AssertionError, a PyTorch without
 # CUDA; an OSError, a missing compiler or too little shared memory.
 KINDS = (RuntimeError, ValueError, AssertionError, ImportError, MemoryError, OSError)
