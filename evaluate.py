@@ -43,7 +43,11 @@ WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run to score; with -
 PREDICTIONS = flags.DEFINE_string("predictions", "", "Score this .npz, .json or .txt instead of a run's model.")
 DATASET = flags.DEFINE_enum("dataset", None, SETS, "The set to score on; the run's own by default.")
 SOURCE = flags.DEFINE_string("source", None, "Folder of that set's raw download.")
-SPLIT = flags.DEFINE_string("split", None, "Split; the run's test split by default, else val for coco, else test.")
+SPLIT = flags.DEFINE_string(
+    "split",
+    None,
+    "Split; the run's test split by default, else val for coco, else test; holdout: what config.data.holdout kept.",
+)
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where built sets live; the run's, else ~/.cache/barrel_jax.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "latest", "latest, best (lowest on the test split), or a saved step.")
 NORMALISER = flags.DEFINE_string(
@@ -68,6 +72,7 @@ def data_to_score(
     if dataset is not None and dataset != own.dataset:
         data.dataset, data.source = dataset, ""
         data.flip_pairs, data.normaliser = (), ()  # they belong to the points of the run's own set
+        data.holdout = 0.0  # of the run's own set too
         data.test_split = "val" if dataset == "coco" else "test"
         data.scheme = scheme if scheme in SCHEMES else own.scheme
     if source is not None:

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
     from barrel_jax import loop
     from data.of_config import prepare_config
 
-    loop.train(config, Path(WORKDIR.value), lambda: prepare_config(config.data), notice.reached)
+    loop.train(config, Path(WORKDIR.value), prepare_config, notice.reached)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from barrel_jax.distributed import gather, is_first, together
 from barrel_jax.state import State
 
 
-def has_checkpoint(workdir: Path) -> bool:
-    """Whether a run can go on in `workdir`; makes no folder there, as `Checkpoints` does."""
-    return bool(ocp.utils.checkpoint_steps(Path(workdir) / "checkpoints" / "latest"))
+def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:
+    """Whether a run can go on in `workdir` ('latest'), or has its 'best'; makes no folder there, as `Checkpoints`."""
+    return bool(ocp.utils.checkpoint_steps(Path(workdir) / "checkpoints" / kind))
 
 
 class Checkpoints:

@@ -13,6 +13,7 @@ from barrel_jax import files
 from barrel_jax.protocols import PROTOCOLS
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "hrnet_w18")
+HOLDOUT = "holdout"  # the split of the training faces that `data.holdout` keeps from training
 
 
 @dataclass
@@ -29,12 +30,19 @@ class DataConfig:
     clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
     train_split: str = "train"
     test_split: str = "test"  # scored after every evaluation interval and at the end
+    holdout: float = 0.0  # share of the training faces that is kept from training and scored in the test split's place
+    also: tuple[tuple[str, str, float], ...] = ()  # more sets to train on: (dataset, source, share of an epoch's faces)
     flip_pairs: tuple[tuple[int, int], ...] = ()  # left/right pairs of points; () takes those found in the set
     normaliser: tuple[int, ...] = ()  # two points whose distance normalises the error; () takes those found
     scheme: str = "wflw-98"  # synthetic only: which set's points are annotated
     synthetic_train: int = 3000  # synthetic only: faces drawn for training
     synthetic_test: int = 500  # synthetic only: faces drawn for the test
     synthetic_seed: int = 0  # synthetic only: which faces are drawn
+
+    @property
+    def scored_split(self) -> str:
+        """The split that training scores."""
+        return HOLDOUT if self.holdout else self.test_split
 
 
 @dataclass
@@ -122,6 +130,7 @@ class Config:
     join_seconds: int = 300  # how long the processes of a run wait for each other at the start
     heartbeat_seconds: int = 60  # after which a process that says nothing is taken for dead, and the others stop
     pretrained: str = ""  # weights a new run's backbone starts from: '', 'imagenet', or a .pth or .safetensors file
+    init_from: str = ""  # a run's folder, or a file of weights: a new run takes from it what fits, before `pretrained`
     mesh: MeshConfig = field(default_factory=MeshConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -154,8 +163,9 @@ def validate(config: Config) -> None:
     )
     _require(model.norm in ("batch", "frozen"), f"model.norm={model.norm!r} is neither 'batch' nor 'frozen'")
     _require(
-        model.norm == "batch" or bool(config.pretrained),
-        "model.norm='frozen' keeps the given statistics, and there are none without config.pretrained",
+        model.norm == "batch" or bool(config.pretrained or config.init_from),
+        "model.norm='frozen' keeps the given statistics, and there are none without config.pretrained or "
+        "config.init_from",
     )
     _require(model.norm_group >= 0, f"model.norm_group={model.norm_group} must be positive, or 0 for the whole batch")
     if model.norm_group and config.batch_size % model.norm_group:
@@ -184,6 +194,8 @@ def validate(config: Config) -> None:
     _require(data.crop in PROTOCOLS, f"data.crop={data.crop!r} is none of {', '.join(PROTOCOLS)}")
     _require(data.image_size >= 32, f"data.image_size={data.image_size} must be at least 32")
     _require(len(data.normaliser) in (0, 2), f"data.normaliser={data.normaliser} must be two points, or empty")
+    _require(0 <= data.holdout < 1, f"data.holdout={data.holdout} is not in [0, 1): a tenth of the faces is 0.1")
+    _check_sets(data)
     _require(config.batch_size > 0, f"batch_size={config.batch_size} must be positive")
     _require(config.join_seconds > 0, f"join_seconds={config.join_seconds} must be positive")
     _require(config.heartbeat_seconds >= 10, f"heartbeat_seconds={config.heartbeat_seconds} must be at least 10")
@@ -197,6 +209,26 @@ def validate(config: Config) -> None:
     _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
     for name, value in vars(config.loop).items():
         _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
+
+
+def _check_sets(data: DataConfig) -> None:
+    said = f"data.also={data.also!r}"
+    _require(
+        all(isinstance(item, tuple) and list(map(type, item)) == [str, str, float] for item in data.also),
+        f"{said} is not made of (dataset, source, share), such as (('coco', 'DIR', 0.3), ('synthetic', '', 0.2)); a "
+        "single one ends with a comma: (('coco', 'DIR', 0.3),)",
+    )
+    shares = [share for _, _, share in data.also]
+    _require(
+        all(share > 0 for share in shares) and sum(shares) < 1,
+        f"{said}: the shares must be positive and sum to less than 1, the rest being that of {data.dataset}",
+    )
+
+
+def settings(config: Config) -> dict[str, object]:
+    """`flatten` without the folders of `data.also`, which may differ between hosts and between starts of a run."""
+    flat = flatten(config)
+    return flat | {"data.also": tuple((dataset, share) for dataset, _, share in config.data.also)}
 
 
 def flatten(config: Config) -> dict[str, object]:

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from barrel_jax.config import Config, flatten
+from barrel_jax.config import Config, settings
 
 T = TypeVar("T")
 # Of each launcher, the variables that JAX reads of it, all of which are there when it started this process.
@@ -161,7 +161,7 @@ def check_alike(config: Config, fingerprints: dict[str, str]) -> None:
     """
     if jax.process_count() == 1:
         return
-    facts = {name: repr(value) for name, value in flatten(config).items() if name not in OWN} | fingerprints
+    facts = {name: repr(value) for name, value in settings(config).items() if name not in OWN} | fingerprints
     everyone = [json.loads(text) for text in gather(json.dumps(facts))]
     different = [
         f"{name}: {everyone[0].get(name)} in process 0, {theirs.get(name)} in process {process}"

@@ -8,7 +8,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,38 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from barrel_jax import files, pretrained, report
+from barrel_jax import files, report
 from barrel_jax.checkpoint import Checkpoints, has_checkpoint
-from barrel_jax.config import Config, validate
+from barrel_jax.config import HOLDOUT, Config, DataConfig, validate
 from barrel_jax.distributed import check_alike, in_turns, is_first, together
 from barrel_jax.evaluator import face_errors, predict_all, score, write_evaluation
 from barrel_jax.input.crops import FaceCrops, load_crops
+from barrel_jax.input.holdout import divide
+from barrel_jax.input.mixture import join
+from barrel_jax.landmarks import SCHEMES
 from barrel_jax.log import Log
 from barrel_jax.optim import learning_rate, optimiser
+from barrel_jax.order import epoch_length
 from barrel_jax.sharding import check_batch, describe, make_mesh
+from barrel_jax.starting import begin
 from barrel_jax.state import State, abstract, build_model, count_parameters, create
 from barrel_jax.stepper import stepper
 from barrel_jax.steps import make_predict_step
+from barrel_jax.transfer import Start
 from barrel_jax.workdir import claim
 
 
 def load_split(config: Config, directory: Path, split: str) -> FaceCrops:
-    """The crops of a split as the config wants them."""
+    """The crops of a split as the config wants them.
+
+    Where `config.data.holdout` keeps faces from training, the training split is without them, and 'holdout' is they.
+    """
     data = config.data
-    return load_crops(directory, split, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points)
+    stored = data.train_split if data.holdout and split == HOLDOUT else split
+    crops = load_crops(
+        directory, stored, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points
+    )
+    return divide(crops, data.holdout, split) if data.holdout and stored == data.train_split else crops
 
 
 @dataclass
@@ -117,15 +130,40 @@ class _Run:
         return metrics, points_px
 
 
-def _load_both(config: Config, prepared: Path | Callable[[], Path]) -> tuple[FaceCrops, FaceCrops]:
-    directory = prepared() if callable(prepared) else prepared
-    train_crops = load_split(config, directory, config.data.train_split)
-    if len(train_crops) < config.batch_size:
+def _load_both(config: Config, prepared: Path | Callable[[DataConfig], Path]) -> tuple[FaceCrops, FaceCrops]:
+    """The faces to train, of all sets, and those that are scored, of the first."""
+    data = config.data
+    directory = prepared(data) if callable(prepared) else prepared
+    main = load_split(config, directory, data.train_split)
+    train_crops = join(main, [(_load_other(config, main, *named, prepared), share) for *named, share in data.also])
+    if epoch_length(train_crops) < config.batch_size:
         raise ValueError(
-            f"config.batch_size={config.batch_size}, but {config.data.train_split!r} has {len(train_crops)} faces; "
+            f"config.batch_size={config.batch_size}, but {data.train_split!r} has {len(main)} faces; "
             "use a smaller batch"
         )
-    return train_crops, load_split(config, directory, config.data.test_split)
+    return train_crops, load_split(config, directory, data.scored_split)
+
+
+def _load_other(
+    config: Config, main: FaceCrops, dataset: str, source: str, prepared: Path | Callable[[DataConfig], Path]
+) -> FaceCrops:
+    """The training faces of a further set, cropped as those of the first; synthetic ones get the first's points."""
+    scheme = main.scheme.name
+    if not callable(prepared):
+        raise ValueError(f"config.data.also names {dataset}, and {prepared} is one set: give what builds them")
+    if dataset == "synthetic" and scheme not in SCHEMES:
+        raise ValueError(
+            f"config.data.also: synthetic faces are annotated as {', '.join(SCHEMES)}, and {main.dataset}'s points are "
+            f"{scheme}"
+        )
+    data = replace(config.data, dataset=dataset, source=source, holdout=0.0)
+    data.scheme = scheme if dataset == "synthetic" else data.scheme
+    return load_split(replace(config, data=data), prepared(data), data.train_split)
+
+
+def _shares(crops: FaceCrops) -> str:
+    sets = ", ".join(f"{part.visits} of {part.faces} of {part.dataset}" for part in crops.parts)
+    return f" (an epoch visits {sets})" if sets else ""
 
 
 def _never(step: int) -> bool:
@@ -134,24 +172,24 @@ def _never(step: int) -> bool:
 
 
 def train(
-    config: Config, workdir: Path, prepared: Path | Callable[[], Path], stop: Callable[[int], bool] = _never
+    config: Config, workdir: Path, prepared: Path | Callable[[DataConfig], Path], stop: Callable[[int], bool] = _never
 ) -> dict[str, Any] | None:
     """Trains, or goes on training, in `workdir` on a built set; returns the last metrics.
 
     A run is a function of its config and its data: killed and started again, with another number of devices or
-    processes too, it goes on as it would have. A file of weights for the backbone (`config.pretrained`) is read until
-    the first checkpoint, and no more after that.
+    processes too, it goes on as it would have. What it starts from (`config.init_from`, `config.pretrained`) is read
+    until the first checkpoint, and no more after that.
 
     Args:
       config: the run's.
       workdir: its folder, which all processes see.
-      prepared: the built set's folder, or what builds it where it is not there yet (process 0 before the others).
+      prepared: the built set's folder, or what builds a set where it is not there yet (process 0 before the others).
       stop: asked with the number of steps done; when it says so the state is saved and None is returned.
 
     Raises:
       FileNotFoundError: a file of weights that is not there and cannot be fetched.
-      ValueError: a config that cannot work, a file of weights that does not fit, a folder that belongs to another run,
-        processes that differ in their config or their data.
+      ValueError: a config that cannot work, weights to start from that do not fit, a folder that belongs to another
+        run, processes that differ in their config or their data.
       FloatingPointError: the loss is not finite.
     """
     validate(config)
@@ -159,31 +197,37 @@ def train(
     mesh = make_mesh(config.mesh)
     check_batch(config.batch_size, mesh)
     train_crops, test_crops = in_turns(lambda: _load_both(config, prepared))
-    check_alike(config, {"train": train_crops.fingerprint, "test": test_crops.fingerprint})
+    also = {f"data.also[{index}]": part.fingerprint for index, part in enumerate(train_crops.parts[1:])}
+    check_alike(config, {"train": train_crops.fingerprint, "test": test_crops.fingerprint} | also)
     workdir = Path(workdir)
-    # Before the folder is claimed, so that it does not hold the next try to a file that was wrong.
-    new = config.pretrained and not has_checkpoint(workdir)
-    backbone = together(lambda: pretrained.load(config.pretrained, config.model.backbone)) if new else None
-    in_turns(lambda: claim(workdir, config, train_crops))
-
     scheme = train_crops.scheme
     model = build_model(config.model, scheme.num_points)
-    steps_per_epoch = len(train_crops) // config.batch_size
+    steps_per_epoch = epoch_length(train_crops) // config.batch_size
     total = config.optim.epochs * steps_per_epoch
     tx, rate = optimiser(config.optim, steps_per_epoch), learning_rate(config.optim, steps_per_epoch)
+    like = abstract(model, tx, config, mesh)
+    # Before the folder is claimed, so that it does not hold the next try to a file that was wrong.
+    new = not has_checkpoint(workdir)
+    variables = {"params": like.params, "batch_stats": like.batch_stats}
+    start = begin(config, variables, train_crops, mesh) if new else Start()
+    said = in_turns(lambda: claim(workdir, config, train_crops, start.facts()))
+    if is_first():
+        for words in filter(None, (said, start.words())):
+            print(words)
     with ExitStack() as stack:
         checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
-        state = checkpoints.newest(abstract(model, tx, config, mesh))
+        state = checkpoints.newest(like)
         best = checkpoints.best_nme()
         if state is None:
-            state = create(model, tx, config, mesh, backbone)
+            state = create(model, tx, config, mesh, start.weights)
         step = int(state.step)
         if is_first():
             print(
                 f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
-                f"{len(train_crops)} faces to train, {len(test_crops)} to test; "
+                f"{len(train_crops)} faces to train{_shares(train_crops)}, {len(test_crops)} to score "
+                f"({test_crops.split}); "
                 f"{scheme.num_points} points ({scheme.name}); {describe(mesh)}; "
-                + (f"backbone from {config.pretrained}; " if backbone is not None else "")
+                + (f"backbone from {start.backbone}; " if start.backbone else "")
                 + (f"going on from step {step} of {total}" if step else f"{total} steps")
             )
         log = stack.enter_context(closing(Log(workdir, step, total, config.batch_size)))

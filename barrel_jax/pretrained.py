@@ -30,8 +30,13 @@ def load(pretrained: str, backbone: str) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: there is no such file, or it cannot be fetched.
-      ValueError: the file is not what it should be.
+      ValueError: the file is not what it should be, or a folder, such as a run's.
     """
+    if Path(pretrained).is_dir():
+        raise ValueError(
+            f"config.pretrained={pretrained}: this is a folder, and a backbone's weights are a file (.pth or "
+            f".safetensors); to start from a run of one's own: --config.init_from={pretrained}"
+        )
     return read_backbone(find_weights(backbone) if pretrained == "imagenet" else Path(pretrained), backbone)
 
 

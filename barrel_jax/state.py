@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changes during training, and nothing else: order and randomness are functions of (seed, step)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -9,6 +9,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
 from barrel_jax.config import Config, ModelConfig
@@ -40,13 +41,12 @@ def build_model(config: ModelConfig, num_landmarks: int, platform: str | None = 
 
 
 def _initialiser(model: nn.Module, tx: optax.GradientTransformation, config: Config) -> Callable[..., State]:
-    def init(backbone: dict[str, Any] | None = None) -> State:
+    def init(start: Mapping[str, Any] | None = None) -> State:
         images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3), jnp.float32)
         variables = model.init({"params": jax.random.key(config.seed)}, images, False)
-        if backbone is not None:
-            variables = {
-                kind: {**tree, "backbone": jax.tree.map(jnp.copy, backbone[kind])} for kind, tree in variables.items()
-            }
+        if start:
+            given = jax.tree.map(jnp.copy, flatten_dict(start))
+            variables = unflatten_dict({**flatten_dict(variables), **given})
         params, batch_stats = variables["params"], variables["batch_stats"]
         average = {"params": params, "batch_stats": batch_stats} if config.optim.ema_decay > 0 else None
         return State(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), jax.tree.map(jnp.copy, average))
@@ -69,14 +69,14 @@ def create(
     tx: optax.GradientTransformation,
     config: Config,
     mesh: Mesh,
-    backbone: dict[str, Any] | None = None,
+    start: Mapping[str, Any] | None = None,
 ) -> State:
     """The state at step 0, made on the devices it lives on.
 
-    `backbone` is {params, batch_stats} that the backbone, and its moving average, start from; drawn when None.
+    `start` is the part of {params, batch_stats} that is given, for the moving average too; the rest is drawn.
     """
     shardings = jax.tree.map(lambda x: x.sharding, abstract(model, tx, config, mesh))
-    return jax.jit(_initialiser(model, tx, config), out_shardings=shardings)(backbone)
+    return jax.jit(_initialiser(model, tx, config), out_shardings=shardings)(start)
 
 
 def count_parameters(params: Any) -> int:

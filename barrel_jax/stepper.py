@@ -7,6 +7,7 @@ Both ways take the same faces in the same order, so that a run may go on in the 
 from collections.abc import Callable
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -15,8 +16,9 @@ from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.placement import place
 from barrel_jax.input.streaming import stream
 from barrel_jax.models.barrelnet import BarrelNet
+from barrel_jax.order import epoch_length, epoch_order_of
 from barrel_jax.state import State
-from barrel_jax.steps import epoch_order, in_one_dispatch, make_streamed_step, make_train_step
+from barrel_jax.steps import in_one_dispatch, make_streamed_step, make_train_step
 
 Advance = Callable[[State, int, int], tuple[State, jax.Array, int]]
 
@@ -39,9 +41,12 @@ def stepper(
     if config.data.resident and jax.process_count() == 1:
         return _on_resident(config, crops, model, tx, mesh)
     step_fn = make_streamed_step(model, tx, config, crops.scheme.flip, mesh)
-    batches = stream(
-        crops, lambda epoch: epoch_order(config.seed, epoch, len(crops)), config.batch_size, first, total, mesh
-    )
+    steps_per_epoch = epoch_length(crops) // config.batch_size
+
+    def order_of(epoch: int) -> np.ndarray:
+        return np.asarray(epoch_order_of(config.seed, epoch, crops))
+
+    batches = stream(crops, order_of, config.batch_size, steps_per_epoch, first, total, mesh)
 
     def advance(state: State, step: int, most: int) -> tuple[State, jax.Array, int]:
         del step, most
@@ -58,8 +63,13 @@ def steps_at_once(config: Config) -> int:
 def _on_resident(
     config: Config, crops: FaceCrops, model: BarrelNet, tx: optax.GradientTransformation, mesh: Mesh
 ) -> Advance:
+<<<<<<< HEAD
     faces, steps_per_epoch = place(crops, mesh), len(crops) // config.batch_size
     at_once = steps_at_once(config)
+=======
+    faces, steps_per_epoch = place(crops, mesh), epoch_length(crops) // config.batch_size
+    at_once = config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
+>>>>>>> start
     step_fn = {1: make_train_step(model, tx, config, crops.scheme.flip, mesh)}
     if at_once > 1:
         step_fn[at_once] = in_one_dispatch(step_fn[1], at_once)
@@ -69,7 +79,7 @@ def _on_resident(
         epoch = step // steps_per_epoch
         if epoch not in orders:
             orders.clear()
-            orders[epoch] = epoch_order(config.seed, epoch, len(crops))
+            orders[epoch] = epoch_order_of(config.seed, epoch, crops)
         count = at_once if most >= at_once else 1
         return *step_fn[count](state, faces, orders[epoch]), count
 

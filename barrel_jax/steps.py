@@ -29,10 +29,14 @@ TrainStep = Callable[[State, Faces, jax.Array], tuple[State, jax.Array]]
 
 
 @partial(jax.jit, static_argnums=2)
+def shuffled(key: jax.Array, number: int, count: int) -> jax.Array:
+    """The permutation of 0..count-1 with a number, of those that a key gives."""
+    return jax.random.permutation(jax.random.fold_in(key, number), count)
+
+
 def epoch_order(seed: int, epoch: int, count: int) -> jax.Array:
     """The order [n] in which an epoch visits the faces; what is left after whole batches is left out that time."""
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), epoch)
-    return jax.random.permutation(key, count)
+    return shuffled(jax.random.fold_in(jax.random.key(seed), 1), epoch, count)
 
 
 def make_update(

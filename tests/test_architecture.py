@@ -31,8 +31,10 @@ LAYERS = (
         "barrel",
         "drawing",
     ),
-    ("steps", "evaluator", "stress", "checkpoint", "workdir", "log", "speed_accuracy"),
+    ("steps", "evaluator", "stress", "checkpoint", "workdir", "transfer", "log", "speed_accuracy"),
+    ("order",),
     ("trained", "stepper"),
+    ("starting",),
     ("loop", "compare", "export", "benchmark", "measures", "reproduced", "predictor"),
     ("annotator", "staves", "reproduce", "predict", "pod"),
 )

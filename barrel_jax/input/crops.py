@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,12 +19,22 @@ from barrel_jax.protocols import CropProtocol, crop_window, protocol_of
 from barrel_jax.truth import FaceTruth, clamp
 
 
+class Part(NamedTuple):
+    """A set that is trained on together with others."""
+
+    dataset: str
+    fingerprint: str
+    faces: int  # it has
+    visits: int  # of them in an epoch
+
+
 @dataclass(frozen=True)
 class FaceCrops(FaceTruth):
     """One split on the host. A point of window (x, y, w, h) lies at `xy + wh * unit - 0.5` source pixels."""
 
     images: np.ndarray = field(kw_only=True)  # uint8 [n, S, S, 3], RGB, memory-mapped
     windows: np.ndarray = field(kw_only=True)  # float32 [n, 4]
+    parts: tuple[Part, ...] = ()  # the sets that the faces are of, in their order; () when they are of one
 
     @property
     def points_unit(self) -> np.ndarray:

@@ -26,4 +26,4 @@ def labels(crops: FaceCrops) -> tuple[np.ndarray, np.ndarray]:
 
 def place(crops: FaceCrops, mesh: Mesh) -> Faces:
     """Puts a whole split on every device of the mesh."""
-    return jax.device_put(Faces(np.asarray(crops.images), *labels(crops)), replicated(mesh))
+    return jax.device_put(Faces(np.asarray(crops.images[:]), *labels(crops)), replicated(mesh))

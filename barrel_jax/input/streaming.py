@@ -20,18 +20,25 @@ AHEAD = 8
 
 
 def stream(
-    crops: FaceCrops, order_of: Callable[[int], np.ndarray], batch_size: int, first: int, total: int, mesh: Mesh
+    crops: FaceCrops,
+    order_of: Callable[[int], np.ndarray],
+    batch_size: int,
+    steps_per_epoch: int,
+    first: int,
+    total: int,
+    mesh: Mesh,
 ) -> Iterator[Faces]:
     """The batches of the steps first..total-1, as global arrays split over all devices.
 
     Args:
       crops: the split, n faces, memory-mapped.
-      order_of: the order [n] in which an epoch visits the faces (`barrel_jax.steps.epoch_order`).
+      order_of: the order in which an epoch visits the faces (`barrel_jax.order.epoch_order_of`).
       batch_size: faces of a batch over all devices.
-      first, total: steps; an epoch has n // batch_size.
+      steps_per_epoch: whole batches of an epoch.
+      first, total: steps.
       mesh: the devices.
     """
-    mine, steps_per_epoch = local_rows(batch_size, mesh), len(crops) // batch_size
+    mine = local_rows(batch_size, mesh)
     points, labelled = labels(crops)
     orders: dict[int, np.ndarray] = {}
 
@@ -39,7 +46,7 @@ def stream(
         epoch, at = divmod(step, steps_per_epoch)
         if epoch not in orders:
             orders.clear()
-            orders[epoch] = np.asarray(order_of(epoch))
+            orders[epoch] = order_of(epoch)
         rows = orders[epoch][at * batch_size : (at + 1) * batch_size][mine]
         return Faces(crops.images[rows], points[rows], labelled[rows])
 
