@@ -63,13 +63,8 @@ def steps_at_once(config: Config) -> int:
 def _on_resident(
     config: Config, crops: FaceCrops, model: BarrelNet, tx: optax.GradientTransformation, mesh: Mesh
 ) -> Advance:
-<<<<<<< HEAD
-    faces, steps_per_epoch = place(crops, mesh), len(crops) // config.batch_size
-    at_once = steps_at_once(config)
-=======
     faces, steps_per_epoch = place(crops, mesh), epoch_length(crops) // config.batch_size
-    at_once = config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
->>>>>>> start
+    at_once = steps_at_once(config)
     step_fn = {1: make_train_step(model, tx, config, crops.scheme.flip, mesh)}
     if at_once > 1:
         step_fn[at_once] = in_one_dispatch(step_fn[1], at_once)

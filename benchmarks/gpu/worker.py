@@ -76,6 +76,8 @@ class Worker:
         except BrokenPipeError:
             answer = ""
         if not answer:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # for the status that it ends with by itself
+                self._process.wait(10)
             self.end()
             raise Failed(self._last_words())
 
