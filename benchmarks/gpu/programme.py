@@ -6,6 +6,7 @@ device. A step that fails costs itself alone. Whatever ends the programme, the r
 """
 
 import signal
+import sys
 import threading
 import time
 import zipfile
@@ -46,10 +47,11 @@ class Log:
 
     def __call__(self, text: str) -> None:
         """One line, with the seconds since the start."""
-        line = f"[{self._clock.gone:6.1f} s] {text}"
-        print(line, flush=True)
+        line = f"[{self._clock.gone:6.1f} s] {text}\n"
+        sys.stdout.write(line)  # at once, where print would let another thread between the line and its end
+        sys.stdout.flush()
         with self._path.open("a") as log:
-            log.write(line + "\n")
+            log.write(line)
 
 
 class Programme:
@@ -160,7 +162,8 @@ class Programme:
     def _lane(self, lane: int) -> None:
         while step := self._take():
             self._log(f"start {step.name}")
-            start, limit = time.monotonic(), PATIENCE * self._clock.pace * step.seconds + START_UP
+            start = time.monotonic()
+            limit = PATIENCE * max(self._clock.pace, 1.0) * step.seconds + START_UP
             state, reason = "done", ""
             try:
                 self._worker(lane, step).do(step.name, min(limit, self._clock.left))

@@ -50,9 +50,9 @@ FULL = Sizes(
     runs=0,
 )
 REHEARSAL = Sizes(
-    recipe=Budget(64, 2, 8, 2, 30),
-    ablation=Budget(32, 2, 8, 1, 30),
-    start=Budget(32, 1, 8, 1, 30),
+    recipe=Budget(64, 2, 8, 2, 90),
+    ablation=Budget(32, 2, 8, 1, 90),
+    start=Budget(32, 1, 8, 1, 90),
     drawn=16,
     width=32,
     runs=2,
