@@ -2,14 +2,16 @@
 """Scores a run, or anybody's predictions, on a split of a dataset.
 
 python evaluate.py --workdir W [--dataset SET --source DIR --split S] [--stress]
-python evaluate.py --predictions FILE --dataset SET --source DIR [--split S] [--workdir OUT]
+python evaluate.py --predictions FILE --dataset SET [--source DIR] [--split S] [--workdir OUT]
 
-Prints the table and writes metrics.json, predictions.npz and pictures to WORKDIR/eval/<set>-<split>. Predictions are
+Without --source a set's download is looked for in DATA_DIR/downloads/SET. Prints the table, the errors in source pixels
+and in the crop, and writes metrics.json, predictions.npz and pictures to WORKDIR/eval/<set>-<split>. Predictions are
 scored from the annotations alone where the images are not there (--dataset cofw68). --stress also predicts the faces
 hidden, turned, blurred, shifted and by pose, each at five strengths, prints those errors and writes stress.json there.
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,13 +38,13 @@ from barrel_jax.truth import FaceTruth
 from barrel_jax.wflw68 import comparable, mapping
 from barrel_jax.xla import keep_compiled, tune_cpu
 from data.of_config import prepare_config
-from data.prepare import SETS, read_source
+from data.prepare import SETS, read_source, source_folder
 from data.truth import truth_of
 
 WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run to score; with --predictions where the scores go.")
 PREDICTIONS = flags.DEFINE_string("predictions", "", "Score this .npz, .json or .txt instead of a run's model.")
 DATASET = flags.DEFINE_enum("dataset", None, SETS, "The set to score on; the run's own by default.")
-SOURCE = flags.DEFINE_string("source", None, "Folder of that set's raw download.")
+SOURCE = flags.DEFINE_string("source", None, "Folder of that set's raw download; DATA_DIR/downloads/SET by default.")
 SPLIT = flags.DEFINE_string(
     "split",
     None,
@@ -85,7 +87,7 @@ def data_to_score(
 def truth_to_score(config: Config, data: DataConfig, *, pixels: bool) -> FaceTruth:
     """The faces that `data` names: crops, unless pixels can be done without and the source has only annotations."""
     if not pixels and data.dataset != "synthetic":
-        source = read_source(data.dataset, data.source)
+        source = read_source(data.dataset, source_folder(data.dataset, data.source, data.data_dir))
         if not source.has_images:
             return truth_of(source, data, data.test_split)
     return load_split(dataclasses.replace(config, data=data), prepare_config(data), data.test_split)
@@ -115,9 +117,9 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}")
     if not WORKDIR.value and not PREDICTIONS.value:
-        raise app.UsageError("give --workdir of a run, or --predictions with --dataset and --source")
+        raise app.UsageError("give --workdir of a run, or --predictions with --dataset (and --source)")
     if PREDICTIONS.value and DATASET.value is None:
-        raise app.UsageError("--predictions needs --dataset, and --source for every set but synthetic")
+        raise app.UsageError("--predictions needs --dataset (and --source, unless its download lies in its place)")
     if PREDICTIONS.value and STRESS.value:
         raise app.UsageError(
             "--stress perturbs the images and predicts them anew, which takes a model: give --workdir of a run and no "
@@ -144,14 +146,17 @@ def main(argv: list[str]) -> None:
     normaliser = normaliser_name(NORMALISER.value) if NORMALISER.value else ""
     if normaliser and normaliser not in NAMED:  # a set of which none is known needs it to be read at all
         data.normaliser = tuple(int(point) for point in normaliser.removeprefix("points_").split("_"))
-    faces = truth_to_score(config, data, pixels=not PREDICTIONS.value)
-    about: dict[str, Any] = {}
+    try:
+        faces = truth_to_score(config, data, pixels=not PREDICTIONS.value)
+    except FileNotFoundError as error:
+        sys.exit(f"evaluate.py: {error}")
+    about: dict[str, Any] = {"crop_frame": "" if faces.windows is None else data.crop}
     if PREDICTIONS.value:
         points_px = read_predictions(Path(PREDICTIONS.value), faces)
     else:
         crops, (predict, step) = faces, predictor_of(workdir, config, faces, CHECKPOINT.value)
         points_px = predict(crops)
-        about = {"crop": data.crop, "checkpoint_step": step, "config": config}
+        about |= {"crop": data.crop, "checkpoint_step": step, "config": config}
     points_px, faces, mapped = comparable(points_px, faces)
     if normaliser:
         faces = dataclasses.replace(faces, scheme=normalised_by(faces.scheme, normaliser))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PIPNet's training augmentation (protocol.md section 4) on the device, inside the jitted step.
+"""PIPNet's training augmentation (docs/protocols.md, "Augmentation") on the device, inside the jitted step.
 
 The geometric operations (translate, flip, rotate, scale) are composed into one map and the image is sampled once,
 bilinearly, black outside the crop; the occlusion patch is drawn in the frame that the original has after translating,

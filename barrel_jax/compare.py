@@ -39,6 +39,7 @@ class Evaluation:
     metrics: dict[str, Any]
     faces: list[tuple[str, int]]  # file and number of each face
     nmes: np.ndarray  # float64 [n], fractions, NaN without a score
+    in_crop: np.ndarray  # float64 [n], the same measured in the crop
     flags: np.ndarray  # bool [n, F]
     flag_names: tuple[str, ...]
 
@@ -58,13 +59,13 @@ def read_evaluation(directory: Path, name: str) -> Evaluation:
     try:
         metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
         with (directory / "predictions.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-            paths, numbers, nmes, flags, names = (
-                kept[column] for column in ("files", "faces", "nme", "flags", "flag_names")
+            paths, numbers, nmes, in_crop, flags, names = (
+                kept[column] for column in ("files", "faces", "nme", "nme_crop", "flags", "flag_names")
             )
         faces = list(zip(paths.tolist(), numbers.tolist(), strict=True))
-        if nmes.shape != (len(faces),) or flags.shape != (len(faces), len(names)):
+        if nmes.shape != (len(faces),) or in_crop.shape != nmes.shape or flags.shape != (len(faces), len(names)):
             raise ValueError(f"errors {nmes.shape} and flags {flags.shape} of {len(faces)} faces")
-        missing = [field for field in (*ALIKE, "normalised_by", "mapped", "nme") if field not in metrics]
+        missing = [field for field in (*ALIKE, "normalised_by", "mapped", "crop_frame", "nme") if field not in metrics]
     except BROKEN_ARCHIVE as error:
         raise ValueError(f"{directory}: metrics.json or predictions.npz cannot be read: {error}; {again}") from error
     if missing:
@@ -75,7 +76,7 @@ def read_evaluation(directory: Path, name: str) -> Evaluation:
             f"{directory}: NME {metrics['nme']} % in metrics.json, but {scored} % in predictions.npz: they are of "
             f"different evaluations; {again}"
         )
-    return Evaluation(name, directory, metrics, faces, nmes, flags, tuple(names.tolist()))
+    return Evaluation(name, directory, metrics, faces, nmes, in_crop, flags, tuple(names.tolist()))
 
 
 def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -112,7 +113,8 @@ def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
                 "interval": bootstrap_intervals(change[:, None])[0].tolist(),
                 "p": sign_flip_p(change),
             }
-        return summarise(one.nmes[chosen]) | {"difference": difference}
+        in_crop = {"nme_crop": 100 * mean(one.in_crop[chosen])}
+        return summarise(one.nmes[chosen]) | in_crop | {"difference": difference}
 
     everyone = np.ones(len(first.faces), bool)
     return {
@@ -124,6 +126,7 @@ def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
                 "name": one.name,
                 "directory": str(one.directory),
                 "mapped": one.metrics["mapped"],
+                "crop_frame": one.metrics["crop_frame"],
                 **scores(one, everyone),
                 "subsets": {name: scores(one, first.flags[:, flag]) for flag, name in enumerate(first.flag_names)},
             }
@@ -136,11 +139,12 @@ def table(comparison: dict[str, Any]) -> str:
     """The content of `compare.json` as lines to print: a block for the whole split, one for each subset."""
     evaluations, normaliser = comparison["evaluations"], comparison["normaliser"]
     names = [one["name"] for one in evaluations]
+    frames = dict.fromkeys(one["crop_frame"] for one in evaluations if one["crop_frame"])
     lines = [
         f"{comparison['dataset']} {comparison['split']}",
         *report.warnings(comparison | {"mapped": ""}),
         *(f"{one['name']}: {report.MAPPED.format(one['mapped'])}" for one in evaluations if one["mapped"]),
-        *report.explanations(comparison),
+        *report.explanations(comparison | {"crop_frame": ", ".join(frames)}),
         f"difference: NME minus that of {names[0]}, in percentage points, below 0 when better",
         f"p: {comparison['test']}",
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from barrel_jax import files
 from barrel_jax.protocols import PROTOCOLS
 
+QAMEM_INITS = ("identity", "xavier")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "hrnet_w18")
 HOLDOUT = "holdout"  # the split of the training faces that `data.holdout` keeps from training
 
@@ -21,8 +22,8 @@ class DataConfig:
     """Which faces, and how they are cropped."""
 
     dataset: str = "synthetic"  # wflw, w300, cofw, cofw68, coco (own faces) or synthetic (drawn here, no download)
-    source: str = ""  # folder of the raw download; '' for synthetic
-    data_dir: str = ""  # where built sets and cached crops live; '' is ~/.cache/barrel_jax
+    source: str = ""  # folder of the raw download; '' is data_dir/downloads/<dataset> (none for synthetic)
+    data_dir: str = ""  # where built sets, cached crops and downloads live; '' is ~/.cache/barrel_jax
     image_size: int = 256  # side of the square crop in pixels
     resident: bool = True  # the training faces lie on every device; False, and several processes, bring each batch
     allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
@@ -59,6 +60,7 @@ class ModelConfig:
     decoder_layers: int = 1  # 0..7; 0 is the plain baseline: pooled features and one dense layer
     dqinit: bool = True  # dynamic query initialisation (equation 1); False starts from zeros
     qamem_layers: int = 1  # query-aware memory (equation 3): 0, 1 or 2 per-query layers
+    qamem_init: str = "identity"  # identity: starts as the shared memory; xavier: drawn as DETR draws its weights
     width: int = 256  # D, the decoder's width
     heads: int = 8  # N
     feedforward: int = 2048  # hidden width of the transformer's feed-forward part
@@ -68,7 +70,7 @@ class ModelConfig:
 
 @dataclass
 class AugmentConfig:
-    """PIPNet's training augmentation (protocol.md section 4); lengths are fractions of the crop's side."""
+    """PIPNet's training augmentation (docs/protocols.md, "Augmentation"); lengths are fractions of the crop's side."""
 
     translate_prob: float = 0.5
     translate: float = 30 / 256  # largest shift
@@ -82,7 +84,7 @@ class AugmentConfig:
     scale: float = 0.0  # largest relative change of size
     blur_prob: float = 0.3
     blur: float = 5 / 256  # largest standard deviation
-    grey_prob: float = 0.2
+    grey_prob: float = 0.2  # PIPNet's; not among the five that the paper names
 
 
 @dataclass
@@ -98,6 +100,7 @@ class OptimConfig:
     weight_decay: float = 0.0  # decoupled (AdamW), on kernels only
     clip_norm: float = 0.0  # global norm of the gradient; 0 for no clipping
     ema_decay: float = 0.0  # moving average of the weights used for predictions; 0 for none
+    aux_loss: bool = False  # L1 on every decoder layer's points, as DETR trains; False: on the last layer's alone
 
 
 @dataclass
@@ -144,8 +147,11 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(f"config: {message}")
 
 
-def validate(config: Config) -> None:
+def validate(config: Config, *, trained: bool = False) -> None:
     """Checks every field that can be wrong on its own or against another.
+
+    Args:
+      trained: the run's weights are there, and its recipe is no concern any more.
 
     Raises:
       ValueError: names the field, its value and what it may be.
@@ -179,6 +185,9 @@ def validate(config: Config) -> None:
     _require(0 <= model.decoder_layers <= 7, f"model.decoder_layers={model.decoder_layers} is not in 0..7")
     _require(model.qamem_layers in (0, 1, 2), f"model.qamem_layers={model.qamem_layers} is not 0, 1 or 2")
     _require(
+        model.qamem_init in QAMEM_INITS, f"model.qamem_init={model.qamem_init!r} is none of {', '.join(QAMEM_INITS)}"
+    )
+    _require(
         model.decoder_layers > 0 or not (model.dqinit or model.qamem_layers or model.encoder_layers),
         "model.decoder_layers=0 is the plain baseline, which has neither queries nor memory: "
         "set model.dqinit=False, model.qamem_layers=0 and model.encoder_layers=0 with it",
@@ -209,6 +218,12 @@ def validate(config: Config) -> None:
     _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
     for name, value in vars(config.loop).items():
         _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
+    _require(
+        trained or bool(config.pretrained or config.init_from) or optim.schedule != "step" or optim.backbone_multiplier >= 1,
+        f"optim.backbone_multiplier={optim.backbone_multiplier} under optim.schedule='step' is for a pretrained "
+        "backbone, and config.pretrained is '': set --config.pretrained=imagenet (or a file), or from scratch "
+        "--config.optim.backbone_multiplier=1, or take the recipe of configs/coco.py",
+    )
 
 
 def _check_sets(data: DataConfig) -> None:

@@ -3,11 +3,12 @@
 
 Every face is predicted and counted exactly once, whatever the batch size and the number of devices and processes; each
 process reads its own devices' faces and has all points in the end. Predictions leave the model in crop units and are
-scored in source pixels, so that the score does not depend on the crop.
+scored in source pixels, so that the score does not depend on the crop; and once more in the crop, as PIPNet does.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from barrel_jax import files, metrics
 from barrel_jax.config import Config
-from barrel_jax.geometry import unit_to_px
+from barrel_jax.geometry import px_to_unit, unit_to_px
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.landmarks import REGIONS
 from barrel_jax.normalisers import distances, normaliser_points, normaliser_words
@@ -82,32 +83,51 @@ def face_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
     return metrics.face_means(_point_errors(points_px, faces))
 
 
+def crop_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
+    """`face_errors` measured in crop units, as PIPNet's lib/test.py measures: float64 [n]; all NaN without windows.
+
+    Points and normaliser are taken to fractions of the crop's window, x of its width and y of its height. Where the
+    window is a square this is `face_errors`.
+    """
+    if faces.windows is None:
+        return np.full(len(faces), np.nan)
+    inside = replace(faces, points_px=px_to_unit(np.asarray(faces.points_px, np.float64), faces.windows))
+    return metrics.face_means(_point_errors(px_to_unit(np.asarray(points_px, np.float64), faces.windows), inside))
+
+
 def score(
     points_px: np.ndarray,
     faces: FaceTruth,
     *,
     mapped: str = "",
     crop: str = "",
+    crop_frame: str = "",
     checkpoint_step: int | None = None,
     config: Config | Mapping | None = None,
 ) -> dict:
-    """The content of `metrics.json` (design.md section 4): the whole split on top, each flag's faces under `subsets`.
+    """The content of `metrics.json`: the whole split on top, each flag's faces under `subsets`.
 
     Args:
         points_px: predicted points [n, K, 2] in source pixels, in the order of `faces`.
         faces: the truth; its scheme says what normalises the errors.
         mapped: what was mapped to make the two comparable (`wflw68.comparable`).
         crop: the crop protocol under which a model saw the faces; '' for predictions from elsewhere.
+        crop_frame: the protocol of the faces' windows, in which `nme_crop` is measured; `crop` by default.
         checkpoint_step, config: which model made them; None for predictions from elsewhere.
 
-    Beyond design.md's fields: the set's `fingerprint`; the `scheme` of the compared points; `normaliser_points` and
-    `normalised_by` (words); `partial` (what is missing of the published set), `clamped`, `mapped`, `crop`;
-    `num_unscorable` and its reasons; 95 % bootstrap intervals; `percentiles` of the faces' errors; `point_nme` [K] and
+    It says the set, its `fingerprint` and split; the `scheme` of the compared points; the normaliser, its points and
+    `normalised_by` (words); `partial` (what is missing of the published set), `clamped`, `mapped`, `crop` and
+    `crop_frame`. Of all faces and of each subset it has the fields of `metrics.summarise`, measured in source pixels,
+    and `nme_crop`, the NME measured in the crop (`crop_errors`). Of all faces also `unscorable`, `point_nme` [K] and
     `regions` (percent: each point's mean over the scored faces; the mean over the faces of the mean over a facial
     region's labelled points). A number that does not exist is NaN. Raises ValueError as `face_errors`.
     """
-    errors = _point_errors(points_px, faces)
+    errors, in_crop = _point_errors(points_px, faces), crop_errors(points_px, faces)
     nmes, scheme = metrics.face_means(errors), faces.scheme
+
+    def summary(chosen: np.ndarray | slice) -> dict:
+        return metrics.summarise(nmes[chosen]) | {"nme_crop": 100 * metrics.mean(in_crop[chosen])}
+
     counted = np.isfinite(errors)
     return {
         "dataset": faces.dataset,
@@ -121,7 +141,8 @@ def score(
         "clamped": faces.clamped,
         "mapped": mapped,
         "crop": crop,
-        **metrics.summarise(nmes),
+        "crop_frame": crop_frame or crop,
+        **summary(slice(None)),
         "unscorable": metrics.unscorable(distances(scheme, faces.points_px, faces.labelled)),
         "point_nme": [
             100 * float(column[seen].mean()) if seen.any() else math.nan
@@ -131,7 +152,7 @@ def score(
             name: 100 * metrics.mean(metrics.face_means(errors[:, points]))
             for name, points in REGIONS.get(scheme.name, {}).items()
         },
-        "subsets": {name: metrics.summarise(nmes[faces.flags[:, flag]]) for flag, name in enumerate(faces.flag_names)},
+        "subsets": {name: summary(faces.flags[:, flag]) for flag, name in enumerate(faces.flag_names)},
         "checkpoint_step": checkpoint_step,
         "config": files.plain(config),
     }
@@ -146,9 +167,9 @@ def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, faces
     Args: `scores` from `score`, `points_px` predicted points [n, K, 2] in source pixels.
 
     `predictions.npz` holds `points` float32 [n, K, 2] (source pixels, the centre of the top-left pixel is (0, 0)),
-    `files` [n], `faces` int64 [n], `nme` float64 [n] (fraction), `flags` bool [n, F] and `flag_names` [F]:
-    `read_predictions` reads it back. Each file is whole or absent; a number that does not exist (NaN) is `null` in the
-    JSON. When no face has a score there is no curve.
+    `files` [n], `faces` int64 [n], `nme` and `nme_crop` float64 [n] (fractions), `flags` bool [n, F] and `flag_names`
+    [F]: `read_predictions` reads it back. Each file is whole or absent; a number that does not exist (NaN) is `null` in
+    the JSON. When no face has a score there is no curve.
     """
     from barrel_jax.curves import draw_error_curve  # matplotlib takes a second, which a start need not wait for
     from barrel_jax.pictures import draw_sample, draw_worst, write_picture
@@ -160,6 +181,7 @@ def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, faces
         "files": np.array(faces.files),
         "faces": faces.faces,
         "nme": nmes,
+        "nme_crop": crop_errors(points_px, faces),
         "flags": faces.flags,
         "flag_names": np.array(faces.flag_names, str),
     }

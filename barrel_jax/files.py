@@ -15,6 +15,11 @@ def cache_home() -> Path:
     return Path(os.environ.get("BARREL_JAX_DATA") or "~/.cache/barrel_jax").expanduser()
 
 
+def download_folder(dataset: str, data_dir: str) -> Path:
+    """Where the raw download of a set is looked for when no other folder is named; `data_dir` '' is `cache_home()`."""
+    return Path(data_dir or cache_home()).expanduser() / "downloads" / dataset
+
+
 def write(path: Path, fill: Callable[[Path], None]) -> None:
     """Lets `fill` write a temporary file of the same suffix in the same folder, then renames it to `path`.
 

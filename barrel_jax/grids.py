@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The experiments behind the paper's tables and figures as grids of runs, with the numbers that the paper gives.
 
-NME in percent by the outer eye corners, means of three runs (paper, section 4).
+NME in percent by the inter-ocular distance, means of three runs (sections 4.1 and 4.2). The paper does not say in which
+frame it was measured; PIPNet, its first author's code, measures in the squashed crop (`evaluator.crop_errors`).
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 MODULES = {
     "Baseline": {"dqinit": False, "qamem_layers": 0},
@@ -21,11 +24,17 @@ MODULES = {
 class Row:
     """One line of a table, or one point of a figure: a model trained on a set, once a seed."""
 
-    name: str  # of the model
+    name: str  # of the model: one of MODULES
     config: str  # which file of configs/ it starts from
     model: dict[str, object]  # fields of config.model
     scored_on: str = ""  # another set than its own, by name; '' for its own test split
     paper: dict[str, float] = field(default_factory=dict)  # NME by subset, '' being the whole test set
+    aux_loss: bool = False  # config.optim.aux_loss
+
+    @property
+    def title(self) -> str:
+        """What tables call the model, and `--rows` chooses it by."""
+        return f"{self.name}, aux loss" if self.aux_loss else self.name
 
     @property
     def label(self) -> str:
@@ -46,6 +55,7 @@ class Row:
             f"{model['backbone']}-s{model['stride']}",
             f"e{model['encoder_layers']}d{model['decoder_layers']}",
             f"{'dqinit' if model['dqinit'] else 'zeros'}-qamem{model['qamem_layers']}",
+            *(["aux"] if self.aux_loss else []),
         ]
         return "-".join(parts)
 
@@ -60,11 +70,12 @@ def row(
     encoders: int = 0,
     decoders: int = 1,
     scored_on: str = "",
+    aux_loss: bool = False,
 ) -> Row:
     """A line with one of the `MODULES`; `paper` is its NME, or its NMEs by subset."""
     numbers = paper if isinstance(paper, dict) else {} if paper is None else {"": paper}
     model = {"backbone": backbone, "stride": stride, "encoder_layers": encoders, "decoder_layers": decoders}
-    return Row(modules, config, model | MODULES[modules], scored_on, numbers)
+    return Row(modules, config, model | MODULES[modules], scored_on, numbers, aux_loss)
 
 
 def model_of(label: str) -> dict[str, object]:
@@ -73,7 +84,7 @@ def model_of(label: str) -> dict[str, object]:
     Raises:
       ValueError: it names no model.
     """
-    found = re.fullmatch(r"(.+?)-(18|34|50|101|HRNet)(?:-s(8|16|32))?(?:-e([1-7]))?(?:-d([1-7]))?", label)
+    found = re.fullmatch(r"(.+?)-(18|34|50|101|HRNet)(?:-s(8|16|32))?(?:-e([1-7]))?(?:-d([0-7]))?", label)
     if not found or found[1] not in MODULES or (found[2] == "HRNet" and found[3]):
         raise ValueError(
             f"{label!r} is no model: NAME-BACKBONE, then -sSTRIDE, -eENCODERS, -dDECODERS where they are not 32, 0, 1; "
@@ -156,6 +167,24 @@ def _table4() -> list[Row]:
     return [Row(label.split("-")[0], "wflw", model_of(label), "", {"": nme}) for label, nme in numbers.items()]
 
 
+def _ablation() -> list[Row]:
+    """What each module is worth at one decoder, beside more decoders, none, and losses on the inner layers too."""
+    baselines = {0: None, 1: 4.31, 3: 4.27, 6: 4.23}
+    modules = {"+DQInit": 4.26, "+QAMem": 4.27, "+QAMem x2": None, "BarrelNet": 4.24, "BarrelNet x2": None}
+    rows = [row("Baseline", "wflw", "resnet50", nme, decoders=decoders) for decoders, nme in baselines.items()]
+    rows += [row("Baseline", "wflw", "resnet50", decoders=decoders, aux_loss=True) for decoders in (3, 6)]
+    return rows + [row(name, "wflw", "resnet50", nme) for name, nme in modules.items()]
+
+
+def paper_nmes(dataset: str, model: Mapping[str, Any]) -> dict[str, float]:
+    """The paper's NMEs by subset for a model (fields of config.model) scored on the test split of a set; {} without."""
+    for given in (line for lines in GRIDS.values() for line in lines if line.paper):
+        same = all(model.get(name) == value for name, value in given.model.items())
+        if same and (given.scored_on or given.config) == dataset:
+            return given.paper
+    return {}
+
+
 def _fig5() -> list[Row]:
     rows = [row for row in _table1() if row.config == "wflw"] + _table4()
     return list({row.slug: row for row in rows}.values())
@@ -168,6 +197,7 @@ GRIDS = {
     "table4": _table4(),
     "fig4": _fig4(),
     "fig5": _fig5(),
+    "ablation": _ablation(),
 }
 # Frames per second of a face each (Table 4): GPU (RTX 2080 Ti), CPU (Xeon Gold 5120), PyTorch 1.6.
 PAPER_FPS = {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Landmark schemes: how many points, which mirror which, what normalises the error, how to draw them.
 
-Flip permutations are those of protocol.md section 5, normalising points those of section 6. A scheme that is not known
-is found from the data: the mean shape is laid on its mirror image, and every point takes the partner on which it falls.
+Flip permutations and normalising points are those of docs/protocols.md. A scheme that is not known is found from the
+data: the mean shape is laid on its mirror image, and every point takes the partner on which it falls.
 """
 
 from collections.abc import Sequence

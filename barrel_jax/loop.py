@@ -29,11 +29,10 @@ from barrel_jax.log import Log
 from barrel_jax.optim import learning_rate, optimiser
 from barrel_jax.order import epoch_length
 from barrel_jax.sharding import check_batch, describe, make_mesh
-from barrel_jax.starting import begin
+from barrel_jax.starting import Origin, begin, read_origin
 from barrel_jax.state import State, abstract, build_model, count_parameters, create
 from barrel_jax.stepper import stepper
 from barrel_jax.steps import make_predict_step
-from barrel_jax.transfer import Start
 from barrel_jax.workdir import claim
 
 
@@ -196,20 +195,19 @@ def train(
     check_alike(config, {})
     mesh = make_mesh(config.mesh)
     check_batch(config.batch_size, mesh)
+    workdir = Path(workdir)
+    # Before a set is built for it, and before the folder is claimed, which holds the next try to this config.
+    origin = Origin() if has_checkpoint(workdir) else read_origin(config, mesh)
     train_crops, test_crops = in_turns(lambda: _load_both(config, prepared))
     also = {f"data.also[{index}]": part.fingerprint for index, part in enumerate(train_crops.parts[1:])}
     check_alike(config, {"train": train_crops.fingerprint, "test": test_crops.fingerprint} | also)
-    workdir = Path(workdir)
     scheme = train_crops.scheme
     model = build_model(config.model, scheme.num_points)
     steps_per_epoch = epoch_length(train_crops) // config.batch_size
     total = config.optim.epochs * steps_per_epoch
     tx, rate = optimiser(config.optim, steps_per_epoch), learning_rate(config.optim, steps_per_epoch)
     like = abstract(model, tx, config, mesh)
-    # Before the folder is claimed, so that it does not hold the next try to a file that was wrong.
-    new = not has_checkpoint(workdir)
-    variables = {"params": like.params, "batch_stats": like.batch_stats}
-    start = begin(config, variables, train_crops, mesh) if new else Start()
+    start = begin(origin, config, {"params": like.params, "batch_stats": like.batch_stats}, train_crops)
     said = in_turns(lambda: claim(workdir, config, train_crops, start.facts()))
     if is_first():
         for words in filter(None, (said, start.words())):

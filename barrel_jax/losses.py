@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loss (section 4.1): L1, on the output of every decoder layer."""
+"""The training loss: L1 (section 4.1 of the paper), on the points of one decoder layer or of several.
+
+The paper says nothing of losses on inner layers; DETR has them (`config.optim.aux_loss`).
+"""
 
 import jax
 import jax.numpy as jnp
 
 
 def landmark_l1(points: jax.Array, truth: jax.Array, labelled: jax.Array) -> jax.Array:
-    """Mean absolute coordinate error over the labelled points of the batch and over the decoder layers.
+    """Mean absolute coordinate error over the labelled points of the batch and over the layers given.
 
     Args:
       points: predictions [L, B, K, 2] in crop units.

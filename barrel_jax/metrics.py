@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Normalised mean error, failure rate and area under the error curve (protocol.md section 6).
+"""Normalised mean error, failure rate and area under the error curve (docs/protocols.md, "Metric").
 
 Plain numpy in float64 on the host, outside jit: a score is one number over thousands of faces, and sums in float32 (or
 in the order that a device happens to choose) would move the last printed digit. Errors are measured in source pixels,
-as HRNet, STAR and mmpose do, because a crop that is resized to a square scales x and y by different factors.
+as HRNet, STAR and mmpose do, because a crop that is resized to a square scales x and y by different factors. (PIPNet
+measures in the crop: `evaluator.crop_errors` puts this file's functions to that, points and distances in crop units.)
 
 Errors and thresholds are fractions of the normalising distance (normalisers.py) everywhere in this file; only
 `summarise`, which makes the fields of `metrics.json`, speaks percent. A face that cannot be scored (`unscorable`) has
@@ -57,8 +58,8 @@ def point_errors(points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarr
 def face_means(errors: np.ndarray) -> np.ndarray:
     """Mean over the points of each face that have an error: float64 [n], NaN where none has. `errors` [n, K].
 
-    Over all points it is the face's NME; the mean over the faces is taken afterwards (protocol.md section 6: per image,
-    then over images).
+    Over all points it is the face's NME; the mean over the faces is taken afterwards (docs/protocols.md, "Metric": per
+    image, then over images).
     """
     counted = np.isfinite(errors)
     # The 1 only keeps 0 / 0 quiet before the NaN is put there.
@@ -129,7 +130,7 @@ def intervals(nmes: np.ndarray) -> dict:
 
 
 def summarise(nmes: np.ndarray) -> dict:
-    """The fields of `metrics.json` for one set or subset (design.md section 4), from its faces' errors `nmes` [n].
+    """The fields of `metrics.json` for one set or subset, from its faces' errors `nmes` [n].
 
     `num_images` counts the scored faces and `num_unscorable` the others; `nme`, `fr`, their intervals and `percentiles`
     are percent, `auc` and its intervals are 0..1. The numbers of an empty set are NaN, and the intervals of one face.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from barrel_jax.files import download_folder
 from barrel_jax.grids import GRIDS, Row
 
 OWN = {"wflw": "wflw", "w300": "w300", "cofw": "cofw", "cofw68": "w300"}  # the set that a config trains on
@@ -27,7 +28,7 @@ class Run:
         """What `--list` prints."""
         return {
             "grid": grid,
-            "name": self.row.name,
+            "name": self.row.title,
             "seed": self.seed,
             "config": self.row.config,
             "model": self.row.model,
@@ -45,11 +46,11 @@ def rows_of(given: argparse.Namespace) -> list[Row]:
     Raises:
         ValueError: rows are named that the grid does not have.
     """
-    there = list(dict.fromkeys(row.name for row in GRIDS[given.grid]))
+    there = list(dict.fromkeys(row.title for row in GRIDS[given.grid]))
     unknown = [name for name in given.rows if name not in there]
     if unknown:
         raise ValueError(f"--rows {' '.join(unknown)}: {given.grid} has no such models; it has {', '.join(there)}")
-    rows = [row for row in GRIDS[given.grid] if not given.rows or row.name in given.rows]
+    rows = [row for row in GRIDS[given.grid] if not given.rows or row.title in given.rows]
     if given.backbone:
         rows = [
             replace(row, model=row.model | {"backbone": given.backbone})
@@ -59,7 +60,7 @@ def rows_of(given: argparse.Namespace) -> list[Row]:
         ]
     if given.dataset:
         rows = [replace(row, config=given.dataset, scored_on="") for row in rows]
-    return list({(row.name, row.slug): row for row in reversed(rows)}.values())[::-1]
+    return list({(row.title, row.slug): row for row in reversed(rows)}.values())[::-1]
 
 
 def plan(rows: Sequence[Row], given: argparse.Namespace) -> list[Run]:
@@ -76,13 +77,17 @@ def _run(row: Row, seed: int, given: argparse.Namespace) -> Run:
     sources = given.sources | ({given.dataset: given.source} if given.source else {})
     for name in (own, row.scored_on):
         if name and name not in sources and name != "synthetic" and not given.list:
-            raise ValueError(f"{row.name} on {name}: name its folder, --sources {name}=DIR")
+            download = download_folder(name, "")
+            if not download.is_dir():
+                flag = "--source DIR" if name == given.dataset else f"--sources {name}=DIR"
+                raise ValueError(f"{row.title} on {name}: name its folder, {flag}, or put the download at {download}")
     budget = f"{given.epochs or 'all'}-epochs-{given.image_size or 'own'}-px"
     workdir = given.runs / budget / f"{row.slug}-seed{seed}"
     train = ["--config", given.config or f"configs/{row.config}.py", "--workdir", str(workdir), f"--config.seed={seed}"]
     train += [f"--config.data.source={sources[own]}"] if own in sources else []
     train += [f"--config.model.{name}={value}" for name, value in row.model.items()]
-    train += [f"--config.pretrained={given.pretrained}"] if given.pretrained else []
+    train += ["--config.optim.aux_loss=True"] if row.aux_loss else []
+    train += [] if given.pretrained is None else [f"--config.pretrained={given.pretrained}"]
     # The paper's step down is at two thirds of the run.
     steps = {"epochs": given.epochs, "decay_epoch": given.epochs * 2 // 3} if given.epochs else {}
     train += [f"--config.optim.{name}={value}" for name, value in steps.items()]

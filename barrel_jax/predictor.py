@@ -75,7 +75,7 @@ class Predictor:
         config = configuration.load(workdir)
         if dtype:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
-        configuration.validate(config)
+        configuration.validate(config, trained=True)
         facts = read_facts(workdir)
         mesh = make_mesh(MeshConfig(data=1))
         variables, _ = restore_variables(workdir, config, facts["num_landmarks"], checkpoint, mesh)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Crop protocols: how a square crop's window is laid around a face (protocol.md section 3).
+"""Crop protocols: how a square crop's window is laid around a face (docs/protocols.md, "Crops").
 
 Windows and boxes are x, y, w, h in source pixels, edge coordinates (the left edge of the first column is 0); points are
 in the pixel frame (the centre of the top-left pixel is (0, 0)).

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scores of `metrics.json` as a table to print: metrics downwards, the whole set and its subsets across."""
 
+import math
 from collections.abc import Sequence
+
+from barrel_jax.grids import paper_nmes
 
 ACROSS = 7  # columns of numbers that fit beside each other
 CLAMPED = "CLAMPED: annotated points outside the image were moved to its border"
@@ -14,10 +17,11 @@ def table(metrics: dict) -> str:
     crop = f", crop protocol {metrics['crop']}" if metrics["crop"] else ""
     crop += f", points {'clamped to the image' if metrics['clamped'] else 'as annotated'}"
     lines = [f"{metrics['dataset']} {metrics['split']}{step}{crop}", *warnings(metrics), *explanations(metrics)]
-    groups = {"all faces": metrics} | metrics["subsets"]
+    groups, paper = {"all faces": metrics} | metrics["subsets"], _paper(metrics)
     for start in range(0, len(groups), ACROSS):
         part = dict(list(groups.items())[start : start + ACROSS])
-        lines += ["", aligned(list(part), score_rows(metrics["normaliser"], list(part.values())))]
+        beside = [paper.get(name) for name in part]
+        lines += ["", aligned(list(part), score_rows(metrics["normaliser"], list(part.values()), beside))]
     if metrics["regions"]:
         row = (metric_name("NME", metrics["normaliser"]) + " %", [f"{nme:.2f}" for nme in metrics["regions"].values()])
         lines += ["", aligned(list(metrics["regions"]), [row])]
@@ -57,9 +61,13 @@ def warnings(metrics: dict) -> list[str]:
 
 def explanations(metrics: dict) -> list[str]:
     """What the metrics are, for people."""
+    frame = metrics["crop_frame"]
     return [
         "NME: mean error of a face's labelled points in source pixels, as a share of",
         f"{metrics['normalised_by']};",
+        f"in the crop ({frame}): x and y as shares of its width and height, as PIPNet measures"
+        if frame
+        else "in the crop, as PIPNet measures: not known without the images' sizes",
         "mean over the faces, its 95 % bootstrap interval, and percentiles of the faces (P50 is the median)",
         "FR@t: share of the faces whose error is above t; AUC@t: area under the cumulative error curve up to t, 0 to 1",
     ]
@@ -75,9 +83,21 @@ def interval(ends: Sequence[float]) -> str:
     return f"{ends[0]:.2f}..{ends[1]:.2f}"
 
 
-def score_rows(normaliser: str, columns: Sequence[dict]) -> list[tuple[str, list[str]]]:
-    """The rows of a table with a column for each of the `metrics.summarise` in `columns`."""
+def score_rows(
+    normaliser: str, columns: Sequence[dict], paper: Sequence[float | None] = ()
+) -> list[tuple[str, list[str]]]:
+    """The rows of a table with a column for each of the scores in `columns`.
+
+    They have the fields of `metrics.summarise` and `nme_crop`. `paper` are the paper's NMEs in percent, if it gives
+    any: they stand below those in the crop, since its first author's code measures there.
+    """
     first = columns[0]
+    in_crop = [scores["nme_crop"] for scores in columns]
+    rows_in_crop = []
+    if any(map(_is_known, in_crop)):
+        rows_in_crop.append(("  in the crop", [f"{nme:.2f}" if _is_known(nme) else "" for nme in in_crop]))
+    if any(nme is not None for nme in paper):
+        rows_in_crop.append(("  the paper's", ["" if nme is None else f"{nme:.2f}" for nme in paper]))
 
     def named(name: str, unit: str = " %") -> str:
         return metric_name(name, normaliser) + unit
@@ -85,6 +105,7 @@ def score_rows(normaliser: str, columns: Sequence[dict]) -> list[tuple[str, list
     return [
         ("faces", [f"{scores['num_images']:,}" for scores in columns]),
         (named("NME"), [f"{scores['nme']:.2f}" for scores in columns]),
+        *rows_in_crop,
         ("  95 % interval", [interval(scores["nme_interval"]) for scores in columns]),
         *((named(f"FR@{_percent(t)}"), [f"{scores['fr'][t]:.2f}" for scores in columns]) for t in first["fr"]),
         *((named(f"AUC@{_percent(t)}", ""), [f"{scores['auc'][t]:.4f}" for scores in columns]) for t in first["auc"]),
@@ -93,6 +114,18 @@ def score_rows(normaliser: str, columns: Sequence[dict]) -> list[tuple[str, list
             for percent in first["percentiles"]
         ),
     ]
+
+
+def _paper(metrics: dict) -> dict[str, float]:
+    """The paper's NMEs of a run's model on the test split of its set, by column; {} where it gives none."""
+    if not metrics["config"] or metrics["split"] != "test" or metrics["normaliser"] != "outer_eye_corners":
+        return {}
+    found = paper_nmes(metrics["dataset"], metrics["config"]["model"])
+    return {name or "all faces": nme for name, nme in found.items()}
+
+
+def _is_known(number: float | None) -> bool:
+    return number is not None and math.isfinite(number)
 
 
 def aligned(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:

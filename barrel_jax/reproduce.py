@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paper's tables, made anew: runs what is missing of a grid, then lays the scores beside the paper's.
 
-python -m barrel_jax.reproduce table1|table2|table3|table4|fig4|fig5 --sources wflw=DIR w300=DIR cofw=DIR cofw68=DIR
+python -m barrel_jax.reproduce table1|table2|table3|table4|fig4|fig5|ablation --sources wflw=DIR w300=DIR ...
 python -m barrel_jax.reproduce fig4 --dataset coco --source DIR --epochs 60 --image_size 128 --backbone resnet18
 python -m barrel_jax.reproduce table2 --list
 python -m barrel_jax.reproduce barrel --workdirs A B    # the five staves of trained models: see its own --help
@@ -35,7 +35,7 @@ def execute(runs: Sequence[Run]) -> dict[Path, str]:
     failed: dict[Path, str] = {}
     bar = tqdm(runs, unit="run")
     for run in bar:
-        bar.set_description(f"{run.row.name} seed {run.seed}")
+        bar.set_description(f"{run.row.title} seed {run.seed}")
         if run.scores.exists():
             continue
         run.workdir.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def measure_speed(runs: Sequence[Run], given: argparse.Namespace) -> tuple[Path,
     size = given.image_size or 256
     impls = "jax,torch-eager" if importlib.util.find_spec("torch") else "jax"
     out = runs[0].workdir.parent / f"speed-{given.grid}-{landmarks}-points-{size}-px.json"
-    if out.exists():
+    if out.exists() and json.loads(out.read_text()).get("finished", True):
         return out, ""
     command = [sys.executable, "-m", "barrel_jax.benchmark", "infer", "--models", labels, "--batches", "1"]
     command += ["--impls", impls, "--image_size", str(size), "--landmarks", str(landmarks), "--out", str(out)]
@@ -96,7 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=0, help="instead of the config's")
     parser.add_argument("--image_size", type=int, default=0, help="instead of the config's")
     parser.add_argument("--backbone", default="", help="instead of every ResNet of the grid")
-    parser.add_argument("--pretrained", default="", help="imagenet, or a file; the paper starts from ImageNet weights")
+    parser.add_argument(
+        "--pretrained", help="imagenet, a file, or '' for none (default: the config's; the paper's: imagenet)"
+    )
     parser.add_argument("--rows", nargs="*", default=[], help="only rows of these models, such as Baseline BarrelNet")
     # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
     parted = arguments.index("--") if "--" in arguments else len(arguments)

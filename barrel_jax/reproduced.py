@@ -23,6 +23,7 @@ HEAD = (
     "decoders",
     "subset",
     "paper's NME %",
+    "NME in the crop %",
     "NME %",
     "std",
     "seeds",
@@ -34,12 +35,13 @@ def collect(
 ) -> list[dict[str, Any]]:
     """One record for each row of the grid and each of its subsets, from the metrics.json of the runs that are done.
 
-    `nme` and `std` (of the sample) are percent, None where no run or only one is done; `seeds` are those that are.
+    `nme` (source pixels) and its `std` (of the sample) are percent, None where no run or only one is done; so is
+    `nme_crop`, which is measured as PIPNet measures and stands beside the paper's; `seeds` are those that are done.
     With `measured`, rows of a result of `barrel_jax.benchmark infer`, `speed` has the columns of frames per second.
     """
     rows: dict[tuple[str, str], tuple[Row, dict[int, dict]]] = {}
     for row, seed, path in scored:
-        found = rows.setdefault((row.name, f"{row.slug}/{row.scored_on}"), (row, {}))[1]
+        found = rows.setdefault((row.title, f"{row.slug}/{row.scored_on}"), (row, {}))[1]
         if path.exists():
             found[seed] = json.loads(path.read_text())
     records = []
@@ -48,15 +50,17 @@ def collect(
             # A set of one's own has not the subsets of the paper's.
             scores = [m if not subset else m["subsets"].get(subset) for m in found.values()]
             nmes = [m["nme"] for m in scores if m is not None]
+            in_crop = [m["nme_crop"] for m in scores if m is not None and m.get("nme_crop") is not None]
             records.append(
                 {
-                    "model": row.name,
+                    "model": row.title,
                     "label": row.label,
                     "set": next((m["dataset"] for m in found.values()), row.scored_on or row.config),
                     **row.model,
                     "subset": subset,
                     "paper": row.paper.get(subset),
                     "nme": statistics.fmean(nmes) if nmes else None,
+                    "nme_crop": statistics.fmean(in_crop) if in_crop else None,
                     "std": statistics.stdev(nmes) if len(nmes) > 1 else None,
                     "seeds": sorted(found),
                     "speed": {} if measured is None else speed_columns(row, measured),
@@ -83,7 +87,8 @@ def _cells(record: dict[str, Any], head: Sequence[str]) -> tuple[str, ...]:
     return (
         record["model"], record["set"], record["backbone"], str(record["stride"]), str(record["encoder_layers"]),
         str(record["decoder_layers"]), record["subset"] or "all", number(record["paper"]),
-        number(record["nme"]) or "not run", number(record["std"]), str(len(record["seeds"])),
+        number(record.get("nme_crop")), number(record["nme"]) or "not run", number(record["std"]),
+        str(len(record["seeds"])),
         *(number(record["speed"].get(name), 1) for name in head[len(HEAD) :]),
     )  # fmt: skip
 

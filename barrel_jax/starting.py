@@ -2,7 +2,7 @@
 """What a new run starts from: a run of one's own (`config.init_from`), a backbone's weights (`config.pretrained`)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +20,58 @@ from barrel_jax.trained import read_facts, restore_variables
 from barrel_jax.transfer import Start, Trained, describe, fit
 
 
-def begin(config: Config, like: Mapping[str, Any], crops: FaceCrops, mesh: Mesh) -> Start:
-    """What a new run starts from: `config.init_from` first, then `config.pretrained` for a backbone that it lacks.
+@dataclass(frozen=True)
+class Origin:
+    """What was read to start from."""
+
+    trained: Trained | None = None  # of `config.init_from`
+    backbone: Mapping[str, Any] | None = None  # {params, batch_stats} of `config.pretrained`
+
+
+def read_origin(config: Config, mesh: Mesh) -> Origin:
+    """Reads `config.init_from`, and `config.pretrained` unless the former has the backbone; needs no faces.
 
     Args:
       config: the run's.
-      like: its {params, batch_stats}, which may be abstract.
-      crops: what it is trained on, which says the points.
-      mesh: the devices.
+      mesh: devices that the weights of a run pass through.
 
     Raises:
       FileNotFoundError: what is named is not there.
-      ValueError: it is not what it should be, nothing of it fits, or a frozen backbone would be a drawn one.
+      ValueError: it is not what it should be, or a backbone that is to be frozen would be drawn.
     """
-    model, start = config.model, Start()
+    backbone, trained = config.model.backbone, None
     if config.init_from:
-        start = fit(read_trained(config.init_from, model.backbone, mesh), like, model, crops)
-    if "backbone" in start.weights.get("params", {}):
-        return start
+        trained = read_trained(config.init_from, backbone, mesh)
+        if trained.model is None or trained.model.backbone == backbone:
+            return Origin(trained)
     if config.pretrained:
-        backbone = together(lambda: load(config.pretrained, model.backbone))
-        weights = {kind: {**start.weights.get(kind, {}), "backbone": tree} for kind, tree in backbone.items()}
-        drawn = {part: why for part, why in start.drawn.items() if part != "backbone"}
-        return replace(start, weights=weights, drawn=drawn, backbone=config.pretrained)
-    if model.norm == "frozen":
+        return Origin(trained, together(lambda: load(config.pretrained, backbone)))
+    if config.model.norm == "frozen":
         raise ValueError(
-            f"config.model.norm='frozen' keeps the given statistics, and {start.about} gives no {model.backbone}; name "
-            "one with config.pretrained as well"
+            f"config.model.norm='frozen' keeps the given statistics, and config.init_from={config.init_from} has no "
+            f"{backbone}; name one with config.pretrained as well"
         )
-    return start
+    return Origin(trained)
+
+
+def begin(origin: Origin, config: Config, like: Mapping[str, Any], crops: FaceCrops) -> Start:
+    """What a new run starts from.
+
+    Args:
+      origin: what was read.
+      config: the run's.
+      like: its {params, batch_stats}, which may be abstract.
+      crops: what it is trained on, which says the points.
+
+    Raises:
+      ValueError: nothing of the run that `config.init_from` names fits.
+    """
+    start = fit(origin.trained, like, config.model, crops) if origin.trained else Start()
+    if origin.backbone is None:
+        return start
+    weights = {kind: {**start.weights.get(kind, {}), "backbone": tree} for kind, tree in origin.backbone.items()}
+    drawn = {part: why for part, why in start.drawn.items() if part != "backbone"}
+    return replace(start, weights=weights, drawn=drawn, backbone=config.pretrained)
 
 
 def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:

@@ -61,7 +61,8 @@ def make_update(
                 mutable=["batch_stats"],
                 rngs={"dropout": dropout_key},
             )
-            return landmark_l1(points, truth, labelled), changed["batch_stats"]
+            trained = points if config.optim.aux_loss else points[-1:]
+            return landmark_l1(trained, truth, labelled), changed["batch_stats"]
 
         (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         # Summed whole, then split: XLA merges the two into one reduce-scatter. Asked for the split alone it sends parts

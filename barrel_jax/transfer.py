@@ -108,12 +108,17 @@ def fit(trained: Trained, like: Mapping[str, Any], model: ModelConfig, crops: Fa
 
 def describe(model: ModelConfig, facts: Mapping[str, Any]) -> str:
     """A model in a few words, `facts` being its run's."""
-    modules = [f"{model.encoder_layers} encoder"] if model.encoder_layers else []
-    modules += [
-        f"{model.decoder_layers} decoder layers of width {model.width}" if model.decoder_layers else "regression"
-    ]
-    modules += ["DQInit"] * model.dqinit + [f"{model.qamem_layers} QAMem layers"] * bool(model.qamem_layers)
+    modules = [_count(model.encoder_layers, "encoder layer")] * bool(model.encoder_layers)
+    if model.decoder_layers:
+        modules += [f"{_count(model.decoder_layers, 'decoder layer')} of width {model.width}"]
+    else:
+        modules += ["regression"]
+    modules += ["DQInit"] * model.dqinit + [_count(model.qamem_layers, "QAMem layer")] * bool(model.qamem_layers)
     return f"{', '.join([model.backbone, *modules])}; {facts['num_landmarks']} points, {facts['scheme']}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _part_of(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The annotated faces of a split, without their pixels: all that scoring anybody's predictions needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,8 @@ class FaceTruth:
     faces: np.ndarray  # int64 [n]
     partial: str = ""  # what is missing of the published set, for every table made from it; '' when nothing is
     clamped: bool = False  # whether points outside the image were moved to its border
+    # float32 [n, 4], x, y, w, h of the crop protocol in source pixels; None where the images' sizes are not known
+    windows: np.ndarray | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.points_px)

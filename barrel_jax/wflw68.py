@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WFLW's 98 points as 300W's 68, so that a model of one can be scored on faces of the other (protocol.md section 7).
+"""WFLW's 98 points as 300W's 68, so that a model of one can be scored on faces of the other (docs/protocols.md).
 
 PIPNet's mapping, which is not an official one: jaw, nose, mouth and eye corners are taken over; a brow point has the x
 of the upper line and the mean y of the upper and the lower; a lid point is two parts the nearest WFLW point and one

@@ -163,6 +163,7 @@ def build_model(config: ModelConfig, num_landmarks: int, image_size: int) -> Bar
       ValueError: when the backbone is none of those here, or batch norm is over groups of a batch.
     """
     fields = dict(vars(config))
+    del fields["qamem_init"]  # weights come from Flax
     layout, stride, norm, _ = (fields.pop(name) for name in ("backbone", "stride", "norm", "dtype"))
     if fields.pop("norm_group"):
         raise ValueError(f"model.norm_group={config.norm_group}: PyTorch's batch norm is over the whole batch, 0 here")

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from barrel_jax.benchmark.frameworks import TORCH_MODES
-from barrel_jax.config import AugmentConfig, Config
+from barrel_jax.benchmark.frameworks import TORCH_MODES, mark_step
+from barrel_jax.config import Config
 from benchmarks.torch_augment import AugmentedFaces, augment
 from benchmarks.torch_barrelnet import build_model
 from benchmarks.torch_weights import from_flax
@@ -24,9 +24,10 @@ BATCHES_A_WORKER = 4  # of an epoch at least: at its end all workers wait for th
 class Loss(nn.Module):
     """The L1 loss of a network on pixels, and on faces that lie on the device, augmented in the same program."""
 
-    def __init__(self, network: nn.Module, config: AugmentConfig, bfloat16: bool) -> None:
+    def __init__(self, network: nn.Module, config: Config, bfloat16: bool) -> None:
         super().__init__()
-        self.network, self.config, self.bfloat16 = network, config, bfloat16
+        self.network, self.bfloat16 = network, bfloat16
+        self.augmentation, self.aux_loss = config.augment, config.optim.aux_loss
 
     def place(self, images: np.ndarray, points: np.ndarray, flip: tuple[int, ...], device: str) -> None:
         """Puts faces on the device, uint8 [n, S, S, 3] and [n, K, 2]: as buffers CUDA graphs read them in place."""
@@ -36,12 +37,12 @@ class Loss(nn.Module):
 
     def forward(self, chosen: torch.Tensor) -> torch.Tensor:
         """Of the faces with these indices [B]."""
-        return self.of_pixels(*augment(self.images[chosen], self.points[chosen], self.flip, self.config))
+        return self.of_pixels(*augment(self.images[chosen], self.points[chosen], self.flip, self.augmentation))
 
     def of_pixels(self, pixels: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """Of pixels [B, 3, S, S] in 0..1 with points [B, K, 2]."""
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bfloat16):
-            predicted = self.network(pixels)
+            predicted = self.network(pixels) if self.aux_loss else self.network(pixels)[-1:]
         return F.l1_loss(predicted, truth.expand_as(predicted))
 
 
@@ -79,7 +80,7 @@ def make_step(
         {"params": [parameter for parameter in network.parameters() if parameter not in own]},
     ]
     optimiser = torch.optim.Adam(groups, lr=optim.learning_rate, fused=device == "cuda")
-    loss = Loss(network, config.augment, precision == "bfloat16")
+    loss = Loss(network, config, precision == "bfloat16")
     mode = TORCH_MODES.get(impl)
     if impl == "torch-dataloader":
         faces = AugmentedFaces(images, points, flip, config.augment)
@@ -91,8 +92,7 @@ def make_step(
         loss_of = loss if mode is None else torch.compile(loss, mode=mode, fullgraph=True)
 
     def step() -> torch.Tensor:
-        if mode is not None:
-            torch.compiler.cudagraph_mark_step_begin()  # the loss of the step before may be overwritten
+        mark_step(mode, device)
         batch = next(batches)
         optimiser.zero_grad(set_to_none=True)
         value = loss_of(*batch)

@@ -16,6 +16,7 @@ from configs.base import get_config as base
 def get_config() -> Config:
     """The config."""
     config = base()
+    config.pretrained = ""
     config.data.dataset = "coco"
     config.data.test_split = "val"
     config.data.image_size = 128

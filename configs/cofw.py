@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""COFW (29 points) with the paper's recipe; DIR holds COFW_train_color.mat and COFW_test_color.mat.
+"""COFW (29 points) with the paper's recipe; the download holds COFW_train_color.mat and COFW_test_color.mat.
 
-python train.py --config configs/cofw.py --workdir runs/cofw --config.data.source=DIR --config.pretrained=imagenet
+python train.py --config configs/cofw.py
 
-360 epochs of 1,345 faces, 30,240 steps of 16; hours: not measured (benchmarks/README.md). The paper's test NME by outer
-eye corners, with ImageNet weights: 3.24 % (ResNet-18), 3.13 % (resnet50), 3.10 % (resnet101).
+The download is looked for in ~/.cache/barrel_jax/downloads/cofw; --config.data.source=DIR names another folder.
+360 epochs of 1,345 faces, 30,240 steps of 16; hours: not measured (benchmarks/README.md). The paper's test NME, with
+ImageNet weights: 3.24 % (ResNet-18), 3.13 % (resnet50), 3.10 % (resnet101).
 """
 
 from barrel_jax.config import Config

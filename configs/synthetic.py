@@ -13,6 +13,7 @@ from configs.base import get_config as base
 def get_config() -> Config:
     """The config."""
     config = base()
+    config.pretrained = ""
     config.data.image_size = 64
     config.data.scheme = "300w-68"
     config.data.synthetic_train = 2400

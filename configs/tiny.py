@@ -11,6 +11,7 @@ from configs.base import get_config as base
 def get_config() -> Config:
     """The config."""
     config = base()
+    config.pretrained = ""
     config.batch_size = 8
     config.data.image_size = 32
     config.data.scheme = "cofw-29"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds a set of faces once: python -m data.prepare SET --source DIR [--data_dir DIR]; --check inspects the source."""
+"""Builds a set of faces once: python -m data.prepare SET [--source DIR] [--data_dir DIR]; --check inspects the source.
+
+Without --source the download is looked for in DATA_DIR/downloads/SET.
+"""
 
 import argparse
 import fcntl
@@ -13,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax.config import DataConfig
-from barrel_jax.files import cache_home
+from barrel_jax.files import cache_home, download_folder
 from data.source import FORMAT, Source
 
 # The sets with a source and the names of their builders; modules are loaded when asked for, TFDS takes seconds.
@@ -33,7 +36,7 @@ def prepare(
 
     Args:
         dataset: one of `SETS`.
-        source: folder of the source; '' for synthetic.
+        source: folder of the source, '' for the place that `source_folder` names; '' for synthetic.
         data_dir: where built sets go; '' for `barrel_jax.files.cache_home()`.
         options: for synthetic `scheme`, `train`, `test` (numbers of faces) and `seed`; for the others none.
         allow_partial: builds what is there of a published set; every table made from it says so.
@@ -43,6 +46,8 @@ def prepare(
         FileNotFoundError: the source is missing.
         OSError: the disk is full.
     """
+    if dataset in BUILDERS:
+        source = str(source_folder(dataset, source, data_dir))
     digest = digest_of(dataset, source, options)
     folder = Path(data_dir or cache_home()).expanduser() / dataset / digest[:12]
     if built := built_set(folder, allow_partial=allow_partial):
@@ -84,17 +89,16 @@ def built_set(folder: Path, *, allow_partial: bool) -> Path | None:
     return None
 
 
-def read_source(dataset: str, source: str) -> Source:
-    """The source of a set, read and inspected except for its pixels.
+def read_source(dataset: str, source: str | Path) -> Source:
+    """The source of a set in a folder, read and inspected except for its pixels.
 
     Raises:
-        ValueError: no source is named.
         FileNotFoundError: the source is missing.
     """
-    return importlib.import_module(f"data.{dataset}.source").read_source(source_folder(source))
+    return importlib.import_module(f"data.{dataset}.source").read_source(Path(source))
 
 
-def digest_of(dataset: str, source: str, options: Mapping[str, Any]) -> str:
+def digest_of(dataset: str, source: str | Path, options: Mapping[str, Any]) -> str:
     """SHA-256 in hex that changes when the source does, or the options that make it.
 
     Raises:
@@ -105,17 +109,29 @@ def digest_of(dataset: str, source: str, options: Mapping[str, Any]) -> str:
     if dataset == "synthetic":
         stated = json.dumps([FORMAT.decode(), SYNTHETIC_FORMAT, dict(options)], sort_keys=True)
         return hashlib.sha256(stated.encode()).hexdigest()
-    return importlib.import_module(f"data.{dataset}.source").source_digest(source_folder(source))
+    return importlib.import_module(f"data.{dataset}.source").source_digest(Path(source))
 
 
-def source_folder(source: str) -> Path:
-    """The source folder; ValueError when none was named."""
-    if not source:
-        raise ValueError("this set needs a source folder: give --source DIR (config.data.source)")
-    return Path(source).expanduser()
+def source_folder(dataset: str, source: str, data_dir: str) -> Path:
+    """Where the raw download of a set lies: the folder that is named, else `data_dir/downloads/<dataset>` (TFDS's way).
+
+    Raises:
+        FileNotFoundError: none is named and there is none in that place; one line says where to get it, where to put
+            it, and its licence.
+    """
+    if source:
+        return Path(source).expanduser()
+    folder = download_folder(dataset, data_dir)
+    if not folder.is_dir():
+        module = importlib.import_module(f"data.{dataset}.source")
+        raise FileNotFoundError(
+            f"{dataset}: no download at {folder}; {module.GET} into that folder, or name another one "
+            f"(--source DIR, --config.data.source=DIR). {module.ABOUT}"
+        )
+    return folder
 
 
-def check_set(dataset: str, source: str, options: Mapping[str, Any], *, allow_partial: bool) -> int:
+def check_set(dataset: str, source: str, data_dir: str, options: Mapping[str, Any], *, allow_partial: bool) -> int:
     """Inspects the source of a set, prints a summary and one line for every fault, and returns the exit status.
 
     Raises:
@@ -135,7 +151,7 @@ def check_set(dataset: str, source: str, options: Mapping[str, Any], *, allow_pa
         return 0
     from data.build import check
 
-    lines, faults = check(read_source(dataset, source), allow_partial=allow_partial)
+    lines, faults = check(read_source(dataset, source_folder(dataset, source, data_dir)), allow_partial=allow_partial)
     print("\n".join([*lines, *faults, f"{len(faults)} fault(s)"]))
     return 1 if faults else 0
 
@@ -145,8 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
     default = DataConfig()
     parser = argparse.ArgumentParser(prog="python -m data.prepare", description="Builds a set of faces.")
     parser.add_argument("set", help=f"one of {', '.join(SETS)}")
-    parser.add_argument("--source", default="", help="folder of the download as it was unpacked; none for synthetic")
-    parser.add_argument("--data_dir", default="", help=f"where built sets go (default: {cache_home()})")
+    parser.add_argument("--source", default="", help="folder of the download (default: DATA_DIR/downloads/SET)")
+    parser.add_argument("--data_dir", default="", help=f"where built sets and downloads lie (default: {cache_home()})")
     parser.add_argument("--check", action="store_true", help="only inspect the source; exit status 1 if it has faults")
     parser.add_argument(
         "--allow-partial", action="store_true", help="take a part of a published set as it is; tables will say so"
@@ -159,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = {name: getattr(given, name) for name in ("scheme", "train", "test", "seed")}
     try:
         if given.check:
-            return check_set(given.set, given.source, options, allow_partial=given.allow_partial)
+            return check_set(given.set, given.source, given.data_dir, options, allow_partial=given.allow_partial)
         options = options if given.set == "synthetic" else {}
         print(prepare(given.set, given.source, given.data_dir, options, allow_partial=given.allow_partial))
     except (ValueError, OSError) as error:

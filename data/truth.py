@@ -5,6 +5,7 @@ import numpy as np
 
 from barrel_jax.config import DataConfig
 from barrel_jax.landmarks import make_scheme
+from barrel_jax.protocols import crop_window, protocol_of
 from barrel_jax.truth import FaceTruth, clamp
 from data.prepare import digest_of
 from data.source import Source
@@ -15,8 +16,8 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
 
     Args:
         source: its faults are raised as in a build.
-        config: says which source it is (`dataset`, `source`), whether it may be partial, whether points are clamped,
-            and what is put on top of the landmarks that were found (`flip_pairs`, `normaliser`).
+        config: says whether the source may be partial, whether points are clamped, how faces are cropped (`crop`, for
+            the windows), and what is put on top of the landmarks that were found (`flip_pairs`, `normaliser`).
         split: its name.
 
     Raises:
@@ -37,10 +38,14 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
             )
         points_px = clamp(points_px, np.array([face.size for face in faces]))
     num_points = source.scheme.num_points
+    rule = protocol_of(config.crop, source.dataset)
+    windows = None
+    if all(face.size for face in faces):
+        windows = np.stack([crop_window(rule, face.box, face.points, face.labelled, face.size) for face in faces])
     return FaceTruth(
         dataset=source.dataset,
         split=split,
-        fingerprint=digest_of(config.dataset, config.source, {}),
+        fingerprint=digest_of(source.dataset, source.directory, {}),
         scheme=make_scheme(num_points, config.flip_pairs, config.normaliser, source.scheme),
         flag_names=tuple(source.flag_names),
         points_px=points_px,
@@ -51,4 +56,5 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
         faces=np.array([face.face for face in faces], np.int64),
         partial=source.partial,
         clamped=config.clamp_points,
+        windows=None if windows is None else windows.astype(np.float32),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers point one way (design.md section 3), and the code keeps to its own rules."""
+"""Layers point one way, and the code keeps to its own rules."""
 
 import ast
 import importlib

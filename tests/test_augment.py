@@ -77,7 +77,7 @@ def test_flipping_mirrors_the_pixels_and_twice_is_nothing():
     np.testing.assert_allclose(image_of(image, once), image[:, ::-1] / 255.0, atol=2e-5)
     mirrored = points_of(points, flip, once)
     np.testing.assert_allclose(points_of(mirrored, flip, once), points, atol=1e-6)
-    # Point 36 is the outer corner of the eye on the image's left, 45 that of the other (protocol.md section 5).
+    # Point 36 is the outer corner of the eye on the image's left, 45 that of the other (docs/protocols.md, "Metric").
     np.testing.assert_allclose(mirrored[36], [1 - points[45, 0], points[45, 1]], atol=1e-6)
 
 
@@ -124,7 +124,7 @@ def test_grey_is_opencvs_grey():
 
 
 def test_the_draws_have_the_protocols_rates_and_amounts():
-    """protocol.md section 4, over 4,000 draws (three standard deviations of a rate are 0.024)."""
+    """docs/protocols.md, "Augmentation", over 4,000 draws (three standard deviations of a rate are 0.024)."""
     draws = jax.vmap(lambda key: draw(key, AugmentConfig()))(jax.random.split(jax.random.key(0), 4000))
     size = draws.patch[:, 2:] - draws.patch[:, :2]
     rates = {

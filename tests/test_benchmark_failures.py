@@ -144,8 +144,15 @@ def side_of(points):
     return sides.Side(lambda: None, np.float32(points), 0.1)
 
 
-def test_points_that_are_not_finite_cost_one_row_and_points_apart_those_of_their_model(monkeypatch):
+@pytest.fixture
+def no_models(monkeypatch):
+    """Groups and rows alone are looked at: models are neither drawn nor counted, and PyTorch need not be there."""
     monkeypatch.setattr(frameworks, "set_torch", lambda precision: {})
+    monkeypatch.setattr(infer, "random_variables", lambda *given: {"params": {"weight": np.zeros(3)}})
+    monkeypatch.setattr(infer, "flops_of", lambda *given: 1e9)
+
+
+def test_points_that_are_not_finite_cost_one_row_and_points_apart_those_of_their_model(no_models, monkeypatch):
     points = {"jax": 0.5, "torch-eager": np.nan, "torch-compile": 0.5}
     monkeypatch.setattr(sides, "_jax_side", lambda impl, work: side_of([[[points[impl]] * 2]]))
     monkeypatch.setattr(sides, "_torch_side", sides._jax_side)
@@ -162,8 +169,7 @@ def test_points_that_are_not_finite_cost_one_row_and_points_apart_those_of_their
     assert "their points differ by 1.00e-01" in rows[0]["error"]
 
 
-def test_rows_of_before_are_not_measured_again(monkeypatch):
-    monkeypatch.setattr(frameworks, "set_torch", lambda precision: {})
+def test_rows_of_before_are_not_measured_again(no_models, monkeypatch):
     made, written = [], []
     monkeypatch.setattr(sides, "_jax_side", lambda impl, work: made.append(impl) or side_of([[[0.5, 0.5]]]))
     monkeypatch.setattr(sides, "_torch_side", sides._jax_side)

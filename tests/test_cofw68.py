@@ -71,7 +71,7 @@ def gap(folder, count):
 
 @needs_shared
 def test_published_statistics():
-    """protocol.md section 1, computed there from the published files."""
+    """docs/protocols.md, "Files and record formats", computed from the published files."""
     read = read_source(SHARED / "cofw68")
     assert not read.findings.faults + read.findings.gaps + read.findings.doubts and not read.partial
     (note,) = read.findings.notes

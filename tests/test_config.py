@@ -2,6 +2,7 @@
 import ast
 import dataclasses
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def test_every_config_file_is_valid_and_says_its_command(path):
         ("model.decoder_layers", 8, "0..7"),
         ("model.decoder_layers", 0, "plain baseline"),
         ("model.qamem_layers", 3, "0, 1 or 2"),
+        ("model.qamem_init", "zeros", "none of identity, xavier"),
         ("model.heads", 7, "divide"),
         ("model.dtype", "float16", "dtype"),
         ("data.image_size", 16, "at least 32"),
@@ -57,7 +59,22 @@ def test_what_cannot_work_is_refused(name, value, message):
 @pytest.mark.parametrize(("norm", "pretrained"), [("batch", ""), ("batch", "imagenet"), ("frozen", "weights.pth")])
 def test_every_backbone_may_start_from_weights_and_be_frozen_then(backbone, norm, pretrained):
     stride = 4 if backbone == "hrnet_w18" else 32
-    validate(Config(model=ModelConfig(backbone=backbone, stride=stride, norm=norm), pretrained=pretrained))
+    config = Config(model=ModelConfig(backbone=backbone, stride=stride, norm=norm), pretrained=pretrained)
+    config.optim.backbone_multiplier = 1.0
+    validate(config)
+
+
+def test_a_drawn_backbone_is_not_trained_at_a_tenth_of_the_paper_rate():
+    """The paper's recipe is for ImageNet weights: its files ask for them, and '' alone is refused with the remedy."""
+    for name in ("base", "wflw", "w300", "cofw", "cofw68"):
+        config = importlib.import_module(f"configs.{name}").get_config()
+        assert config.pretrained == "imagenet"
+        config.pretrained = ""
+        with pytest.raises(ValueError, match=r"=0.1 under .*='step'.*set --config.pretrained=imagenet .*coco.py"):
+            validate(config)
+        validate(config, trained=True)  # a model that is trained may be used
+        for field, value in (("backbone_multiplier", 1.0), ("schedule", "cosine")):
+            validate(dataclasses.replace(config, optim=dataclasses.replace(config.optim, **{field: value})))
 
 
 def test_hrnet_needs_images_that_its_four_grids_divide():
@@ -88,6 +105,33 @@ def test_loading_names_what_is_wrong(tmp_path):
     (tmp_path / "config.json").write_text('{"model": {"strid": 3}}')
     with pytest.raises(ValueError, match=re.escape("unknown field model.strid")):
         configuration.load(tmp_path)
+
+
+def train_in(folder, config, *arguments):
+    """train.py from another folder than the project's, which has no download."""
+    command = [sys.executable, str(ROOT / "train.py"), "--config", str(ROOT / "configs" / config), *arguments]
+    environment = os.environ | {"BARREL_JAX_DATA": str(folder / "home"), "JAX_PLATFORMS": "cpu"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "said"),
+    [
+        ("wflw.py", (), "wflw: no download at .*/downloads/wflw; unpack WFLW_images.*for research only"),
+        ("cofw68.py", (), "w300: no download at .*/downloads/w300; unpack afw.zip.*for research only"),
+        ("wflw.py", ("--config.pretrained=",), "config: optim.backbone_multiplier=0.1 under optim.schedule='step'"),
+    ],
+)
+def test_what_a_run_lacks_is_said_in_one_line(config, arguments, said, tmp_path):
+    done = train_in(tmp_path, config, *arguments)
+    assert done.returncode == 1 and re.fullmatch(f"train.py: {said}[^\n]*\n", done.stderr), done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_run_is_named_after_its_config(tmp_path):
+    done = train_in(tmp_path, "tiny.py", "--config.optim.epochs=1", "--config.data.synthetic_train=8")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "tiny" / "run.json").exists()
 
 
 def test_an_unknown_field_on_the_command_line_is_an_error(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from barrel_jax import config as configuration
 from barrel_jax.config import Config
+from data.prepare import read_source
 from tests.shared import SHARED, needs_shared
 from tests.toy import SHAPE, written
 
@@ -101,3 +102,28 @@ def test_published_detections_are_scored_without_images(tmp_path):
     assert "MAPPED: wflw-98 predictions mapped to 300w-68" in done.stdout
     scores = json.loads((tmp_path / "eval" / "cofw68-test" / "metrics.json").read_text())
     assert (scores["mapped"], scores["normaliser"]) == ("wflw-98 predictions mapped to 300w-68", "outer_eye_corners")
+
+
+@needs_shared
+def test_predictions_for_a_set_in_its_place_are_scored_in_both_frames(tmp_path):
+    """DATA_DIR/downloads/w300 is a link to the samples; their windows are those of the set's crop protocol."""
+    place = tmp_path / "downloads" / "w300"
+    place.parent.mkdir()
+    common = ("--dataset", "w300", "--data_dir", tmp_path, "--allow_partial")
+    faces = read_source("w300", SHARED / "samples" / "300W").splits["test"]
+    points = np.stack([face.points for face in faces])
+    np.savez(tmp_path / "lower.npz", points=points + np.array([0, 5], np.float32))
+    done = run_evaluate("--predictions", tmp_path / "lower.npz", *common)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"evaluate.py: w300: no download at {place}; unpack afw.zip")
+    place.symlink_to(SHARED / "samples" / "300W")
+    done = run_evaluate("--predictions", tmp_path / "lower.npz", *common, "--workdir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "eval" / "w300-test" / "metrics.json").read_text())
+    eyes = points[:, 36] - points[:, 45]
+    assert scores["nme"] == pytest.approx(100 * np.mean(5 / np.linalg.norm(eyes, axis=1)), rel=1e-5)
+    # Tight around the points, 1.1 times as large; none of these faces is cut off by its image's border.
+    sides = 1.1 * np.ptp(points, axis=1)
+    in_crop = 100 * np.mean(5 / sides[:, 1] / np.linalg.norm(eyes / sides, axis=1))
+    assert scores["nme_crop"] == pytest.approx(in_crop, rel=1e-5) and scores["crop_frame"] == "pipnet"
+    assert f" in the crop {in_crop:.2f} " in " ".join(done.stdout.split())

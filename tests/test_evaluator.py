@@ -102,6 +102,30 @@ def test_score_by_hand():
     assert scores["config"]["seed"] == 3 and scores["config"]["data"]["dataset"] == Config().data.dataset
 
 
+def test_the_error_in_the_crop_by_hand():
+    """Windows of 100 x 80 px, eyes 20 px apart side by side: a miss of p px down is (p / 80) / (20 / 100) there."""
+    flags = [[1], [1], [0]]
+    crops = make_crops(3, flags, ("pose",))
+    points_px = shifted(crops, [1, 1.8, 5])
+    np.testing.assert_allclose(evaluator.crop_errors(points_px, crops), np.array([1, 1.8, 5]) / 16, rtol=1e-5)
+    scores = evaluator.score(points_px, crops)
+    assert scores["nme"] == pytest.approx(13, abs=1e-4) and scores["nme_crop"] == pytest.approx(16.25, abs=1e-4)
+    assert scores["subsets"]["pose"]["nme_crop"] == pytest.approx(100 * 1.4 / 16, abs=1e-4)
+    without = make_truth(crops.scheme, crops.points_px)
+    assert np.isnan(evaluator.score(points_px, without)["nme_crop"])
+
+
+def test_in_a_square_window_both_errors_are_the_same():
+    rng = np.random.default_rng(0)
+    truth = make_truth(W300_68, 200 + rng.normal(0, 50, (9, 68, 2)))
+    sides = rng.uniform(100, 300, (9, 1))
+    points_px = truth.points_px + rng.normal(0, 5, (9, 68, 2))
+    square = dataclasses.replace(truth, windows=np.concatenate([rng.uniform(0, 90, (9, 2)), sides, sides], axis=1))
+    np.testing.assert_allclose(evaluator.crop_errors(points_px, square), evaluator.face_errors(points_px, truth))
+    taller = dataclasses.replace(square, windows=square.windows * [1, 1, 1, 1.1])
+    assert np.abs(evaluator.crop_errors(points_px, taller) - evaluator.face_errors(points_px, truth)).max() > 1e-3
+
+
 def test_an_evaluation_is_written_whole_and_read_back(tmp_path):
     crops = make_crops(4, [[1], [0], [0], [0]], ("pose",))
     crops.visible[0, 1] = 0

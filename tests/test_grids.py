@@ -3,7 +3,7 @@
 
 import pytest
 
-from barrel_jax.grids import GRIDS, MODULES, PAIRS, PAPER_FPS, model_of
+from barrel_jax.grids import GRIDS, MODULES, PAIRS, PAPER_FPS, model_of, paper_nmes
 
 
 def only(grid, **wanted):
@@ -50,6 +50,27 @@ def test_figure4_has_the_four_corners_and_both_readings_of_qamem():
     assert {row.model["decoder_layers"] for row in GRIDS["fig4"]} == set(range(1, 8))
     assert only("fig4", name="Baseline", decoder_layers=6).paper == {"": 4.23}
     assert only("fig4", name="Baseline", backbone="hrnet_w18").model["stride"] == 4
+
+
+def test_the_ablation_has_a_row_for_losses_on_inner_layers():
+    rows = {(row.title, row.model["decoder_layers"]): row for row in GRIDS["ablation"]}
+    assert list(rows) == [
+        ("Baseline", 0), ("Baseline", 1), ("Baseline", 3), ("Baseline", 6), ("Baseline, aux loss", 3),
+        ("Baseline, aux loss", 6), ("+DQInit", 1), ("+QAMem", 1), ("+QAMem x2", 1), ("BarrelNet", 1),
+        ("BarrelNet x2", 1),
+    ]  # fmt: skip
+    with_loss, without = rows["Baseline, aux loss", 3], rows["Baseline", 3]
+    assert with_loss.model == without.model and with_loss.slug == without.slug + "-aux"
+    assert (with_loss.paper, without.paper) == ({}, {"": 4.27})  # the paper's are of no stated loss but L1
+    assert rows["Baseline", 6].slug == only("fig4", name="Baseline", decoder_layers=6).slug
+
+
+def test_the_papers_numbers_of_a_model_on_a_set():
+    model = model_of("BarrelNet-50")
+    assert paper_nmes("w300", model | {"width": 256}) == {"": 3.14, "common": 2.75, "challenging": 4.71}
+    assert paper_nmes("wflw", model) == {"": 4.24} and paper_nmes("wflw", model_of("Baseline-50-d7")) == {"": 4.24}
+    assert paper_nmes("cofw68", model_of("BarrelNet-101")) == {"": 4.27}
+    assert paper_nmes("cofw68", model) == paper_nmes("coco", model) == paper_nmes("wflw", model | {"stride": 16}) == {}
 
 
 def test_rows_that_are_the_same_model_share_their_runs():

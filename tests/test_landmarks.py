@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flip permutations against protocol.md section 5, and schemes found from data."""
+"""Flip permutations against docs/protocols.md, "Left and right", and schemes found from data."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ FACES68 = SHARED / "faces68"
 # Eyes, nose and the corners of a broad mouth.
 FIVE = np.array([[-1, -1], [1, -1], [0, 0.2], [-1.4, 1], [1.4, 1]])
 
-# protocol.md sections 5 and 6: pairs, points that are their own mirror image, eye corners, and the sum of i^2 flip[i]
+# docs/protocols.md: pairs, points that are their own mirror image, eye corners, and the sum of i^2 flip[i]
 # over the permutation as printed there.
 PINNED = {
     "wflw-98": (44, [16, 51, 52, 53, 54, 57, 79, 85, 90, 94], (60, 72), 22239501),

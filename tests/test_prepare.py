@@ -147,7 +147,7 @@ def test_runs_that_start_together_build_once(source, tmp_path, monkeypatch):
 def test_unknown_set_and_missing_source():
     with pytest.raises(ValueError, match=r"unknown set 'celeba': there are wflw, w300, cofw, cofw68, coco, synthetic"):
         prepare("celeba", "x", "y")
-    with pytest.raises(ValueError, match="this set needs a source folder: give --source"):
+    with pytest.raises(FileNotFoundError, match=r"coco: no download at y/downloads/coco; put train.json, val.json"):
         prepare("coco", "", "y")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         prepare("coco", "nowhere/at/all", "y")

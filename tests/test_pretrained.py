@@ -375,8 +375,8 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, 
         assert_equal({kind: tree["backbone"] for kind, tree in trained.items()}, expected)
 
 
-def test_a_wrong_file_leaves_no_run_behind(tmp_path):
-    config = small.config(mesh__data=1, pretrained=str(tmp_path / "nowhere.pth"))
+def test_a_wrong_file_leaves_no_run_behind_and_is_said_before_a_set_is_built(tmp_path):
+    config, built = small.config(mesh__data=1, pretrained=str(tmp_path / "nowhere.pth")), []
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
-        loop.train(config, tmp_path / "run", prepare_config(config.data))
-    assert not (tmp_path / "run").exists()
+        loop.train(config, tmp_path / "run", lambda: built.append(1))
+    assert not (tmp_path / "run").exists() and not built

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The windows of protocol.md section 3, by hand."""
+"""The windows of docs/protocols.md, "Crops", by hand."""
 
 import numpy as np
 import pytest

@@ -13,8 +13,13 @@ def make_scores(**fields):
         "dataset": "wflw", "split": "test", "normaliser": "outer_eye_corners",
         "normalised_by": "the distance of the outer eye corners (points 60 and 72)", **metrics.summarise(NMES),
         "unscorable": {"normaliser_missing": 0, "normaliser_zero": 0}, "regions": {}, "subsets": {},
+        "nme_crop": float("nan"), "crop_frame": "", "config": None,
         "checkpoint_step": None, "crop": "", "partial": "", "clamped": False, "mapped": "",
     } | fields  # fmt: skip
+
+
+def summary(nmes, nme_crop=float("nan")):
+    return metrics.summarise(nmes) | {"nme_crop": nme_crop}
 
 
 def rows(text):
@@ -47,7 +52,7 @@ def test_every_metric_names_normaliser_and_threshold():
 
 
 def test_subsets_stand_beside_the_whole_set_and_regions_below():
-    subsets = {"pose": metrics.summarise(NMES[:2]), "blur": metrics.summarise(NMES[:0])}
+    subsets = {"pose": summary(NMES[:2]), "blur": summary(NMES[:0])}
     lines = report.table(make_scores(normaliser="box", subsets=subsets, regions={"jaw": 12.0, "eyes": 3.456})).split(
         "\n"
     )
@@ -59,8 +64,24 @@ def test_subsets_stand_beside_the_whole_set_and_regions_below():
     assert lines[-2].split() == ["jaw", "eyes"] and lines[-1].split() == ["NME(box)", "%", "12.00", "3.46"]
 
 
+def test_the_papers_numbers_stand_below_those_in_the_crop():
+    """BarrelNet-18 on 300W, Table 1: full 3.22, common 2.83, challenging 4.84."""
+    model = {"backbone": "resnet18", "stride": 32, "encoder_layers": 0, "decoder_layers": 1, "dqinit": True}
+    config = {"model": model | {"qamem_layers": 1, "width": 256}}
+    subsets = {"common": summary(NMES[:2], 2.9), "challenging": summary(NMES[:0])}
+    scores = make_scores(dataset="w300", nme_crop=9.5, config=config, subsets=subsets)
+    cells = [line.split() for line in report.table(scores).splitlines()]
+    assert ["in", "the", "crop", "9.50", "2.90"] in cells and ["the", "paper's", "3.22", "2.83", "4.84"] in cells
+    assert "\nin the crop (pipnet): x and y as shares of its width" in report.table(scores | {"crop_frame": "pipnet"})
+    for other in ({"split": "train"}, {"normaliser": "box"}, {"dataset": "coco"}, {"config": None}):
+        assert "the paper's" not in report.table(scores | other)
+    unknown = report.table(make_scores())
+    assert "\nin the crop, as PIPNet measures: not known without the images' sizes\n" in unknown
+    assert "  in the crop" not in unknown
+
+
 def test_many_subsets_are_wrapped():
-    subsets = {f"subset {place}": metrics.summarise(NMES) for place in range(9)}
+    subsets = {f"subset {place}": summary(NMES) for place in range(9)}
     lines = report.table(make_scores(subsets=subsets)).split("\n")
     heads = [line.split() for line in lines if "subset" in line]
     assert heads[0][:2] == ["all", "faces"] and len(heads) == 2 and heads[1][-1] == "8"

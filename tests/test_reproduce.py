@@ -81,9 +81,38 @@ def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     assert (tmp_path / "table3.csv").read_text().splitlines()[0].startswith("model,set,backbone")
 
 
+def test_the_ablation_trains_a_row_with_losses_on_inner_layers(capsys, tmp_path):
+    given = ["ablation", "--dataset", "coco", "--source", "DIR", "--backbone", "resnet18", "--seeds", "1"]
+    commands = {(run["name"], run["model"]["decoder_layers"]): run["command"] for run in listed(capsys, *given)}
+    assert len(commands) == 11
+    assert [key for key, command in commands.items() if command.endswith("--config.optim.aux_loss=True")] == [
+        ("Baseline, aux loss", 3), ("Baseline, aux loss", 6)
+    ]  # fmt: skip
+    assert len(listed(capsys, *given, "--rows", "Baseline, aux loss")) == 2
+
+
+def test_the_papers_grids_start_from_the_configs_weights_unless_told_otherwise(capsys, tmp_path):
+    assert not any("pretrained" in run["command"] for run in listed(capsys, "table1", "--runs", str(tmp_path)))
+    (first, *_) = listed(capsys, "table1", "--pretrained", "", "--runs", str(tmp_path))
+    assert "--config.pretrained= " in first["command"] + " "
+
+
+def test_a_download_in_its_place_needs_no_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("BARREL_JAX_DATA", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["table3"])
+    place = tmp_path / "downloads"
+    assert f"--sources w300=DIR, or put the download at {place / 'w300'}" in capsys.readouterr().err
+    (place / "w300").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        main(["table3"])
+    assert f"--sources cofw68=DIR, or put the download at {place / 'cofw68'}" in capsys.readouterr().err
+
+
 def fake(path, nme, **subsets):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"dataset": "w300", "nme": nme, "subsets": {k: {"nme": v} for k, v in subsets.items()}}))
+    numbers = {name: {"nme": value, "nme_crop": value - 0.1} for name, value in ({"": nme} | subsets).items()}
+    path.write_text(json.dumps({"dataset": "w300", **numbers.pop(""), "subsets": numbers}))
     return path
 
 
@@ -98,7 +127,7 @@ def test_mean_and_spread_by_subset_by_hand(tmp_path):
     assert [record["subset"] for record in records] == ["", "common", "challenging"]
     assert [record["nme"] for record in records] == [3.5, 2.0, 7.0]
     assert [record["std"] for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
-    assert "| 3.34 | 3.50 | 0.71 | 2 |" in markdown(records)
+    assert "| 3.34 | 3.40 | 3.50 | 0.71 | 2 |" in markdown(records)
 
 
 def test_figure4_is_drawn(tmp_path):

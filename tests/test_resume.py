@@ -28,9 +28,10 @@ def train(workdir, devices, *extra):
     return done
 
 
-def last_state(workdir):
+def last_state(workdir, num_landmarks=29):
     config = configuration.load(workdir)
-    shape = (build_model(config.model, 29), optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
+    model = build_model(config.model, num_landmarks)
+    shape = (model, optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
     checkpoints = Checkpoints(workdir)
     step = checkpoints.steps("latest")[-1]
     state = jax.device_get(checkpoints.restore("latest", step, abstract(*shape)))

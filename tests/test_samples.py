@@ -25,6 +25,7 @@ def small_run(name, tmp_path):
     """configs/NAME.py with the sizes of configs/tiny.py, on the samples."""
     config, small = importlib.import_module(f"configs.{name}").get_config(), tiny()
     config.model, config.loop = small.model, small.loop
+    config.pretrained, config.optim.backbone_multiplier = "", 1.0
     config.batch_size, config.mesh.data, config.optim.epochs, config.data.image_size = 2, 1, 2, 32
     config.data.source = str(SHARED / "samples" / SETS[name][0])
     config.data.data_dir = str(tmp_path / "sets")
@@ -40,6 +41,8 @@ def test_samples_train_and_are_scored(name, tmp_path, capsys):
     assert metrics["num_images"] == faces and len(metrics["point_nme"]) == points
     assert metrics["partial"].startswith("PARTIAL SET: ")
     printed = capsys.readouterr().out
+    (row,) = (line.split() for line in printed.splitlines() if line.startswith("  in the crop "))
+    assert row[3] == f"{metrics['nme_crop']:.2f}" and 0 < metrics["nme_crop"] != metrics["nme"]
     assert "PARTIAL SET" in printed and f"crop protocol {config.data.crop}" in printed
     if name == "w300":
         assert metrics["subsets"]["common"]["num_images"] + metrics["subsets"]["challenging"]["num_images"] == 3

@@ -124,3 +124,19 @@ def test_a_batch_that_does_not_divide_names_the_numbers_that_do():
         check_batch(12, make_mesh(MeshConfig(data=8)))
     with pytest.raises(ValueError, match="take 9 devices, and there are 8 cpu"):
         make_mesh(MeshConfig(data=9))
+
+
+def test_the_loss_is_of_the_last_decoder_layer_or_of_all_when_asked():
+    """The same batch by hand: without augmentation and dropout a step's loss is L1 of a plain forward pass."""
+    still = {f"augment__{name}_prob": 0.0 for name in ("translate", "occlude", "flip", "rotate", "blur", "grey")}
+    fields = still | {"model__decoder_layers": 3, "model__dropout": 0.0}
+    config, mesh = small.config(**fields), make_mesh(MeshConfig(data=1))
+    model = build_model(config.model, 29)
+    state = create(model, optax.sgd(1.0), config, mesh)
+    faces, chosen = small.faces(20, 32, 29), np.asarray(epoch_order(config.seed, 0, 20)[: config.batch_size])
+    points, _ = model.apply(state.variables(), faces.images[chosen] / np.float32(255), True, mutable=["batch_stats"])
+    labelled = faces.labelled[chosen]
+    layers = np.abs(np.asarray(points) - faces.points[chosen])[:, labelled].mean((1, 2))
+    assert len(layers) == 3 and abs(layers.mean() - layers[-1]) > 1e-4
+    for aux_loss, expected in ((False, layers[-1]), (True, layers.mean())):
+        np.testing.assert_allclose(run(1, optim__aux_loss=aux_loss, **fields)[2][0], expected, rtol=1e-4)

@@ -123,7 +123,7 @@ def test_picture_does_not_depend_on_the_scheme():
 @pytest.mark.parametrize("name", ["wflw-98", "300w-68", "cofw-29"])
 def test_mirrored_mean_face_gives_the_published_flip(name):
     points = shape_of(name)
-    flip = list(SCHEMES[name].flip)  # protocol.md section 5
+    flip = list(SCHEMES[name].flip)  # docs/protocols.md, "Left and right"
     assert np.abs(points[flip] * [-1, 1] - points).max() < 1e-6
     # Every point's nearest neighbour in the mirror image is its partner, so no other order would do.
     away = np.linalg.norm(points[:, None] * [-1, 1] - points[None], axis=-1)
@@ -144,7 +144,7 @@ def test_mean_face_agrees_with_real_annotations():
 
 
 def test_68_points_are_near_those_mapped_from_98():
-    # Protocol.md section 7, with weights 2/3 and 1/3; it is not an official mapping: tolerance 0.05 eye distances.
+    # docs/protocols.md, "98 points as 68": no official mapping, hence a tolerance of 0.05 eye distances.
     p, q = shape_of("wflw-98"), shape_of("300w-68")
     mapped = np.empty((68, 2))
     mapped[:17] = p[0:33:2]

@@ -105,6 +105,7 @@ def test_points_and_gradients_of_every_parameter_agree(case):
         stride=stride,
         norm=norm,
         norm_group=0,
+        qamem_init="identity",
         dtype=jnp.float32,
         **SMALL | modules,
     )

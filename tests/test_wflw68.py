@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""98 points as 68: protocol.md section 7, with weights that add up to one."""
+"""98 points as 68 (docs/protocols.md), with weights that add up to one."""
 
 import dataclasses
 

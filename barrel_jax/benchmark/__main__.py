@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.what == "table4":
         models, batches = list(grids.PAPER_FPS), [1]
     result = record.describe(given.what, "barrel_jax.benchmark", arguments)
-    result |= {"image_size": given.image_size, "num_landmarks": given.landmarks, "rows": []}
+    result |= {"image_size": given.image_size, "num_landmarks": given.landmarks, "finished": False, "rows": []}
 
     def save() -> None:
         if given.out:
@@ -101,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
         result["ceilings"] = [row for device in devices for row in ceilings(device, tuple(given.precisions))]
     if given.what == "table4":
         result["gains"] = infer.gains(result["rows"], grids.PAIRS)
+    result["finished"] = True
     save()
     print(report.markdown(result))
     if given.out:

@@ -18,6 +18,7 @@ TORCH_MODES = {
     "torch-reduce-overhead": "reduce-overhead",
     "torch-max-autotune": "max-autotune",
 }
+GRAPH_MODES = ("reduce-overhead", "max-autotune")
 # Programs of one function that PyTorch may compile between two resets; its own limit is 8, Table 4 has 7 models.
 RECOMPILE_LIMIT = 256
 
@@ -45,6 +46,14 @@ def set_torch(precision: str) -> dict[str, Any]:
         "cudnn.benchmark": torch.backends.cudnn.benchmark,
         "bf16_reduced_precision_reduction": torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
     }
+
+
+def mark_step(mode: str | None, device: str) -> None:
+    """Tells CUDA graphs that a run begins: what the run before returned may be overwritten."""
+    if mode in GRAPH_MODES and device == "cuda":
+        import torch
+
+        torch.compiler.cudagraph_mark_step_begin()
 
 
 def flags(impl: str, precision: str) -> dict[str, Any]:

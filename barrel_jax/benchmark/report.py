@@ -20,9 +20,10 @@ def digits(value: float) -> str:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The tables of one result of `barrel_jax.benchmark`, what each side computed with, and what failed."""
+    """The tables of one result of `barrel_jax.benchmark`, also of one cut short, the flags, and what failed."""
     tables = {"infer": infer, "train": train, "table4": table4}[result["benchmark"]](result)
-    return "\n\n".join(filter(None, [tables, _flags(result["rows"]), failures(result["rows"])]))
+    ended = "" if result.get("finished", True) else "*It ended before all rows were measured.*"
+    return "\n\n".join(filter(None, [tables, ended, _flags(result["rows"]), failures(result["rows"])]))
 
 
 def infer(result: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, TORCH_MODES, flags
+from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, TORCH_MODES, flags, mark_step
 from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.config import ModelConfig
 from barrel_jax.export import onnx_file
@@ -99,8 +99,7 @@ def _torch_side(impl: str, work: Work) -> Side:
         predict = torch.compile(predict, mode=mode, fullgraph=True)
 
     def run() -> torch.Tensor:
-        if mode is not None:
-            torch.compiler.cudagraph_mark_step_begin()  # the points of the run before may be overwritten
+        mark_step(mode, work.device)
         with torch.inference_mode():
             points = predict(pixels)
         if on_gpu:

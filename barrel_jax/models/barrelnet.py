@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BarrelNet (Figure 1): backbone, projection, one decoder with DQInit and QAMem, shared head."""
+"""BarrelNet (Figure 1): backbone, projection, a decoder with DQInit and QAMem; the head is DETR's."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from barrel_jax.models.hrnet import HRNet
 from barrel_jax.models.positions import QueryPositions, sine_positions
 from barrel_jax.models.resnet import ResNet
 
-# ImageNet's, RGB in 0..1 (protocol.md section 4, row 7).
+# ImageNet's, RGB in 0..1, as torchvision's weights were trained.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 # torch.nn.Linear's own draw, which DETR leaves in the head and in the projection.
@@ -32,7 +32,7 @@ def make_backbone(
 
 
 class Head(nn.Module):
-    """DETR's three-layer perceptron, shared by all queries and all decoder layers."""
+    """DETR's three-layer perceptron and its sigmoid, shared by all queries and all decoder layers."""
 
     width: int
     dtype: Any
@@ -60,6 +60,7 @@ class BarrelNet(nn.Module):
     decoder_layers: int
     dqinit: bool
     qamem_layers: int
+    qamem_init: str
     width: int
     heads: int
     feedforward: int
@@ -95,9 +96,10 @@ class BarrelNet(nn.Module):
             queries = jnp.zeros((batch, self.num_landmarks, self.width), self.dtype)
         norm = layer_norm("decoder_norm", self.dtype)
         head = Head(self.width, self.dtype, name="head")
+        qamem = {"qamem_layers": self.qamem_layers, "qamem_init": self.qamem_init}
         points = []
         for index in range(self.decoder_layers):
-            layer = DecoderLayer(qamem_layers=self.qamem_layers, **shared, name=f"decoder{index}")
+            layer = DecoderLayer(**qamem, **shared, name=f"decoder{index}")
             queries = layer(queries, memory, query_positions, memory_positions, train)
             points.append(head(norm(queries)))
         return jnp.stack(points)

@@ -17,6 +17,7 @@ class DecoderLayer(nn.Module):
     feedforward: int
     dropout: float
     qamem_layers: int
+    qamem_init: str
     dtype: Any
 
     @nn.compact
@@ -39,7 +40,7 @@ class DecoderLayer(nn.Module):
             queries + query_positions[None], memory + memory_positions[None], memory, train
         )
         if self.qamem_layers:
-            extracted = QAMem(self.qamem_layers, self.dtype, name="qamem")(extracted)
+            extracted = QAMem(self.qamem_layers, self.qamem_init, self.dtype, name="qamem")(extracted)
         queries = layer_norm("norm2", self.dtype)(queries + drop(extracted))
         transformed = FeedForward(self.feedforward, self.dropout, self.dtype, name="feedforward")(queries, train)
         return layer_norm("norm3", self.dtype)(queries + drop(transformed))

@@ -5,10 +5,11 @@ Equation 2 gives each query i a memory M T^i of its own; equation 3 moves the tr
 A (M T^i) = (A M) T^i. With several heads there are two exact readings; this is the first: T^i acts on the value that
 cross-attention has extracted, after the heads are joined and projected. Equation 2 in that sense gives query i and
 head n the memory M V_n O_n T^i, summed over the heads (tests/test_qamem.py shows both give the same numbers). The
-paper's "1x1 convolution with N groups over query embeddings" is that product, with a bias.
+paper's "convolutional layer with 1 x 1 kernel, stride 1, and N groups" is that product; its bias is PyTorch's default.
 
-One layer has K D^2 + K D numbers (4.47M at 68 points); the 9M of section 5 are two layers. Two layers have a ReLU
-between them, since without one they would be a single layer written at length; they have no exact equation 2.
+One layer has K D^2 + K D numbers (4.47M at 68 points), two have 8.95M, and so have one layer and DQInit together: the
+9M that section 5 gives QAMem can be read either way (docs/model.md, "Counting"). Two layers have a ReLU between them,
+since without one they would be a single layer written at length; they have no exact equation 2.
 """
 
 from typing import Any
@@ -24,10 +25,25 @@ def identity_per_query(key: jax.Array, shape: tuple[int, int, int], dtype: Any =
     return jnp.broadcast_to(jnp.eye(shape[1], shape[2], dtype=dtype), shape)
 
 
+def xavier_grouped(key: jax.Array, shape: tuple[int, int, int], dtype: Any = jnp.float32) -> jax.Array:
+    """T^i as DETR's code would draw the paper's convolution: Xavier-uniform over a weight [K D, D, 1, 1] with K groups.
+
+    PyTorch counts D inputs and K D outputs of such a weight, so that the numbers are small: the bound is
+    sqrt(6 / (D (K + 1))), where each T^i on its own would have sqrt(6 / (2 D)).
+    """
+    landmarks, width, _ = shape
+    bound = (6 / (width * (landmarks + 1))) ** 0.5
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+STARTS = {"identity": identity_per_query, "xavier": xavier_grouped}  # by config.model.qamem_init
+
+
 class QAMem(nn.Module):
-    """The per-query transforms T^i."""
+    """The per-query transforms T^i. `start` is one of STARTS."""
 
     layers: int
+    start: str
     dtype: Any
 
     @nn.compact
@@ -37,7 +53,7 @@ class QAMem(nn.Module):
         for index in range(self.layers):
             if index:
                 extracted = nn.relu(extracted)
-            kernel = self.param(f"kernel{index + 1}", identity_per_query, (landmarks, width, width))
+            kernel = self.param(f"kernel{index + 1}", STARTS[self.start], (landmarks, width, width))
             bias = self.param(f"bias{index + 1}", nn.initializers.zeros, (landmarks, width))
             extracted = jnp.einsum("bkd,kde->bke", extracted, kernel.astype(self.dtype)) + bias[None].astype(self.dtype)
         return extracted

@@ -2,8 +2,9 @@
 """ResNet-18/34/50/101 in torchvision's v1.5 layout (stride in the 3x3 convolution, explicit padding).
 
 Output stride 16 and 8 replace the stride of the last one or two stages by dilation, in the meaning of torchvision's
-`replace_stride_with_dilation` (DETR's DC5; BarrelNet section 4.3): the first block of a stage keeps the dilation of
-the stage before it. The same is done for the basic blocks of ResNet-18/34, for which torchvision has no such option.
+`replace_stride_with_dilation` (DETR's DC5): the first block of a stage keeps the dilation of the stage before it, and
+at stride 8 the two stages end with dilation 2 and 4. (The paper, section 4.3, says "stride 1 and dilation 2, following"
+DETR.) The same is done for the basic blocks of ResNet-18/34, for which torchvision has no such option.
 """
 
 from collections.abc import Callable

@@ -12,6 +12,9 @@ from barrel_jax.landmarks import LandmarkScheme, find_scheme
 from data.coco.annotations import read_faces
 from data.source import Face, Findings, Source, digest_files, files_below
 
+GET = "put train.json, val.json (COCO keypoints) and images/ of your own faces"
+ABOUT = "Their licence is that of your own pictures."
+
 
 class CocoSource(Source):
     """Anyone's own faces; their images lie in `images/`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""COFW from its two MATLAB 7.3 files of colour images (protocol.md section 1).
+"""COFW from its two MATLAB 7.3 files of colour images (docs/protocols.md).
 
 Coordinates of `phis` and the x, y of `bboxes` are 1-based: the first pixel's centre is at 1, and it is pixel 1.
 """
@@ -39,6 +39,7 @@ GREY = 44  # images of the published training set that are grey
 POINTS = COFW_29.num_points
 PHIS, BBOXES = 3 * POINTS, 4  # x of all points, y of all points, occlusion of all points; x, y, w, h
 FOLDERS = ("", "COFW", "COFW_color")  # where the files may lie in the source folder
+GET = "unpack COFW_color.zip of https://doi.org/10.22002/D1.20099"
 DOWNLOAD = (
     "unpack COFW_color.zip (503,327,162 bytes, MD5 8b21d126c4e1fb307cb463578eef0511, "
     "https://doi.org/10.22002/D1.20099) again"

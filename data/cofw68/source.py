@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""COFW-68 from its MATLAB 5 files, and the test images of COFW where they are there (protocol.md section 1).
+"""COFW-68 from its MATLAB 5 files, and the test images of COFW where they are there (docs/protocols.md).
 
 `Points` are 1-based: the first pixel's centre is at 1. Boxes are MATLAB rectangle positions, in whose frame the left
 edge of the first column is at 0.5. Face i of 1..507 is on the image `IsT{i}`.
@@ -28,6 +28,10 @@ BOXES = "cofw68_test_bboxes.mat"
 NUMBERED = re.compile(r"([1-9][0-9]{0,8})_points\.mat")
 IMAGES = cofw.FILES["test"]
 PUBLISHED = {"test": 507}
+GET = (
+    "copy COFW68_Data of https://github.com/golnazghiasi/cofw68-benchmark and COFW_test_color.mat (of COFW_color.zip, "
+    "https://doi.org/10.22002/D1.20099; predictions are scored without it)"
+)
 DOWNLOAD = "take COFW68_Data of https://github.com/golnazghiasi/cofw68-benchmark again"
 ABOUT = (
     "COFW-68: cite G. Ghiasi, C. C. Fowlkes: Occlusion Coherence: Detecting and Localizing Occluded Faces, 2015, and "

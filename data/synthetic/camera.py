@@ -23,7 +23,7 @@ class Pose:
 
     @property
     def large(self) -> bool:
-        """WFLW's flag 'pose' (protocol.md section 1)."""
+        """WFLW's flag 'pose' (docs/protocols.md)."""
         return bool(
             abs(self.yaw) > np.radians(32) or abs(self.pitch) > np.radians(22) or abs(self.roll) > np.radians(28)
         )

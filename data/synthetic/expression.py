@@ -24,7 +24,7 @@ class Expression:
 
     @property
     def exaggerated(self) -> bool:
-        """WFLW's flag 'expression' (protocol.md section 1): a face that is far from calm."""
+        """WFLW's flag 'expression' (docs/protocols.md): a face that is far from calm."""
         return bool(
             self.jaw_drop > 0.22
             or self.smile > 0.75

@@ -86,7 +86,7 @@ class Head:
     two Eye (image left,
     image right); `brows` two pairs (upper edge [5, 2], lower edge [5, 2]) from the outer end to the inner; `nose`
     dict of
-    ridge, tip, base; `lips` dict of outer [12, 2] and inner [8, 2] in the order of WFLW 76..95 (protocol.md section 7).
+    ridge, tip, base; `lips` dict of outer [12, 2] and inner [8, 2] in the order of WFLW 76..95 (docs/protocols.md).
     """
 
     def __init__(self, who: Identity, does: Expression) -> None:

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The annotations of WFLW (98), 300W (68) and COFW (29) on the head, in their order (protocol.md sections 1, 5 and
-7).
-"""
+"""The annotations of WFLW (98), 300W (68) and COFW (29) on the head, in their order (docs/protocols.md)."""
 
 import numpy as np
 

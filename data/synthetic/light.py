@@ -17,7 +17,7 @@ class Light:
     second_strength: float
     colour: np.ndarray  # [3] factors about 1 of the main light
     gloss: float
-    extreme: bool  # WFLW's flag 'illumination' (protocol.md section 1)
+    extreme: bool  # WFLW's flag 'illumination' (docs/protocols.md)
 
     def shade(self, normals: np.ndarray) -> np.ndarray:
         """Factor on the colour of surfaces with unit normals [..., 3] in the camera's frame: [..., 3] float32."""

@@ -25,7 +25,7 @@ class Things:
 
     @property
     def occluding(self) -> bool:
-        """WFLW's flag 'occlusion' (protocol.md section 1); clear glasses hide nothing."""
+        """WFLW's flag 'occlusion' (docs/protocols.md); clear glasses hide nothing."""
         return self.glasses == "sun" or len(self.others) > 0
 
 

@@ -29,7 +29,7 @@ class Photo:
 
     @property
     def blurred(self) -> bool:
-        """WFLW's flag 'blur' (protocol.md section 1)."""
+        """WFLW's flag 'blur' (docs/protocols.md)."""
         return bool(self.blur > 1.7 or self.motion > 5 or self.shrink > 2.6)
 
 

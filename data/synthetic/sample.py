@@ -20,7 +20,7 @@ from data.synthetic.photo import Photo, sample_photo, take_photo
 from data.synthetic.render import draw_body, draw_ear, draw_head
 from data.synthetic.skin import paint_face
 
-FLAG_NAMES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # WFLW's, protocol.md section 1
+FLAG_NAMES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # WFLW's, docs/protocols.md
 SIZES = (160, 168, 176)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `.pts` files of 300W: 68 points in MATLAB's pixel coordinates (protocol.md section 1)."""
+"""The `.pts` files of 300W: 68 points in MATLAB's pixel coordinates (docs/protocols.md)."""
 
 import re
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""300W as it is unpacked: six folders of images with `.pts` files beside them (protocol.md sections 1, 2 and 9)."""
+"""300W as it is unpacked: six folders of images with `.pts` files beside them (docs/protocols.md)."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,6 +14,10 @@ from data.w300.folders import FOLDERS, Listing, list_folder
 from data.w300.pts import NUM_POINTS, parse_pts
 
 PUBLISHED = {"train": 3148, "test": 689}
+GET = (
+    "unpack afw.zip, helen.zip, ibug.zip and lfpw.zip of "
+    "https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/, each to a folder of its name,"
+)
 ABOUT = (
     "300W is for research only, not for commercial use (iBUG, Imperial College London). Cite: Sagonas et al., 300 "
     "Faces in-the-Wild Challenge: The first facial landmark localization challenge, ICCV Workshops 2013."
@@ -133,7 +137,7 @@ def _count_folder(folder: Path, count: int, published: int, findings: Findings) 
 
 
 def _note_names(directory: Path, listings: dict[str, Listing], findings: Findings) -> None:
-    """Notes what was left out, and names that trip other readers (protocol.md section 9)."""
+    """Notes what was left out, and names that trip other readers (docs/protocols.md, "Traps")."""
     mirrors = [f"{name}/{stem}" for name, listing in listings.items() for stem in sorted(listing.mirrors)]
     if mirrors:
         findings.counts["mirror_copies"] = len(mirrors)

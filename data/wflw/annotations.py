@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lists of WFLW: 98 points, a rect, six attributes and the image's name on every line (protocol.md section 1)."""
+"""The lists of WFLW: 98 points, a rect, six attributes and the image's name on every line (docs/protocols.md)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WFLW as it is unpacked: `WFLW_images/` beside `WFLW_annotations/` (protocol.md sections 1, 2 and 9).
+"""WFLW as it is unpacked: `WFLW_images/` beside `WFLW_annotations/` (docs/protocols.md).
 
 Nobody states whether its coordinates start at 0 or 1; they are taken as given, as all public code does.
 """
@@ -22,6 +22,10 @@ LISTS = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{}.
 WRONG_RECTS = (
     ("12--Group/", "12_839.jpg", (710, 58, 948, 370), 1035),
     ("28--Sports_Fan/", "28_959.jpg", (496, 50, 956, 706), 2748),
+)
+GET = (
+    "unpack WFLW_images.tar.gz and WFLW_annotations.tar.gz of https://wywu.github.io/projects/LAB/WFLW.html "
+    "(both links are there)"
 )
 ABOUT = (
     "WFLW is for research only, not for commercial use. Cite: Wu et al., Look at Boundary: A Boundary-Aware Face "
