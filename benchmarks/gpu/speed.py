@@ -46,7 +46,7 @@ class Sizes:
     growth: tuple[tuple[str, tuple[int, ...]], ...]  # axes; () for all
     seeds: int
     seeds_image_size: int
-    compiled: bool  # PyTorch's compiled modes as well
+    compiled: bool  # what takes a CPU minutes as well: PyTorch's compiled modes, equation 2
 
 
 FULL = Sizes(
@@ -141,6 +141,8 @@ def steps(settings: Settings) -> list[Step]:
     listed += [
         Step(f"growth-{axis}", "growth-gpu", 45, _doing("growth", sizes, axis, values)) for axis, values in growth
     ]
+    if sizes.compiled:
+        listed += [Step("growth-equations", "growth-gpu", 30, _doing("equations", sizes))]
     return listed
 
 

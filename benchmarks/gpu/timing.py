@@ -77,3 +77,8 @@ def growth(rows: Rows, sizes: "Sizes", axis: str, values: tuple[int, ...]) -> No
     rows.note(base=growing.BASE)
     for row in growing.latencies(sizes.rounds, {axis: values or growing.AXES[axis]}):
         rows.add(row)
+
+
+def equations(rows: Rows, sizes: "Sizes") -> None:
+    """QAMem by equation 3 and by equation 2."""
+    rows.note(equations=growing.equations(sizes.rounds))
