@@ -16,10 +16,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.programme import Programme, steps_of
+from benchmarks.gpu.programme import PARTS, Programme, steps_of
 from benchmarks.gpu.settings import Settings
 
-PARTS = ("speed", "accuracy")
 # Runs of the accuracy part at a time: one trains, the next one compiles.
 LANES = {"speed": 1, "accuracy": 2}
 

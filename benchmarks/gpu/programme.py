@@ -5,6 +5,7 @@ Steps run in processes of their own, one after another, or two at a time where o
 device. A step that fails costs itself alone. Whatever ends the programme, the rows so far are on the disk.
 """
 
+import importlib
 import signal
 import sys
 import threading
@@ -20,21 +21,15 @@ from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.step import Step, is_complete
 from benchmarks.gpu.worker import Failed, TimeUp, Worker
 
-# A step that takes this many times its estimate hangs.
+PARTS = {"speed": "benchmarks.gpu.speed", "accuracy": "benchmarks.gpu.accuracy"}
+# A step that takes this many times its estimate hangs; one of few seconds may need a process to start.
 PATIENCE = 4.0
-# Seconds that a process needs to start, for a step of few seconds.
-START_UP = 60.0
+START_UP = 120.0
 
 
 def steps_of(settings: Settings) -> list[Step]:
-    """The steps of a part."""
-    if settings.part == "speed":
-        from benchmarks.gpu import speed
-
-        return speed.steps(settings)
-    from benchmarks.gpu import accuracy
-
-    return accuracy.steps(settings)
+    """The steps of a part: those of `PARTS`, or of any module that has `steps`."""
+    return importlib.import_module(PARTS.get(settings.part, settings.part)).steps(settings)
 
 
 class Log:

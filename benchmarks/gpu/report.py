@@ -28,7 +28,7 @@ from benchmarks.gpu.step import read
 Result = dict[str, Any]
 BENCHMARKS = {"infer-gpu": "infer", "train-gpu": "train", "table4-gpu": "table4", "growth-gpu": "growth"}
 CASE = ("device", "model", "precision", "batch")
-OWN = ("complete", "rows", "seconds", "processor_s", "xla_flags")  # of a step alone
+OWN = ("complete", "rows", "seconds", "processor_s", "xla_flags", "rehearsal")  # of a step alone
 
 
 def merge(steps: Sequence[Result]) -> Result:
@@ -148,7 +148,9 @@ def report(folder: Path, results: Path, say: Callable[[str], None] = print) -> l
         record.write(results / f"{name}.json", result)
         _draw(name, result, results)
         names.append(name)
-    record.write(results / "gpu-programme.json", {"benchmark": "gpu-programme", "steps": states})
+    if steps:
+        head = {name: next(iter(steps.values()))[name] for name in ("machine", "versions", "commit", "command")}
+        record.write(results / "gpu-programme.json", {"benchmark": "gpu-programme"} | head | {"steps": states})
     for name, state in states.items():
         if state["state"] != "done":
             say(f"{state['state']}: {name}: {state['reason']}")
@@ -170,6 +172,8 @@ def main(arguments: list[str]) -> int:
             if zipfile.is_zipfile(folder):
                 zipfile.ZipFile(folder).extractall(temporary)
                 folder = Path(temporary)
+            if any(read(path)["rehearsal"] for path in (folder / "steps").glob("*.json")):
+                raise ValueError(f"{given.folder}: a rehearsal, whose numbers are no results")
             names = report(folder, tables.RESULTS)
     except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)

@@ -11,7 +11,7 @@ from pathlib import Path
 class Settings:
     """One start of the programme; paths are absolute."""
 
-    part: str  # speed or accuracy
+    part: str  # speed, accuracy, or a module with `steps`
     out: str  # folder of the results
     scratch: str  # folder of what is only needed on the way: crops, checkpoints, compiled programs
     pack: str  # file of the faces, '' for none

@@ -113,7 +113,8 @@ def main() -> None:
     steps = {step.name: step for step in steps_of(settings)}
     for line in sys.stdin:
         step = steps[line.strip()]
-        head = describe(step.result, "benchmarks.gpu", settings.command) | {"xla_flags": step.xla_flags}
+        head = describe(step.result, "benchmarks.gpu", settings.command)
+        head |= {"xla_flags": step.xla_flags, "rehearsal": settings.rehearse}
         rows = Rows(settings.step_file(step.name), head)
         begin, processor = time.perf_counter(), time.process_time()
         step.measure(rows)
