@@ -219,7 +219,10 @@ def validate(config: Config, *, trained: bool = False) -> None:
     for name, value in vars(config.loop).items():
         _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
     _require(
-        trained or bool(config.pretrained or config.init_from) or optim.schedule != "step" or optim.backbone_multiplier >= 1,
+        trained
+        or bool(config.pretrained or config.init_from)
+        or optim.schedule != "step"
+        or optim.backbone_multiplier >= 1,
         f"optim.backbone_multiplier={optim.backbone_multiplier} under optim.schedule='step' is for a pretrained "
         "backbone, and config.pretrained is '': set --config.pretrained=imagenet (or a file), or from scratch "
         "--config.optim.backbone_multiplier=1, or take the recipe of configs/coco.py",

@@ -26,7 +26,7 @@ def make_detector(name: str) -> Detector:
 
     Raises:
         FileNotFoundError: the model file is not there.
-        ValueError: another name, or OpenCV cannot read the model.
+        ValueError: another name, OpenCV cannot read the model, or this OpenCV has no Haar cascades (version 5).
     """
     kind, _, model = name.partition(":")
     if kind == "haar" and not model:
@@ -41,6 +41,11 @@ def _largest_first(boxes: np.ndarray) -> np.ndarray:
 
 
 def _haar() -> Detector:
+    if not hasattr(cv2, "CascadeClassifier"):  # nor the cascades' files
+        raise ValueError(
+            f"OpenCV {cv2.__version__} has no Haar cascades; for them pip install 'opencv-python-headless<5', "
+            "or give --detector yunet:MODEL or --boxes FILE"
+        )
     # Of OpenCV's cascades for whole faces, `default` finds more of every sixth of those faces than `alt2` (556 against
     # 539 of 564), with fewer boxes that are no face (3 against 5), and more of the small faces of shared/samples.
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")

@@ -5,7 +5,6 @@ Every process of a run does all of it, and reads its own part of the data; the f
 """
 
 import dataclasses
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -63,7 +62,7 @@ class _Run:
     rate: Callable[[int], jax.Array]  # the learning rate by step
     steps_per_epoch: int
     pending: list[tuple[int, jax.Array]] = field(default_factory=list)  # first step and losses of each dispatch
-    since: tuple[int, float] = (0, 0.0)  # step and time of the last line of the log
+    since: tuple[int, float] = (0, 0.0)  # step and seconds of training at the last line of the log
 
     def until_due(self, step: int, total: int) -> int:
         """How many steps there are until something is to be done between two of them."""
@@ -94,13 +93,13 @@ class _Run:
 
     def write_log(self, done: int) -> None:
         """A line of the log, after `done` steps."""
-        mean, now = self.mean_loss(), time.perf_counter()
+        mean, now = self.mean_loss(), self.log.watch.seconds("training")
         before, at = self.since
         speed, self.since = (done - before) * self.config.batch_size / (now - at), (done, now)
         epoch = done / self.steps_per_epoch
         rate = float(self.rate(done - 1))
         self.log.write(done, {"epoch": epoch, "loss": mean, "learning_rate": rate, "faces_per_s": speed})
-        self.log.bar.set_postfix(epoch=f"{epoch:.1f}", loss=f"{mean:.4f}")
+        self.log.bar.set_postfix_str(f"epoch {epoch:.1f}, loss {mean:.4f}")
 
     def predict_test(self, state: State) -> tuple[dict[str, Any], np.ndarray]:
         """Scores the test split: the metrics and the points [n, K, 2] in source pixels; draws 24 of its faces."""
@@ -118,14 +117,14 @@ class _Run:
 
     def evaluate(self, state: State, done: int, best: float) -> tuple[dict[str, Any], np.ndarray]:
         """`predict_test`, its scores written to the log, and the state kept when it is better than `best` percent."""
-        metrics, points_px = self.predict_test(state)
+        with self.log.watch.during("evaluation"):
+            metrics, points_px = self.predict_test(state)
         values = {"nme": metrics["nme"], "fr_0.10": metrics["fr"]["0.10"], "auc_0.10": metrics["auc"]["0.10"]}
         by, split = metrics["normaliser"], self.test_crops.split
         self.log.write(done, {f"{split}/{name}_{by}": value for name, value in values.items()})
         self.log.say(f"step {done}: {split} NME {metrics['nme']:.3f} % ({by})")
         if metrics["nme"] < best:
             self.checkpoints.save("best", state, {"nme": metrics["nme"]})
-        self.since = (done, time.perf_counter())
         return metrics, points_px
 
 
@@ -218,7 +217,7 @@ def train(
         best = checkpoints.best_nme()
         if state is None:
             state = create(model, tx, config, mesh, start.weights)
-        step = int(state.step)
+        first = step = int(state.step)
         if is_first():
             print(
                 f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
@@ -229,18 +228,21 @@ def train(
                 + (f"going on from step {step} of {total}" if step else f"{total} steps")
             )
         log = stack.enter_context(closing(Log(workdir, step, total, config.batch_size)))
-        predict = make_predict_step(model, mesh)
+        predict = log.compiled("the prediction", make_predict_step(model, mesh))
         run = _Run(config, workdir, test_crops, mesh, predict, checkpoints, log, rate, steps_per_epoch)
-        run.since = (step, time.perf_counter())
         if step == total:
             metrics, points_px = run.predict_test(state)
         elif stop(step):
             log.say(f"told to stop before step {step + 1} of {total}; the same command goes on from there")
             return None
-        advance = stepper(config, train_crops, model, tx, mesh, step, total)
+        with log.apart("preparation"):
+            advance = stepper(config, train_crops, model, tx, mesh, step, total, log.compiled)
+            run.since = (step, log.watch.seconds("training"))
 
         while step < total:
             state, losses, count = advance(state, step, run.until_due(step, total))
+            if run.pending:  # two dispatches at once: what counts as done is done, and a stop need not wait for many
+                jax.block_until_ready(run.pending[-1][1])
             run.pending.append((step, losses))
             step += count
             log.bar.update(count)
@@ -260,8 +262,11 @@ def train(
             if saves:
                 checkpoints.save("latest", state, {})
             if leaving:
+                log.sum_up((step - first) * config.batch_size)
                 log.say(f"told to stop: saved at step {step} of {total}; the same command goes on from there")
                 return None
+        if step > first:
+            log.sum_up((step - first) * config.batch_size)
         checkpoints.wait()
         if is_first():
             folder = workdir / "eval" / f"{test_crops.dataset}-{test_crops.split}"

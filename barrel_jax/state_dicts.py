@@ -109,7 +109,5 @@ def _torch(path: Path) -> Any:
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise ValueError(
-            f"{path}: .pth files need PyTorch; pip install 'barrel-jax[torch]', or use .safetensors"
-        ) from error
+        raise ValueError(f"{path}: .pth files need PyTorch; pip install torch, or use .safetensors") from error
     return torch

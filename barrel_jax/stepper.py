@@ -20,6 +20,7 @@ from barrel_jax.order import epoch_length, epoch_order_of
 from barrel_jax.state import State
 from barrel_jax.steps import in_one_dispatch, make_streamed_step, make_train_step
 
+Compiled = Callable[[str, Callable], Callable]  # Log.compiled
 Advance = Callable[[State, int, int], tuple[State, jax.Array, int]]
 
 
@@ -31,16 +32,17 @@ def stepper(
     mesh: Mesh,
     first: int,
     total: int,
+    compiled: Compiled,
 ) -> Advance:
-    """What takes a run from step `first` to step `total`, some steps at a time.
+    """What takes a run from step `first` to step `total`, some steps at a time, with programs made by `compiled`.
 
     Returns:
       advance(state, step, most) -> (state, losses, count): takes `count` steps, at most `most`, after `step` of them;
       the state given is donated, the losses are a scalar or [count].
     """
     if config.data.resident and jax.process_count() == 1:
-        return _on_resident(config, crops, model, tx, mesh)
-    step_fn = make_streamed_step(model, tx, config, crops.scheme.flip, mesh)
+        return _on_resident(config, crops, model, tx, mesh, compiled)
+    step_fn = compiled("a training step", make_streamed_step(model, tx, config, crops.scheme.flip, mesh))
     steps_per_epoch = epoch_length(crops) // config.batch_size
 
     def order_of(epoch: int) -> np.ndarray:
@@ -61,13 +63,19 @@ def steps_at_once(config: Config) -> int:
 
 
 def _on_resident(
-    config: Config, crops: FaceCrops, model: BarrelNet, tx: optax.GradientTransformation, mesh: Mesh
+    config: Config,
+    crops: FaceCrops,
+    model: BarrelNet,
+    tx: optax.GradientTransformation,
+    mesh: Mesh,
+    compiled: Compiled,
 ) -> Advance:
     faces, steps_per_epoch = place(crops, mesh), epoch_length(crops) // config.batch_size
     at_once = steps_at_once(config)
-    step_fn = {1: make_train_step(model, tx, config, crops.scheme.flip, mesh)}
+    step = make_train_step(model, tx, config, crops.scheme.flip, mesh)
+    step_fn = {1: compiled("a training step", step)}
     if at_once > 1:
-        step_fn[at_once] = in_one_dispatch(step_fn[1], at_once)
+        step_fn[at_once] = compiled(f"{at_once} training steps in one dispatch", in_one_dispatch(step, at_once))
     orders: dict[int, jax.Array] = {}
 
     def advance(state: State, step: int, most: int) -> tuple[State, jax.Array, int]:

@@ -7,10 +7,12 @@ import jax
 
 from barrel_jax.files import cache_home
 
-# Jaxlib's CPU compiler hands convolutions to YNNPACK by default, whose weight gradients are slow, and leaves batch
-# norm's sums over [B, H, W] to scalar loops. The other way round a ResNet-18 step is a third faster
-# (benchmarks/results/cpu-step.json, jaxlib 0.10.2).
-CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=dot,reduce"
+# What jaxlib's CPU compiler hands to YNNPACK. By default convolutions too, whose weight gradients are slow there, while
+# batch norm's sums over [B, H, W] stay scalar loops. Of what was tried with jaxlib 0.10.2 and 0.11.2:
+#   default                 right; a ResNet-18 step takes 1.4 times as long (benchmarks/results/cpu-step.json)
+#   dot,reduce              NaN in bfloat16 with 0.11.2, where one fusion holds two dense layers; right with 0.10.2
+#   individual_dot,reduce   right with both, and as fast as dot,reduce
+CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=individual_dot,reduce"
 
 
 def tune_cpu() -> None:

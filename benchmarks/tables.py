@@ -194,13 +194,12 @@ def growth(result: Result) -> str:
     ]
     equations = [
         [row["what"], str(row["tokens"]), report.digits(row["median_ms"]), f"{row['memory_mb']:.1f}"]
-        for row in result["equations"]
+        for row in result.get("equations", ())
     ]
-    return (
-        _markdown(["BarrelNet-18, along", "milliseconds"], rows)
-        + "\n\n"
-        + _markdown(["QAMem by", "tokens of the memory", "ms", "MB of values between"], equations)
-    )
+    parts = [_markdown(["BarrelNet-18, along", "milliseconds"], rows)] if rows else []
+    if equations:
+        parts.append(_markdown(["QAMem by", "tokens of the memory", "ms", "MB of values between"], equations))
+    return "\n\n".join(parts)
 
 
 def devices(result: Result) -> str:
@@ -259,6 +258,56 @@ def kills(result: Result) -> str:
     return _markdown(head, rows)
 
 
+def parity(result: Result) -> str:
+    """How far each precision moves the points."""
+    rows = [
+        [row["model"], row["impl"], row["precision"]]
+        + ([row["error"], ""] if "error" in row else [f"{row['largest_px']:.4f}", f"{row['mean_px']:.4f}"])
+        for row in result["rows"]
+    ]
+    head = ["model", "impl", "precision", "largest distance from float32 on the CPU, px of 256", "mean"]
+    return _markdown(head, rows)
+
+
+def xla(result: Result) -> str:
+    """One face under several flags of XLA."""
+    plain = {row["xla"]: row.get("median_ms") for row in result["rows"]}.get("as it is")
+    rows = []
+    for row in result["rows"]:
+        if "error" in row:
+            rows.append([row["xla"], "failed", "", row["error"]])
+            continue
+        ratio = f"{plain / row['median_ms']:.2f}x" if plain else ""
+        rows.append([row["xla"], report.digits(row["median_ms"]), ratio, f"{row['cold_s']:.1f}"])
+    first = result["rows"][0]
+    head = [f"XLA; {first['model']}, {first['precision']}, batch {first['batch']}", "ms", "speed", "s to compile"]
+    return _markdown(head, rows)
+
+
+def w300(result: Result) -> str:
+    """Runs on 300W, by model, and beside the baseline."""
+    first = result["rows"][0]
+    rows = []
+    for row in result["summary"]:
+        of = next(r for r in result["rows"] if (r["kind"], r["model"]) == (row["kind"], row["model"]))
+        spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
+        beside = ["", ""]
+        if "difference" in row:
+            low, high = row["interval"]
+            beside = [f"{row['difference']:+.3f} ({low:+.3f}..{high:+.3f})", f"{row['p']:.4f}"]
+        budget = f"{of['image_size']} px, {of['epochs']} epochs of {of['faces']:,}, batch {of['batch']}"
+        rows.append(
+            [row["model"], budget, str(len(row["seeds"])), f"{row['nme']:.2f}{spread}", f"{row['held_out']:.2f}"]
+            + beside
+        )
+    head = ["model", "training", "seeds", f"NME % on {first['test_faces']} test faces", "on faces held out"]
+    said = f"Start: {first['start']}; optimiser: {first['optimiser']}. {first['partial']}"
+    opened = sum(result["openings"].values())
+    counted = f"The test split was opened {opened} times for {len(result['rows'])} finished runs."
+    table = _markdown([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
+    return f"{said.strip()} {counted}\n\n{table}"
+
+
 TABLES: dict[str, Callable[[Result], str]] = {
     "demo": timed,
     "coco": timed,
@@ -283,6 +332,11 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "train-cpu-256": speeds,
     "train-gpu": speeds,
     "growth": growth,
+    "gpu-parity": parity,
+    "gpu-xla": xla,
+    "gpu-seeds": seeds,
+    "growth-gpu": growth,
+    "w300-gpu": w300,
     "devices": devices,
     "pods": pods,
     "pod-v5e": scaling,

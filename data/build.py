@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from barrel_jax.progress import follow
 from data.faces import FaceSetBuilder, build_faces, face_metadata, face_record
 from data.regions import inspect_images, stored_regions
 from data.source import Source
@@ -66,7 +65,7 @@ def check(source: Source, *, allow_partial: bool) -> tuple[list[str], list[str]]
     """
     if source.has_images:
         total = len(source.faces())
-        for _ in tqdm(inspect_images(source), total=total, desc=f"check {source.dataset}", unit="face"):
+        for _ in follow(inspect_images(source), total, f"check {source.dataset}", "face"):
             pass
     findings = source.findings
     gaps = [f"gap: {gap}" for gap in findings.gaps]

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer, writer
-from tqdm import tqdm
 
 from barrel_jax.landmarks import LandmarkScheme
+from barrel_jax.progress import follow
 
 SHARD = 1024  # faces in a file of a set
 
@@ -141,7 +141,7 @@ class FaceSetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         label = f"{self.face_metadata['dataset']} {split}"
-        yield from enumerate(tqdm(self.faces(split), total=self.sizes[split], desc=label, unit="face"))
+        yield from enumerate(follow(self.faces(split), self.sizes[split], label, "face"))
 
     def _generate_splits(
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig

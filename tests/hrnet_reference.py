@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """HRNet-W18 in PyTorch with weights that hide nothing, and the classifier that timm's has beside it."""
 
-import torch
 import torch_reference as reference
+from needs_torch import torch
 from torch import nn
 
 from benchmarks.torch_hrnet import HighResolutionModule

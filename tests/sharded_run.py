@@ -52,7 +52,8 @@ def run(config: Config, train: FaceCrops, test: FaceCrops, steps: int = 20) -> d
     mesh, tx = make_mesh(config.mesh), optax.chain(remembered(), optax.sgd(RATE))
     model = build_model(config.model, 29)
     state = create(model, tx, config, mesh)
-    advance, losses, first = stepper(config, train, model, tx, mesh, 0, steps), [], {}
+    advance = stepper(config, train, model, tx, mesh, 0, steps, lambda name, program: program)
+    losses, first = [], {}
     for step in range(steps):
         state, loss, count = advance(state, step, 1)
         assert count == 1

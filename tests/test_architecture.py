@@ -13,7 +13,20 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "barrel_jax").rglob("*.py"))
 # Lower may not import higher.
 LAYERS = (
-    ("landmarks", "mirror", "geometry", "config", "files", "xla", "protocols", "truth", "torch_names", "grids"),
+    (
+        "landmarks",
+        "mirror",
+        "geometry",
+        "config",
+        "files",
+        "xla",
+        "protocols",
+        "truth",
+        "torch_names",
+        "grids",
+        "progress",
+        "stopwatch",
+    ),
     ("normalisers", "pose", "wflw68", "resampling", "cofw68_text", "imagenet", "state_dicts", "folding", "plan"),
     ("box_files", "cropping", "detectors", "video"),
     ("distributed", "preemption"),

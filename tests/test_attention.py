@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 import torch_reference as reference
+from needs_torch import torch
 
 from barrel_jax.models.attention import Attention, FeedForward, layer_norm
 from benchmarks import torch_transformer

@@ -7,10 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 from barrel_jax.augment import Draw, augment, draw, transform_image, transform_points
 from barrel_jax.config import AugmentConfig
 from barrel_jax.landmarks import W300_68
+
+pytestmark = pytest.mark.quick
 
 SIZE = 96
 FLIP = jnp.array([1, 0, 2])
@@ -152,3 +155,33 @@ def test_a_batch_is_a_function_of_the_key_and_its_faces_differ():
     np.testing.assert_array_equal(first[0], again[0])
     assert not np.array_equal(first[0], other[0])
     assert not np.array_equal(first[0][0], first[0][1])
+
+
+def equations(jaxpr):
+    """All equations in the order in which they are computed."""
+    for equation in jaxpr.eqns:
+        inner = list(jaxprs_in_params(equation.params))
+        yield from [one for each in inner for one in equations(each)] or [equation]
+
+
+def test_coordinates_are_computed_in_full_whatever_the_precision_of_products():
+    """Products of grey levels may be rounded, but they come after the last pixel is fetched by its coordinates."""
+    full = (jax.lax.Precision.HIGHEST,) * 2
+    with jax.default_matmul_precision("bfloat16"):
+        of_image = list(equations(jax.make_jaxpr(transform_image)(np.zeros((SIZE, SIZE, 3), np.uint8), NOTHING).jaxpr))
+        of_points = list(equations(jax.make_jaxpr(transform_points)(np.zeros((3, 2), np.float32), FLIP, NOTHING).jaxpr))
+    fetches = [n for n, one in enumerate(of_image) if one.primitive.name == "gather"]
+    rounded = [n for n, one in enumerate(of_image) if one.primitive.name == "dot_general"]
+    rounded = [n for n in rounded if of_image[n].params["precision"] != full]
+    assert len(fetches) == 4 and len(rounded) == 3  # the four neighbours of a sample; blur twice, and grey
+    assert max(fetches) < min(rounded)
+    products = [one for one in of_points if one.primitive.name == "dot_general"]
+    assert all(one.params["precision"] == full for one in products)
+
+
+def test_a_turn_by_hand():
+    turned = NOTHING._replace(angle=jnp.array(math.radians(30)), zoom=jnp.array(1.2))
+    moved = points_of(jnp.array([[0.7, 0.6], [0.5, 0.25]]), jnp.array([0, 1]), turned)
+    cos, sin = math.sqrt(3) / 2, 0.5
+    expected = [[0.2 * cos - 0.1 * sin, 0.2 * sin + 0.1 * cos], [0.25 * sin, -0.25 * cos]]
+    np.testing.assert_allclose(moved, 1.2 * np.array(expected) + 0.5, atol=1e-6)

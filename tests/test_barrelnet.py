@@ -13,6 +13,8 @@ import pytest
 from barrel_jax.models import resnet
 from barrel_jax.models.barrelnet import MEAN, STD, BarrelNet
 
+pytestmark = pytest.mark.quick
+
 GOLDEN = Path(__file__).parent / "golden" / "barrelnet_params.txt"
 TINY = {
     "num_landmarks": 5,
@@ -106,6 +108,19 @@ def test_bfloat16_is_computed_in_bfloat16_up_to_the_last_layer(shallow):
     assert last <= kinds.keys()
     assert {name for name, kind in kinds.items() if kind == jnp.float32} == last
     assert {kind for name, kind in kinds.items() if name not in last} == {jnp.dtype("bfloat16")}
+
+
+@pytest.mark.parametrize(("decoder_layers", "result"), [(1, "1x5x2xf32"), (0, "1x10xf32")])
+def test_the_product_that_gives_coordinates_is_computed_in_full(shallow, decoder_layers, result):
+    model = BarrelNet(**TINY | {"decoder_layers": decoder_layers})
+    x = images(1, 32, 32)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), x, False))
+    with jax.default_matmul_precision("bfloat16"):
+        program = jax.jit(lambda v, x: model.apply(v, x, False)).lower(variables, x).as_text()
+    products = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
+    (last,) = [line for line in products if line.endswith(f"-> tensor<{result}>")]
+    assert "precision = [HIGHEST, HIGHEST]" in last
+    assert len(products) - 1 == sum("precision = [DEFAULT, DEFAULT]" in line for line in products)
 
 
 def test_evaluation_in_bfloat16_lies_near_float32_and_draws_nothing(shallow):

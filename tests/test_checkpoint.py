@@ -21,6 +21,8 @@ from barrel_jax.log import Log
 from barrel_jax.state import State
 from barrel_jax.workdir import claim
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).resolve().parent.parent
 # A file may not grow beyond the limit: every write of a checkpoint's arrays fails as on a full disk.
 LIMITED = """

@@ -14,6 +14,8 @@ from data.coco.coco import CocoFaces
 from data.coco.source import read_source, source_digest, split_files
 from data.images import DECODE, check_size, encode_region, is_complete, read_image, region_of
 
+pytestmark = pytest.mark.quick
+
 
 def build(folder, data_dir, digest):
     return building.build(CocoFaces, read_source(folder), data_dir, digest, allow_partial=False)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from barrel_jax.cropping import crop_regions, largest_region, region_side, take_region
 from barrel_jax.input.crops import cut
+
+pytestmark = pytest.mark.quick
 
 # Around a picture of 200x170: enlarged, shrunk, both, over the border on two sides, wholly around it, thin.
 WINDOWS = [
@@ -78,3 +81,11 @@ def test_a_single_pixel_fills_a_crop_or_lies_on_black():
     region, inside = take_region(image, np.array([-2, -2, 5.0, 5]), 5)
     crop = sampled(region, inside, 5, True)
     assert crop[2, 2] == pytest.approx(77) and crop.sum() == pytest.approx(3 * 77)
+
+
+def test_the_weights_of_a_crop_are_applied_in_full_whatever_the_precision_of_products():
+    given = (np.zeros((1, 256, 256, 3), np.uint8), np.ones((1, 2), np.float32), np.ones((1, 4), np.float32))
+    with jax.default_matmul_precision("bfloat16"):
+        program = jax.jit(lambda *arrays: crop_regions(*arrays, 64, True)).lower(*given).as_text()
+    products = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
+    assert len(products) == 2 and all("precision = [HIGHEST, HIGHEST]" in line for line in products)

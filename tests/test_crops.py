@@ -10,6 +10,8 @@ from barrel_jax.input.crops import cut, load_crops
 from barrel_jax.input.source import decode, open_split, read_info
 from data.prepare import prepare
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 import torch_reference as reference
+from needs_torch import torch
 
 from barrel_jax.models.decoder import DecoderLayer
 from benchmarks import torch_barrelnet, torch_transformer

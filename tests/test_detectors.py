@@ -12,6 +12,8 @@ from barrel_jax.detectors import fit, make_detector
 from tests.shared import SHARED, needs_shared
 from tests.toy import written
 
+pytestmark = pytest.mark.quick
+
 
 def overlap(first, second):
     low = np.maximum(first[:2], second[:2])
@@ -37,6 +39,12 @@ def test_haar_finds_real_faces_where_they_are_annotated():
     # Unfitted, the median overlap is 0.59 and the centres lie 0.18 of a height too high.
     assert np.median(overlaps) > 0.75
     assert (np.abs(np.median(offsets, axis=0)) < 0.06).all()
+
+
+def test_an_opencv_without_cascades_is_named_with_the_remedy(monkeypatch):
+    monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # as in OpenCV 5
+    with pytest.raises(ValueError, match=r"OpenCV \d\S+ has no Haar cascades; for them pip install"):
+        make_detector("haar")
 
 
 def test_haar_finds_nothing_where_nothing_is():

@@ -4,8 +4,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 import torch_reference as reference
+from needs_torch import torch
 
 from barrel_jax.models.encoder import EncoderLayer
 from benchmarks import torch_transformer

@@ -85,6 +85,7 @@ def points(workdir):
     return np.asarray(found)
 
 
+@pytest.mark.quick
 def test_every_format_gives_the_points_of_flax(workdir, exported, points):
     for load in (load_stablehlo, load_onnx):
         predict = load(exported, workdir=workdir)

@@ -8,15 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
-import torch_reference as reference
 
 from barrel_jax.config import ModelConfig
 from barrel_jax.folding import fold
 from barrel_jax.inference import make_inference
 from barrel_jax.state import build_model
-from benchmarks import torch_resnet
-from benchmarks.torch_folding import fold_batch_norm
+
+pytestmark = pytest.mark.quick
 
 K, SIZE = 5, 64
 SMALL = {"width": 32, "heads": 4, "feedforward": 48, "dtype": "float32"}
@@ -72,6 +70,12 @@ def test_weights_are_of_the_compute_type():
 
 
 def test_pytorch_folds_to_the_same_numbers():
+    import torch_reference as reference
+    from needs_torch import torch
+
+    from benchmarks import torch_resnet
+    from benchmarks.torch_folding import fold_batch_norm
+
     network = torch_resnet.ResNet("resnet18", 32)
     reference.randomise(network, seed=3)
     images = torch.rand(2, 3, SIZE, SIZE)

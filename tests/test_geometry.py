@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
+import pytest
 
 from barrel_jax.geometry import px_to_unit, unit_to_px
+
+pytestmark = pytest.mark.quick
 
 
 def test_the_whole_image_as_a_window_agrees_with_the_definition():

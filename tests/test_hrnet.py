@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 import torch_reference as reference
+from needs_torch import torch
 from torch import nn
 
 from barrel_jax import torch_names

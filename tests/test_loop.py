@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import re
+import time
 
+import jax
 import numpy as np
 import pytest
 
-from barrel_jax import loop, stepper
+from barrel_jax import loop, progress
 from barrel_jax.checkpoint import Checkpoints
 from data.of_config import prepare_config
 from tests import small
@@ -45,6 +48,49 @@ def test_best_and_latest_are_kept(trained):
     checkpoints.close()
 
 
+def test_compiling_counts_neither_for_the_speed_nor_for_the_time_left(tmp_path, trained, monkeypatch, capsys):
+    """In a file, as here, progress is plain lines; after each step in place of half a minute."""
+    config, _, _ = trained
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, seconds, **about: compiled.append(about.get("fun_name")) if "backend_compile" in name else None
+    )
+    started = time.perf_counter()
+    loop.train(config, tmp_path, prepare_config(config.data))
+    whole = time.perf_counter() - started
+    said = capsys.readouterr()
+    # Each program is compiled once, and that is when its seconds are told.
+    wanted = ["jit(step)", "jit(predict)"]
+    assert [name for name in compiled if name in wanted] == wanted
+    step_s, predict_s = (
+        float(re.search(rf"^compiled {name} in (\d+\.\d) s$", said.out, re.MULTILINE)[1])
+        for name in ("a training step", "the prediction")
+    )
+    training, speed, compiling, evaluation = map(
+        float,
+        re.search(
+            r"^(\d+\.\d) s of training \((\S+) faces/s\), (\d+\.\d) s of compiling, (\d+\.\d) s of evaluation$",
+            said.out,
+            re.MULTILINE,
+        ).groups(),
+    )
+    assert compiling == pytest.approx(step_s + predict_s, abs=0.11) and step_s > 0.1
+    assert training + compiling + evaluation < whole
+    assert speed == pytest.approx(96 / training, rel=0.05 / training + 0.01)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    speeds = [row["faces_per_s"] for row in rows if "faces_per_s" in row]
+    assert len(speeds) == 6 and sum(16 / one for one in speeds) < training + 0.06
+    # Progress.
+    assert "\r" not in said.err
+    lines = [line for line in said.err.splitlines() if line.startswith("train: ")]
+    assert len(lines) == 12 and lines[0].startswith("train: 8 of 96 faces (8 %), ")
+    assert lines[-1].startswith("train: 96 of 96 faces (100 %), ") and ", epoch 1.7, loss 0." in lines[-1]
+    for line in lines:
+        minutes, seconds = re.search(r" (\d\d):(\d\d) gone, \d\d:\d\d left", line).groups()
+        assert 60 * int(minutes) + int(seconds) <= training + evaluation + 1
+
+
 def test_a_dispatch_of_several_steps_ends_where_something_is_due(tmp_path, trained):
     config, workdir, _ = trained
     two = small.config(mesh__data=1, data__data_dir=config.data.data_dir, loop__dispatch_steps=2, loop__save_steps=3)
@@ -73,19 +119,18 @@ def test_learning_lowers_the_loss(tmp_path, trained):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, trained, monkeypatch):
     config, _, _ = trained
-    make = stepper.make_train_step
+    make = loop.stepper
 
     def breaks_at_step_7(*args):
-        step = make(*args)
+        advance = make(*args)
 
-        def broken(state, faces, order):
-            at = int(state.step)
-            state, loss = step(state, faces, order)
-            return (state.replace(params=state.params), loss * np.nan) if at == 7 else (state, loss)
+        def broken(state, step, most):
+            state, losses, count = advance(state, step, most)
+            return state, losses * np.nan if step == 7 else losses, count
 
         return broken
 
-    monkeypatch.setattr(stepper, "make_train_step", breaks_at_step_7)
+    monkeypatch.setattr(loop, "stepper", breaks_at_step_7)
     with pytest.raises(
         FloatingPointError, match=r"first at step 7; the last good checkpoint is that of step 4\. Lower"
     ):

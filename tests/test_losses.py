@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 import jax.numpy as jnp
 import numpy as np
-import torch
+import pytest
 
 from barrel_jax.losses import landmark_l1
 
+pytestmark = pytest.mark.quick
+
 
 def test_equals_torch_l1_when_every_point_is_labelled():
+    from needs_torch import torch
+
     rng = np.random.default_rng(0)
     points, truth = rng.random((1, 4, 5, 2), np.float32), rng.random((4, 5, 2), np.float32)
     expected = torch.nn.functional.l1_loss(torch.tensor(points[0]), torch.tensor(truth)).item()

@@ -8,6 +8,8 @@ import pytest
 
 from barrel_jax import metrics
 
+pytestmark = pytest.mark.quick
+
 UNIT = np.array([10.0])  # of the face below: its eye corners
 
 

@@ -2,13 +2,16 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from barrel_jax.config import OptimConfig
 from barrel_jax.optim import learning_rate, optimiser
 
+pytestmark = pytest.mark.quick
+
 
 def test_ten_steps_equal_torch_adam_with_a_slower_backbone():
+    from needs_torch import torch
+
     rng = np.random.default_rng(0)
     start = {name: rng.standard_normal((3, 2)).astype(np.float32) for name in ("backbone", "head")}
     gradients = [{name: rng.standard_normal((3, 2)).astype(np.float32) for name in start} for _ in range(10)]

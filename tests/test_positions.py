@@ -6,14 +6,14 @@ import math
 import jax
 import numpy as np
 import pytest
-import torch
 
 from barrel_jax.models.positions import QueryPositions, sine_positions
-from benchmarks import torch_transformer
 
 
 def detrs(mask, channels):
     """DETR's PositionEmbeddingSine(channels / 2, normalize=True); mask [B, H, W], True on padding -> [B, H, W, C]."""
+    from needs_torch import torch
+
     half, temperature, scale = channels // 2, 10000, 2 * math.pi
     y = (~mask).cumsum(1, dtype=torch.float32)
     x = (~mask).cumsum(2, dtype=torch.float32)
@@ -31,6 +31,10 @@ def detrs(mask, channels):
 
 @pytest.mark.parametrize(("height", "width", "channels"), [(8, 8, 256), (5, 9, 12), (1, 1, 4), (1, 3, 64)])
 def test_sine_positions_are_detrs(height, width, channels):
+    from needs_torch import torch
+
+    from benchmarks import torch_transformer
+
     expected = detrs(torch.zeros(1, height, width, dtype=torch.bool), channels)[0].flatten(0, 1)
     torchs = torch_transformer.sine_positions(height, width, channels)
     torch.testing.assert_close(torchs, expected, rtol=0, atol=2e-6)

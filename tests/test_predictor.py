@@ -20,6 +20,8 @@ from data.of_config import prepare_config
 from tests import small
 from tests.saved_run import save_run
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import safetensors.torch
-import torch
 import torch_reference as reference
+from needs_torch import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from barrel_jax import config as configuration
-from barrel_jax import imagenet, loop, pretrained, state_dicts, stepper
+from barrel_jax import imagenet, loop, pretrained, state_dicts
 from barrel_jax.checkpoint import Checkpoints
 from barrel_jax.config import MeshConfig
 from barrel_jax.models.barrelnet import make_backbone
@@ -47,7 +47,7 @@ def with_classifier(model, features=512):
 
 
 def saved(path, weights):
-    (safetensors.torch.save_file if path.suffix == ".safetensors" else torch.save)(weights, path)
+    (save_file if path.suffix == ".safetensors" else torch.save)(weights, path)
     return path
 
 
@@ -108,7 +108,7 @@ def test_there_and_back_again_is_the_same_and_pytorch_takes_it(tmp_path, suffix)
     variables = torch_weights.to_flax(resnet18())
     pretrained.write_backbone(tmp_path / f"export{suffix}", jax.tree.map(jnp.asarray, variables))
     assert_equal(pretrained.read_backbone(tmp_path / f"export{suffix}", "resnet18"), variables)
-    load = safetensors.torch.load_file if suffix == ".safetensors" else partial(torch.load, weights_only=True)
+    load = load_file if suffix == ".safetensors" else partial(torch.load, weights_only=True)
     model = ResNet("resnet18", 32)
     model.load_state_dict(load(tmp_path / f"export{suffix}"), strict=True)
     for name, tensor in resnet18().state_dict().items():
@@ -344,28 +344,28 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, 
     config.optim.backbone_multiplier, config.loop.eval_epochs, config.loop.save_steps = 0.0, 2, 6
     config.model.decoder_layers, config.model.dqinit, config.model.qamem_layers = 0, False, 0
     directory = prepare_config(config.data)
-    make = stepper.make_train_step
+    make = loop.stepper
 
     def stops_at(last):
         def made(*args):
-            step = make(*args)
+            advance = make(*args)
 
-            def stopping(state, faces, order):
-                if int(state.step) == last:
+            def stopping(state, step, most):
+                if step == last:
                     raise KeyboardInterrupt
-                return step(state, faces, order)
+                return advance(state, step, most)
 
             return stopping
 
         return made
 
     for last in (0, 7):  # the first time before there is a checkpoint
-        monkeypatch.setattr(stepper, "make_train_step", stops_at(last))
+        monkeypatch.setattr(loop, "stepper", stops_at(last))
         with pytest.raises(KeyboardInterrupt):
             loop.train(config, workdir, directory)
         assert f"backbone from {path}; 12 steps" in capsys.readouterr().out
     path.unlink()
-    monkeypatch.setattr(stepper, "make_train_step", make)
+    monkeypatch.setattr(loop, "stepper", make)
     loop.train(config, workdir, directory)
     printed = capsys.readouterr().out
     assert "backbone from" not in printed and "going on from step 6 of 12" in printed

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 import torch_reference as reference
+from needs_torch import torch
 
 from barrel_jax.models.decoder import DecoderLayer
 from barrel_jax.models.qamem import QAMem

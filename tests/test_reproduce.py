@@ -2,6 +2,7 @@
 """A grid is run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,8 @@ def test_figure5_times_its_models_once_and_is_drawn(capsys, tmp_path):
     (row,) = json.loads((tmp_path / "fig5.json").read_text())["rows"]
     assert row["nme"] == 5.0 and row["label"] == "BarrelNet-18"
     speed = row["speed"]
-    assert speed["jax, CPU, float32: FPS"] > 0 and speed["torch-eager, CPU, float32: FPS"] > 0
+    impls = ["jax", "torch-eager"] if find_spec("torch") else ["jax"]
+    assert all(speed[f"{impl}, CPU, float32: FPS"] > 0 for impl in impls)
     assert (speed["paper's FPS, CPU"], speed["paper's FPS, GPU"]) == (28.7, 137.2)
     picture = (tmp_path / "fig5.png").read_bytes()
     assert main(given) == 0  # as timed before

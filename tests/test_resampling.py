@@ -7,6 +7,8 @@ from scipy import stats
 
 from barrel_jax.resampling import bootstrap_intervals, sign_flip_p
 
+pytestmark = pytest.mark.quick
+
 
 def test_intervals_are_scipys_percentile_bootstrap():
     errors = np.random.default_rng(0).gamma(2, 0.03, 60)

@@ -6,19 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 import torch_reference as reference
 from flax.traverse_util import flatten_dict
+from needs_torch import torch
 
 from barrel_jax.models.resnet import (
     Bottleneck,
     ConvNorm,
     GroupedBatchNorm,
     ResNet,
-    from_subgrids,
-    max_pool,
-    to_subgrids,
 )
+from barrel_jax.models.windows import from_subgrids, max_pool, to_subgrids
 from benchmarks.torch_weights import flax_views, to_flax
 from tests.torch_reference import images, nchw, nhwc
 

@@ -17,6 +17,7 @@ from barrel_jax.starting import begin, read_origin, read_trained
 from barrel_jax.state import abstract, build_model, create
 from data.of_config import prepare_config
 from tests import small
+from tests.processes import two_training
 from tests.test_resume import last_state
 
 PLAIN = {"model__decoder_layers": 0, "model__dqinit": False, "model__qamem_layers": 0}
@@ -59,7 +60,7 @@ def test_a_run_starts_from_anothers_best_weights_and_goes_on_without_it(run, set
     assert loop.train(config, workdir, prepare_config, lambda step: step == 0) is None
     said = capsys.readouterr().out
     assert f"from {other} (best checkpoint, step 8: resnet18, 1 decoder layer of width 32, DQInit, " in said
-    assert "  taken: backbone 11.18M," in said and "  drawn anew: decoder1 (the run has none)" in said
+    assert "  taken: backbone 11.19M," in said and "  drawn anew: decoder1 (the run has none)" in said
     kept = json.loads((workdir / "run.json").read_text())["init_from"]
     assert kept["drawn"] == {"decoder1": "the run has none"} and kept["from"].startswith(str(other))
     assert kept["taken"]["decoder0/qamem"] == 29 * 32 * 33 and kept["mapped"] == {}
@@ -87,6 +88,17 @@ def test_the_state_and_its_average_start_from_the_weights_on_any_mesh(run, sets,
         assert_equal(mine, saved(run, "best"))
         assert_equal(extra, drawn.params["decoder1"])
     assert state.params["dqinit"]["dense"]["kernel"].sharding == like.params["dqinit"]["dense"]["kernel"].sharding
+
+
+def test_two_processes_start_from_a_run_and_train_on_two_sets(run, tmp_path):
+    extra = (f"--config.init_from={run}", "--config.data.also=(('synthetic','',0.25),)", "--config.optim.epochs=1")
+    with two_training(tmp_path / "run", *extra, devices=1) as running:
+        codes = [process.wait(timeout=300) for process in running]
+    first, second = ((tmp_path / "logs" / f"{index}.txt").read_text() for index in range(2))
+    assert codes == [0, 0], second[-3000:]
+    assert "(best checkpoint, step 8: " in first and "taken:" not in second
+    assert "96 faces to train (an epoch visits 48 of 48 of synthetic, 16 of 48 of synthetic)" in first
+    assert json.loads((tmp_path / "run/run.json").read_text())["init_from"]["drawn"] == {}
 
 
 def test_without_a_score_yet_the_latest_weights_are_read(run, tmp_path):

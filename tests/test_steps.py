@@ -12,6 +12,8 @@ from barrel_jax.state import build_model, create
 from barrel_jax.steps import epoch_order, in_one_dispatch, make_predict_step, make_train_step
 from tests import small
 
+pytestmark = pytest.mark.quick
+
 
 def run(devices, steps=1, tx=None, **fields):
     """State and losses after some steps of plain SGD, whose update is the gradient itself."""

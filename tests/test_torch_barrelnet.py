@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 import torch_reference as reference
 from flax.traverse_util import flatten_dict
+from needs_torch import torch
 
 from barrel_jax import state
 from barrel_jax.config import ModelConfig

@@ -2,8 +2,8 @@
 """The PyTorch transformer layers against torch's own, which hold DETR's arithmetic; where dropout falls."""
 
 import pytest
-import torch
 import torch_reference as reference
+from needs_torch import torch
 
 from benchmarks.torch_barrelnet import QAMem
 from benchmarks.torch_transformer import Attention, DecoderLayer, EncoderLayer

@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 import torch_reference as reference
 from flax.traverse_util import flatten_dict, unflatten_dict
+from needs_torch import torch
 
 from barrel_jax import torch_names
 from barrel_jax.config import ModelConfig

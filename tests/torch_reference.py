@@ -4,7 +4,7 @@
 import math
 
 import numpy as np
-import torch
+from needs_torch import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from barrel_jax.geometry import px_to_unit
 from barrel_jax.input.source import decode, open_split, read_info
+from barrel_jax.progress import follow
 from barrel_jax.protocols import CropProtocol, crop_window, protocol_of
 from barrel_jax.truth import FaceTruth, clamp
 
@@ -125,7 +125,7 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
             return record | {"window": window, "image": b""}
 
         with ThreadPoolExecutor() as pool:
-            records = list(tqdm(pool.map(one, range(count)), total=count, desc=f"crop {split}", unit="face"))
+            records = list(follow(pool.map(one, range(count)), count, f"crop {split}", "face"))
         images.flush()
         np.savez(
             temporary / "faces.npz",

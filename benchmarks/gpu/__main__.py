@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is to be measured on a GPU, by one command that uses the minutes by itself.
+
+python -m benchmarks.gpu --minutes 9 --out DIR --part speed
+python -m benchmarks.gpu --minutes 9 --out DIR --part accuracy --pack w300.npz [--start BACKBONE.safetensors]
+python -m benchmarks.gpu --rehearse --minutes 9 --out DIR     # tiny sizes, the same code, without a GPU
+python -m benchmarks.gpu pack --source W300 --out w300.npz    # where 300W is
+python -m benchmarks.gpu report DIR                           # results into benchmarks/results, tables, plots
+
+Steps go in order of worth; one that would not end in time is skipped, one that fails costs itself alone, what lies in
+DIR is not measured again. DIR/log.txt says what was done, skipped and why. Needs no network.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.gpu.clock import Clock
+from benchmarks.gpu.programme import PARTS, Programme, steps_of
+from benchmarks.gpu.settings import Settings
+
+# Runs of the accuracy part at a time: one trains, the next one compiles.
+LANES = {"speed": 1, "accuracy": 2}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, required=True, help="that the command may take")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+    parser.add_argument("--part", choices=PARTS, help="default: speed, then accuracy where there is a --pack")
+    parser.add_argument("--pack", type=Path, metavar="FILE", help="faces of the accuracy part, made with pack")
+    parser.add_argument(
+        "--start", type=Path, metavar="FILE", help="backbone to start from, torchvision's names (default: drawn faces)"
+    )
+    parser.add_argument(
+        "--optimiser",
+        choices=("scratch", "paper"),
+        default="scratch",
+        help="scratch: configs/coco.py's; paper: for a --start of ImageNet weights (default: %(default)s)",
+    )
+    parser.add_argument("--scratch", type=Path, default=Path("runs/gpu"), help="checkpoints (default: %(default)s)")
+    parser.add_argument("--archive", type=Path, metavar="FILE.zip", help="all of DIR as one file, written ever anew")
+    parser.add_argument("--rehearse", action="store_true", help="tiny sizes, for a machine without a GPU")
+    return parser
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.absolute()) if path else ""
+
+
+def run(arguments: list[str]) -> int:
+    """Measures; exit status 1 when a step failed."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    for name, file in (("--pack", given.pack), ("--start", given.start)):
+        if file and not file.is_file():
+            parser.error(f"{name} {file}: no such file")
+    if not given.pack and not given.rehearse and given.part != "speed":
+        if given.part == "accuracy":
+            parser.error("--part accuracy needs --pack FILE; make it where 300W is: python -m benchmarks.gpu pack")
+        print("no --pack: the speed part alone")
+        given.part = "speed"
+    clock = Clock(60 * given.minutes)
+    failed = False
+    for part in [given.part] if given.part else PARTS:
+        settings = Settings(
+            part=part,
+            out=_absolute(given.out),
+            scratch=_absolute(given.scratch),
+            pack=_absolute(given.pack),
+            start=_absolute(given.start),
+            optimiser=given.optimiser,
+            rehearse=given.rehearse,
+            command=tuple(arguments),
+        )
+        archive = given.archive.absolute() if given.archive else None
+        programme = Programme(settings, steps_of(settings), clock, LANES[part], archive)
+        failed |= any(state["state"] == "failed" for state in programme.run().values())
+        if programme.stopped:
+            break
+    return int(failed)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["pack"]:
+        from benchmarks.gpu import pack
+
+        return pack.main(arguments[1:])
+    if arguments[:1] == ["report"]:
+        from benchmarks.gpu import report
+
+        return report.main(arguments[1:])
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

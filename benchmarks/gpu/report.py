@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a folder of the programme into benchmarks/results: python -m benchmarks.gpu report DIR
+
+DIR may be the folder or the file of --archive. Writes a result for everything that was measured, also in part, its
+picture, the predictions of finished runs, and the README's tables anew. Nothing is filled in that was not measured.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from barrel_jax import files
+from barrel_jax.benchmark import plot, record
+from barrel_jax.benchmark.rows import measured
+from barrel_jax.resampling import bootstrap_intervals, sign_flip_p
+from benchmarks import growth, tables
+from benchmarks.gpu.step import read
+
+Result = dict[str, Any]
+BENCHMARKS = {"infer-gpu": "infer", "train-gpu": "train", "table4-gpu": "table4", "growth-gpu": "growth"}
+CASE = ("device", "model", "precision", "batch")
+OWN = ("complete", "rows", "seconds", "processor_s", "xla_flags", "rehearsal")  # of a step alone
+
+
+def merge(steps: Sequence[Result]) -> Result:
+    """One result of the files of its steps, in their order."""
+    result: Result = {}
+    for step in steps:
+        result |= {name: value for name, value in step.items() if name not in OWN}
+    result["benchmark"] = BENCHMARKS.get(result["benchmark"], result["benchmark"])
+    return result | {"rows": _rows(steps) if result["benchmark"] == "infer" else [r for s in steps for r in s["rows"]]}
+
+
+def _rows(steps: Sequence[Result]) -> list[dict[str, Any]]:
+    """The rows by case, each case from the step that measured most of it, so that its ratios are of one run."""
+    best: dict[tuple, list[dict[str, Any]]] = {}
+    for step in steps:
+        cases: dict[tuple, list[dict[str, Any]]] = {}
+        for row in step["rows"]:
+            cases.setdefault(tuple(row[name] for name in CASE), []).append(row)
+        for case, rows in cases.items():
+            if len(measured(rows)) >= len(measured(best.get(case, []))):
+                best[case] = rows
+    return [row for rows in best.values() for row in rows]
+
+
+def _per_face(folder: Path, names: Sequence[str]) -> np.ndarray:
+    """The faces' errors in percent, means over the runs: float64 [n]."""
+    errors = []
+    for name in names:
+        with np.load(folder / f"{name}.npz") as predictions:
+            errors.append(100 * predictions["nme"])
+    return np.mean(errors, axis=0)
+
+
+def summary(rows: Sequence[dict[str, Any]], predictions: Path) -> list[dict[str, Any]]:
+    """Each model of each kind over its seeds, and beside the baseline of the same seeds: paired by face."""
+    groups: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["kind"], row["model"]), {})[row["seed"]] = row
+    found = []
+    for (kind, model), by_seed in groups.items():
+        scores = [row["nme"] for row in by_seed.values()]
+        line = {
+            "kind": kind,
+            "model": model,
+            "seeds": sorted(by_seed),
+            "nme": statistics.mean(scores),
+            "spread": statistics.stdev(scores) if len(scores) > 1 else None,
+            "held_out": statistics.mean(row["held_out"][-1]["nme"] for row in by_seed.values()),
+        }
+        baseline = groups.get((kind, "Baseline-18"), {})
+        shared = sorted(by_seed.keys() & baseline.keys())
+        if shared and model != "Baseline-18":
+            ours, theirs = (_per_face(predictions, [of[seed]["run"] for seed in shared]) for of in (by_seed, baseline))
+            change = ours - theirs
+            line |= {
+                "paired_seeds": shared,
+                "difference": float(change.mean()),
+                "interval": bootstrap_intervals(change[:, None])[0].tolist(),
+                "p": sign_flip_p(change),
+            }
+        found.append(line)
+    return found
+
+
+def _w300(result: Result, folder: Path, results: Path) -> Result:
+    """What the accuracy part's result says beside its rows; copies the predictions."""
+    runs = [row for row in result["rows"] if "kind" in row]
+    for row in runs:
+        target = results / "predictions" / f"common-{row['run']}.npz"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(folder / "predictions" / f"{row['run']}.npz", target)
+    openings = [json.loads(line)["run"] for line in (folder / "openings.jsonl").read_text().splitlines()]
+    start = [row for row in result["rows"] if "kind" not in row]
+    return result | {
+        "rows": runs,
+        "start": start,
+        "openings": {name: openings.count(name) for name in openings},
+        "summary": summary(runs, folder / "predictions"),
+    }
+
+
+def _draw(name: str, result: Result, results: Path) -> None:
+    picture = results / f"{name}.png"
+    if result["benchmark"] in ("infer", "train", "table4") and measured(result["rows"]):
+        plot.draw(result, picture)
+    elif name == "growth-gpu" and "equations" in result:
+        files.write(picture, lambda path: growth.write_picture(path, growth.draw(result)))
+
+
+def report(folder: Path, results: Path, say: Callable[[str], None] = print) -> list[str]:
+    """Writes the results of a folder; their names.
+
+    Raises:
+      FileNotFoundError: there is no programme in it.
+      ValueError: its steps were measured on different machines; a file is damaged.
+    """
+    programme = folder / "programme.json"
+    if not programme.exists():
+        raise FileNotFoundError(f"{folder}: no programme.json there; give the --out of python -m benchmarks.gpu")
+    states: Mapping[str, Any] = files.read_json(programme, "give another folder")["steps"]
+    there = [name for name in states if (folder / "steps" / f"{name}.json").exists()]
+    steps = {name: read(folder / "steps" / f"{name}.json") for name in there}
+    steps = {name: step for name, step in steps.items() if step["rows"] or len(step) > len(OWN)}
+    machines = {json.dumps(step["machine"], sort_keys=True) for step in steps.values()}
+    if len(machines) > 1:
+        raise ValueError(
+            f"{folder}: its steps were measured on {len(machines)} machines, whose times are not of one run: "
+            f"{'; '.join(sorted(machines))}; keep each machine's steps in a folder of its own"
+        )
+    names = []
+    for name in dict.fromkeys(step["benchmark"] for step in steps.values()):
+        result = merge([step for step in steps.values() if step["benchmark"] == name])
+        if name == "w300-gpu" and any("kind" in row for row in result["rows"]):
+            result = _w300(result, folder, results)
+        elif name == "w300-gpu" or not (result["rows"] or "ceilings" in result):
+            continue  # preparations alone
+        record.write(results / f"{name}.json", result)
+        _draw(name, result, results)
+        names.append(name)
+    if steps:
+        head = {name: next(iter(steps.values()))[name] for name in ("machine", "versions", "commit", "command")}
+        record.write(results / "gpu-programme.json", {"benchmark": "gpu-programme"} | head | {"steps": states})
+    for name, state in states.items():
+        if state["state"] != "done":
+            say(f"{state['state']}: {name}: {state['reason']}")
+    return names
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="--out of the programme, or its --archive")
+    given = parser.parse_args(arguments)
+    try:
+        with TemporaryDirectory() as temporary:
+            folder = given.folder
+            if zipfile.is_zipfile(folder):
+                zipfile.ZipFile(folder).extractall(temporary)
+                folder = Path(temporary)
+            if any(read(path)["rehearsal"] for path in (folder / "steps").glob("*.json")):
+                raise ValueError(f"{given.folder}: a rehearsal, whose numbers are no results")
+            names = report(folder, tables.RESULTS)
+    except (ValueError, OSError) as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 1
+    tables.main()
+    print(f"{tables.RESULTS}: {', '.join(names)}, gpu-programme; README.md has their tables")
+    return 0

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The speed part, in order of worth. Each step is one model at one batch and one precision, its sides in turns.
+
+max-autotune, which PyTorch may compile for minutes, comes when training at batch 16 has been measured; it measures its
+case anew with all sides, so that the ratios are of one run.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.step import Rows, Step
+
+LATENCY = ("jax", "torch-eager", "torch-reduce-overhead")
+THROUGHPUT = ("jax", "torch-eager", "torch-compile")
+TRAINING = ("jax", "jax-single", "torch-eager", "torch-compile", "torch-dataloader")
+COMMAND_BUFFERS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE"
+# What XLA is told, by name; jaxlib 0.11.2 knows these flags, and an unknown one ends the step's process.
+XLA = {
+    "as it is": "",
+    "command buffers off": "--xla_gpu_enable_command_buffer=",
+    "command buffers for all": f"--xla_gpu_enable_command_buffer={COMMAND_BUFFERS}",
+    "convolutions in NHWC": "--xla_gpu_force_conv_nhwc=true",
+    "exhaustive tiling search": "--xla_gpu_exhaustive_tiling_search=true",
+    "no autotuning": "--xla_gpu_autotune_level=0",
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured, and of what."""
+
+    device: str
+    models: tuple[str, ...]  # the small one first
+    precisions: tuple[str, ...]
+    large: int  # the large batch
+    image_size: int
+    landmarks: int
+    latency_rounds: int
+    rounds: int
+    training_rounds: int
+    parity_images: int
+    table4: tuple[str, ...]  # () for all of the paper's
+    xla: tuple[str, ...]  # of `XLA`
+    growth: tuple[tuple[str, tuple[int, ...]], ...]  # axes; () for all
+    seeds: int
+    seeds_image_size: int
+    compiled: bool  # what takes a CPU minutes as well: PyTorch's compiled modes, equation 2
+
+
+FULL = Sizes(
+    device="cuda",
+    models=("BarrelNet-18", "BarrelNet-50"),
+    precisions=("bfloat16", "tf32"),
+    large=256,
+    image_size=256,
+    landmarks=98,
+    latency_rounds=300,
+    rounds=30,
+    training_rounds=8,
+    parity_images=12,
+    table4=(),
+    xla=tuple(XLA),
+    growth=(),
+    seeds=3,
+    seeds_image_size=128,
+    compiled=True,
+)
+# PyTorch's compiler takes a CPU a minute for each program, so that a rehearsal does without it.
+REHEARSAL = Sizes(
+    device="cpu",
+    models=("BarrelNet-18",),
+    precisions=("float32",),
+    large=4,
+    image_size=64,
+    landmarks=5,
+    latency_rounds=2,
+    rounds=2,
+    training_rounds=1,
+    parity_images=2,
+    table4=("Baseline-18-d5", "BarrelNet-18"),
+    xla=("command buffers off",),
+    growth=(("batch", (1,)),),
+    seeds=2,
+    seeds_image_size=32,
+    compiled=False,
+)
+
+
+def steps(settings: Settings) -> list[Step]:
+    """What issues of speed there are, the most worth first."""
+    sizes = REHEARSAL if settings.rehearse else FULL
+    small, first = sizes.models[0], sizes.precisions[0]
+    cases = [(model, precision) for precision in sizes.precisions for model in sizes.models]
+
+    def infer(batch: int, impls: Iterable[str], rounds: int, what: str, seconds: float) -> list[Step]:
+        return [
+            Step(
+                f"infer-{batch}-{model}-{precision}{what}",
+                "infer-gpu",
+                seconds * (1 if model == small else 1.3),
+                _doing("infer", sizes, model, batch, precision, tuple(impls), rounds),
+            )
+            for model, precision in cases
+            if not what or (model, precision) == (small, first)
+        ]
+
+    def train(batch: int, seconds: float) -> list[Step]:
+        return [
+            Step(
+                f"train-{batch}-{small}-{precision}",
+                "train-gpu",
+                seconds,
+                _doing("train", sizes, small, batch, precision, _possible(TRAINING, sizes)),
+            )
+            for precision in sizes.precisions
+        ]
+
+    listed = [Step(f"parity-{model}", "gpu-parity", 35, _doing("parity", sizes, model)) for model in sizes.models]
+    listed += infer(1, _possible(LATENCY, sizes), sizes.latency_rounds, "", 45)
+    listed += [Step("ceilings", "infer-gpu", 12, _doing("ceilings", sizes))]
+    listed += infer(sizes.large, _possible(THROUGHPUT, sizes), sizes.rounds, "", 45)
+    listed += train(16, 110)
+    if sizes.compiled:
+        listed += infer(1, (*LATENCY, "torch-max-autotune"), sizes.latency_rounds, "-max-autotune", 150)
+    listed += train(sizes.large, 120) if sizes.large > 16 else []
+    listed += [Step("table4", "table4-gpu", 110, _doing("table4", sizes))]
+    listed += [
+        Step(
+            f"xla-{name.replace(' ', '-')}",
+            "gpu-xla",
+            60 if name.startswith("exhaustive") else 25,
+            _doing("xla", sizes, name),
+            xla_flags=XLA[name],
+        )
+        for name in sizes.xla
+    ]
+    listed += [Step("seeds", "gpu-seeds", 50, _doing("seeds", sizes))]
+    growth = sizes.growth or tuple((axis, ()) for axis in ("batch", "image_size", "landmarks"))
+    listed += [
+        Step(f"growth-{axis}", "growth-gpu", 45, _doing("growth", sizes, axis, values)) for axis, values in growth
+    ]
+    if sizes.compiled:
+        listed += [Step("growth-equations", "growth-gpu", 30, _doing("equations", sizes))]
+    return listed
+
+
+def _possible(impls: Iterable[str], sizes: Sizes) -> tuple[str, ...]:
+    compiled = ("torch-compile", "torch-reduce-overhead", "torch-max-autotune", "torch-dataloader")
+    return tuple(impl for impl in impls if sizes.compiled or impl not in compiled)
+
+
+def _doing(what: str, *arguments: Any) -> Callable[[Rows], None]:
+    def do(rows: Rows) -> None:
+        from benchmarks.gpu import timing  # the programme, which only reads the list, does without JAX
+
+        getattr(timing, what)(rows, *arguments)
+
+    return do
