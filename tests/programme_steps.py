@@ -34,7 +34,7 @@ def steps(settings):
             Step("after-raises", "toy", 60, _count, needs=("raises",)),
             Step("aborts", "toy", 60, _abort),
             Step("flagged", "toy", 60, _count, xla_flags="--xla_gpu_no_such_flag=true"),
-            Step("too-long", "toy", 5000, _count),
+            Step("too-long", "toy", 1e6, _count),
             Step("after-too-long", "toy", 1, _count, needs=("too-long",)),
             Step("second", "toy", 60, _count),
             Step("third", "toy", 60, _count, needs=("second",)),

@@ -55,6 +55,8 @@ def test_the_clock_learns_how_far_estimates_are_off(monkeypatch):
     clock.learn(10, 20)  # twice the estimate
     assert clock.gone == 20 and clock.left == 40 and clock.pace == 2
     assert clock.fits(20) and not clock.fits(21)
+    clock.learn(1000, 10)  # nothing is taken to need less than half of its estimate
+    assert clock.pace == 0.5 and clock.fits(80) and not clock.fits(81)
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
@@ -164,7 +166,7 @@ def test_a_pack_brings_the_same_faces(tmp_path):
 @needs_shared
 def test_a_pack_of_300w(tmp_path, capsys):
     out = tmp_path / "w300.npz"
-    given = ["pack", "--source", str(SHARED / "samples" / "w300"), "--out", str(out), "--data_dir", str(tmp_path)]
+    given = ["pack", "--source", str(SHARED / "samples" / "300W"), "--out", str(out), "--data_dir", str(tmp_path)]
     assert main(given) == 0 and "For research only" in capsys.readouterr().out
     pack.unpack(out, tmp_path / "there", (256,))
     (built,) = tmp_path.glob("w300/*/w300/1.0.0")
@@ -196,7 +198,7 @@ def write_steps(folder, steps, states=None, machine="GPU A"):
 
 def test_results_of_one_case_are_of_one_run(tmp_path):
     steps = {
-        "infer-1": ("infer-gpu", [row("jax", 1.0), row("torch-eager", 5.0)], {"image_size": 256}),
+        "infer-1": ("infer-gpu", [row("jax", 1.0), row("torch-eager", 5.0)], {"image_size": 256, "num_landmarks": 98}),
         "infer-256": ("infer-gpu", [row("jax", 20.0, batch=256)], {}),
         "infer-1-more": ("infer-gpu", [row("jax", 1.5), row("torch-eager", 6.0), row("torch-max", 2.0)], {}),
         "infer-1-less": ("infer-gpu", [row("jax", 9.0), row("torch-eager", 1.0, error="lost")], {}),

@@ -7,7 +7,6 @@ For several processes, and for splits that do not fit on a device. The order is 
 
 from collections.abc import Callable, Iterator
 
-import grain
 import numpy as np
 from jax.sharding import Mesh
 
@@ -38,6 +37,8 @@ def stream(
       first, total: steps.
       mesh: the devices.
     """
+    import grain  # faces that lie on the devices do without it
+
     mine = local_rows(batch_size, mesh)
     points, labelled = labels(crops)
     orders: dict[int, np.ndarray] = {}

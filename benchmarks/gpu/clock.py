@@ -3,6 +3,9 @@
 
 import time
 
+# What the first steps took says less of the long ones than that these would take less than half of what was estimated.
+LEAST_PACE = 0.5
+
 
 class Clock:
     """Counts down; learns from the steps that have ended how far the estimates are off."""
@@ -26,7 +29,7 @@ class Clock:
     @property
     def pace(self) -> float:
         """Seconds that the ended steps have taken for each second of their estimates; 1 before any has ended."""
-        return self._taken / self._estimated if self._estimated else 1.0
+        return max(self._taken / self._estimated, LEAST_PACE) if self._estimated else 1.0
 
     def learn(self, estimated: float, taken: float) -> None:
         """A step that was estimated at `estimated` seconds has ended after `taken`."""

@@ -7,7 +7,6 @@ device. A step that fails costs itself alone. Whatever ends the programme, the r
 
 import importlib
 import signal
-import sys
 import threading
 import time
 import zipfile
@@ -39,14 +38,15 @@ class Log:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._clock = clock
+        self._lock = threading.Lock()
 
     def __call__(self, text: str) -> None:
         """One line, with the seconds since the start."""
-        line = f"[{self._clock.gone:6.1f} s] {text}\n"
-        sys.stdout.write(line)  # at once, where print would let another thread between the line and its end
-        sys.stdout.flush()
-        with self._path.open("a") as log:
-            log.write(line)
+        with self._lock:
+            line = f"[{self._clock.gone:6.1f} s] {text}"
+            print(line, flush=True)
+            with self._path.open("a") as log:
+                log.write(line + "\n")
 
 
 class Programme:

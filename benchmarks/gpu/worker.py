@@ -52,7 +52,8 @@ class Worker:
                 start_new_session=True,
             )
         self._answers: Queue[str] = Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         for line in self._process.stdout:
@@ -94,6 +95,10 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             os.killpg(self._process.pid, 9)
         self._process.wait()
+        self._listener.join()
+        with contextlib.suppress(BrokenPipeError):  # a step that it did not come to read
+            self._process.stdin.close()
+        self._process.stdout.close()
 
 
 def main() -> None:
