@@ -187,5 +187,5 @@ def test_the_barrel_of_a_run_and_its_copy(tmp_path, capsys, monkeypatch):
     assert first["staves"]["efficiency"]["figures"]["fps"]["mean"] > 0
     assert "| generalisation | not measured | not measured |" in capsys.readouterr().out
     # What is missing of another set is asked of evaluate.py, whose complaint reaches the reader.
-    with pytest.raises(ValueError, match=r"evaluate\.py --workdir .* --dataset coco .*this set needs a source folder"):
+    with pytest.raises(ValueError, match=r"evaluate\.py --workdir .* --dataset coco .*coco: no download at"):
         measure(tmp_path / "a", "coco")
