@@ -7,7 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.faces import FaceSetBuilder, build_faces, face_metadata, face_record
+from data.faces import FaceSetBuilder, build_faces, face_record
+from data.metadata import face_metadata
 from data.regions import inspect_images, stored_regions
 from data.source import Source
 
