@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax.progress import follow
-from data.faces import FaceSetBuilder, build_faces, face_metadata, face_record
+from data.faces import FaceSetBuilder, build_faces, face_record
+from data.metadata import face_metadata
 from data.regions import inspect_images, stored_regions
 from data.source import Source
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The face record and the metadata that every set shares, and how a set is written.
+"""The face record that every set shares, and how a set is written.
 
 Frames: points are (x, y) in source pixels with the centre of the top-left pixel at (0, 0); boxes are x, y, w, h in
 source pixels where the left edge of the first column is 0 (COCO's); `region` is the part of the source image that is
@@ -18,7 +18,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer, writer
 
-from barrel_jax.landmarks import LandmarkScheme
 from barrel_jax.progress import follow
 
 SHARD = 1024  # faces in a file of a set
@@ -78,41 +77,6 @@ def face_record(
     }
 
 
-def face_metadata(
-    dataset: str,
-    scheme: LandmarkScheme,
-    found: str,
-    source_digest: str,
-    flag_names: Sequence[str] = (),
-    counts: Mapping[str, int] = {},
-    partial: str = "",
-) -> dict[str, Any]:
-    """What `metadata.json` of a built set holds.
-
-    Args:
-        dataset: 'coco', 'synthetic', ...
-        scheme: landmarks of the set. An empty `flip` or `normaliser` was not found: the config must give it.
-        found: sentences for people on how the scheme is known.
-        source_digest: SHA-256 in hex that changes when the source changes.
-        flag_names: names of the F flags.
-        counts: what was counted in the source, such as 'nan_points'.
-        partial: what is missing of the published set; '' when nothing is.
-    """
-    return {
-        "dataset": dataset,
-        "scheme": scheme.name,
-        "num_points": scheme.num_points,
-        "flip": list(scheme.flip),
-        "normaliser": list(scheme.normaliser),
-        "normaliser_name": scheme.normaliser_name,
-        "flag_names": list(flag_names),
-        "found": found,
-        "counts": dict(counts),
-        "partial": partial,
-        "source_digest": source_digest,
-    }
-
-
 class FaceSetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes faces as ArrayRecord, in the order in which `faces` gives them.
 
@@ -122,7 +86,7 @@ class FaceSetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(self, data_dir: str | Path, metadata: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
-        """`metadata` is that of `face_metadata`, `sizes` the number of faces of every split."""
+        """`metadata` is that of `data.metadata.face_metadata`, `sizes` the number of faces of every split."""
         self.face_metadata = dict(metadata)
         self.sizes = dict(sizes)
         super().__init__(data_dir=str(data_dir), file_format="array_record")

@@ -22,7 +22,7 @@ AT_ONCE = 64  # faces of a task of a process
 
 def draw(directory: Path, counts: dict[str, int], size: int, seed: int = 0) -> None:
     """Draws the splits `counts`, with crops of `size` px, on all cores; nothing where the folder is whole."""
-    from data.faces import face_metadata
+    from data.metadata import face_metadata
     from data.synthetic.sample import FLAG_NAMES
 
     if cut_set.is_whole(directory):

@@ -109,6 +109,7 @@ def config_of(run: Run, sizes: Sizes, optimiser: str, faces: int) -> Config:
 def start_config(sizes: Sizes, faces: int) -> Config:
     """The config of the run on synthetic faces whose backbone the others start from."""
     config = base()
+    config.pretrained = ""
     config.data.dataset = "synthetic"
     config.data.test_split = "val"
     _fit(config, sizes.start, sizes, "scratch", faces)

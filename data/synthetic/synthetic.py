@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax.landmarks import SCHEMES
-from data.faces import FaceSetBuilder, build_faces, face_metadata, face_record
+from data.faces import FaceSetBuilder, build_faces, face_record
+from data.metadata import face_metadata
 from data.synthetic.sample import FLAG_NAMES, sample_face
 
 OPTIONS = ("scheme", "train", "test", "seed")

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every built set says of itself. Does without TFDS, which takes seconds to import."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from barrel_jax.landmarks import LandmarkScheme
+
+
+def face_metadata(
+    dataset: str,
+    scheme: LandmarkScheme,
+    found: str,
+    source_digest: str,
+    flag_names: Sequence[str] = (),
+    counts: Mapping[str, int] = {},
+    partial: str = "",
+) -> dict[str, Any]:
+    """What `metadata.json` of a built set holds.
+
+    Args:
+        dataset: 'coco', 'synthetic', ...
+        scheme: landmarks of the set. An empty `flip` or `normaliser` was not found: the config must give it.
+        found: sentences for people on how the scheme is known.
+        source_digest: SHA-256 in hex that changes when the source changes.
+        flag_names: names of the F flags.
+        counts: what was counted in the source, such as 'nan_points'.
+        partial: what is missing of the published set; '' when nothing is.
+    """
+    return {
+        "dataset": dataset,
+        "scheme": scheme.name,
+        "num_points": scheme.num_points,
+        "flip": list(scheme.flip),
+        "normaliser": list(scheme.normaliser),
+        "normaliser_name": scheme.normaliser_name,
+        "flag_names": list(flag_names),
+        "found": found,
+        "counts": dict(counts),
+        "partial": partial,
+        "source_digest": source_digest,
+    }
