@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax.progress import follow
-from data.faces import FaceSetBuilder, build_faces, face_metadata, face_record
 from data.regions import inspect_images, stored_regions
 from data.source import Source
+from data.tfds_builder import FaceSetBuilder, build_faces, face_metadata, face_record
 
 
 class SourceFaces(FaceSetBuilder, skip_registration=True):

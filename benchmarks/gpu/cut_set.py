@@ -47,7 +47,7 @@ def write_split(directory: Path, split: str, images: np.ndarray, columns: Mappin
 
 
 def write_metadata(directory: Path, metadata: Mapping[str, Any]) -> None:
-    """Says what set it is (`data.faces.face_metadata`); the last thing that is written of a folder."""
+    """Says what set it is (`data.tfds_builder.face_metadata`); the last thing that is written of a folder."""
     files.write(directory / "metadata.json", lambda path: path.write_text(json.dumps(metadata)))
 
 

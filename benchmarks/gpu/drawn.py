@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from barrel_jax.faces.crop_windows import crop_window, protocol_of
+from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.input.crops import cut
 from barrel_jax.input.source import decode
-from barrel_jax.landmarks import SCHEMES
-from barrel_jax.protocols import crop_window, protocol_of
 from benchmarks.gpu import cut_set
 
 SCHEME = "300w-68"
@@ -22,8 +22,8 @@ AT_ONCE = 64  # faces of a task of a process
 
 def draw(directory: Path, counts: dict[str, int], size: int, seed: int = 0) -> None:
     """Draws the splits `counts`, with crops of `size` px, on all cores; nothing where the folder is whole."""
-    from data.faces import face_metadata
     from data.synthetic.sample import FLAG_NAMES
+    from data.tfds_builder import face_metadata
 
     if cut_set.is_whole(directory):
         return

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from barrel_jax.landmarks import SCHEMES
-from data.faces import FaceSetBuilder, build_faces, face_metadata, face_record
+from barrel_jax.faces.landmarks import SCHEMES
 from data.synthetic.sample import FLAG_NAMES, sample_face
+from data.tfds_builder import FaceSetBuilder, build_faces, face_metadata, face_record
 
 OPTIONS = ("scheme", "train", "test", "seed")
 
