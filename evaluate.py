@@ -34,8 +34,8 @@ from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.faces.normalisers import NAMED, normalised_by, normaliser_name
 from barrel_jax.faces.wflw_to_300w import comparable, mapping
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.models.build import build_model
 from barrel_jax.training.loop import load_split
-from barrel_jax.training.state import build_model
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.trained import read_facts, restore_variables
 from data.annotated import truth_of

@@ -21,10 +21,10 @@ import numpy as np
 from barrel_jax import files
 from barrel_jax.evaluation import score_table
 from barrel_jax.evaluation.error_curves import draw_error_curves
-from barrel_jax.evaluation.face_sheets import write_picture
 from barrel_jax.evaluation.metrics import mean, summarise
 from barrel_jax.evaluation.predictions import BROKEN_ARCHIVE
 from barrel_jax.evaluation.significance import FLIPS, bootstrap_intervals, sign_flip_p
+from barrel_jax.plotting import write_picture
 
 # What must be the same for errors of the same face to be comparable.
 ALIKE = ("dataset", "split", "fingerprint", "scheme", "normaliser", "normaliser_points", "clamped", "partial")

@@ -15,9 +15,10 @@ from typing import Any
 import jax
 
 from barrel_jax import files
-from barrel_jax.training.workdir import versions
 
 ROOT = Path(__file__).resolve().parents[1]
+# What a run depends on.
+PACKAGES = ("barrel-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
 # Said where they are installed: the opponents, and what JAX and PyTorch run on.
 OPTIONAL = (
     "torch",
@@ -96,3 +97,17 @@ def describe(benchmark: str, module: str = "", arguments: Sequence[str] | None =
 def write(path: Path, result: dict[str, Any]) -> None:
     """Writes a result as JSON."""
     files.write_json(path, result)
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that a run depends on.
+
+    A package that is there without its metadata, as this one is when it is run from its folder, is "not installed".
+    """
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -25,9 +25,10 @@ from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.faces.landmarks import W300_68
 from barrel_jax.input.augment import augment
 from barrel_jax.input.placement import Faces
+from barrel_jax.models.build import build_model
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import build_model, create
+from barrel_jax.training.state import create
 from barrel_jax.training.steps import epoch_order, make_train_step
 
 READ = """

@@ -19,9 +19,10 @@ from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.input.placement import Faces
+from barrel_jax.models.build import build_model
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import State, build_model, create
+from barrel_jax.training.state import State, create
 from barrel_jax.training.steps import epoch_order, make_train_step
 
 POINTS = 68

@@ -10,11 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, TORCH_MODES, flags, mark_step
+from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.config import ModelConfig
 from barrel_jax.export.onnx import runtime
 from barrel_jax.models.inference import make_inference
+from barrel_jax.pytorch.modes import TORCH_MODES, mark_step
 
 IMPLEMENTATIONS = ("jax", *TORCH_MODES, "onnxruntime")
 

@@ -12,18 +12,20 @@ import jax
 import numpy as np
 
 from barrel_jax.benchmark.clock import summary
-from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, TORCH_MODES, flags
+from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.infer import random_images, random_variables
 from barrel_jax.benchmark.refusals import Disagreement, refusals
 from barrel_jax.benchmark.rows import Key, Row, Rows, measure_in_turns
 from barrel_jax.config import Config, MeshConfig, ModelConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.input.placement import Faces
+from barrel_jax.models.build import build_model
 from barrel_jax.paper import model_of
+from barrel_jax.pytorch.modes import TORCH_MODES
 from barrel_jax.training.dispatch import steps_at_once
 from barrel_jax.training.losses import landmark_l1
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import State, build_model, create
+from barrel_jax.training.state import State, create
 from barrel_jax.training.steps import epoch_order, in_one_dispatch, make_train_step
 
 # jax takes several steps in one dispatch where a run does, jax-single dispatches each by itself.

@@ -6,8 +6,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from barrel_jax.evaluation.face_sheets import INK, MUTED, PREDICTED, SUBSETS, new_figure, pixels
 from barrel_jax.evaluation.metrics import THRESHOLDS, auc, cumulative_error, failure_rate
+from barrel_jax.plotting import INK, MUTED, PREDICTED, SUBSETS, new_figure, pixels
 
 
 def draw_error_curve(curves: dict[str, np.ndarray], normalised_by: str, title: str) -> np.ndarray:

@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sheets of faces with predicted and true points.
-
-Pictures are drawn with matplotlib's Agg canvas on Figures of their own (no pyplot: no global state, no display, nothing
-to close) and returned as RGB uint8 arrays; the caller decides where they go. Predicted points are orange and true
-points blue in every picture: Okabe and Ito's palette, which people with any colour vision tell apart.
-"""
+"""Sheets of faces with predicted and true points, as RGB uint8 arrays; the caller decides where they go."""
 
 import math
-from pathlib import Path
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -22,10 +14,9 @@ from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.faces.normalisers import normaliser_words
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.plotting import DPI, INK, MUTED, PREDICTED, TRUE, new_figure, pixels
 
-PREDICTED, TRUE, INK, MUTED = "#E69F00", "#56B4E9", "#222222", "#666666"
-SUBSETS = ("#009E73", "#CC79A7", "#D55E00", "#0072B2", "#B8A800", "#7F7F7F")
-DPI, TILE, GAP, CAPTION, HEADER = 100, 264, 10, 40, 82  # the last four in pixels
+TILE, GAP, CAPTION, HEADER = 264, 10, 40, 82  # pixels
 
 
 def draw_predictions(
@@ -122,12 +113,6 @@ def _draw_chosen(
     )
 
 
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes an RGB uint8 picture [H, W, 3] as PNG. Raises OSError when the file cannot be written."""
-    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-    Path(path).write_bytes(encoded.tobytes())
-
-
 def _draw_face(axes: Axes, image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, scheme: LandmarkScheme) -> None:
     """One crop with both sets of points; the axes run from 0 to 1 from its top-left edge, which is crop units."""
     axes.imshow(image, extent=(0, 1, 1, 0), interpolation="bicubic")
@@ -182,16 +167,3 @@ def _legend(figure: Figure, title: str, scheme: LandmarkScheme, height: int) -> 
 
 def _shorten(name: str, length: int = 42) -> str:
     return name if len(name) <= length else "…" + name[1 - length :]
-
-
-def new_figure(width: int, height: int) -> Figure:
-    """An empty figure of so many pixels, on a canvas of its own."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def pixels(figure: Figure) -> np.ndarray:
-    """What a figure shows: RGB uint8 [height, width, 3]."""
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()

@@ -175,7 +175,8 @@ def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, faces
     from barrel_jax.evaluation.error_curves import (
         draw_error_curve,  # matplotlib takes a second, which a start need not wait for
     )
-    from barrel_jax.evaluation.face_sheets import draw_sample, draw_worst, write_picture
+    from barrel_jax.evaluation.face_sheets import draw_sample, draw_worst
+    from barrel_jax.plotting import write_picture
 
     directory = Path(directory)
     nmes = face_errors(points_px, faces)

@@ -1,19 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Landmark schemes: how many points, which mirror which, what normalises the error, how to draw them.
 
-Flip permutations and normalising points are those of docs/protocols.md. A scheme that is not known is found from the
-data: the mean shape is laid on its mirror image, and every point takes the partner on which it falls.
+Flip permutations and normalising points are those of docs/protocols.md.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
-
-from barrel_jax.faces.symmetry import best_flip, mean_shape, mirror_residual
-
-MAX_RESIDUAL = 0.4  # farthest that a point may lie from its partner's mirror image, in root-mean-square radii
-AS_GOOD = 1.25  # a known permutation is recognised when its mirror residual is at most this many times the best one
 
 
 @dataclass(frozen=True)
@@ -151,67 +143,3 @@ def _flip_of_pairs(num_points: int, flip_pairs: Sequence[tuple[int, int]]) -> tu
             raise ValueError(f"config.data.flip_pairs: a point of {tuple(pair)} is in two pairs")
         flip[first], flip[second] = second, first
     return tuple(flip)
-
-
-def find_scheme(points: np.ndarray, visible: np.ndarray) -> tuple[LandmarkScheme, str]:
-    """The scheme that the data tell, and a sentence for people on how it is known.
-
-    A known scheme is recognised by its number of points and by its permutation, which mirrors the mean shape as well as
-    the best one does. Otherwise the permutation is the optimal pairing of the mean shape with its mirror image, and the
-    normaliser is the widest pair above the centroid of the mean shape (among all pairs if none is there; the two points
-    farthest apart if there is no pair). A single point has no normaliser.
-
-    Args:
-        points: [n, K, 2] in any unit; NaN where not labelled.
-        visible: [n, K]; 0 where not labelled.
-
-    Raises:
-        ValueError: a point is labelled in no face, or points have no unique mirror partner; both name the points.
-    """
-    num_points = points.shape[1]
-    labelled = (np.asarray(visible) > 0) & np.isfinite(points).all(axis=-1)
-    never = np.flatnonzero(~labelled.any(axis=0))
-    if never.size:
-        raise ValueError(f"points {never.tolist()} are labelled in no face: label them or leave them out of the data")
-    if num_points == 1:
-        alone = "1 point, its own mirror image; there is no distance to normalise the error by."
-        return LandmarkScheme("custom-1", 1, (0,), (), "", ()), alone
-    shape = mean_shape(points, labelled)
-    flip = best_flip(shape)
-    residual = mirror_residual(shape, flip)
-    for known in SCHEMES.values():
-        if known.num_points != num_points:
-            continue
-        if mirror_residual(shape, known.flip).mean() <= AS_GOOD * residual.mean() + 1e-6:
-            order = f"the order of {known.name} (told by their number and mirror pairs)"
-            return known, _describe(known, shape, len(points), order)
-    lost = [i for i in range(num_points) if flip[flip[i]] != i or residual[i] > MAX_RESIDUAL]
-    if lost:
-        raise ValueError(
-            f"points {lost} have no unique left/right partner in the mean shape of {len(points)} faces: "
-            "give config.data.flip_pairs and config.data.normaliser"
-        )
-    first, second = _widest_pair(shape, flip)
-    scheme = LandmarkScheme(f"custom-{num_points}", num_points, flip, (first, second), f"points_{first}_{second}", ())
-    return scheme, _describe(scheme, shape, len(points), "an order of their own")
-
-
-def _describe(scheme: LandmarkScheme, shape: np.ndarray, num_faces: int, order: str) -> str:
-    midline = [i for i, partner in enumerate(scheme.flip) if i == partner]
-    residual = 100 * mirror_residual(shape, scheme.flip).mean() / np.ptp(shape, axis=0).max()
-    first, second = scheme.normaliser
-    corners = "the outer eye corners, " if scheme.normaliser_name == "outer_eye_corners" else ""
-    return (
-        f"{scheme.num_points} points in {order}: {(scheme.num_points - len(midline)) // 2} left/right pairs and "
-        f"{len(midline)} midline points {midline}; the mean shape of {num_faces} faces lies {residual:.1f} % of its "
-        f"size from its mirror image. The error is normalised by the distance of {corners}points {first} "
-        f"and {second}; config.data.flip_pairs and config.data.normaliser override this."
-    )
-
-
-def _widest_pair(shape: np.ndarray, flip: Sequence[int]) -> tuple[int, int]:
-    pairs = [(i, j) for i, j in enumerate(flip) if i < j]
-    # A twentieth of the radius below the centroid still counts as above: two points alone lie on it.
-    upper = [(i, j) for i, j in pairs if shape[[i, j], 1].mean() <= 0.05]
-    candidates = upper or pairs or [(i, j) for i in range(len(shape)) for j in range(i + 1, len(shape))]
-    return max(candidates, key=lambda pair: np.linalg.norm(shape[pair[0]] - shape[pair[1]]))

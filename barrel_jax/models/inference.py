@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from barrel_jax.config import ModelConfig
+from barrel_jax.models.build import build_model
 from barrel_jax.models.folding import fold
-from barrel_jax.training.state import build_model
 
 
 def make_inference(

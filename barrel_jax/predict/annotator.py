@@ -12,8 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from barrel_jax import files
-from barrel_jax.evaluation.face_sheets import write_picture
 from barrel_jax.faces.landmarks import SCHEMES
+from barrel_jax.plotting import write_picture
 from barrel_jax.predict.detectors import Detector
 from barrel_jax.predict.drawing import draw_faces
 from barrel_jax.predict.predictor import Predictor

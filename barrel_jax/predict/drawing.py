@@ -4,7 +4,7 @@
 import cv2
 import numpy as np
 
-from barrel_jax.evaluation.face_sheets import PREDICTED
+from barrel_jax.plotting import PREDICTED
 
 POINT, RIM, BOX = tuple(bytes.fromhex(PREDICTED[1:])), (20, 20, 20), (255, 255, 255)  # RGB
 BITS = 4  # of the fraction of a pixel in OpenCV's coordinates

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.config import BACKBONES
-from barrel_jax.models.barrelnet import make_backbone
+from barrel_jax.models.backbone import make_backbone
 from barrel_jax.pretrained.imagenet import find_weights
 from barrel_jax.pretrained.state_dicts import read_state_dict, write_state_dict
 from barrel_jax.pretrained.torch_names import to_flax, to_torch, torch_shapes

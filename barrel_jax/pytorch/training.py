@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from barrel_jax.benchmark.frameworks import TORCH_MODES, mark_step
 from barrel_jax.config import Config
 from barrel_jax.pytorch.augment import AugmentedFaces, augment
 from barrel_jax.pytorch.barrelnet import build_model
+from barrel_jax.pytorch.modes import TORCH_MODES, mark_step
 from barrel_jax.pytorch.weights import from_flax
 
 BATCHES_A_WORKER = 4  # of an epoch at least: at its end all workers wait for the last

@@ -30,7 +30,7 @@ def draw_figure5(records: Sequence[dict[str, Any]]) -> np.ndarray:
 
     Args: `records` of `barrel_jax.reproduce.results.collect`, with speeds.
     """
-    from barrel_jax.evaluation.face_sheets import INK, MUTED, PREDICTED, TRUE, new_figure, pixels
+    from barrel_jax.plotting import INK, MUTED, PREDICTED, TRUE, new_figure, pixels
 
     panels = [name for name in DEVICES.values() if any(f"jax, {name}, float32: FPS" in r["speed"] for r in records)]
     panels = panels or ["CPU"]
@@ -72,7 +72,7 @@ def draw_figure5(records: Sequence[dict[str, Any]]) -> np.ndarray:
 
 def _published_methods(axes: Any) -> None:
     """Ticks at the right border: Table 1 gives these methods' NME, and the paper nobody's speed in numbers."""
-    from barrel_jax.evaluation.face_sheets import MUTED
+    from barrel_jax.plotting import MUTED
 
     frame = axes.get_yaxis_transform()  # x in widths of the axes, y in percent
     low, high = axes.get_ylim()

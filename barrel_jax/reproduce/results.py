@@ -115,7 +115,7 @@ def write_results(
     made = describe(f"reproduce {grid}", "barrel_jax.reproduce", arguments)
     files.write_json(folder / f"{grid}.json", made | {"grid": grid, "rows": records})
     if grid in ("fig4", "fig5") and any(record["nme"] is not None for record in records):
-        from barrel_jax.evaluation.face_sheets import write_picture
+        from barrel_jax.plotting import write_picture
 
         picture = draw_figure4(records) if grid == "fig4" else draw_figure5(records)
         files.write(folder / f"{grid}.png", lambda path: write_picture(path, picture))
@@ -124,7 +124,7 @@ def write_results(
 
 def draw_figure4(records: Sequence[dict[str, Any]]) -> Any:
     """Figure 4: NME by the number of decoders and by the stride, RGB uint8 [H, W, 3]; the paper's numbers in grey."""
-    from barrel_jax.evaluation.face_sheets import MUTED, SUBSETS, new_figure, pixels
+    from barrel_jax.plotting import MUTED, SUBSETS, new_figure, pixels
 
     figure = new_figure(1100, 480)
     panels = (("decoder_layers", "decoder layers", lambda r: r["stride"] == 32),

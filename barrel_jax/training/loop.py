@@ -25,13 +25,14 @@ from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.input.crops import FaceCrops, load_crops
 from barrel_jax.input.holdout import divide
 from barrel_jax.input.mixture import join
+from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.training.dispatch import stepper
 from barrel_jax.training.log import Log
 from barrel_jax.training.optimiser import learning_rate, optimiser
 from barrel_jax.training.order import epoch_length
 from barrel_jax.training.starting import Origin, begin, read_origin
-from barrel_jax.training.state import State, abstract, build_model, count_parameters, create
+from barrel_jax.training.state import State, abstract, create
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.workdir import claim
 
@@ -104,10 +105,8 @@ class _Run:
 
     def predict_test(self, state: State) -> tuple[dict[str, Any], np.ndarray]:
         """Scores the test split: the metrics and the points [n, K, 2] in source pixels; draws 24 of its faces."""
-        from barrel_jax.evaluation.face_sheets import (  # matplotlib: the first steps need not wait for it
-            draw_sample,
-            write_picture,
-        )
+        from barrel_jax.evaluation.face_sheets import draw_sample
+        from barrel_jax.plotting import write_picture
 
         crops, config = self.test_crops, self.config
         points_px = predict_all(self.predict, state.variables(), crops, config.loop.eval_batch, self.mesh)

@@ -12,9 +12,8 @@ import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
-from barrel_jax.config import Config, ModelConfig
+from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout
-from barrel_jax.models.barrelnet import BarrelNet
 
 
 class State(flax.struct.PyTreeNode):
@@ -29,15 +28,6 @@ class State(flax.struct.PyTreeNode):
     def variables(self) -> dict[str, Any]:
         """What predictions are made with: the moving average where there is one."""
         return {"params": self.params, "batch_stats": self.batch_stats} if self.ema is None else self.ema
-
-
-def build_model(config: ModelConfig, num_landmarks: int, platform: str | None = None) -> BarrelNet:
-    """The model of a config for a platform (default: JAX's); type 'auto' is float32 on 'cpu', bfloat16 elsewhere."""
-    fields = dict(vars(config))
-    name = fields.pop("dtype")
-    if name == "auto":
-        name = "float32" if (platform or jax.default_backend()) == "cpu" else "bfloat16"
-    return BarrelNet(num_landmarks=num_landmarks, dtype=jnp.dtype(name), **fields)
 
 
 def _initialiser(model: nn.Module, tx: optax.GradientTransformation, config: Config) -> Callable[..., State]:
@@ -77,8 +67,3 @@ def create(
     """
     shardings = jax.tree.map(lambda x: x.sharding, abstract(model, tx, config, mesh))
     return jax.jit(_initialiser(model, tx, config), out_shardings=shardings)(start)
-
-
-def count_parameters(params: Any) -> int:
-    """How many numbers are trained."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))

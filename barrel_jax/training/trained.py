@@ -8,9 +8,10 @@ from jax.sharding import Mesh
 
 from barrel_jax import files
 from barrel_jax.config import Config
+from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import abstract, build_model
+from barrel_jax.training.state import abstract
 
 
 def read_facts(workdir: Path) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's folder: what the run is (config.json, run.json), and that nobody else's run is continued by mistake."""
 
-import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from barrel_jax import files
 from barrel_jax.config import Config
 from barrel_jax.devices.distributed import is_first
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.provenance import versions
 
 # A run may go on with other values of these: they change neither the weights nor the order of examples.
 FREE = (
@@ -27,21 +26,6 @@ FREE = (
     "data.allow_partial",
     "data.resident",
 )
-PACKAGES = ("barrel-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
-
-
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that a run depends on.
-
-    A package that is there without its metadata, as this one is when it is run from its folder, is "not installed".
-    """
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any] | None = None) -> str:

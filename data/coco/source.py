@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from barrel_jax.faces.landmarks import LandmarkScheme, find_scheme
+from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.faces.symmetry import find_scheme
 from data.coco.annotations import read_faces
 from data.source import Face, Findings, Source, digest_files, files_below
 

@@ -19,9 +19,10 @@ from barrel_jax.benchmark.report import digits, markdown
 from barrel_jax.benchmark.rows import KEY, Rows, key_of
 from barrel_jax.config import ModelConfig
 from barrel_jax.devices import xla
-from barrel_jax.evaluation.face_sheets import new_figure
+from barrel_jax.models.build import build_model
 from barrel_jax.paper import PAIRS, PAPER_FPS
-from barrel_jax.training.state import build_model
+from barrel_jax.plotting import new_figure
+from barrel_jax.pytorch.modes import TORCH_MODES
 from tests.kit import cuda_plugin
 
 TINY = ["--models", "BarrelNet-18", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
@@ -255,7 +256,7 @@ def test_pytorch_compiles_a_function_more_than_eight_times(monkeypatch):
     monkeypatch.setattr(torch, "compile", compile_)
     torch._dynamo.reset()
     images = infer.random_images(1, 32)
-    for count, mode in zip(range(1, 10), itertools.cycle(list(frameworks.TORCH_MODES)[1:])):
+    for count, mode in zip(range(1, 10), itertools.cycle(list(TORCH_MODES)[1:])):
         # Models of other shapes, as Table 4 has them: of the same shapes one program would do for all.
         network, key = build_model(SMALL, count), jax.random.key(0)
         shapes = jax.eval_shape(lambda key, x, network=network: network.init(key, x, False), key, np.float32(images))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from barrel_jax.faces.landmarks import SCHEMES, find_scheme
+from barrel_jax.faces.landmarks import SCHEMES
+from barrel_jax.faces.symmetry import find_scheme
 from data.synthetic.camera import Camera, Pose
 from data.synthetic.contact_sheet import TILE, contact_sheet
 from data.synthetic.expression import CALM

@@ -11,9 +11,10 @@ import pytest
 
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import from_local, layout, local_rows, make_mesh
+from barrel_jax.models.build import build_model
 from barrel_jax.training.loop import load_split
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import abstract, build_model
+from barrel_jax.training.state import abstract
 from data.of_config import prepare_config
 from tests.kit import small
 from tests.kit.processes import ROOT, free_port, started

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from barrel_jax import plotting
 from barrel_jax.evaluation import error_curves, face_sheets
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.input.crops import FaceCrops
@@ -39,7 +40,7 @@ def draw(predicted, truth=TRUTH, labelled=None, scheme=SCHEME, nmes=(0.05,), **o
 def test_points_are_drawn_where_they_are_and_nowhere_else():
     predicted = TRUTH + np.array([0.125, 0.0], np.float32)
     picture = tile(draw(predicted))
-    for points, color in ((predicted, face_sheets.PREDICTED), (TRUTH, face_sheets.TRUE)):
+    for points, color in ((predicted, plotting.PREDICTED), (TRUTH, plotting.TRUE)):
         found = is_color(picture, color)
         for x, y in points[0]:
             column, row = int(x * face_sheets.TILE), int(y * face_sheets.TILE)
@@ -50,7 +51,7 @@ def test_points_are_drawn_where_they_are_and_nowhere_else():
 
 def test_dots_are_centred_on_their_point_to_half_a_pixel():
     picture = tile(draw(np.full((1, 3, 2), [0.31, 0.62], np.float32), labelled=np.zeros((1, 3), bool)))
-    rows, columns = np.nonzero(is_color(picture, face_sheets.PREDICTED, tolerance=40))
+    rows, columns = np.nonzero(is_color(picture, plotting.PREDICTED, tolerance=40))
     assert columns.mean() + 0.5 == pytest.approx(0.31 * face_sheets.TILE, abs=0.5)
     assert rows.mean() + 0.5 == pytest.approx(0.62 * face_sheets.TILE, abs=0.5)
 
@@ -59,11 +60,11 @@ def test_true_points_without_label_are_not_drawn_their_predictions_are():
     predicted = TRUTH + np.array([0.125, 0.0], np.float32)
     picture = tile(draw(predicted, labelled=np.array([[True, True, False]])))
     column, row = (TRUTH[0, 2] * face_sheets.TILE).astype(int)
-    assert not is_color(picture, face_sheets.TRUE)[row - 8 : row + 9, column - 8 : column + 9].any()
-    assert is_color(picture, face_sheets.TRUE).any()
+    assert not is_color(picture, plotting.TRUE)[row - 8 : row + 9, column - 8 : column + 9].any()
+    assert is_color(picture, plotting.TRUE).any()
     picture = tile(draw(predicted, np.full_like(TRUTH, np.nan), labelled=np.zeros((1, 3), bool), nmes=(np.nan,)))
-    assert not is_color(picture, face_sheets.TRUE).any()
-    assert is_color(picture, face_sheets.PREDICTED).any()
+    assert not is_color(picture, plotting.TRUE).any()
+    assert is_color(picture, plotting.PREDICTED).any()
 
 
 def test_contours_join_the_points_of_the_scheme():
@@ -82,8 +83,8 @@ def test_points_outside_a_crop_do_not_reach_the_neighbour():
     predicted[0] = [1.5, 0.9]  # would lie in the second tile
     labelled = np.zeros((2, 3), bool)
     second = tile(draw(predicted, images, labelled, nmes=(0.1, 0.2)), 1)
-    assert is_color(second, face_sheets.PREDICTED)[: int(0.85 * face_sheets.TILE)].any()
-    assert not is_color(second, face_sheets.PREDICTED)[int(0.85 * face_sheets.TILE) :].any()
+    assert is_color(second, plotting.PREDICTED)[: int(0.85 * face_sheets.TILE)].any()
+    assert not is_color(second, plotting.PREDICTED)[int(0.85 * face_sheets.TILE) :].any()
 
 
 def test_the_error_is_written_under_each_face():
@@ -124,7 +125,7 @@ def test_the_worst_faces_come_first_and_faces_without_score_last():
 def test_error_curve_rises_where_the_errors_are():
     def heights(errors):
         picture = error_curves.draw_error_curve({"all faces": np.array(errors)}, "the box", "toy")
-        return is_color(picture, face_sheets.PREDICTED), picture
+        return is_color(picture, plotting.PREDICTED), picture
 
     low, picture = heights([0.01] * 50)
     high, _ = heights([0.11] * 50)
@@ -151,7 +152,7 @@ def test_the_curves_of_several_predictors_have_colours_of_their_own():
         {"a": np.array([0.01, 0.2]), "b": np.array([0.01] + [0.2] * 3)}, "the box", "toy"
     )
     columns = slice(int(0.3 * picture.shape[1]), int(0.6 * picture.shape[1]))
-    for color, level in ((face_sheets.PREDICTED, 0.5), (face_sheets.SUBSETS[0], 0.25)):
+    for color, level in ((plotting.PREDICTED, 0.5), (plotting.SUBSETS[0], 0.25)):
         row = int((1 - 0.12 - level * 0.745) * picture.shape[0])
         assert is_color(picture, color)[row - 3 : row + 4, columns].any(axis=0).all()
         assert not is_color(picture, color)[row + 20 :, columns].any()

@@ -20,10 +20,11 @@ from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
 from barrel_jax.export.model import read_trained
 from barrel_jax.export.onnx import runtime
 from barrel_jax.export.write import export
+from barrel_jax.models.build import build_model
 from barrel_jax.models.inference import make_inference
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import abstract, build_model
+from barrel_jax.training.state import abstract
 from tests.kit.small import config as small
 from tests.kit.toy import written
 

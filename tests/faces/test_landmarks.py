@@ -7,17 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from barrel_jax.faces.landmarks import (
-    COFW_29,
-    PUPILS,
-    REGIONS,
-    SCHEMES,
-    W300_68,
-    WFLW_98,
-    find_scheme,
-    is_involution,
-    make_scheme,
-)
+from barrel_jax.faces.landmarks import COFW_29, PUPILS, REGIONS, SCHEMES, W300_68, WFLW_98, is_involution, make_scheme
+from barrel_jax.faces.symmetry import find_scheme
 from tests.kit.shared import SHARED, needs_shared
 
 FACES68 = SHARED / "faces68"

@@ -5,9 +5,10 @@ import jax
 
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import build_model, create
+from barrel_jax.training.state import create
 from barrel_jax.training.workdir import claim
 
 

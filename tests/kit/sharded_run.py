@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Twenty steps of plain SGD on any mesh, in one process or as one of several.
 
-As a program: `python -m tests.kit.sharded_run` OUT DIRECTORY HOST:PORT,N,I DATA MODEL; process 0 writes what `run` returns to OUT (.npz).
+As a program: `python -m tests.kit.sharded_run OUT DIRECTORY HOST:PORT,N,I DATA MODEL`; process 0 writes what `run`
+returns to OUT (.npz).
 """
 
 import sys
@@ -17,10 +18,11 @@ from barrel_jax.devices.distributed import start
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.evaluation.score import predict_all, score
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.models.build import build_model
 from barrel_jax.models.resnet import LAYOUTS
 from barrel_jax.training.dispatch import stepper
 from barrel_jax.training.loop import load_split
-from barrel_jax.training.state import build_model, create
+from barrel_jax.training.state import create
 from barrel_jax.training.steps import make_predict_step
 from tests.kit import small
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from barrel_jax.config import ModelConfig
+from barrel_jax.models.build import build_model
 from barrel_jax.models.folding import fold
 from barrel_jax.models.inference import make_inference
-from barrel_jax.training.state import build_model
 
 pytestmark = pytest.mark.quick
 

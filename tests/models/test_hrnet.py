@@ -11,10 +11,10 @@ from torch import nn
 
 from barrel_jax.config import Config
 from barrel_jax.models import hrnet
+from barrel_jax.models.build import build_model
 from barrel_jax.models.hrnet import HRNet
 from barrel_jax.pretrained import torch_names
 from barrel_jax.pytorch import hrnet as torch_hrnet
-from barrel_jax.training.state import build_model
 from tests.kit import hrnet_reference
 from tests.kit import torch_reference as reference
 from tests.kit.needs_torch import torch

@@ -11,9 +11,9 @@ from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.evaluation.score import predict_all
 from barrel_jax.input.source import decode, open_split
+from barrel_jax.models.build import build_model
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.training.loop import load_split
-from barrel_jax.training.state import build_model
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.trained import restore_variables
 from data.of_config import prepare_config

@@ -21,7 +21,8 @@ from torch import nn
 from barrel_jax import config as configuration
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import make_mesh
-from barrel_jax.models.barrelnet import make_backbone
+from barrel_jax.models.backbone import make_backbone
+from barrel_jax.models.build import build_model
 from barrel_jax.pretrained import backbone as pretrained
 from barrel_jax.pretrained import imagenet, state_dicts
 from barrel_jax.pytorch import hrnet as torch_hrnet
@@ -30,7 +31,7 @@ from barrel_jax.pytorch.resnet import ResNet
 from barrel_jax.training import loop
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import abstract, build_model
+from barrel_jax.training.state import abstract
 from data.of_config import prepare_config
 from tests.kit import hrnet_reference, small
 from tests.kit import torch_reference as reference

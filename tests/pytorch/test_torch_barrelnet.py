@@ -10,13 +10,12 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from barrel_jax.config import ModelConfig
-from barrel_jax.models import resnet
+from barrel_jax.models import build, resnet
 from barrel_jax.models.barrelnet import BarrelNet as FlaxBarrelNet
 from barrel_jax.pytorch import resnet as torch_resnet
 from barrel_jax.pytorch.barrelnet import BarrelNet, build_model
 from barrel_jax.pytorch.resnet import ResNet
 from barrel_jax.pytorch.weights import flax_views, to_flax
-from barrel_jax.training import state
 from barrel_jax.training.losses import landmark_l1
 from tests.kit import torch_reference as reference
 from tests.kit.needs_torch import torch
@@ -150,13 +149,13 @@ def test_prediction_is_the_last_layers_points(case):
 
 def same_weights(config, num_landmarks):
     """How many numbers both models train, after their names and shapes are found equal; nothing is computed."""
-    ours = state.build_model(config, num_landmarks)
+    ours = build.build_model(config, num_landmarks)
     variables = jax.eval_shape(lambda: ours.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), False))
     with torch.device("meta"):
         theirs = build_model(config, num_landmarks, 256)
     shapes = {path: leaf.shape for path, leaf in flatten_dict(variables, sep="/").items()}
     assert shapes == {path: tuple(view.shape) for path, view in flax_views(theirs).items()}
-    count = state.count_parameters(variables["params"])
+    count = build.count_parameters(variables["params"])
     assert count == sum(parameter.numel() for parameter in theirs.parameters())
     return count
 
@@ -192,7 +191,7 @@ def test_first_draws_are_flaxs(shallow):
     """Spread and largest value of every large parameter; biases, norms and QAMem start from the same numbers."""
     fields = {"width": 64, "feedforward": 128, "encoder_layers": 1, "qamem_layers": 2}
     config = ModelConfig(backbone=shallow, dtype="float32", **fields)
-    init = jax.jit(state.build_model(config, 29).init, static_argnums=2)
+    init = jax.jit(build.build_model(config, 29).init, static_argnums=2)
     ours = init(jax.random.key(0, impl="rbg"), jnp.zeros((1, 32, 32, 3)), False)  # rbg is quicker to compile
     torch.manual_seed(0)
     theirs = flatten_dict(to_flax(build_model(config, 29, 32)), sep="/")

@@ -14,9 +14,10 @@ import pytest
 from barrel_jax import config as configuration
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import abstract, build_model
+from barrel_jax.training.state import abstract
 from tests.kit.processes import ROOT, environment, started, training, two_training, wait_for_lines
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.models.build import build_model
 from barrel_jax.pretrained.backbone import write_backbone
 from barrel_jax.training import loop
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.starting import begin, read_origin, read_trained
-from barrel_jax.training.state import abstract, build_model, create
+from barrel_jax.training.state import abstract, create
 from data.of_config import prepare_config
 from tests.kit import small
 from tests.kit.processes import two_training

@@ -8,7 +8,8 @@ import pytest
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import check_batch, make_mesh
 from barrel_jax.faces.landmarks import COFW_29
-from barrel_jax.training.state import build_model, create
+from barrel_jax.models.build import build_model
+from barrel_jax.training.state import create
 from barrel_jax.training.steps import epoch_order, in_one_dispatch, make_predict_step, make_train_step
 from tests.kit import small
 

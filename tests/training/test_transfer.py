@@ -11,8 +11,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from barrel_jax.config import ModelConfig
 from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98
 from barrel_jax.faces.wflw_to_300w import WEIGHTS, map_points
+from barrel_jax.models.build import build_model
 from barrel_jax.models.dqinit import DQInit
-from barrel_jax.training.state import build_model
 from barrel_jax.training.transfer import Trained, fit
 from tests.kit.toy import make_crops
 

@@ -23,7 +23,7 @@ from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.compare import ALIKE
-from barrel_jax.evaluation.face_sheets import write_picture
+from barrel_jax.plotting import write_picture
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure
 from barrel_jax.reproduce.barrel.picture import draw_barrels
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone, markdown

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
-from barrel_jax.evaluation.face_sheets import INK, MUTED, new_figure, pixels
+from barrel_jax.plotting import INK, MUTED, new_figure, pixels
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone
 
 PANEL, TALL, HEAD, COLUMNS = (600, 560, 70, 3)  # pixels; barrels in a row
