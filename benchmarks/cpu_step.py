@@ -14,8 +14,8 @@ import statistics
 import subprocess
 import sys
 
-from barrel_jax.benchmark.record import ROOT, describe, write
-from barrel_jax.xla import CPU_FLAG
+from barrel_jax.devices.xla import CPU_FLAG
+from barrel_jax.provenance import ROOT, describe, write
 
 STEP = """
 import json, sys, time

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax.progress import follow
-from data.faces import FaceSetBuilder, build_faces, face_record
 from data.metadata import face_metadata
 from data.regions import inspect_images, stored_regions
 from data.source import Source
+from data.tfds_builder import FaceSetBuilder, build_faces, face_record
 
 
 class SourceFaces(FaceSetBuilder, skip_registration=True):

@@ -8,27 +8,17 @@ import jax
 import jax.numpy as jnp
 
 from barrel_jax.models.attention import layer_norm
+from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.decoder import DecoderLayer
 from barrel_jax.models.dqinit import DQInit
 from barrel_jax.models.encoder import EncoderLayer
-from barrel_jax.models.hrnet import HRNet
 from barrel_jax.models.positions import QueryPositions, sine_positions
-from barrel_jax.models.resnet import ResNet
 
 # ImageNet's, RGB in 0..1, as torchvision's weights were trained.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 # torch.nn.Linear's own draw, which DETR leaves in the head and in the projection.
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-
-
-def make_backbone(
-    layout: str, stride: int, norm: str, dtype: Any, norm_group: int = 0, name: str | None = None
-) -> HRNet | ResNet:
-    """HRNet-W18, whose stride is 4, or a ResNet; attributes are those of config.ModelConfig."""
-    if layout == "hrnet_w18":
-        return HRNet(norm, dtype, norm_group, name=name)
-    return ResNet(layout, stride, norm, dtype, norm_group, name=name)
 
 
 class Head(nn.Module):

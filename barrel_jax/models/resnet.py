@@ -162,7 +162,7 @@ class ResNet(nn.Module):
     Attributes:
       layout: a key of LAYOUTS.
       stride: of the output, 32, 16 or 8.
-      norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.folding`).
+      norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.models.folding`).
       dtype: compute type; parameters are float32.
       norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
     """
