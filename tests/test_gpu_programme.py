@@ -12,12 +12,17 @@ import zipfile
 from pathlib import Path
 
 import cuda_plugin
+import jax
 import numpy as np
 import pytest
+import small
+from saved_run import save_run
 from shared import SHARED, needs_shared
 
+from barrel_jax.export.model import read_trained
 from barrel_jax.input.crops import load_crops
 from barrel_jax.metrics import mean
+from barrel_jax.pretrained import read_backbone
 from barrel_jax.resampling import sign_flip_p
 from benchmarks import tables
 from benchmarks.gpu import cut_set, drawn, pack, report, speed, timing
@@ -177,6 +182,20 @@ def test_a_pack_of_300w(tmp_path, capsys):
         assert np.abs(ours.images.astype(int) - theirs.images).mean() < 3
     assert main(["pack", "--source", str(tmp_path / "none"), "--out", str(out)]) == 1
     assert "no such folder" in capsys.readouterr().err
+
+
+def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
+    drawn.draw(tmp_path / "faces", {"train": 2}, 32)
+    run = save_run(tmp_path / "run", small.config(), load_crops(tmp_path / "faces", "train", 32, "pipnet"))
+    out = tmp_path / "start.safetensors"
+    assert main(["start", str(run), "--out", str(out)]) == 0 and "22.4 MB" in capsys.readouterr().out
+    there, kept = read_backbone(out, "resnet18"), read_trained(run).variables
+    for kind in ("params", "batch_stats"):
+        pairs = zip(jax.tree.leaves(there[kind]), jax.tree.leaves(kept[kind]["backbone"]), strict=True)
+        for ours, theirs in pairs:
+            np.testing.assert_allclose(ours, theirs, rtol=5e-4, atol=1e-7)
+    assert main(["start", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert "no run there" in capsys.readouterr().err
 
 
 def row(impl, ms, **fields):
