@@ -5,6 +5,7 @@ python -m benchmarks.gpu --minutes 9 --out DIR --part speed
 python -m benchmarks.gpu --minutes 9 --out DIR --part accuracy --pack w300.npz [--start BACKBONE.safetensors]
 python -m benchmarks.gpu --rehearse --minutes 9 --out DIR     # tiny sizes, the same code, without a GPU
 python -m benchmarks.gpu pack --source W300 --out w300.npz    # where 300W is
+python -m benchmarks.gpu start RUN --out BACKBONE.safetensors  # a run's backbone, small enough to travel
 python -m benchmarks.gpu report DIR                           # results into benchmarks/results, tables, plots
 
 Steps go in order of worth; one that would not end in time is skipped, one that fails costs itself alone, what lies in
@@ -12,6 +13,7 @@ DIR is not measured again. DIR/log.txt says what was done, skipped and why. Need
 """
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
@@ -86,14 +88,8 @@ def run(arguments: list[str]) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["pack"]:
-        from benchmarks.gpu import pack
-
-        return pack.main(arguments[1:])
-    if arguments[:1] == ["report"]:
-        from benchmarks.gpu import report
-
-        return report.main(arguments[1:])
+    if arguments[:1] and arguments[0] in ("pack", "start", "report"):
+        return importlib.import_module(f"benchmarks.gpu.{arguments[0]}").main(arguments[1:])
     return run(arguments)
 
 

@@ -11,12 +11,15 @@ import time
 import zipfile
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.significance import sign_flip_p
+from barrel_jax.export.model import read_trained
 from barrel_jax.input.crops import load_crops
+from barrel_jax.pretrained.backbone import read_backbone
 from benchmarks import tables
 from benchmarks.gpu import cut_set, drawn, pack, report, speed, timing
 from benchmarks.gpu.__main__ import main
@@ -26,7 +29,8 @@ from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.step import Rows, read
 from benchmarks.gpu.turn import Turn
 from benchmarks.gpu.worker import TimeUp, Worker
-from tests.kit import cuda_plugin
+from tests.kit import cuda_plugin, small
+from tests.kit.saved_run import save_run
 from tests.kit.shared import SHARED, needs_shared
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,6 +181,20 @@ def test_a_pack_of_300w(tmp_path, capsys):
         assert np.abs(ours.images.astype(int) - theirs.images).mean() < 3
     assert main(["pack", "--source", str(tmp_path / "none"), "--out", str(out)]) == 1
     assert "no such folder" in capsys.readouterr().err
+
+
+def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
+    drawn.draw(tmp_path / "faces", {"train": 2}, 32)
+    run = save_run(tmp_path / "run", small.config(), load_crops(tmp_path / "faces", "train", 32, "pipnet"))
+    out = tmp_path / "start.safetensors"
+    assert main(["start", str(run), "--out", str(out)]) == 0 and "22.4 MB" in capsys.readouterr().out
+    there, kept = read_backbone(out, "resnet18"), read_trained(run).variables
+    for kind in ("params", "batch_stats"):
+        pairs = zip(jax.tree.leaves(there[kind]), jax.tree.leaves(kept[kind]["backbone"]), strict=True)
+        for ours, theirs in pairs:
+            np.testing.assert_allclose(ours, theirs, rtol=5e-4, atol=1e-7)
+    assert main(["start", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert "no run there" in capsys.readouterr().err
 
 
 def row(impl, ms, **fields):
