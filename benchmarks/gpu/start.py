@@ -11,8 +11,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from barrel_jax import files, pretrained
+from barrel_jax import files
 from barrel_jax.export.model import read_trained
+from barrel_jax.pretrained import backbone as pretrained
 
 
 def write_start(run: Path, out: Path, which: str) -> None:
