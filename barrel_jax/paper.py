@@ -2,7 +2,7 @@
 """The experiments behind the paper's tables and figures as grids of runs, with the numbers that the paper gives.
 
 NME in percent by the inter-ocular distance, means of three runs (sections 4.1 and 4.2). The paper does not say in which
-frame it was measured; PIPNet, its first author's code, measures in the squashed crop (`evaluator.crop_errors`).
+frame it was measured; PIPNet, its first author's code, measures in the squashed crop (`score.crop_errors`).
 """
 
 import re

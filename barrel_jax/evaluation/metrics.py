@@ -4,7 +4,7 @@
 Plain numpy in float64 on the host, outside jit: a score is one number over thousands of faces, and sums in float32 (or
 in the order that a device happens to choose) would move the last printed digit. Errors are measured in source pixels,
 as HRNet, STAR and mmpose do, because a crop that is resized to a square scales x and y by different factors. (PIPNet
-measures in the crop: `evaluator.crop_errors` puts this file's functions to that, points and distances in crop units.)
+measures in the crop: `score.crop_errors` puts this file's functions to that, points and distances in crop units.)
 
 Errors and thresholds are fractions of the normalising distance (normalisers.py) everywhere in this file; only
 `summarise`, which makes the fields of `metrics.json`, speaks percent. A face that cannot be scored (`unscorable`) has

@@ -28,9 +28,9 @@ def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
     A `.npz` holds `points` [n, K, 2] and, to match by, `files` [n] and `faces` [n] (either or both). A `.json` holds
     the same columns as an object, or a list of records {"file", "face", "points": [[x, y], ...]}. Without files and
     faces the order is that of the set. Pixels count from the centre of the top-left pixel, (0, 0). A `.txt` is in the
-    format of the COFW-68 benchmark (cofw68_text.py), matched by the faces' numbers.
+    format of the COFW-68 benchmark (predictions_text.py), matched by the faces' numbers.
 
-    K is that of the faces, or 98 for 68 and 68 for 98 where WFLW's points can be mapped (wflw68.py).
+    K is that of the faces, or 98 for 68 and 68 for 98 where WFLW's points can be mapped (wflw_to_300w.py).
 
     Raises FileNotFoundError, and ValueError (names the file and the face, or the line) when the file is of another kind
     or damaged, the number of faces or points differs, a face is unknown, missing, given twice or cannot be told from

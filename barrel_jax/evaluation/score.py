@@ -48,7 +48,7 @@ def predict_all(
         mesh: the devices that `predict` runs on.
 
     Raises ValueError when the split is empty, the batch size is not positive, the model's points cannot be compared
-    with the split's (`wflw68.mapping`), or a prediction is not finite (names the face).
+    with the split's (`wflw_to_300w.mapping`), or a prediction is not finite (names the face).
     """
     total = len(crops.images)
     if total == 0:
@@ -111,7 +111,7 @@ def score(
     Args:
         points_px: predicted points [n, K, 2] in source pixels, in the order of `faces`.
         faces: the truth; its scheme says what normalises the errors.
-        mapped: what was mapped to make the two comparable (`wflw68.comparable`).
+        mapped: what was mapped to make the two comparable (`wflw_to_300w.comparable`).
         crop: the crop protocol under which a model saw the faces; '' for predictions from elsewhere.
         crop_frame: the protocol of the faces' windows, in which `nme_crop` is measured; `crop` by default.
         checkpoint_step, config: which model made them; None for predictions from elsewhere.

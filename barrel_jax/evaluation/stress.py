@@ -3,7 +3,7 @@
 
 Occlusion, rotation and blur are made of the crops, on the device; for a shifted box the window moves and the crop is
 cut anew. Predictions are taken back to the source image by the exact inverse, so that the truth never moves. Large pose
-cannot be made of an image: the faces are ranked by how far the head is turned (pose.py), and the strengths are the
+cannot be made of an image: the faces are ranked by how far the head is turned (head_pose.py), and the strengths are the
 fifths of the unperturbed faces from the most frontal to the most turned; all five together are the unperturbed split.
 
 What happens to a face is a function of its place in the split: it does not depend on the model or the batch, and is the
@@ -49,7 +49,7 @@ def stress(predict: Predict, crops: FaceCrops, truth: FaceTruth, directory: Path
     Args:
         predict: crops of n faces -> the model's points [n, K, 2] in source pixels.
         crops: the faces as the model sees them.
-        truth: the same faces as they are scored (`wflw68.comparable`); its scheme says what normalises the errors.
+        truth: the same faces as they are scored (`wflw_to_300w.comparable`); its scheme says what normalises errors.
         directory: of the built set, and protocol: the crop protocol, from which `crops` were cut.
 
     Beside the `records` it says of which faces they are, what normalises them, the `seed` of the perturbations, and how
@@ -58,7 +58,7 @@ def stress(predict: Predict, crops: FaceCrops, truth: FaceTruth, directory: Path
     `num_images`, the faces that count: those that have a score. In a scheme whose nose is not known there is none of
     large pose.
 
-    Raises ValueError as `evaluator.predict_all` and `input.crops.recut`.
+    Raises ValueError as `score.predict_all` and `input.crops.recut`.
     """
     unit = distances(truth.scheme, truth.points_px, truth.labelled)
 

@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a trained run")
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument("--detector", default="haar", help="haar, or yunet:MODEL.onnx (default: %(default)s)")
-    boxes.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the pictures: .json or .csv (box_files.py)")
+    boxes.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the pictures: .json or .csv (boxes.py)")
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
     parser.add_argument("--dtype", default="", help="float32 or bfloat16 (default: the run's)")
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
