@@ -308,6 +308,24 @@ def w300(result: Result) -> str:
     return f"{said.strip()} {counted}\n\n{table}"
 
 
+def commits(result: Result) -> str:
+    """Whether a change made the CPU slower."""
+    rows = [
+        [
+            row["case"],
+            row["model"],
+            str(row["batch"]),
+            f"{row['python']}, {row['jaxlib']}",
+            f"{row['before_ms']:.3g}",
+            f"{row['after_ms']:.3g}",
+            f"{row['ratio']:.3f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["what", "model", "batch", "Python, jaxlib", "before, ms", "after, ms", "time after to before"]
+    return f"{result['before'][:7]} and {result['after'][:7]}.\n\n" + _markdown(head, rows)
+
+
 TABLES: dict[str, Callable[[Result], str]] = {
     "demo": timed,
     "coco": timed,
@@ -331,6 +349,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "train-cpu": speeds,
     "train-cpu-256": speeds,
     "train-gpu": speeds,
+    "commits": commits,
     "growth": growth,
     "gpu-parity": parity,
     "gpu-xla": xla,
