@@ -13,8 +13,6 @@ import pytest
 from barrel_jax.models import resnet
 from barrel_jax.models.barrelnet import MEAN, STD, BarrelNet
 
-pytestmark = pytest.mark.quick
-
 GOLDEN = Path(__file__).parents[1] / "golden" / "barrelnet_params.txt"
 TINY = {
     "num_landmarks": 5,
@@ -84,6 +82,7 @@ def test_normalisation_is_imagenets():
     assert STD == (0.229, 0.224, 0.225)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("options", OPTIONS)
 def test_points_and_parameters_are_float32_whatever_computes(shallow, options):
     points, variables = abstract(BarrelNet(**(shallow | options | {"dtype": jnp.bfloat16})), 3, 64, 64)
@@ -100,6 +99,7 @@ def test_points_and_parameters_are_float32_whatever_computes(shallow, options):
         assert ("qamem" in variables["params"]["decoder0"]) == (options["qamem_layers"] > 0)
 
 
+@pytest.mark.quick
 def test_bfloat16_is_computed_in_bfloat16_up_to_the_last_layer(shallow):
     settings = shallow | {"encoder_layers": 1, "dtype": jnp.bfloat16}
     _, variables = abstract(BarrelNet(**settings), 1, 64, 64, capture_intermediates=True)
@@ -123,6 +123,7 @@ def test_the_product_that_gives_coordinates_is_computed_in_full(shallow, decoder
     assert len(products) - 1 == sum("precision = [DEFAULT, DEFAULT]" in line for line in products)
 
 
+@pytest.mark.quick
 def test_evaluation_in_bfloat16_lies_near_float32_and_draws_nothing(shallow):
     x, variables = images(2, 64, 64), draw(BarrelNet(**shallow))
 
@@ -180,6 +181,7 @@ def random_like(points):
     return np.random.default_rng(7).standard_normal(points.shape).astype(np.float32)
 
 
+@pytest.mark.quick
 def test_parameter_tree_is_the_golden_one():
     """Checkpoints and weight conversion go by these names; one head serves all decoder layers."""
     settings = TINY | {"encoder_layers": 1, "decoder_layers": 2, "qamem_layers": 2}
@@ -189,6 +191,7 @@ def test_parameter_tree_is_the_golden_one():
     assert sum(line.startswith("params/head/") for line in lines) == 6
 
 
+@pytest.mark.quick
 def test_every_submodule_has_a_given_name():
     """None has Flax's own, CamelCase and numbered, which would move with every edit."""
     names = set()
@@ -204,6 +207,7 @@ def test_every_submodule_has_a_given_name():
     assert not [name for name in names if re.match(r"[A-Z]\w*_\d+$", name)]
 
 
+@pytest.mark.quick
 def test_counts_of_the_papers_parts_at_68_points():
     """Section 5: 4.4M for DQInit, 9M for (two layers of) QAMem, 1.6M for a decoder layer."""
     counts = {}

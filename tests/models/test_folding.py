@@ -14,8 +14,6 @@ from barrel_jax.models.build import build_model
 from barrel_jax.models.folding import fold
 from barrel_jax.models.inference import make_inference
 
-pytestmark = pytest.mark.quick
-
 K, SIZE = 5, 64
 SMALL = {"width": 32, "heads": 4, "feedforward": 48, "dtype": "float32"}
 # A program that runs once: what XLA's code generation would bring costs more.
@@ -50,6 +48,7 @@ def test_folded_outputs_are_those_of_the_running_statistics(backbone, stride):
     assert {"conv", "norm"} - set(weights["params"]["backbone"]["stem1" if stride == 4 else "stem"]) == {"norm"}
 
 
+@pytest.mark.quick
 def test_one_channel_by_hand():
     # y = 2 (3 x - 1) / sqrt(4 - 1e-5 + 1e-5) + 5 = 3 x + 4
     norm = {"scale": jnp.array([2.0]), "bias": jnp.array([5.0])}
@@ -61,6 +60,7 @@ def test_one_channel_by_hand():
     assert list(folded["layer"]) == ["conv"] and folded["other"].shape == (2,)
 
 
+@pytest.mark.quick
 def test_weights_are_of_the_compute_type():
     config = ModelConfig(**SMALL)
     _, variables = drawn(config)

@@ -20,8 +20,6 @@ from data.of_config import prepare_config
 from tests.kit import small
 from tests.kit.saved_run import save_run
 
-pytestmark = pytest.mark.quick
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -46,6 +44,7 @@ def pictures(run):
     return [decode(r["image"], "face") for r in records], [np.array(r["box"])[None] for r in records]
 
 
+@pytest.mark.quick
 def test_points_are_those_of_the_evaluation(run, predictor, pictures):
     workdir, config, crops = run
     mesh = make_mesh(MeshConfig(data=1))

@@ -21,8 +21,6 @@ from barrel_jax.training.log import Log
 from barrel_jax.training.state import State
 from barrel_jax.training.workdir import claim
 
-pytestmark = pytest.mark.quick
-
 ROOT = Path(__file__).resolve().parents[2]
 # A file may not grow beyond the limit: every write of a checkpoint's arrays fails as on a full disk.
 LIMITED = """
@@ -55,6 +53,7 @@ def test_a_disk_that_fills_up_stops_the_run_which_then_goes_on_from_its_last_che
     assert again.returncode == 0 and "going on from step 8 of 12" in again.stdout
 
 
+@pytest.mark.quick
 def test_a_file_is_whole_or_absent(tmp_path):
     path = tmp_path / "points.npy"
 
@@ -71,6 +70,7 @@ def test_a_file_is_whole_or_absent(tmp_path):
     assert (tmp_path / "a.json").read_text() == '{\n  "nme": 1.5\n}\n'
 
 
+@pytest.mark.quick
 def test_a_best_checkpoint_whose_score_is_lost_is_set_aside(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step, nme in ((4, 6.5), (8, 6.0)):
@@ -85,6 +85,7 @@ def test_a_best_checkpoint_whose_score_is_lost_is_set_aside(tmp_path):
     checkpoints.close()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -101,6 +102,7 @@ def test_a_broken_file_of_a_run_is_named(tmp_path, name, message):
         claim(tmp_path, Config(), crops)
 
 
+@pytest.mark.quick
 def test_a_broken_line_of_the_log_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 2, "loss": 0.1}\ngarbage\n{"step": 4}\nhalf a li')
     with pytest.raises(ValueError, match=r"metrics.jsonl, line 2: no step in 'garbage.*delete the line"):

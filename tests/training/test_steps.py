@@ -13,8 +13,6 @@ from barrel_jax.training.state import create
 from barrel_jax.training.steps import epoch_order, in_one_dispatch, make_predict_step, make_train_step
 from tests.kit import small
 
-pytestmark = pytest.mark.quick
-
 
 def run(devices, steps=1, tx=None, **fields):
     """State and losses after some steps of plain SGD, whose update is the gradient itself."""
@@ -37,6 +35,7 @@ def one():
     return run(1)
 
 
+@pytest.mark.quick
 def test_loss_gradients_and_statistics_agree_on_1_and_8_devices(one):
     start, state, losses, *_ = one
     _, state8, losses8, *_ = run(8)
@@ -50,6 +49,7 @@ def test_loss_gradients_and_statistics_agree_on_1_and_8_devices(one):
     assert np.mean(np.array(moved) > 1e-4) > 0.8
 
 
+@pytest.mark.quick
 def test_a_step_compiles_once_and_takes_the_state_it_was_given(one):
     _, _, _, step, model, mesh = one
     state = create(model, optax.sgd(1.0), small.config(), mesh)
@@ -98,6 +98,7 @@ def test_unlabelled_points_change_nothing():
     jax.tree.map(np.testing.assert_array_equal, results[0][1], results[1][1])
 
 
+@pytest.mark.quick
 def test_every_epoch_visits_every_face_once_in_its_own_order():
     first, second = np.asarray(epoch_order(0, 0, 50)), np.asarray(epoch_order(0, 1, 50))
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(50))
@@ -122,6 +123,7 @@ def test_predictions_do_not_depend_on_the_devices_or_the_batch(one):
     assert alone.dtype == jnp.float32
 
 
+@pytest.mark.quick
 def test_a_batch_that_does_not_divide_names_the_numbers_that_do():
     with pytest.raises(ValueError, match=r"batch_size=12 does not divide by the 8 devices .* use 8 or 16"):
         check_batch(12, make_mesh(MeshConfig(data=8)))
