@@ -20,26 +20,27 @@ import numpy as np
 from absl import app, flags, logging
 
 from barrel_jax import config as configuration
-from barrel_jax import files, report
+from barrel_jax import files
 from barrel_jax.config import Config, DataConfig, MeshConfig
-from barrel_jax.evaluator import predict_all, score, write_evaluation
+from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.devices.xla import keep_compiled, tune_cpu
+from barrel_jax.evaluation import score_table
+from barrel_jax.evaluation.predictions import read_predictions
+from barrel_jax.evaluation.score import predict_all, score, write_evaluation
+from barrel_jax.evaluation.stress import stress
+from barrel_jax.faces.annotated import FaceTruth
+from barrel_jax.faces.crop_windows import PROTOCOLS
+from barrel_jax.faces.landmarks import SCHEMES
+from barrel_jax.faces.normalisers import NAMED, normalised_by, normaliser_name
+from barrel_jax.faces.wflw_to_300w import comparable, mapping
 from barrel_jax.input.crops import FaceCrops
-from barrel_jax.landmarks import SCHEMES
-from barrel_jax.loop import load_split
-from barrel_jax.normalisers import NAMED, normalised_by, normaliser_name
-from barrel_jax.predictions import read_predictions
-from barrel_jax.protocols import PROTOCOLS
-from barrel_jax.sharding import make_mesh
-from barrel_jax.state import build_model
-from barrel_jax.steps import make_predict_step
-from barrel_jax.stress import stress
-from barrel_jax.trained import read_facts, restore_variables
-from barrel_jax.truth import FaceTruth
-from barrel_jax.wflw68 import comparable, mapping
-from barrel_jax.xla import keep_compiled, tune_cpu
+from barrel_jax.models.build import build_model
+from barrel_jax.training.loop import load_split
+from barrel_jax.training.steps import make_predict_step
+from barrel_jax.training.trained import read_facts, restore_variables
+from data.annotated import truth_of
 from data.of_config import prepare_config
 from data.prepare import SETS, read_source, source_folder
-from data.truth import truth_of
 
 WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run to score; with --predictions where the scores go.")
 PREDICTIONS = flags.DEFINE_string("predictions", "", "Score this .npz, .json or .txt instead of a run's model.")
@@ -161,7 +162,7 @@ def main(argv: list[str]) -> None:
     if normaliser:
         faces = dataclasses.replace(faces, scheme=normalised_by(faces.scheme, normaliser))
     scores = score(points_px, faces, mapped=mapped, **about)
-    print(report.table(scores))
+    print(score_table.table(scores))
     if not WORKDIR.value:
         print("nothing is written without --workdir")
         return
@@ -170,7 +171,7 @@ def main(argv: list[str]) -> None:
         print(path)
     if STRESS.value:
         stressed = stress(predict, crops, faces, prepare_config(data), data.crop) | {"checkpoint_step": step}
-        print("\n" + report.stress_table(stressed))
+        print("\n" + score_table.stress_table(stressed))
         files.write_json(folder / "stress.json", files.plain(stressed))
         print(folder / "stress.json")
 

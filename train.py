@@ -13,10 +13,10 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from barrel_jax import distributed
 from barrel_jax.config import validate
-from barrel_jax.preemption import Notice
-from barrel_jax.xla import keep_compiled, tune_cpu
+from barrel_jax.devices import distributed
+from barrel_jax.devices.preemption import Notice
+from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from data.prepare import BUILDERS, source_folder
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; --config.FIELD=VALUE changes a field.")
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     distributed.start(config)
     notice.hand_over()
     # Seconds of imports, in which a scheduler's signal is heard already.
-    from barrel_jax import loop
+    from barrel_jax.training import loop
     from data.of_config import prepare_config
 
     try:

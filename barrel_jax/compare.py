@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from barrel_jax import files, report
-from barrel_jax.curves import draw_error_curves
-from barrel_jax.metrics import mean, summarise
-from barrel_jax.pictures import write_picture
-from barrel_jax.predictions import BROKEN_ARCHIVE
-from barrel_jax.resampling import FLIPS, bootstrap_intervals, sign_flip_p
+from barrel_jax import files
+from barrel_jax.evaluation import score_table
+from barrel_jax.evaluation.error_curves import draw_error_curves
+from barrel_jax.evaluation.metrics import mean, summarise
+from barrel_jax.evaluation.predictions import BROKEN_ARCHIVE
+from barrel_jax.evaluation.significance import FLIPS, bootstrap_intervals, sign_flip_p
+from barrel_jax.plotting import write_picture
 
 # What must be the same for errors of the same face to be comparable.
 ALIKE = ("dataset", "split", "fingerprint", "scheme", "normaliser", "normaliser_points", "clamped", "partial")
@@ -142,16 +143,16 @@ def table(comparison: dict[str, Any]) -> str:
     frames = dict.fromkeys(one["crop_frame"] for one in evaluations if one["crop_frame"])
     lines = [
         f"{comparison['dataset']} {comparison['split']}",
-        *report.warnings(comparison | {"mapped": ""}),
-        *(f"{one['name']}: {report.MAPPED.format(one['mapped'])}" for one in evaluations if one["mapped"]),
-        *report.explanations(comparison | {"crop_frame": ", ".join(frames)}),
+        *score_table.warnings(comparison | {"mapped": ""}),
+        *(f"{one['name']}: {score_table.MAPPED.format(one['mapped'])}" for one in evaluations if one["mapped"]),
+        *score_table.explanations(comparison | {"crop_frame": ", ".join(frames)}),
         f"difference: NME minus that of {names[0]}, in percentage points, below 0 when better",
         f"p: {comparison['test']}",
     ]
     for group in ("all faces", *evaluations[0]["subsets"]):
         columns = [one if group == "all faces" else one["subsets"][group] for one in evaluations]
-        rows = [*report.score_rows(normaliser, columns), *_difference_rows(normaliser, columns)]
-        lines += ["", group, report.aligned(names, rows)]
+        rows = [*score_table.score_rows(normaliser, columns), *_difference_rows(normaliser, columns)]
+        lines += ["", group, score_table.aligned(names, rows)]
     return "\n".join(lines)
 
 
@@ -162,7 +163,7 @@ def _difference_rows(normaliser: str, columns: Sequence[dict]) -> list[tuple[str
         return name, ["" if difference is None else cell(difference) for difference in differences]
 
     return [
-        row(f"{report.metric_name('NME', normaliser)} difference", lambda it: f"{it['nme']:+.3f}"),
+        row(f"{score_table.metric_name('NME', normaliser)} difference", lambda it: f"{it['nme']:+.3f}"),
         row("  95 % interval", lambda it: f"{it['interval'][0]:+.3f}..{it['interval'][1]:+.3f}"),
         row("  p", lambda it: f"{it['p']:.4f}"),
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from barrel_jax import files
-from barrel_jax.protocols import PROTOCOLS
+from barrel_jax.faces.crop_windows import PROTOCOLS
 
 QAMEM_INITS = ("identity", "xavier")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "hrnet_w18")
@@ -27,7 +27,7 @@ class DataConfig:
     image_size: int = 256  # side of the square crop in pixels
     resident: bool = True  # the training faces lie on every device; False, and several processes, bring each batch
     allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
-    crop: str = "pipnet"  # crop protocol, one of barrel_jax.protocols.PROTOCOLS
+    crop: str = "pipnet"  # crop protocol, one of barrel_jax.faces.crop_windows.PROTOCOLS
     clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
     train_split: str = "train"
     test_split: str = "test"  # scored after every evaluation interval and at the end
@@ -116,7 +116,7 @@ class LoopConfig:
 
 @dataclass
 class MeshConfig:
-    """How a run is laid out over its devices (barrel_jax.sharding); changes no number but by rounding."""
+    """How a run is laid out over its devices (barrel_jax.devices.sharding); changes no number but by rounding."""
 
     data: int = -1  # devices along which batches are split; -1 for all that there are
     model: int = 1  # devices along which DQInit's and QAMem's weights are split; batches are split over them too
@@ -219,7 +219,10 @@ def validate(config: Config, *, trained: bool = False) -> None:
     for name, value in vars(config.loop).items():
         _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
     _require(
-        trained or bool(config.pretrained or config.init_from) or optim.schedule != "step" or optim.backbone_multiplier >= 1,
+        trained
+        or bool(config.pretrained or config.init_from)
+        or optim.schedule != "step"
+        or optim.backbone_multiplier >= 1,
         f"optim.backbone_multiplier={optim.backbone_multiplier} under optim.schedule='step' is for a pretrained "
         "backbone, and config.pretrained is '': set --config.pretrained=imagenet (or a file), or from scratch "
         "--config.optim.backbone_multiplier=1, or take the recipe of configs/coco.py",

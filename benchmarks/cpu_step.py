@@ -14,8 +14,8 @@ import statistics
 import subprocess
 import sys
 
-from barrel_jax.benchmark.record import ROOT, describe, write
-from barrel_jax.xla import CPU_FLAG
+from barrel_jax.devices.xla import CPU_FLAG
+from barrel_jax.provenance import ROOT, describe, write
 
 STEP = """
 import json, sys, time
@@ -25,12 +25,7 @@ stride, windowed, dilated, repeats = (int(v) for v in sys.argv[1:])
 if windowed:
     resnet.max_pool = lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 if dilated:
-    def dilated_convolution(conv, x, stride, dilation):
-        # The module is there already, under its name: it is given the dilation that ResNet keeps from it.
-        object.__setattr__(conv, "kernel_dilation", dilation)
-        object.__setattr__(conv, "padding", dilation)
-        return conv(x)
-    resnet.convolve = dilated_convolution
+    resnet.convolve = jax.lax.conv_general_dilated
 class Net(nn.Module):
     @nn.compact
     def __call__(self, x):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax import config as configuration
-from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.provenance import ROOT, describe, write
 
 
 def read_run(name: str, workdir: Path) -> dict[str, Any]:

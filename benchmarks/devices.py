@@ -12,14 +12,15 @@ import jax
 import numpy as np
 
 from barrel_jax.benchmark.clock import alternate, summary
-from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.config import Config, MeshConfig
+from barrel_jax.devices.sharding import from_local, make_mesh
+from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.input.placement import Faces
-from barrel_jax.optim import optimiser
-from barrel_jax.sharding import from_local, make_mesh
-from barrel_jax.state import build_model, create
-from barrel_jax.steps import make_streamed_step
-from barrel_jax.xla import tune_cpu
+from barrel_jax.models.build import build_model
+from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.training.optimiser import optimiser
+from barrel_jax.training.state import create
+from barrel_jax.training.steps import make_streamed_step
 
 POINTS = 68
 # Name and how it is laid out; the first is what the others are compared with.

@@ -9,7 +9,7 @@ import numpy as np
 
 from barrel_jax.benchmark.infer import random_variables
 from barrel_jax.config import ModelConfig
-from barrel_jax.state import build_model
+from barrel_jax.models.build import build_model
 
 LANDMARKS, SIZE = 98, 256
 SPREAD = 1.0  # standard deviation of what the sigmoid is given: of points 54 px, as those of faces

@@ -18,12 +18,13 @@ import numpy as np
 from barrel_jax import files
 from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.infer import random_images, random_variables
-from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.benchmark.report import digits
 from barrel_jax.config import ModelConfig
-from barrel_jax.inference import make_inference
-from barrel_jax.pictures import INK, PREDICTED, TRUE, new_figure, pixels, write_picture
-from barrel_jax.xla import tune_cpu
+from barrel_jax.devices.xla import tune_cpu
+from barrel_jax.evaluation.face_sheets import TRUE
+from barrel_jax.models.inference import make_inference
+from barrel_jax.plotting import INK, PREDICTED, new_figure, pixels, write_picture
+from barrel_jax.provenance import ROOT, describe, write
 
 BASE = {"batch": 1, "image_size": 256, "landmarks": 98, "decoders": 1}
 AXES = {

@@ -19,16 +19,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from barrel_jax.augment import augment
-from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.config import Config, MeshConfig
+from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.devices.xla import tune_cpu
+from barrel_jax.faces.landmarks import W300_68
+from barrel_jax.input.augment import augment
 from barrel_jax.input.placement import Faces
-from barrel_jax.landmarks import W300_68
-from barrel_jax.optim import optimiser
-from barrel_jax.sharding import make_mesh
-from barrel_jax.state import build_model, create
-from barrel_jax.steps import epoch_order, make_train_step
-from barrel_jax.xla import tune_cpu
+from barrel_jax.models.build import build_model
+from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.training.optimiser import optimiser
+from barrel_jax.training.state import create
+from barrel_jax.training.steps import epoch_order, make_train_step
 
 READ = """
 import time; start = time.perf_counter()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.provenance import ROOT, describe, write
 
 FLAGS = (
     "--config.optim.epochs=20",

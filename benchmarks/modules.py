@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from barrel_jax import config as configuration
-from barrel_jax.benchmark.record import ROOT, describe, write
-from barrel_jax.grids import MODULES
+from barrel_jax.paper import MODULES
+from barrel_jax.provenance import ROOT, describe, write
 
 MODELS = {
     "decoder_layers=0": {"decoder_layers": 0, "dqinit": False, "qamem_layers": 0},

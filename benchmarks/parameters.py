@@ -7,10 +7,10 @@ python -m benchmarks.parameters
 import jax
 import jax.numpy as jnp
 
-from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.config import ModelConfig
-from barrel_jax.grids import GRIDS, model_of
-from barrel_jax.state import build_model, count_parameters
+from barrel_jax.models.build import build_model, count_parameters
+from barrel_jax.paper import GRIDS, model_of
+from barrel_jax.provenance import ROOT, describe, write
 
 POINTS = {"w300": 68, "cofw": 29, "wflw": 98}
 

@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from absl import logging
 
-from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.config import Config, ModelConfig
+from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
 from barrel_jax.export.model import Trained, read_trained
 from barrel_jax.export.write import export
-from barrel_jax.grids import model_of
-from barrel_jax.inference import make_inference
-from barrel_jax.loop import load_split
-from barrel_jax.state import build_model
-from barrel_jax.xla import tune_cpu
-from benchmarks import torch_barrelnet
+from barrel_jax.models.build import build_model
+from barrel_jax.models.inference import make_inference
+from barrel_jax.paper import model_of
+from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.pytorch import barrelnet as torch_barrelnet
+from barrel_jax.pytorch.weights import from_flax
+from barrel_jax.training.loop import load_split
 from benchmarks.drawn_weights import LANDMARKS, SIZE, draw_images, spread_variables
-from benchmarks.torch_weights import from_flax
 from data.of_config import prepare_config
 
 BOUNDS_PX = {"float32": 0.05, "bfloat16": 0.5}

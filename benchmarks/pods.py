@@ -8,10 +8,10 @@ configs/wflw.py at 16 faces a chip, compiled for v5e:4x4 and v5e:16x16; writes b
 
 import jax
 
-from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.pod.chips import make_target
 from barrel_jax.pod.program import compile_step
 from barrel_jax.pod.report import row_of, text_of
+from barrel_jax.provenance import ROOT, describe, write
 from configs.wflw import get_config
 
 # Name, model.norm_group, mesh.split_moments.

@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.provenance import ROOT, describe, write
 from data.images import JPEG, PNG, region_of
 from data.wflw.source import read_source
 

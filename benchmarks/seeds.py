@@ -3,7 +3,8 @@
 
 python -m benchmarks.seeds
 
-Both sides take the same step of barrel_jax.steps on the same faces, in turns; writes benchmarks/results/seeds.json.
+Both sides take the same step of barrel_jax.training.steps on the same faces, in turns; writes
+benchmarks/results/seeds.json.
 """
 
 import argparse
@@ -14,14 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.benchmark.clock import alternate, summary
-from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.config import Config, MeshConfig
+from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.input.placement import Faces
-from barrel_jax.optim import optimiser
-from barrel_jax.sharding import make_mesh
-from barrel_jax.state import State, build_model, create
-from barrel_jax.steps import epoch_order, make_train_step
-from barrel_jax.xla import tune_cpu
+from barrel_jax.models.build import build_model
+from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.training.optimiser import optimiser
+from barrel_jax.training.state import State, create
+from barrel_jax.training.steps import epoch_order, make_train_step
 
 POINTS = 68
 

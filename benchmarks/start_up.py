@@ -20,14 +20,14 @@ import jax
 import numpy as np
 
 from barrel_jax.benchmark.infer import random_images, random_variables
-from barrel_jax.benchmark.record import ROOT, describe, write
 from barrel_jax.config import Config, ModelConfig
+from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.export.load import load_executable, load_onnx
 from barrel_jax.export.model import Trained
 from barrel_jax.export.write import export
-from barrel_jax.grids import model_of
-from barrel_jax.inference import make_inference
-from barrel_jax.xla import tune_cpu
+from barrel_jax.models.inference import make_inference
+from barrel_jax.paper import model_of
+from barrel_jax.provenance import ROOT, describe, write
 
 LANDMARKS, SIZE = 98, 256
 WAYS = ("executable", "onnx", "compile")

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from barrel_jax import reproduced
 from barrel_jax.benchmark import report
-from barrel_jax.benchmark.record import ROOT
 from barrel_jax.pod import report as pod_report
+from barrel_jax.provenance import ROOT
+from barrel_jax.reproduce import results
 
 Result = dict[str, Any]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -152,7 +152,7 @@ def speeds(result: Result) -> str:
 
 def grid(result: Result) -> str:
     """A result of `barrel_jax.reproduce`."""
-    return reproduced.markdown(result["rows"])
+    return results.markdown(result["rows"])
 
 
 def seeds(result: Result) -> str:

@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from barrel_jax.benchmark.record import ROOT, describe, write
+from barrel_jax.provenance import ROOT, describe, write
 
 
 def run(script: str, arguments: list[str]) -> dict[str, float]:

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from data.faces import FaceSetBuilder, build_faces, face_record
+from barrel_jax.progress import follow
 from data.metadata import face_metadata
 from data.regions import inspect_images, stored_regions
 from data.source import Source
+from data.tfds_builder import FaceSetBuilder, build_faces, face_record
 
 
 class SourceFaces(FaceSetBuilder, skip_registration=True):
@@ -67,7 +66,7 @@ def check(source: Source, *, allow_partial: bool) -> tuple[list[str], list[str]]
     """
     if source.has_images:
         total = len(source.faces())
-        for _ in tqdm(inspect_images(source), total=total, desc=f"check {source.dataset}", unit="face"):
+        for _ in follow(inspect_images(source), total, f"check {source.dataset}", "face"):
             pass
     findings = source.findings
     gaps = [f"gap: {gap}" for gap in findings.gaps]

@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from barrel_jax.landmarks import LandmarkScheme
+from barrel_jax.faces.landmarks import LandmarkScheme
 
 
 def face_metadata(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax import files
-from barrel_jax.protocols import PROTOCOLS, crop_window, protocol_of
+from barrel_jax.faces.crop_windows import PROTOCOLS, crop_window, protocol_of
 from data.images import check_size, encode_region, region_of
 from data.source import Face, Source
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from barrel_jax.landmarks import LandmarkScheme
+from barrel_jax.faces.landmarks import LandmarkScheme
 from data.images import read_image
 
 FORMAT = b"faces 3"  # part of every digest: changes with the stored record, so that sets built before are built anew

@@ -13,7 +13,7 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.dirname(__file__)
 import pytest
 from absl import flags
 
-from barrel_jax.xla import tune_cpu
+from barrel_jax.devices.xla import tune_cpu
 
 tune_cpu()
 flags.FLAGS.mark_as_parsed()

@@ -13,6 +13,8 @@ import pytest
 from barrel_jax import config as configuration
 from barrel_jax.config import Config, DataConfig, ModelConfig, validate
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -14,8 +14,8 @@ import pytest
 from barrel_jax import config as configuration
 from barrel_jax.config import Config
 from data.prepare import read_source
-from tests.shared import SHARED, needs_shared
-from tests.toy import SHAPE, written
+from tests.kit.shared import SHARED, needs_shared
+from tests.kit.toy import SHAPE, written
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from barrel_jax.xla import share_gpu, tune_cpu
+from barrel_jax.devices.xla import share_gpu, tune_cpu
 
 
 def _words(text: str) -> list[str]:
@@ -47,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     import jax
 
-    from barrel_jax import grids
-    from barrel_jax.benchmark import frameworks, infer, plot, record, report, rows, sides, train
+    from barrel_jax import paper, provenance
+    from barrel_jax.benchmark import frameworks, infer, plot, report, rows, sides, train
     from barrel_jax.benchmark.ceilings import ceilings
 
     bench = train if given.what == "train" else infer
@@ -68,13 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--device cuda: JAX sees no GPU here; install barrel-jax[cuda13]")
     models, batches = given.models, [int(batch) for batch in given.batches]
     if given.what == "table4":
-        models, batches = list(grids.PAPER_FPS), [1]
-    result = record.describe(given.what, "barrel_jax.benchmark", arguments)
+        models, batches = list(paper.PAPER_FPS), [1]
+    result = provenance.describe(given.what, "barrel_jax.benchmark", arguments)
     result |= {"image_size": given.image_size, "num_landmarks": given.landmarks, "finished": False, "rows": []}
 
     def save() -> None:
         if given.out:
-            record.write(given.out, result)
+            provenance.write(given.out, result)
 
     def keep(row: rows.Row) -> None:
         result["rows"].append(row)
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.what == "infer":
         result["ceilings"] = [row for device in devices for row in ceilings(device, tuple(given.precisions))]
     if given.what == "table4":
-        result["gains"] = infer.gains(result["rows"], grids.PAIRS)
+        result["gains"] = infer.gains(result["rows"], paper.PAIRS)
     result["finished"] = True
     save()
     print(report.markdown(result))

@@ -8,8 +8,8 @@ import jax
 from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.infer import flops_of, random_images, random_variables
 from barrel_jax.config import ModelConfig
-from barrel_jax.inference import make_inference
-from barrel_jax.state import count_parameters
+from barrel_jax.models.build import count_parameters
+from barrel_jax.models.inference import make_inference
 
 
 def cost_of(config: ModelConfig, num_landmarks: int, image_size: int, rounds: int = 30) -> dict[str, Any]:

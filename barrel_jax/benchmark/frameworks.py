@@ -11,14 +11,6 @@ import jax
 MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 # The largest difference of two sides' points that is rounding, in crop units.
 ROUNDING = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2}
-# Modes of torch.compile; the last two replay CUDA graphs, max-autotune also tries kernels for minutes.
-TORCH_MODES = {
-    "torch-eager": None,
-    "torch-compile": "default",
-    "torch-reduce-overhead": "reduce-overhead",
-    "torch-max-autotune": "max-autotune",
-}
-GRAPH_MODES = ("reduce-overhead", "max-autotune")
 # Programs of one function that PyTorch may compile between two resets; its own limit is 8, Table 4 has 7 models.
 RECOMPILE_LIMIT = 256
 
@@ -46,14 +38,6 @@ def set_torch(precision: str) -> dict[str, Any]:
         "cudnn.benchmark": torch.backends.cudnn.benchmark,
         "bf16_reduced_precision_reduction": torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
     }
-
-
-def mark_step(mode: str | None, device: str) -> None:
-    """Tells CUDA graphs that a run begins: what the run before returned may be overwritten."""
-    if mode in GRAPH_MODES and device == "cuda":
-        import torch
-
-        torch.compiler.cudagraph_mark_step_begin()
 
 
 def flags(impl: str, precision: str) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.benchmark.rows import Key, Row, Rows, measure_in_turns, measured
 from barrel_jax.benchmark.sides import Side, Work, compare, make_side
 from barrel_jax.config import ModelConfig
-from barrel_jax.grids import model_of
-from barrel_jax.state import build_model, count_parameters
+from barrel_jax.models.build import build_model, count_parameters
+from barrel_jax.paper import model_of
 
 
 def flops_of(model: ModelConfig, num_landmarks: int, image_size: int) -> float | None:

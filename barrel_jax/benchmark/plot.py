@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from barrel_jax import files
 from barrel_jax.benchmark.report import digits
 from barrel_jax.benchmark.rows import Row
-from barrel_jax.pictures import INK, MUTED, PREDICTED, new_figure, pixels, write_picture
+from barrel_jax.plotting import INK, MUTED, PREDICTED, new_figure, pixels, write_picture
 
 # Pixels: of a panel, of the names left of its bars, of a bar, and of the title above them.
 PANEL, NAMES, BAR, TITLE, HEADER = 560, 175, 27, 40, 54

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from barrel_jax.benchmark.rows import KEY, Row, failed, measured
-from barrel_jax.grids import PAIRS, PAPER_FPS
+from barrel_jax.paper import PAIRS, PAPER_FPS
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, TORCH_MODES, flags, mark_step
+from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.config import ModelConfig
-from barrel_jax.export import onnx_file
-from barrel_jax.inference import make_inference
+from barrel_jax.export.onnx import runtime
+from barrel_jax.models.inference import make_inference
+from barrel_jax.pytorch.modes import TORCH_MODES, mark_step
 
 IMPLEMENTATIONS = ("jax", *TORCH_MODES, "onnxruntime")
 
@@ -79,9 +80,9 @@ def _torch_side(impl: str, work: Work) -> Side:
     # PyTorch is an opponent, not a dependency.
     import torch
 
-    from benchmarks.torch_barrelnet import build_model
-    from benchmarks.torch_folding import fold_batch_norm
-    from benchmarks.torch_weights import from_flax
+    from barrel_jax.pytorch.barrelnet import build_model
+    from barrel_jax.pytorch.folding import fold_batch_norm
+    from barrel_jax.pytorch.weights import from_flax
 
     on_gpu, mode = work.device == "cuda", TORCH_MODES[impl]
     network = build_model(work.model, work.num_landmarks, work.images.shape[1])
@@ -118,9 +119,9 @@ def _onnx_side(impl: str, work: Work) -> Side:
         )
     config = dataclasses.replace(work.model, dtype="float32")
     _, weights = make_inference(config, work.num_landmarks, work.variables)
-    content = onnx_file.serialise(work.model, work.num_landmarks, work.images.shape[1], weights)
+    content = runtime.serialise(work.model, work.num_landmarks, work.images.shape[1], weights)
     start = time.perf_counter()
-    predict = onnx_file.deserialise(content)
+    predict = runtime.deserialise(content)
     points = predict(work.images)
     cold = time.perf_counter() - start
     return Side(lambda: predict(work.images), points, cold)

@@ -12,19 +12,21 @@ import jax
 import numpy as np
 
 from barrel_jax.benchmark.clock import summary
-from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, TORCH_MODES, flags
+from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.infer import random_images, random_variables
 from barrel_jax.benchmark.refusals import Disagreement, refusals
 from barrel_jax.benchmark.rows import Key, Row, Rows, measure_in_turns
 from barrel_jax.config import Config, MeshConfig, ModelConfig
-from barrel_jax.grids import model_of
+from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.input.placement import Faces
-from barrel_jax.losses import landmark_l1
-from barrel_jax.optim import optimiser
-from barrel_jax.sharding import make_mesh
-from barrel_jax.state import State, build_model, create
-from barrel_jax.stepper import steps_at_once
-from barrel_jax.steps import epoch_order, in_one_dispatch, make_train_step
+from barrel_jax.models.build import build_model
+from barrel_jax.paper import model_of
+from barrel_jax.pytorch.modes import TORCH_MODES
+from barrel_jax.training.dispatch import steps_at_once
+from barrel_jax.training.losses import landmark_l1
+from barrel_jax.training.optimiser import optimiser
+from barrel_jax.training.state import State, create
+from barrel_jax.training.steps import epoch_order, in_one_dispatch, make_train_step
 
 # jax takes several steps in one dispatch where a run does, jax-single dispatches each by itself.
 IMPLEMENTATIONS = ("jax", "jax-single", *TORCH_MODES, "torch-dataloader")
@@ -166,7 +168,7 @@ def _torch_steps(impl: str, work: Training) -> Callable[[], object]:
     # PyTorch is an opponent, not a dependency.
     import torch
 
-    from benchmarks.torch_training import make_step
+    from barrel_jax.pytorch.training import make_step
 
     flip = tuple(range(work.points.shape[1]))
     step = make_step(impl, work.config, work.variables, work.images, work.points, flip, work.device, work.precision)
@@ -191,8 +193,8 @@ def compare_losses(work: Training, implementations: Sequence[str]) -> float:
         return 0.0
     import torch
 
-    from benchmarks.torch_barrelnet import build_model as build_torch
-    from benchmarks.torch_weights import from_flax
+    from barrel_jax.pytorch.barrelnet import build_model as build_torch
+    from barrel_jax.pytorch.weights import from_flax
 
     count = min(work.config.batch_size, COMPARED)
     images, points, device = work.images[:count], work.points[:count], work.device

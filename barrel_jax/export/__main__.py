@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from barrel_jax.xla import tune_cpu
+from barrel_jax.devices.xla import tune_cpu
 
 
 def _words(text: str) -> list[str]:

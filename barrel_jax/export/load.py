@@ -11,7 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from barrel_jax.export import executable, manifest, onnx_file, stablehlo
+from barrel_jax.export import executable, manifest, stablehlo
+from barrel_jax.export.onnx import runtime
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -38,8 +39,8 @@ def load_executable(directory: Path, *, batch: int = 1, workdir: Path | None = N
 def load_onnx(directory: Path, *, threads: int | None = None, workdir: Path | None = None) -> Predict:
     """The ONNX network in ONNX Runtime on the CPU, with `threads` threads (all cores by default)."""
     about = manifest.read(directory, workdir)
-    content = manifest.content(directory, onnx_file.NAME, about)
-    return _guarded(onnx_file.deserialise(content, threads), about["image_size"])
+    content = manifest.content(directory, runtime.NAME, about)
+    return _guarded(runtime.deserialise(content, threads), about["image_size"])
 
 
 def _guarded(predict: Callable[[np.ndarray], jax.Array | np.ndarray], size: int, batch: int | None = None) -> Predict:

@@ -12,8 +12,9 @@ from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.export.executable import machine
 from barrel_jax.export.model import Trained
-from barrel_jax.trained import read_facts
-from barrel_jax.workdir import FREE, versions
+from barrel_jax.provenance import versions
+from barrel_jax.training.trained import read_facts
+from barrel_jax.training.workdir import FREE
 
 NAME = "manifest.json"
 ANEW = "write it anew: python -m barrel_jax.export WORKDIR"

@@ -9,8 +9,8 @@ import jax
 
 from barrel_jax import config as configuration
 from barrel_jax.config import Config, MeshConfig
-from barrel_jax.sharding import make_mesh
-from barrel_jax.trained import read_facts, restore_variables
+from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.training.trained import read_facts, restore_variables
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 
 from barrel_jax import files
-from barrel_jax.export import executable, manifest, onnx_file, stablehlo
+from barrel_jax.export import executable, manifest, stablehlo
 from barrel_jax.export.model import Trained
-from barrel_jax.inference import make_inference
+from barrel_jax.export.onnx import runtime
+from barrel_jax.models.inference import make_inference
 
 FORMATS = ("stablehlo", "executable", "onnx")
 TOLERANCE = 1e-4  # crop units
@@ -70,8 +71,8 @@ def _serialised(
         yield executable.name(batch), content, executable.deserialise(content), batch
     if "onnx" in formats:
         facts = {"scheme": trained.facts["scheme"], "crop": trained.config.data.crop, "step": str(trained.step)}
-        content = onnx_file.serialise(trained.config.model, trained.num_landmarks, size, weights, facts)
-        yield onnx_file.NAME, content, onnx_file.deserialise(content), None
+        content = runtime.serialise(trained.config.model, trained.num_landmarks, size, weights, facts)
+        yield runtime.NAME, content, runtime.deserialise(content), None
 
 
 def _edge_cases(size: int) -> np.ndarray:

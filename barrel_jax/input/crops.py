@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from barrel_jax.geometry import px_to_unit
+from barrel_jax.faces.annotated import FaceTruth, clamp
+from barrel_jax.faces.crop_windows import CropProtocol, crop_window, protocol_of
+from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.input.source import decode, open_split, read_info
-from barrel_jax.protocols import CropProtocol, crop_window, protocol_of
-from barrel_jax.truth import FaceTruth, clamp
+from barrel_jax.progress import follow
 
 
 class Part(NamedTuple):
@@ -125,7 +125,7 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
             return record | {"window": window, "image": b""}
 
         with ThreadPoolExecutor() as pool:
-            records = list(tqdm(pool.map(one, range(count)), total=count, desc=f"crop {split}", unit="face"))
+            records = list(follow(pool.map(one, range(count)), count, f"crop {split}", "face"))
         images.flush()
         np.savez(
             temporary / "faces.npz",
@@ -158,7 +158,7 @@ def load_crops(
       directory: of the built set, from data.prepare.
       split: its name.
       image_size: S, the crop's side in pixels.
-      protocol: a key of `barrel_jax.protocols.PROTOCOLS`.
+      protocol: a key of `barrel_jax.faces.crop_windows.PROTOCOLS`.
       flip_pairs, normaliser: the config's, empty to take those found in the set.
       clamp_points: moves points outside the image to its border, as PIPNet does with WFLW's, in the truth too.
 

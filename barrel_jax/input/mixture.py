@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.input.crops import FaceCrops, MadeImages, Part
-from barrel_jax.landmarks import LandmarkScheme
 
 
 def select(crops: FaceCrops, rows: np.ndarray, split: str) -> FaceCrops:
@@ -30,7 +30,7 @@ def join(main: FaceCrops, others: Sequence[tuple[FaceCrops, float]]) -> FaceCrop
     """The faces of `main`, then those of the other sets, each with the share of an epoch's faces that it is to have.
 
     An epoch visits every face of `main` once, and so many of the others that the shares hold
-    (`barrel_jax.order.epoch_order_of`). What the result says of itself is said of `main`; no face has a flag.
+    (`barrel_jax.training.order.epoch_order_of`). What the result says of itself is said of `main`; no face has a flag.
 
     Raises:
       ValueError: a set has other landmarks than `main`, or a share so small that an epoch visits none of its faces.

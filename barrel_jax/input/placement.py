@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from barrel_jax.devices.sharding import replicated
 from barrel_jax.input.crops import FaceCrops
-from barrel_jax.sharding import replicated
 
 
 class Faces(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from barrel_jax.faces.landmarks import SCHEMES, LandmarkScheme, make_scheme
 from barrel_jax.files import read_json
-from barrel_jax.landmarks import SCHEMES, LandmarkScheme, make_scheme
 
 
 @dataclass(frozen=True)

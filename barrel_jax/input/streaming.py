@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jax.sharding import Mesh
 
+from barrel_jax.devices.sharding import from_local, local_rows
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.placement import Faces, labels
-from barrel_jax.sharding import from_local, local_rows
 
 # Batches read ahead; a batch of 16 faces of 256 px is 3 MB.
 AHEAD = 8
@@ -31,7 +31,7 @@ def stream(
 
     Args:
       crops: the split, n faces, memory-mapped.
-      order_of: the order in which an epoch visits the faces (`barrel_jax.order.epoch_order_of`).
+      order_of: the order in which an epoch visits the faces (`barrel_jax.training.order.epoch_order_of`).
       batch_size: faces of a batch over all devices.
       steps_per_epoch: whole batches of an epoch.
       first, total: steps.

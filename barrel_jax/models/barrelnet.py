@@ -8,27 +8,17 @@ import jax
 import jax.numpy as jnp
 
 from barrel_jax.models.attention import layer_norm
+from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.decoder import DecoderLayer
 from barrel_jax.models.dqinit import DQInit
 from barrel_jax.models.encoder import EncoderLayer
-from barrel_jax.models.hrnet import HRNet
 from barrel_jax.models.positions import QueryPositions, sine_positions
-from barrel_jax.models.resnet import ResNet
 
 # ImageNet's, RGB in 0..1, as torchvision's weights were trained.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 # torch.nn.Linear's own draw, which DETR leaves in the head and in the projection.
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-
-
-def make_backbone(
-    layout: str, stride: int, norm: str, dtype: Any, norm_group: int = 0, name: str | None = None
-) -> HRNet | ResNet:
-    """HRNet-W18, whose stride is 4, or a ResNet; attributes are those of config.ModelConfig."""
-    if layout == "hrnet_w18":
-        return HRNet(norm, dtype, norm_group, name=name)
-    return ResNet(layout, stride, norm, dtype, norm_group, name=name)
 
 
 class Head(nn.Module):
@@ -41,7 +31,9 @@ class Head(nn.Module):
         """Declares the layers once, so that every decoder layer shares them."""
         self.layer1 = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype)
         self.layer2 = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype)
-        self.layer3 = nn.Dense(2, kernel_init=torch_uniform, dtype=jnp.float32)
+        # Its result is coordinates. In TF32 it would move them by hundredths of a pixel, in a TPU's bfloat16 by tenths;
+        # in full it costs nothing.
+        self.layer3 = nn.Dense(2, kernel_init=torch_uniform, dtype=jnp.float32, precision="highest")
 
     def __call__(self, queries: jax.Array) -> jax.Array:
         """Query embeddings [B, K, D] -> points [B, K, 2] in crop units, float32."""
@@ -78,8 +70,11 @@ class BarrelNet(nn.Module):
         features = backbone(images, train)
         if self.decoder_layers == 0:
             pooled = features.mean(axis=(1, 2)).astype(jnp.float32)
-            points = nn.Dense(self.num_landmarks * 2, kernel_init=torch_uniform, name="regression")(pooled)
-            return points.reshape(1, -1, self.num_landmarks, 2)
+            # In full precision for the reason of the head's last layer.
+            regression = nn.Dense(
+                self.num_landmarks * 2, kernel_init=torch_uniform, precision="highest", name="regression"
+            )
+            return regression(pooled).reshape(1, -1, self.num_landmarks, 2)
 
         memory = nn.Conv(self.width, (1, 1), kernel_init=torch_uniform, dtype=self.dtype, name="projection")(features)
         batch, height, width, _ = memory.shape

@@ -4,8 +4,9 @@
 Equation 2 gives each query i a memory M T^i of its own; equation 3 moves the transform behind the attention,
 A (M T^i) = (A M) T^i. With several heads there are two exact readings; this is the first: T^i acts on the value that
 cross-attention has extracted, after the heads are joined and projected. Equation 2 in that sense gives query i and
-head n the memory M V_n O_n T^i, summed over the heads (tests/test_qamem.py shows both give the same numbers). The
-paper's "convolutional layer with 1 x 1 kernel, stride 1, and N groups" is that product; its bias is PyTorch's default.
+head n the memory M V_n O_n T^i, summed over the heads (tests/models/test_qamem.py shows both give the same numbers).
+The paper's "convolutional layer with 1 x 1 kernel, stride 1, and N groups" is that product; its bias is PyTorch's
+default.
 
 One layer has K D^2 + K D numbers (4.47M at 68 points), two have 8.95M, and so have one layer and DQInit together: the
 9M that section 5 gives QAMem can be read either way (docs/model.md, "Counting"). Two layers have a ReLU between them,

@@ -7,12 +7,13 @@ at stride 8 the two stages end with dilation 2 and 4. (The paper, section 4.3, s
 DETR.) The same is done for the basic blocks of ResNet-18/34, for which torchvision has no such option.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from barrel_jax.models.windows import convolve, max_pool
 
 # Blocks per stage, and whether the block is a bottleneck.
 LAYOUTS = {
@@ -22,60 +23,6 @@ LAYOUTS = {
     "resnet101": ((3, 4, 23, 3), True),
 }
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-
-
-def max_pool(images: jax.Array) -> jax.Array:
-    """3x3 maximum at stride 2 with padding 1, [B, H, W, C] -> [B, ceil(H / 2), ceil(W / 2), C].
-
-    Written as maxima of slices, whose gradient XLA's CPU backend is quicker at than a windowed maximum's
-    (select-and-scatter); a few per cent of a step (benchmarks/results/cpu-step.json).
-    """
-    height, width = -(-images.shape[1] // 2), -(-images.shape[2] // 2)
-    padded = jnp.pad(images, ((0, 0), (1, 2), (1, 2), (0, 0)), constant_values=-jnp.inf)
-    rows = [padded[:, i : i + 2 * height : 2] for i in range(3)]
-    tallest = jnp.maximum(jnp.maximum(rows[0], rows[1]), rows[2])
-    columns = [tallest[:, :, j : j + 2 * width : 2] for j in range(3)]
-    return jnp.maximum(jnp.maximum(columns[0], columns[1]), columns[2])
-
-
-def to_subgrids(x: jax.Array, dilation: int) -> jax.Array:
-    """[B, H, W, C] to its sub-grids of every dilation-th pixel, [B dilation^2, H / dilation, W / dilation, C].
-
-    A dilated convolution is a plain one on each of them, with the same numbers; a little quicker on CPUs
-    (benchmarks/results/cpu-step.json).
-    """
-    batch, height, width, channels = x.shape
-    x = x.reshape(batch, height // dilation, dilation, width // dilation, dilation, channels)
-    return x.transpose(0, 2, 4, 1, 3, 5).reshape(-1, height // dilation, width // dilation, channels)
-
-
-def from_subgrids(x: jax.Array, dilation: int) -> jax.Array:
-    """The inverse of `to_subgrids`."""
-    _, height, width, channels = x.shape
-    x = x.reshape(-1, dilation, dilation, height, width, channels).transpose(0, 3, 1, 4, 2, 5)
-    return x.reshape(-1, height * dilation, width * dilation, channels)
-
-
-def convolve(conv: Callable[[jax.Array], jax.Array], x: jax.Array, stride: int, dilation: int) -> jax.Array:
-    """A 3x3 convolution with padding 1 applied with a dilation, on grids that XLA is quick on.
-
-    Zeros beyond the far edges are what the convolution's own padding would be, so they change nothing and are cut off
-    again. They fill the last sub-grids, and make three pixels of two: for grids of 2 x 2 (crops of 64 px at stride 32)
-    XLA's CPU convolutions take fifty times as long as for 3 x 3 (benchmarks/README.md).
-    """
-    height, width = x.shape[1:3]
-
-    def missing(length: int) -> int:
-        whole = -(-length // dilation)
-        return (whole + stride * (-(-whole // stride) == 2)) * dilation - length
-
-    if dilation == 1 and not missing(height) and not missing(width):
-        return conv(x)
-    x = jnp.pad(x, ((0, 0), (0, missing(height)), (0, missing(width)), (0, 0)))
-    # The barriers keep XLA from merging the zeros into the convolution's padding, forward and in the gradient.
-    y = conv(to_subgrids(jax.lax.optimization_barrier(x), dilation))
-    y = from_subgrids(jax.lax.optimization_barrier(y), dilation)
-    return y[:, : -(-height // stride), : -(-width // stride)]
 
 
 class FrozenBatchNorm(nn.Module):
@@ -144,13 +91,15 @@ class ConvNorm(nn.Module):
             self.features,
             (self.kernel, self.kernel),
             strides=self.stride,
-            padding=self.kernel // 2,
+            padding=self.kernel // 2 * self.dilation,
+            kernel_dilation=self.dilation,
             use_bias=self.norm == "folded",
             kernel_init=he_fan_out,
             dtype=self.dtype,
+            conv_general_dilated=convolve if self.kernel == 3 else None,
             name="conv",
         )
-        x = convolve(conv, x, self.stride, self.dilation) if self.kernel == 3 else conv(x)
+        x = conv(x)
         if self.norm == "folded":
             return x
         if self.norm == "frozen":
@@ -213,7 +162,7 @@ class ResNet(nn.Module):
     Attributes:
       layout: a key of LAYOUTS.
       stride: of the output, 32, 16 or 8.
-      norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.folding`).
+      norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.models.folding`).
       dtype: compute type; parameters are float32.
       norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
     """

@@ -18,7 +18,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from barrel_jax.config import Config, validate
-from barrel_jax.xla import tune_cpu
+from barrel_jax.devices.xla import tune_cpu
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; --config.FIELD=VALUE changes a field.")
 TOPOLOGY = flags.DEFINE_string("topology", "v5e:16x16", "A TPU slice (v5e:4x4), cpu:N, or local.")
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> None:
         jax.config.update("jax_platforms", "cpu")  # the devices compiled for are not here
     tune_cpu()
 
-    from barrel_jax.benchmark import record
+    from barrel_jax import provenance
     from barrel_jax.pod import report
     from barrel_jax.pod.chips import make_target
 
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> None:
     rows = _rows(config, [topology], [per_chip * chips])
     print(report.text_of(rows[0], target))
     print(report.assumptions(target))
-    result = record.describe("pod", "barrel_jax.pod") | {"landmarks": LANDMARKS.value, "rows": rows}
+    result = provenance.describe("pod", "barrel_jax.pod") | {"landmarks": LANDMARKS.value, "rows": rows}
     if SCALING.value and target.chip:
         name = topology.split(":")[0]
         shapes = slices(target.sides)
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> None:
         if OUT.value:
             report.draw(Path(OUT.value).with_suffix(".png"), result["weak"], result["strong"])
     if OUT.value:
-        record.write(Path(OUT.value), result)
+        provenance.write(Path(OUT.value), result)
 
 
 if __name__ == "__main__":

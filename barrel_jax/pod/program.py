@@ -14,14 +14,15 @@ import jax.numpy as jnp
 
 from barrel_jax import files
 from barrel_jax.config import Config
+from barrel_jax.devices.sharding import check_batch, lay_mesh, split
 from barrel_jax.input.placement import Faces
-from barrel_jax.optim import optimiser
+from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.pod import hlo
 from barrel_jax.pod.chips import Target
 from barrel_jax.pod.hlo import Collective, collectives, memory_traffic
-from barrel_jax.sharding import check_batch, lay_mesh, split
-from barrel_jax.state import abstract, build_model, count_parameters
-from barrel_jax.steps import make_streamed_step
+from barrel_jax.training.optimiser import optimiser
+from barrel_jax.training.state import abstract
+from barrel_jax.training.steps import make_streamed_step
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from barrel_jax.faces.crop_windows import crop_window, protocol_of
+from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.input.crops import cut
 from barrel_jax.input.source import decode
-from barrel_jax.landmarks import SCHEMES
-from barrel_jax.protocols import crop_window, protocol_of
 from benchmarks.gpu import cut_set
 
 SCHEME = "300w-68"

@@ -10,7 +10,7 @@ from barrel_jax.benchmark.frameworks import MATMUL
 from barrel_jax.benchmark.refusals import reason, refusals
 from barrel_jax.benchmark.sides import Work, make_side
 from barrel_jax.config import ModelConfig
-from barrel_jax.grids import model_of
+from barrel_jax.paper import model_of
 from benchmarks.drawn_weights import LANDMARKS, SIZE, draw_images, spread_variables
 from benchmarks.gpu.step import Rows
 

@@ -9,7 +9,7 @@ weights came to, or the paper's. Settings are fixed here beforehand; curves are 
 from dataclasses import dataclass
 
 from barrel_jax.config import Config, OptimConfig
-from barrel_jax.grids import MODULES
+from barrel_jax.paper import MODULES
 from configs.coco import get_config as from_scratch
 from configs.w300 import get_config as base
 
@@ -64,7 +64,7 @@ class Run:
     """One training."""
 
     kind: str  # recipe or ablation
-    label: str  # of the model, as in `barrel_jax.grids`; Regression-18 is the one without a decoder
+    label: str  # of the model, as in `barrel_jax.paper`; Regression-18 is the one without a decoder
     seed: int
     model: dict[str, object]  # fields of config.model
 

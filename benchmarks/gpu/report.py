@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from barrel_jax import files
-from barrel_jax.benchmark import plot, record
+from barrel_jax import files, provenance
+from barrel_jax.benchmark import plot
 from barrel_jax.benchmark.rows import measured
-from barrel_jax.resampling import bootstrap_intervals, sign_flip_p
+from barrel_jax.evaluation.significance import bootstrap_intervals, sign_flip_p
 from benchmarks import growth, tables
 from benchmarks.gpu.step import read
 
@@ -145,12 +145,12 @@ def report(folder: Path, results: Path, say: Callable[[str], None] = print) -> l
             result = _w300(result, folder, results)
         elif name == "w300-gpu" or not (result["rows"] or "ceilings" in result):
             continue  # preparations alone
-        record.write(results / f"{name}.json", result)
+        provenance.write(results / f"{name}.json", result)
         _draw(name, result, results)
         names.append(name)
     if steps:
         head = {name: next(iter(steps.values()))[name] for name in ("machine", "versions", "commit", "command")}
-        record.write(results / "gpu-programme.json", {"benchmark": "gpu-programme"} | head | {"steps": states})
+        provenance.write(results / "gpu-programme.json", {"benchmark": "gpu-programme"} | head | {"steps": states})
     for name, state in states.items():
         if state["state"] != "done":
             say(f"{state['state']}: {name}: {state['reason']}")

@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from barrel_jax import grids
+from barrel_jax import paper
 from barrel_jax.benchmark import ceilings as ceiling
 from barrel_jax.benchmark import infer as inference
 from barrel_jax.benchmark import train as training
@@ -51,12 +51,12 @@ def train(rows: Rows, sizes: "Sizes", model: str, batch: int, precision: str, im
 
 def table4(rows: Rows, sizes: "Sizes") -> None:
     """The models of the paper's Table 4 in turns, one face at a time."""
-    models = sizes.table4 or tuple(grids.PAPER_FPS)
+    models = sizes.table4 or tuple(paper.PAPER_FPS)
     impls, precision = ("jax", "torch-eager"), sizes.precisions[0]
     inference.measure(
         models, [1], [precision], impls, rounds=sizes.rounds, models_in_turns=True, **_common(rows, sizes)
     )
-    pairs = [pair for pair in grids.PAIRS if set(pair) <= set(models)]
+    pairs = [pair for pair in paper.PAIRS if set(pair) <= set(models)]
     rows.note(gains=inference.gains(rows.done, pairs))
 
 

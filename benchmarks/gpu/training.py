@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from barrel_jax import files, loop, pretrained
+from barrel_jax import files
 from barrel_jax.config import Config
-from barrel_jax.evaluator import face_errors, predict_all, score
-from barrel_jax.sharding import make_mesh
-from barrel_jax.state import build_model
-from barrel_jax.steps import make_predict_step
-from barrel_jax.trained import read_facts, restore_variables
-from barrel_jax.xla import keep_compiled
+from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.devices.xla import keep_compiled
+from barrel_jax.evaluation.score import face_errors, predict_all, score
+from barrel_jax.models.build import build_model
+from barrel_jax.pretrained import backbone as pretrained
+from barrel_jax.training import loop
+from barrel_jax.training.steps import make_predict_step
+from barrel_jax.training.trained import read_facts, restore_variables
 from benchmarks.gpu import cut_set, drawn
 from benchmarks.gpu.pack import unpack, write_pack
 from benchmarks.gpu.recipes import Run, Sizes, config_of, start_config

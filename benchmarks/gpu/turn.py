@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Turn:
-    """Given to `barrel_jax.loop.train` as its `stop`: asked between two epochs, it waits, and never says stop."""
+    """The `stop` of `barrel_jax.training.loop.train`: asked between two epochs, it waits, and never says stop."""
 
     def __init__(self, lock: Path, total: int) -> None:
         """`lock` is a file that all share, `total` the steps of this run."""

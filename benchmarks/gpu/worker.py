@@ -105,11 +105,11 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     settings = Settings.from_json(sys.argv[1])
-    from barrel_jax.xla import share_gpu, tune_cpu
+    from barrel_jax.devices.xla import share_gpu, tune_cpu
 
     tune_cpu()
     share_gpu()
-    from barrel_jax.benchmark.record import describe
+    from barrel_jax.provenance import describe
     from benchmarks.gpu.programme import steps_of
     from benchmarks.gpu.step import Rows
 

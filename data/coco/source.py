@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from barrel_jax.landmarks import LandmarkScheme, find_scheme
+from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.faces.symmetry import find_scheme
 from data.coco.annotations import read_faces
 from data.source import Face, Findings, Source, digest_files, files_below
 
@@ -82,7 +83,7 @@ def _scheme_of(faces: list[Face], num_points: int) -> tuple[LandmarkScheme, str]
     """The landmark scheme that the labelled points tell, and a sentence on it.
 
     When left and right points cannot be paired, the scheme has an empty `flip` and `normaliser` and the sentence names
-    the points: the set can be built, and the config must give both (`barrel_jax.landmarks.make_scheme`).
+    the points: the set can be built, and the config must give both (`barrel_jax.faces.landmarks.make_scheme`).
     """
     unknown = LandmarkScheme(f"custom-{num_points}", num_points, (), (), "", ())
     if not faces:

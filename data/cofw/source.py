@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from barrel_jax.landmarks import COFW_29
+from barrel_jax.faces.landmarks import COFW_29
 from data.cofw.cells import CellSource, ImageCells, cell_name
 from data.cofw.face import Record, face_of
 from data.cofw.matlab73 import Matlab73

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from barrel_jax.landmarks import W300_68
+from barrel_jax.faces.landmarks import W300_68
 from data.cofw import source as cofw
 from data.cofw.cells import CellSource, ImageCells, cell_name
 from data.cofw.face import Record, face_of

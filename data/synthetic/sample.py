@@ -158,7 +158,7 @@ def face_rng(seed: int, split: str, index: int) -> np.random.Generator:
 
 
 def sample_face(seed: int, split: str, index: int, scheme: str) -> dict:
-    """Face `index` of a split as the record that all sets share (data/faces.py), the same bytes on each run.
+    """Face `index` of a split as the record that all sets share (data/tfds_builder.py), the same bytes on each run.
 
     Points are in pixels (the centre of the top-left pixel is (0, 0)), `box` and `region` in edge coordinates. The
     picture does not

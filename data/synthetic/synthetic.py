@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from barrel_jax.landmarks import SCHEMES
-from data.faces import FaceSetBuilder, build_faces, face_record
+from barrel_jax.faces.landmarks import SCHEMES
 from data.metadata import face_metadata
 from data.synthetic.sample import FLAG_NAMES, sample_face
+from data.tfds_builder import FaceSetBuilder, build_faces, face_record
 
 OPTIONS = ("scheme", "train", "test", "seed")
 

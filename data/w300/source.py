@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from barrel_jax.landmarks import W300_68
-from barrel_jax.protocols import landmark_box
+from barrel_jax.faces.crop_windows import landmark_box
+from barrel_jax.faces.landmarks import W300_68
 from data.nearby import meant_instead
 from data.source import Face, Findings, Source, digest_files, first_few
 from data.w300.folders import FOLDERS, Listing, list_folder

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices: meshes and layouts, processes, a scheduler's signal, XLA's settings."""

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""XLA's settings for this machine; called by every program before the first computation."""
+
+import os
+
+import jax
+
+from barrel_jax.files import cache_home
+
+# What jaxlib's CPU compiler hands to YNNPACK. By default convolutions too, whose weight gradients are slow there, while
+# batch norm's sums over [B, H, W] stay scalar loops. Of what was tried with jaxlib 0.10.2 and 0.11.2:
+#   default                 right; a ResNet-18 step takes 1.4 times as long (benchmarks/results/cpu-step.json)
+#   dot,reduce              NaN in bfloat16 with 0.11.2, where one fusion holds two dense layers; right with 0.10.2
+#   individual_dot,reduce   right with both, and as fast as dot,reduce
+CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=individual_dot,reduce"
+
+
+def tune_cpu() -> None:
+    """Adds the CPU flag to XLA_FLAGS unless the user has set it there; no effect on other devices."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if CPU_FLAG.split("=")[0] not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {CPU_FLAG}".strip()
+
+
+def share_gpu() -> None:
+    """JAX takes GPU memory as it needs it instead of three quarters at once, unless the user has said how.
+
+    For programs that run another framework beside it; before JAX's first computation.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def keep_compiled() -> None:
+    """Keeps compiled programs on disk, so that a second start need not compile; JAX_COMPILATION_CACHE_DIR overrides."""
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(cache_home() / "xla"))

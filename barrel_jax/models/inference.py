@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network as it is used: batch norm folded, weights in the compute type, uint8 crops in, points out."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from barrel_jax.config import ModelConfig
+from barrel_jax.models.build import build_model
+from barrel_jax.models.folding import fold
+
+
+def make_inference(
+    config: ModelConfig, num_landmarks: int, variables: Mapping[str, Any]
+) -> tuple[Callable[[Any, jax.Array], jax.Array], Any]:
+    """The function of a trained model, not jitted, and the weights that it takes.
+
+    Args:
+      config: of the run; its `dtype` is the type of weights and computation.
+      num_landmarks: K.
+      variables: of the run's model, {params, batch_stats}.
+
+    Returns:
+      predict(weights, images uint8 [B, S, S, 3]) -> points float32 [B, K, 2] in crop units; weights.
+    """
+    model = dataclasses.replace(build_model(config, num_landmarks), norm="folded")
+    weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, model.dtype), jax.jit(fold)(variables))
+
+    def predict(weights: Any, images: jax.Array) -> jax.Array:
+        return model.apply(weights, images.astype(jnp.float32) / 255.0, False)[-1]
+
+    return predict, weights

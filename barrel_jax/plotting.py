@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Colours, figures and PNG files of every picture.
+
+Figures are matplotlib's on Agg canvases of their own (no pyplot: no global state, no display, nothing to close) and
+become RGB uint8 arrays; the caller decides where they go. Predicted points are orange and true points blue in every
+picture: Okabe and Ito's palette, which people with any colour vision tell apart.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+PREDICTED, TRUE, INK, MUTED = "#E69F00", "#56B4E9", "#222222", "#666666"
+SUBSETS = ("#009E73", "#CC79A7", "#D55E00", "#0072B2", "#B8A800", "#7F7F7F")
+DPI = 100
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Writes an RGB uint8 picture [H, W, 3] as PNG. Raises OSError when the file cannot be written."""
+    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
+    Path(path).write_bytes(encoded.tobytes())
+
+
+def new_figure(width: int, height: int) -> Figure:
+    """An empty figure of so many pixels, on a canvas of its own."""
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """What a figure shows: RGB uint8 [height, width, 3]."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()

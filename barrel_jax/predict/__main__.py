@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the landmarks in pictures, a video or a camera's frames with a trained run.
+
+python -m barrel_jax.predict IMAGE|FOLDER|VIDEO|0 --workdir runs/demo [--out DIR]
+    [--detector haar|yunet:MODEL | --boxes FILE] [--checkpoint latest|best|STEP] [--dtype float32|bfloat16]
+
+Writes to DIR a drawing of every picture (NAME.png) or of the video (NAME.mp4), points.json and points.csv. A number is
+a camera; Ctrl-C ends it, and all is written. Of a folder the pictures directly in it are taken.
+
+points.json is a list of {file, frame, face, box, points}: frame counts from 0 and is null for pictures, box is x, y, w,
+h, points are [[x, y], ...] in pixels of the picture, the centre of the top-left one is (0, 0). Pictures are turned
+upright as their EXIF says; with --boxes they are taken as stored, as annotated sets are.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from barrel_jax.devices.xla import keep_compiled, tune_cpu
+from barrel_jax.predict.annotator import Annotator
+from barrel_jax.predict.boxes import read_boxes
+from barrel_jax.predict.detectors import make_detector
+from barrel_jax.predict.predictor import Predictor
+from barrel_jax.predict.video import Frames
+
+PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+def picture_paths(source: Path) -> list[Path]:
+    """The pictures of a folder in the order of their names, or the one picture; [] for what may be a video or camera.
+
+    Raises FileNotFoundError when nothing is there, ValueError when a folder has no picture.
+    """
+    if source.is_dir():
+        paths = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURES)
+        if not paths:
+            raise ValueError(f"{source}: no pictures in this folder ({', '.join(PICTURES)})")
+        return paths
+    if source.is_file():
+        return [source] if source.suffix.lower() in PICTURES or cv2.haveImageReader(str(source)) else []
+    if not str(source).isdecimal():
+        raise FileNotFoundError(f"{source}: no such picture, folder or video, nor the number of a camera")
+    return []
+
+
+def _run(given: argparse.Namespace) -> list[str]:
+    """Does what the command line says; returns what was wrong."""
+    source = Path(given.source)
+    paths = picture_paths(source)
+    if given.out.resolve() == (source if source.is_dir() else source.absolute().parent).resolve():
+        raise ValueError(f"--out={given.out}: the pictures are there, and drawings could replace them; choose another")
+    if given.boxes and not paths:
+        raise ValueError(f"--boxes={given.boxes} are of pictures, and {source} is none; use --detector")
+    if given.boxes:
+        known = read_boxes(given.boxes)
+        if known.keys().isdisjoint(path.name for path in paths):
+            raise ValueError(f"{given.boxes}: no boxes for {paths[0].name} or any other picture of {source}")
+    else:
+        detect = make_detector(given.detector)
+    frames = None if paths else Frames(given.source)
+    annotator = Annotator(Predictor.load(given.workdir, given.checkpoint, given.dtype), given.out)
+    given.out.mkdir(parents=True, exist_ok=True)
+    faults = []
+    try:
+        if frames is None and given.boxes:
+            faults = annotator.pictures(paths, lambda path, _: known.get(path.name, np.zeros((0, 4))), upright=False)
+        elif frames is None:
+            faults = annotator.pictures(paths, lambda _, image: detect(image), upright=True)
+        else:
+            name = f"camera-{given.source}" if frames.is_camera else source.name
+            annotator.video(frames, frames.rate, frames.promised, name, detect)
+            faults = [fault for fault in (frames.fault(),) if fault]
+    except KeyboardInterrupt:
+        print("stopped; what was done until now is written")
+    written = annotator.write()
+    print(
+        f"faces: {len(annotator.records)}; {given.out} has the drawings, {' and '.join(map(str, written))} the points"
+    )
+    return faults
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status, 1 when anything could not be read or predicted."""
+    parser = argparse.ArgumentParser(
+        prog="python -m barrel_jax.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="IMAGE|FOLDER|VIDEO|0", help="what to find landmarks in")
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of a trained run")
+    boxes = parser.add_mutually_exclusive_group()
+    boxes.add_argument("--detector", default="haar", help="haar, or yunet:MODEL.onnx (default: %(default)s)")
+    boxes.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the pictures: .json or .csv (box_files.py)")
+    parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
+    parser.add_argument("--dtype", default="", help="float32 or bfloat16 (default: the run's)")
+    parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    tune_cpu()
+    keep_compiled()
+    try:
+        faults = _run(given)
+    except (ValueError, OSError) as error:
+        faults = [str(error)]
+    for fault in faults:
+        print(f"predict: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

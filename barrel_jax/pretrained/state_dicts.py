@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PyTorch's state dicts as files: `.pth`, a pickle of which only tensors are read, and `.safetensors`."""
+
+import io
+import pickle
+import pickletools
+import re
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from barrel_jax import files
+
+# What PyTorch's reader raises on files that are cut short or of another kind.
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    struct.error,
+)
+
+# What a pickle of tensors imports.
+TENSORS = re.compile(r"collections\.OrderedDict|torch\.\w+|torch\._utils\._rebuild_\w+|torch\.nn\.parameter\.Parameter")
+
+
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a `.pth` or `.safetensors` file by their names.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is cut short, holds something else, or wants to run code; PyTorch is missing for a `.pth`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such weights file; see --config.pretrained")
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.numpy.load_file(path)
+        except (safetensors.SafetensorError, TypeError) as error:
+            raise ValueError(f"{path}: cut short, or not a safetensors file of plain numbers ({error})") from error
+    if path.suffix != ".pth":
+        raise ValueError(f"{path}: weights are read from .pth and .safetensors files")
+    torch = _torch(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        called = _called(path)
+        if called:
+            raise ValueError(
+                f"{path}: refused, its pickle wants to run code ({called}); give a state dict of tensors only"
+            ) from error
+        raise ValueError(f"{path}: cut short, or not a state dict of PyTorch") from error
+    except UNREADABLE as error:
+        raise ValueError(f"{path}: cut short, or not a state dict of PyTorch ({type(error).__name__})") from error
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise ValueError(f"{path}: holds a {type(content).__name__} that is no state dict (tensors by their names)")
+    # numpy has no bfloat16 of its own.
+    whole = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in content.items()}
+    return {name: tensor.detach().numpy() for name, tensor in whole.items()}
+
+
+def write_state_dict(path: Path, weights: dict[str, np.ndarray]) -> None:
+    """Writes arrays, in C order, as a `.pth` or `.safetensors` file.
+
+    Raises:
+      ValueError: the name ends otherwise; PyTorch is missing for a `.pth`.
+    """
+    if path.suffix == ".safetensors":
+        files.write(path, lambda temporary: safetensors.numpy.save_file(weights, temporary))
+    elif path.suffix == ".pth":
+        torch = _torch(path)
+        tensors = {name: torch.from_numpy(weight) for name, weight in weights.items()}
+        files.write(path, lambda temporary: torch.save(tensors, temporary))
+    else:
+        raise ValueError(f"{path}: weights are written as .safetensors or .pth")
+
+
+def _called(path: Path) -> str | None:
+    """The first thing that a refused pickle would import, other than what makes tensors; nothing of it is run."""
+    names: list[str] = []
+    strings: list[str] = []
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                stream = io.BytesIO(b"".join(archive.read(n) for n in archive.namelist() if n.endswith("data.pkl")))
+        else:
+            stream = io.BytesIO(path.read_bytes())
+        while True:  # before PyTorch 1.6 a file was several pickles in a row
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name in ("GLOBAL", "INST"):
+                    names.append(argument.replace(" ", "."))
+                elif opcode.name == "STACK_GLOBAL":
+                    names.append(".".join(strings[-2:]))
+                elif isinstance(argument, str):
+                    strings.append(argument)
+    except (ValueError, LookupError, struct.error, zipfile.BadZipFile):  # no further pickle
+        return next((name for name in names if not TENSORS.fullmatch(name)), None)
+
+
+def _torch(path: Path) -> Any:
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{path}: .pth files need PyTorch; pip install torch, or use .safetensors") from error
+    return torch

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HRNet-W18 in PyTorch with the parameter names of timm's `hrnet_w18`, so that its state dicts fit but for the head.
+
+Four branches as in the ImageNet classification network (github.com/HRNet/HRNet-Image-Classification), its classifier
+replaced by the HRNetV2 head, which has no weights: bilinear up-sampling to stride 4 and concatenation.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from barrel_jax.pytorch.resnet import NORMS, BasicBlock, Bottleneck
+
+CHANNELS = (18, 36, 72, 144)  # of the branches at stride 4, 8, 16 and 32
+MODULES = (1, 4, 3)  # in the stages of two, three and four branches
+BLOCKS = 4  # in the first stage, and on every branch of a module
+Norm = type[nn.BatchNorm2d]
+
+
+def conv_norm(inputs: int, outputs: int, kernel: int, norm: Norm, *, stride: int = 1, relu: bool = True) -> list:
+    """Convolution, batch norm and perhaps ReLU, for an nn.Sequential."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    return [conv, norm(outputs), *([nn.ReLU(inplace=True)] if relu else [])]
+
+
+class HighResolutionModule(nn.Module):
+    """Basic blocks on every branch; then each branch becomes the sum of all, brought to its resolution."""
+
+    def __init__(self, count: int, norm: Norm) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(BasicBlock(width, width, 1, 1, None, norm) for _ in range(BLOCKS)))
+            for width in CHANNELS[:count]
+        )
+        self.fuse_layers = nn.ModuleList(
+            nn.ModuleList(self._way(j, i, norm) for j in range(count)) for i in range(count)
+        )
+
+    @staticmethod
+    def _way(j: int, i: int, norm: Norm) -> nn.Module:
+        # From the channels and the grid of branch j to those of branch i.
+        here, there = CHANNELS[j], CHANNELS[i]
+        if j == i:
+            return nn.Identity()
+        if j > i:
+            raised = nn.Upsample(scale_factor=2 ** (j - i), mode="nearest")
+            return nn.Sequential(*conv_norm(here, there, 1, norm, relu=False), raised)
+        between = [nn.Sequential(*conv_norm(here, here, 3, norm, stride=2)) for _ in range(i - j - 1)]
+        return nn.Sequential(*between, nn.Sequential(*conv_norm(here, there, 3, norm, stride=2, relu=False)))
+
+    def forward(self, branches: list[torch.Tensor]) -> list[torch.Tensor]:
+        """[B, CHANNELS[i], H / 2^i, W / 2^i] each -> the same shapes."""
+        branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
+        return [F.relu(sum(way(x) for way, x in zip(ways, branches, strict=True))) for ways in self.fuse_layers]
+
+
+class HRNet(nn.Module):
+    """HRNet-W18 as a backbone of stride 4.
+
+    Args:
+      norm: 'batch' or 'frozen'.
+
+    Attributes:
+      channels: of the output.
+    """
+
+    def __init__(self, norm: str = "batch") -> None:
+        super().__init__()
+        kind = NORMS[norm]
+        self.channels = sum(CHANNELS)
+        self.conv1, self.bn1, _ = conv_norm(3, 64, 3, kind, stride=2)
+        self.conv2, self.bn2, _ = conv_norm(64, 64, 3, kind, stride=2)
+        widen = nn.Sequential(*conv_norm(64, 256, 1, kind, relu=False))
+        first = Bottleneck(64, 64, 1, 1, widen, kind)
+        self.layer1 = nn.Sequential(first, *(Bottleneck(256, 64, 1, 1, None, kind) for _ in range(BLOCKS - 1)))
+        kept = [nn.Sequential(*conv_norm(256, CHANNELS[0], 3, kind))]
+        for stage, modules in enumerate(MODULES, start=2):
+            lowest = 256 if stage == 2 else CHANNELS[stage - 2]
+            lower = nn.Sequential(nn.Sequential(*conv_norm(lowest, CHANNELS[stage - 1], 3, kind, stride=2)))
+            setattr(self, f"transition{stage - 1}", nn.ModuleList([*kept, lower]))
+            setattr(self, f"stage{stage}", nn.Sequential(*(HighResolutionModule(stage, kind) for _ in range(modules))))
+            kept = [nn.Identity() for _ in range(stage)]
+        for conv in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised images [B, 3, H, W], sides that divide by 32 -> features [B, 270, H / 4, W / 4]."""
+        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
+        x = self.layer1(F.relu(self.bn2(self.conv2(x)), inplace=True))
+        branches = self.stage2([transition(x) for transition in self.transition1])
+        branches = self.stage3([*branches, self.transition2[-1](branches[-1])])
+        branches = self.stage4([*branches, self.transition3[-1](branches[-1])])
+        size = branches[0].shape[2:]
+        raised = [F.interpolate(y, size, mode="bilinear", align_corners=False) for y in branches[1:]]
+        return torch.cat([branches[0], *raised], dim=1)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's tables, made anew: runs what is missing of a grid, then lays the scores beside the paper's.
+
+python -m barrel_jax.reproduce table1|table2|table3|table4|fig4|fig5|ablation --sources wflw=DIR w300=DIR ...
+python -m barrel_jax.reproduce fig4 --dataset coco --source DIR --epochs 60 --image_size 128 --backbone resnet18
+python -m barrel_jax.reproduce table2 --list
+python -m barrel_jax.reproduce barrel --workdirs A B    # the five staves of trained models: see its own --help
+
+table4 and fig5 time their models on this machine as well, with `python -m barrel_jax.benchmark`.
+
+Stopped and started again it goes on: a run that is done is not done again, one that was stopped is resumed. A run that
+fails leaves the others alone and is listed at the end. `-- --config.FIELD=VALUE ...` goes to train.py of every run.
+"""
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from barrel_jax.paper import GRIDS
+from barrel_jax.reproduce.barrel import compare_models
+from barrel_jax.reproduce.results import write_results
+from barrel_jax.reproduce.runs import Run, named_folders, plan, rows_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def execute(runs: Sequence[Run]) -> dict[Path, str]:
+    """Does the runs that are not done, one after another; the last line of the error of each that failed, by folder."""
+    failed: dict[Path, str] = {}
+    bar = tqdm(runs, unit="run")
+    for run in bar:
+        bar.set_description(f"{run.row.title} seed {run.seed}")
+        if run.scores.exists():
+            continue
+        run.workdir.mkdir(parents=True, exist_ok=True)
+        with (run.workdir / "log.txt").open("a") as log:
+            for script, arguments in (("train.py", run.train), ("evaluate.py", run.evaluate)):
+                if not arguments:
+                    continue
+                command = [sys.executable, str(ROOT / script), *arguments]
+                done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
+                if done.returncode:
+                    failed[run.workdir] = _last_line(run.workdir / "log.txt")
+                    break
+    return failed
+
+
+def measure_speed(runs: Sequence[Run], given: argparse.Namespace) -> tuple[Path, str]:
+    """Times the models of the runs, unless that is done: the file of the result, and an error's last line or ''."""
+    labels = ",".join(dict.fromkeys(run.row.label for run in runs))
+    trained = [run.workdir / "run.json" for run in runs if (run.workdir / "run.json").exists()]
+    landmarks = json.loads(trained[0].read_text())["num_landmarks"] if trained else 98
+    size = given.image_size or 256
+    impls = "jax,torch-eager" if importlib.util.find_spec("torch") else "jax"
+    out = runs[0].workdir.parent / f"speed-{given.grid}-{landmarks}-points-{size}-px.json"
+    if out.exists() and json.loads(out.read_text()).get("finished", True):
+        return out, ""
+    command = [sys.executable, "-m", "barrel_jax.benchmark", "infer", "--models", labels, "--batches", "1"]
+    command += ["--impls", impls, "--image_size", str(size), "--landmarks", str(landmarks), "--out", str(out)]
+    log = out.with_suffix(".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as text:
+        done = subprocess.run(command, cwd=ROOT, stdout=text, stderr=subprocess.STDOUT, check=False)
+    return out, _last_line(log) if done.returncode else ""
+
+
+def _last_line(path: Path) -> str:
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status, 1 when a run failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["barrel"]:
+        return compare_models.main(arguments[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m barrel_jax.reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("grid", choices=GRIDS)
+    parser.add_argument("--list", action="store_true", help="only print the runs, one JSON object a line")
+    parser.add_argument("--sources", nargs="*", default=[], metavar="SET=DIR", help="folders of the paper's sets")
+    parser.add_argument("--dataset", default="", help="train every row on this set instead: coco, or synthetic")
+    parser.add_argument("--source", help="folder of that set")
+    parser.add_argument("--config", default="", help="start every row from this file instead of its set's")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/paper"), help="folder of the runs (default: %(default)s)"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each row (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=0, help="instead of the config's")
+    parser.add_argument("--image_size", type=int, default=0, help="instead of the config's")
+    parser.add_argument("--backbone", default="", help="instead of every ResNet of the grid")
+    parser.add_argument(
+        "--pretrained", help="imagenet, a file, or '' for none (default: the config's; the paper's: imagenet)"
+    )
+    parser.add_argument("--rows", nargs="*", default=[], help="only rows of these models, such as Baseline BarrelNet")
+    # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
+    parted = arguments.index("--") if "--" in arguments else len(arguments)
+    given = parser.parse_args(arguments[:parted])
+    given.extra = arguments[parted + 1 :]
+    try:
+        given.sources = named_folders(given.sources)
+        # The runs start in the project's folder, wherever this is called.
+        given.runs = given.runs.absolute()
+        given.source = given.source and str(Path(given.source).absolute())
+        given.config = given.config and str(Path(given.config).absolute())
+        runs = plan(rows_of(given), given)
+    except ValueError as error:
+        parser.error(str(error))
+    if given.list:
+        print("\n".join(json.dumps(run.describe(given.grid)) for run in runs))
+        return 0
+    failed = execute(runs)
+    measured = None
+    if given.grid in ("table4", "fig5"):
+        path, error = measure_speed(runs, given)
+        failed |= {path: error} if error else {}
+        measured = json.loads(path.read_text())["rows"] if path.exists() else []
+    scored = [(run.row, run.seed, run.scores) for run in runs]
+    print(write_results(given.grid, scored, given.runs, measured, arguments))
+    for path, error in failed.items():
+        print(f"FAILED {path}: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

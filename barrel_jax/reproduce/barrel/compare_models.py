@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The five staves of the paper's barrel, of several models side by side.
+
+python -m barrel_jax.reproduce barrel --workdirs A B ... [--names a,b] [--dataset SET --source DIR] [--out DIR]
+
+Runs whose configs differ only in their seed (and in what changes no weights) are one model: means and standard
+deviations over them. A stave's height is 1 for the best of the models, and a barrel holds water up to its shortest one.
+"""
+
+import argparse
+import dataclasses
+import re
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from barrel_jax import config as configuration
+from barrel_jax import files
+from barrel_jax.benchmark.cost import cost_of
+from barrel_jax.compare import ALIKE
+from barrel_jax.plotting import write_picture
+from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure
+from barrel_jax.reproduce.barrel.picture import draw_barrels
+from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone, markdown
+from barrel_jax.training.workdir import FREE
+
+Cost = Callable[..., dict[str, Any]]
+
+
+def group(runs: Sequence[Measured], names: Sequence[str] = ()) -> dict[str, list[Measured]]:
+    """The runs of each model, in the order of the first run of each; by `names`, else by what their folders' have in
+    common.
+
+    Raises:
+        ValueError: a model has two runs of one seed, or there are not as many different names as models.
+    """
+    models: dict[str, list[Measured]] = {}
+    for run in runs:
+        settings = {
+            name: value
+            for name, value in configuration.flatten(run.config).items()
+            if name != "seed" and not name.startswith(FREE)
+        }
+        same = models.setdefault(repr(settings), [])
+        for other in same:
+            if other.config.seed == run.config.seed:
+                raise ValueError(
+                    f"{other.workdir} and {run.workdir}: the same settings and seed {run.config.seed}; leave one out"
+                )
+        same.append(run)
+    found = list(names) or [_common([run.workdir.name for run in same]) for same in models.values()]
+    if not len(found) == len(set(found)) == len(models):
+        folders = "; ".join(", ".join(run.workdir.name for run in same) for same in models.values())
+        raise ValueError(
+            f"{len(models)} models ({folders}) need as many different names, not {', '.join(found)}: give --names a,b"
+        )
+    return dict(zip(found, models.values(), strict=True))
+
+
+def _common(names: list[str]) -> str:
+    """What is left of folders' names without their seeds."""
+    if len(names) == 1:
+        return names[0]
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    common = "".join(letters[0] for letters in alike)
+    return re.sub(r"[-_. ]*(seed)?[-_. ]*\d*$", "", common) or names[0]
+
+
+def check_alike(runs: Sequence[Measured]) -> None:
+    """Raises ValueError when the runs were scored on other faces, or in another way, than the first; says which."""
+    for kind in ("scores", "other"):
+        first, *others = [(run.workdir, getattr(run, kind)) for run in runs if getattr(run, kind)] or [(None, {})]
+        for workdir, scores in others:
+            different = [
+                f"{field} {first[1].get(field)!r} and {scores.get(field)!r}"
+                for field in ALIKE
+                if first[1].get(field) != scores.get(field)
+            ]
+            if different:
+                raise ValueError(
+                    f"{first[0]} and {workdir} cannot be compared: {'; '.join(different)}. Evaluate both on the same "
+                    "source, split and normaliser"
+                )
+
+
+def model_of(name: str, runs: Sequence[Measured], cost: dict[str, Any]) -> dict[str, Any]:
+    """What is measured of a model, one of `models` in `barrel.json` but for heights: means and spread over its runs."""
+    by_run = [run.figures() for run in runs]
+    staves: dict[str, dict[str, Any]] = {}
+    for stave in HEIGHTS:
+        numbers = dict.fromkeys(number for figures in by_run for number in figures.get(stave, {}))
+        staves[stave] = {"figures": {n: _spread([figures[stave].get(n) for figures in by_run]) for n in numbers}}
+    # Measured once, since seeds do not change it.
+    staves["efficiency"] = {
+        "figures": {number: _spread([value]) for number, value in cost.items() if number != "device"},
+        "device": cost["device"],
+    }
+    staves["robustness"]["records"] = [
+        {**same[0], **{name: _spread([record[name] for record in same]) for name in ("nme", "worst")}}
+        for same in zip(*(run.stress["records"] for run in runs), strict=True)
+    ]
+    staves["robustness"]["pose"] = runs[0].stress["pose"]
+    staves["generalisation"]["why"] = runs[0].why_no_other
+    staves["ease of training"]["label_related"] = label_related(runs[0].config)
+    return {
+        "name": name,
+        "workdirs": [str(run.workdir) for run in runs],
+        "seeds": [run.config.seed for run in runs],
+        "checkpoint_steps": [run.scores["checkpoint_step"] for run in runs],
+        "staves": staves,
+    }
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, float | None]:
+    known = [value for value in values if value is not None]
+    return {
+        "mean": statistics.fmean(known) if known else None,
+        "std": statistics.stdev(known) if len(known) > 1 else None,
+    }
+
+
+def set_heights(models: Sequence[dict[str, Any]]) -> None:
+    """Adds `height` to each stave, 0..1 with 1 for the best of the models and None for what is not measured.
+
+    Adds `holds`, the height of the shortest stave that is measured, and its name `shortest` to each model.
+    """
+    for stave, (number, best_is_low) in HEIGHTS.items():
+        values = [model["staves"][stave]["figures"].get(number, {}).get("mean") for model in models]
+        known = [value for value in values if value is not None]
+        best = (min if best_is_low else max)(known, default=None)
+        for model, value in zip(models, values, strict=True):
+            height = None if value is None else 1.0 if value == best else best / value if best_is_low else value / best
+            model["staves"][stave]["height"] = height
+    for model in models:
+        heights = {name: stave["height"] for name, stave in model["staves"].items() if stave["height"] is not None}
+        model["shortest"] = min(heights, key=heights.__getitem__)
+        model["holds"] = heights[model["shortest"]]
+
+
+def compare_models(models: dict[str, list[Measured]], cost: Cost = cost_of) -> dict[str, Any]:
+    """The content of `barrel.json`. `cost(config, num_landmarks, image_size)` measures a model's efficiency.
+
+    Raises ValueError as `check_alike`.
+    """
+    runs = [run for same in models.values() for run in same]
+    check_alike(runs)
+    found, costs = [], {}
+    for name, (run, *others) in models.items():
+        # One arithmetic for all, whatever each was trained in; networks that are alike are measured once.
+        network = dataclasses.replace(run.config.model, dtype="float32"), run.num_landmarks, run.config.data.image_size
+        if repr(network) not in costs:
+            costs[repr(network)] = cost(*network)
+        found.append(model_of(name, [run, *others], costs[repr(network)]))
+    set_heights(found)
+    scores, other = runs[0].scores, next((run.other for run in runs if run.other), None)
+    return {
+        **{field: scores[field] for field in (*ALIKE, "normalised_by")},
+        "other": None if other is None else {field: other[field] for field in (*ALIKE, "normalised_by")},
+        "models": found,
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m barrel_jax.reproduce barrel",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--workdirs", nargs="+", type=Path, required=True, metavar="WORKDIR", help="folders of runs")
+    parser.add_argument("--names", default="", help="of the models, separated by commas; their folders' by default")
+    parser.add_argument("--dataset", default="", help="another set, for generalisation (default: synthetic faces)")
+    parser.add_argument("--source", default="", help="folder of that set's raw download")
+    parser.add_argument("--out", type=Path, default=Path("runs/barrel"), help="default: %(default)s")
+    given = parser.parse_args(arguments)
+    if given.source and not given.dataset:
+        parser.error("--source is the folder of --dataset: name that too")
+    try:
+        bar = tqdm(given.workdirs, desc="measure", unit="run")
+        runs = [measure(workdir, given.dataset, given.source) for workdir in bar]
+        barrels = compare_models(group(runs, [name for name in given.names.split(",") if name]))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"barrel: {error}", file=sys.stderr)
+        return 1
+    text, picture = markdown(barrels), draw_barrels(barrels)
+    files.write(given.out / "barrel.md", lambda path: path.write_text(text + "\n"))
+    files.write_json(given.out / "barrel.json", files.plain(barrels))
+    files.write(given.out / "barrel.png", lambda path: write_picture(path, picture))
+    print(text)
+    for name in ("barrel.md", "barrel.json", "barrel.png"):
+        print(given.out / name)
+    if alone(barrels):
+        print(alone(barrels))
+    return 0

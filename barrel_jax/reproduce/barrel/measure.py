@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one run is measured by, from its files; scores that are missing are made by evaluate.py.
+
+All scores are of one checkpoint, that of the run's own `metrics.json`.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from barrel_jax import config as configuration
+from barrel_jax.config import Config
+from barrel_jax.evaluation.stress import UNPERTURBED
+from barrel_jax.faces.landmarks import SCHEMES
+
+ROOT = Path(__file__).resolve().parents[3]
+WITHIN = 1.05  # of the final NME: the error from which on a training counts as done
+NAME_ANOTHER = "name another set, --dataset SET --source DIR"
+# Fields of the config that change the point which is trained towards, the paper's label-related hyperparameters, and
+# how. BarrelNet's loss has none: it is the plain L1 of the annotated point. Augmentations move point and pixels alike.
+LABEL_RELATED = {"data.clamp_points": "points outside the image are moved to its border"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The measures of one run."""
+
+    workdir: Path
+    config: Config
+    num_landmarks: int
+    scores: dict[str, Any]  # metrics.json on its own test split
+    stress: dict[str, Any]  # stress.json
+    other: dict[str, Any] | None  # metrics.json on another set
+    why_no_other: str  # why there is none; '' when there is
+    training: dict[str, float] | None  # `training_time`
+
+    def figures(self) -> dict[str, dict[str, float | None]]:
+        """The numbers of each stave that a run decides, by name; None for one that does not exist."""
+        records = [record for record in self.stress["records"] if record["kind"] != UNPERTURBED]
+        robustness = {name: _mean([record[name] for record in records]) for name in ("nme", "worst")}
+        return {
+            "accuracy": {
+                "nme": self.scores["nme"],
+                **{f"fr_{threshold}": value for threshold, value in self.scores["fr"].items()},
+                **{f"auc_{threshold}": value for threshold, value in self.scores["auc"].items()},
+            },
+            "robustness": robustness,
+            "generalisation": {"nme": self.other["nme"]} if self.other else {},
+            "ease of training": self.training or {},
+        }
+
+
+def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
+    """Reads the files of a run, and calls evaluate.py for the scores under stress and on another set if need be.
+
+    Args:
+        workdir: of a run that train.py finished.
+        dataset, source: the other set and its folder; '' takes synthetic faces with the run's points, if it was not
+            trained on synthetic faces and there are such.
+
+    Raises:
+        FileNotFoundError: the folder holds no run, or one without scores.
+        ValueError: the scores are not of the run's model, or evaluate.py fails; says with what.
+    """
+    workdir = Path(workdir).absolute()
+    config = configuration.load(workdir)
+    run = json.loads((workdir / "run.json").read_text())
+    own = workdir / "eval" / f"{config.data.dataset}-{config.data.test_split}"
+    again = f"python evaluate.py --workdir {workdir}"
+    if not (own / "metrics.json").exists():
+        raise FileNotFoundError(f"{own / 'metrics.json'}: this run has no scores yet; train it to the end, or {again}")
+    scores = json.loads((own / "metrics.json").read_text())
+    if scores["checkpoint_step"] is None:
+        raise ValueError(f"{own / 'metrics.json'}: these are scores of predictions, not of the run's model; {again}")
+    alike = ["--checkpoint", str(scores["checkpoint_step"]), "--crop", scores["crop"]]
+    alike += [f"--{'' if scores['clamped'] else 'no'}clamp_points"]
+    alike += ["--normaliser", scores["normaliser"]] if scores["normaliser"] else []
+    stress = _evaluated(own / "stress.json", workdir, scores, ("normaliser", "crop"), ["--stress", *alike])
+    chosen, why = other_set(config, run["scheme"], dataset)
+    other = None
+    if chosen:
+        split = "val" if chosen == "coco" else "test"
+        named = ["--dataset", chosen, "--split", split, *alike[:2]]
+        named += ["--source", str(Path(source).expanduser().absolute())] if source else []
+        other = _evaluated(workdir / "eval" / f"{chosen}-{split}" / "metrics.json", workdir, scores, (), named)
+    training = training_time(workdir / "metrics.jsonl", config.data.test_split, config.batch_size)
+    return Measured(workdir, config, run["num_landmarks"], scores, stress, other, why, training)
+
+
+def other_set(config: Config, scheme: str, dataset: str) -> tuple[str, str]:
+    """The set for generalisation, or '' and why there is none. `dataset` is the one that was asked for, if any."""
+    own = config.data.dataset
+    if dataset or own == "synthetic":
+        return (dataset, "") if dataset not in ("", own) else ("", f"it was trained on {own}: {NAME_ANOTHER}")
+    if scheme not in SCHEMES:
+        return "", f"synthetic faces do not have the points of {scheme}: {NAME_ANOTHER}"
+    return "synthetic", ""
+
+
+def training_time(path: Path, split: str, batch_size: int) -> dict[str, float] | None:
+    """Epochs and seconds of training until the NME on `split` is first within 5 % of its final value (`WITHIN`).
+
+    Both are as coarse as the run was evaluated. `seconds` are of training alone, without evaluations. None when
+    `metrics.jsonl` in `path` has no NME of the split.
+    """
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    nme = re.compile(re.escape(f"{split}/nme") + "(_|$)")
+    evaluated = [(line["step"], value) for line in lines for name, value in line.items() if nme.match(name)]
+    logged = [line for line in lines if "faces_per_s" in line]
+    if not evaluated or not logged:
+        return None
+    final = evaluated[-1][1]
+    reached = next(step for step, value in evaluated if value <= WITHIN * final)
+    seconds, before = 0.0, 0
+    for line in logged:
+        seconds += max(min(line["step"], reached) - before, 0) * batch_size / line["faces_per_s"]
+        before = line["step"]
+    return {"epochs": reached * logged[-1]["epoch"] / logged[-1]["step"], "seconds": seconds}
+
+
+def label_related(config: Config) -> list[str]:
+    """The names of the label-related hyperparameters that a run makes use of."""
+    values = configuration.flatten(config)
+    return [name for name in LABEL_RELATED if values[name]]
+
+
+def _evaluated(
+    path: Path, workdir: Path, scores: dict[str, Any], alike: tuple[str, ...], arguments: list[str]
+) -> dict[str, Any]:
+    """The content of a file of evaluate.py, which is called if there is none of the checkpoint of `scores`.
+
+    `alike` are further fields that must be those of `scores`.
+    """
+
+    def current() -> dict[str, Any] | None:
+        content = json.loads(path.read_text()) if path.exists() else None
+        same = content and all(content[field] == scores[field] for field in ("checkpoint_step", *alike))
+        return content if same else None
+
+    if (content := current()) is None:
+        command = [str(ROOT / "evaluate.py"), "--workdir", str(workdir), *arguments]
+        done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode or (content := current()) is None:
+            said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+            raise ValueError(f"python {shlex.join(command)} did not write {path}: {said[-1] if said else 'no message'}")
+    return content
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

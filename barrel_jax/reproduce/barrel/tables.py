@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The staves of several models as Markdown: heights, the figures behind them, the errors under stress, and notes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from barrel_jax.evaluation.score_table import metric_name
+
+# The staves; the figure by which models are compared, and whether less of it is better.
+HEIGHTS = {
+    "accuracy": ("nme", True),
+    "robustness": ("nme", True),
+    "efficiency": ("fps", False),
+    "generalisation": ("nme", True),
+    "ease of training": ("epochs", True),
+}
+# Further figures of each stave, in words, with the unit that they are divided by and their format.
+FIGURES = (
+    ("accuracy", "nme", "{NME} %", 1, ".2f"),
+    ("accuracy", "fr_0.08", "FR@8% %", 1, ".2f"),
+    ("accuracy", "fr_0.10", "FR@10% %", 1, ".2f"),
+    ("accuracy", "auc_0.08", "AUC@8%", 1, ".4f"),
+    ("accuracy", "auc_0.10", "AUC@10%", 1, ".4f"),
+    ("robustness", "nme", "mean {NME} under stress, %", 1, ".2f"),
+    ("robustness", "worst", "mean largest error of a face under stress, %", 1, ".2f"),
+    ("efficiency", "fps", "faces per second, one at a time{device}", 1, ".1f"),
+    ("efficiency", "parameters", "parameters, millions", 1e6, ".2f"),
+    ("efficiency", "flops", "operations of a face, GFLOP", 1e9, ".3f"),
+    ("efficiency", "memory_mb", "memory, MB", 1, ".1f"),
+    ("generalisation", "nme", "{other} %", 1, ".2f"),
+    ("ease of training", "epochs", "epochs to within 5 % of the final NME", 1, ".1f"),
+    ("ease of training", "seconds", "seconds of training to there", 1, ".0f"),
+)
+NOTES = (
+    "Heights are relative to the best of these models, which has 1: best NME / NME (accuracy; robustness: the mean "
+    "over all kinds and strengths of stress; generalisation: on the other set), FPS / best FPS (efficiency), fewest "
+    "epochs / epochs to within 5 % of the final NME (ease of training). A barrel holds water up to its shortest stave.",
+    "± is the standard deviation over seeds.",
+    "Epochs and seconds are as coarse as the run was evaluated; seconds are those of the machine that trained, with "
+    "compilation and without evaluations.",
+    "Label-related hyperparameters are settings that change the point which is trained towards.",
+)
+ALONE = "One model alone has all heights 1: heights need at least two models."
+
+
+def alone(barrels: dict[str, Any]) -> str:
+    """What is to be said of the heights of one model alone; '' of several."""
+    return ALONE if len(barrels["models"]) == 1 else ""
+
+
+def markdown(barrels: dict[str, Any]) -> str:
+    """The content of `barrel.json` as tables, a column for each model."""
+    models, names = barrels["models"], [model["name"] for model in barrels["models"]]
+    heights = [[name, *(_cell(model["staves"][name]["height"], ".2f") for model in models)] for name in HEIGHTS]
+    heights.append(["**holds water up to**", *(f"{m['holds']:.2f} ({m['shortest']})" for m in models)])
+    records = [model["staves"]["robustness"]["records"] for model in models]
+    stressed = [
+        [
+            f"{same[0]['kind']} {same[0]['strength']:g}",
+            *(f"{_spread(one['nme'], 1, '.2f')} / {_spread(one['worst'], 1, '.2f')}" for one in same),
+        ]
+        for same in zip(*records, strict=True)
+    ]
+    units = {record["kind"]: record["unit"] for record in records[0] if record["unit"]}
+    notes = [*NOTES, f"Strengths: {'; '.join(f'{kind}: {unit}' for kind, unit in units.items())}."]
+    notes.append(f"Large pose: {models[0]['staves']['robustness']['pose']}.")
+    for model in models:
+        if why := model["staves"]["generalisation"]["why"]:
+            notes.append(f"Generalisation of {model['name']} is not measured: {why}.")
+    title = f"# The barrel: {barrels['dataset']} {barrels['split']}"
+    return "\n\n".join(
+        [
+            title,
+            *([alone(barrels)] if alone(barrels) else []),
+            "## Heights of the staves",
+            _table(["stave", *names], heights),
+            "## What they are measured by",
+            _table(["stave", "figure", *names], _figures(barrels)),
+            f"## Under stress: {metric_name('NME', barrels['normaliser'])} % / largest error of a face %",
+            _table(["kind and strength", *names], stressed),
+            "\n".join(f"- {note}" for note in notes),
+        ]
+    )
+
+
+def _figures(barrels: dict[str, Any]) -> list[list[str]]:
+    models, other = barrels["models"], barrels["other"]
+    devices = {model["staves"]["efficiency"]["device"] for model in models}
+    words = {
+        "NME": metric_name("NME", barrels["normaliser"]),
+        "other": f"{metric_name('NME', other['normaliser'])} on {other['dataset']} {other['split']}"
+        if other
+        else "NME",
+        "device": f" ({', '.join(sorted(devices))}, float32)",
+    }
+    rows = [
+        [
+            stave,
+            text.format(**words),
+            *(_spread(model["staves"][stave]["figures"].get(number, {}), unit, form) for model in models),
+        ]
+        for stave, number, text, unit, form in FIGURES
+    ]
+    lists = [model["staves"]["ease of training"]["label_related"] for model in models]
+    rows.append(
+        ["ease of training", "label-related hyperparameters", *(f"{len(n)} {' '.join(n)}".strip() for n in lists)]
+    )
+    rows.append(["", "seeds", *(", ".join(map(str, model["seeds"])) for model in models)])
+    return rows
+
+
+def _spread(figure: dict[str, float | None], unit: float, form: str) -> str:
+    mean, std = figure.get("mean"), figure.get("std")
+    return _cell(mean and mean / unit, form) + ("" if std is None else f" ± {std / unit:{form}}")
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "not measured" if value is None else f"{value:{form}}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ("---",) * len(head), *rows))

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of a grid's runs, mean and standard deviation over seeds, beside the paper's: Markdown, CSV, JSON, figure."""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from barrel_jax import files
+from barrel_jax.paper import Row
+from barrel_jax.provenance import describe
+from barrel_jax.reproduce.figure5 import draw_figure5, speed_columns
+
+HEAD = (
+    "model",
+    "set",
+    "backbone",
+    "stride",
+    "encoders",
+    "decoders",
+    "subset",
+    "paper's NME %",
+    "NME in the crop %",
+    "NME %",
+    "std",
+    "seeds",
+)
+
+
+def collect(
+    scored: Sequence[tuple[Row, int, Path]], measured: Sequence[dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """One record for each row of the grid and each of its subsets, from the metrics.json of the runs that are done.
+
+    `nme` (source pixels) and its `std` (of the sample) are percent, None where no run or only one is done; so is
+    `nme_crop`, which is measured as PIPNet measures and stands beside the paper's; `seeds` are those that are done.
+    With `measured`, rows of a result of `barrel_jax.benchmark infer`, `speed` has the columns of frames per second.
+    """
+    rows: dict[tuple[str, str], tuple[Row, dict[int, dict]]] = {}
+    for row, seed, path in scored:
+        found = rows.setdefault((row.title, f"{row.slug}/{row.scored_on}"), (row, {}))[1]
+        if path.exists():
+            found[seed] = json.loads(path.read_text())
+    records = []
+    for row, found in rows.values():
+        for subset in row.paper or {"": None}:
+            # A set of one's own has not the subsets of the paper's.
+            scores = [m if not subset else m["subsets"].get(subset) for m in found.values()]
+            nmes = [m["nme"] for m in scores if m is not None]
+            in_crop = [m["nme_crop"] for m in scores if m is not None and m.get("nme_crop") is not None]
+            records.append(
+                {
+                    "model": row.title,
+                    "label": row.label,
+                    "set": next((m["dataset"] for m in found.values()), row.scored_on or row.config),
+                    **row.model,
+                    "subset": subset,
+                    "paper": row.paper.get(subset),
+                    "nme": statistics.fmean(nmes) if nmes else None,
+                    "nme_crop": statistics.fmean(in_crop) if in_crop else None,
+                    "std": statistics.stdev(nmes) if len(nmes) > 1 else None,
+                    "seeds": sorted(found),
+                    "speed": {} if measured is None else speed_columns(row, measured),
+                }
+            )
+    return records
+
+
+def markdown(records: Sequence[dict[str, Any]]) -> str:
+    """The records as a table."""
+    head = _head(records)
+    lines = [head, ("---",) * len(head), *(_cells(record, head) for record in records)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _head(records: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    return (*HEAD, *dict.fromkeys(name for record in records for name in record["speed"]))
+
+
+def _cells(record: dict[str, Any], head: Sequence[str]) -> tuple[str, ...]:
+    def number(value: float | None, digits: int = 2) -> str:
+        return "" if value is None else f"{value:.{digits}f}"
+
+    return (
+        record["model"], record["set"], record["backbone"], str(record["stride"]), str(record["encoder_layers"]),
+        str(record["decoder_layers"]), record["subset"] or "all", number(record["paper"]),
+        number(record.get("nme_crop")), number(record["nme"]) or "not run", number(record["std"]),
+        str(len(record["seeds"])),
+        *(number(record["speed"].get(name), 1) for name in head[len(HEAD) :]),
+    )  # fmt: skip
+
+
+def write_results(
+    grid: str,
+    scored: Sequence[tuple[Row, int, Path]],
+    folder: Path,
+    measured: Sequence[dict[str, Any]] | None = None,
+    arguments: Sequence[str] = (),
+) -> str:
+    """Writes `folder/GRID.{md,csv,json}`, and for figures `GRID.png`; returns the table to print.
+
+    `arguments` are the command's, and stand in the JSON with the machine, the versions and the commit.
+    """
+    records = collect(scored, measured)
+    text = markdown(records)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    head = _head(records)
+    writer.writerows([head, *(_cells(record, head) for record in records)])
+    files.write(folder / f"{grid}.md", lambda path: path.write_text(text + "\n"))
+    files.write(folder / f"{grid}.csv", lambda path: path.write_text(table.getvalue()))
+    made = describe(f"reproduce {grid}", "barrel_jax.reproduce", arguments)
+    files.write_json(folder / f"{grid}.json", made | {"grid": grid, "rows": records})
+    if grid in ("fig4", "fig5") and any(record["nme"] is not None for record in records):
+        from barrel_jax.plotting import write_picture
+
+        picture = draw_figure4(records) if grid == "fig4" else draw_figure5(records)
+        files.write(folder / f"{grid}.png", lambda path: write_picture(path, picture))
+    return text
+
+
+def draw_figure4(records: Sequence[dict[str, Any]]) -> Any:
+    """Figure 4: NME by the number of decoders and by the stride, RGB uint8 [H, W, 3]; the paper's numbers in grey."""
+    from barrel_jax.plotting import MUTED, SUBSETS, new_figure, pixels
+
+    figure = new_figure(1100, 480)
+    panels = (("decoder_layers", "decoder layers", lambda r: r["stride"] == 32),
+              ("stride", "stride of the memory", lambda r: r["decoder_layers"] == 1))  # fmt: skip
+    names = list(dict.fromkeys(record["model"] for record in records))
+    for place, (key, label, belongs) in enumerate(panels):
+        axes = figure.add_axes((0.07 + 0.48 * place, 0.13, 0.42, 0.75))
+        for name, colour in zip(names, SUBSETS * len(names), strict=False):
+            line = sorted((r for r in records if r["model"] == name and belongs(r)), key=lambda r: r[key])
+            done = [r for r in line if r["nme"] is not None]
+            spread = [r["std"] or 0 for r in done]
+            axes.errorbar([r[key] for r in done], [r["nme"] for r in done], spread, color=colour, marker="o", ms=4,
+                          capsize=3, lw=1.4, label=name)  # fmt: skip
+            given = [r for r in line if r["paper"] is not None]
+            axes.scatter([r[key] for r in given], [r["paper"] for r in given], color=MUTED, marker="x", s=24)
+        axes.set_xlabel(label)
+        axes.set_ylabel("NME, % (grey crosses: the paper's numbers, on WFLW)")
+        axes.grid(color="#DDDDDD", lw=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=9, frameon=False)
+    return pixels(figure)

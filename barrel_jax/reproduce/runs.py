@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runs of a grid: which folder, which commands, which scores."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from barrel_jax.files import download_folder
+from barrel_jax.paper import GRIDS, Row
+
+OWN = {"wflw": "wflw", "w300": "w300", "cofw": "cofw", "cofw68": "w300"}  # the set that a config trains on
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a grid."""
+
+    row: Row
+    seed: int
+    workdir: Path
+    train: tuple[str, ...]  # arguments of train.py
+    evaluate: tuple[str, ...]  # arguments of evaluate.py afterwards; () when train.py's own scores are the ones
+    scores: Path  # metrics.json
+
+    def describe(self, grid: str) -> dict[str, object]:
+        """What `--list` prints."""
+        return {
+            "grid": grid,
+            "name": self.row.title,
+            "seed": self.seed,
+            "config": self.row.config,
+            "model": self.row.model,
+            "paper": self.row.paper,
+            "scored_on": self.row.scored_on,
+            "workdir": str(self.workdir),
+            "command": shlex.join(["python", "train.py", *self.train]),
+            "done": self.scores.exists(),
+        }
+
+
+def rows_of(given: argparse.Namespace) -> list[Row]:
+    """The rows of the grid under the command's arguments; on another set, rows that become the same are one.
+
+    Raises:
+        ValueError: rows are named that the grid does not have.
+    """
+    there = list(dict.fromkeys(row.title for row in GRIDS[given.grid]))
+    unknown = [name for name in given.rows if name not in there]
+    if unknown:
+        raise ValueError(f"--rows {' '.join(unknown)}: {given.grid} has no such models; it has {', '.join(there)}")
+    rows = [row for row in GRIDS[given.grid] if not given.rows or row.title in given.rows]
+    if given.backbone:
+        rows = [
+            replace(row, model=row.model | {"backbone": given.backbone})
+            if str(row.model["backbone"]).startswith("resnet")
+            else row
+            for row in rows
+        ]
+    if given.dataset:
+        rows = [replace(row, config=given.dataset, scored_on="") for row in rows]
+    return list({(row.title, row.slug): row for row in reversed(rows)}.values())[::-1]
+
+
+def plan(rows: Sequence[Row], given: argparse.Namespace) -> list[Run]:
+    """The runs of a grid, all rows of one seed before those of the next.
+
+    Raises:
+        ValueError: the folder of a set is not named.
+    """
+    return [_run(row, seed, given) for seed in range(given.seeds) for row in rows]
+
+
+def _run(row: Row, seed: int, given: argparse.Namespace) -> Run:
+    own = OWN.get(row.config, row.config)
+    sources = given.sources | ({given.dataset: given.source} if given.source else {})
+    for name in (own, row.scored_on):
+        if name and name not in sources and name != "synthetic" and not given.list:
+            download = download_folder(name, "")
+            if not download.is_dir():
+                flag = "--source DIR" if name == given.dataset else f"--sources {name}=DIR"
+                raise ValueError(f"{row.title} on {name}: name its folder, {flag}, or put the download at {download}")
+    budget = f"{given.epochs or 'all'}-epochs-{given.image_size or 'own'}-px"
+    workdir = given.runs / budget / f"{row.slug}-seed{seed}"
+    train = ["--config", given.config or f"configs/{row.config}.py", "--workdir", str(workdir), f"--config.seed={seed}"]
+    train += [f"--config.data.source={sources[own]}"] if own in sources else []
+    train += [f"--config.model.{name}={value}" for name, value in row.model.items()]
+    train += ["--config.optim.aux_loss=True"] if row.aux_loss else []
+    train += [] if given.pretrained is None else [f"--config.pretrained={given.pretrained}"]
+    # The paper's step down is at two thirds of the run.
+    steps = {"epochs": given.epochs, "decay_epoch": given.epochs * 2 // 3} if given.epochs else {}
+    train += [f"--config.optim.{name}={value}" for name, value in steps.items()]
+    train += [f"--config.data.image_size={given.image_size}"] if given.image_size else []
+    evaluate: tuple[str, ...] = ()
+    scores = f"{own}-{'val' if own == 'coco' else 'test'}"
+    if row.scored_on:
+        evaluate = ("--workdir", str(workdir), "--dataset", row.scored_on)
+        evaluate += ("--source", str(sources.get(row.scored_on, "")))
+        scores = f"{row.scored_on}-test"
+    return Run(row, seed, workdir, (*train, *given.extra), evaluate, workdir / "eval" / scores / "metrics.json")
+
+
+def named_folders(texts: Sequence[str]) -> dict[str, str]:
+    """SET=DIR of the command line, folders absolute. Raises ValueError for a set that no grid trains on."""
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    for name, folder in pairs.items():
+        if not folder or name not in OWN:
+            raise ValueError(f"--sources {name}={folder}: give SET=DIR, SET being one of {', '.join(OWN)}")
+    return {name: str(Path(folder).absolute()) for name, folder in pairs.items()}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says while it goes: JSON lines, TensorBoard, and its progress with faces/s and the time left.
+
+Compiling is timed apart: neither faces/s nor the time left count it.
+
+Of several processes the first alone speaks.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from barrel_jax import files
+from barrel_jax.devices.distributed import is_first
+from barrel_jax.progress import progress
+from barrel_jax.training.stopwatch import Stopwatch
+
+
+class Log:
+    """Writes `metrics.jsonl` and TensorBoard events into a run's folder and keeps the progress and the stopwatch."""
+
+    def __init__(self, workdir: Path, start: int, total: int, batch_size: int) -> None:
+        self._speaks = is_first()
+        self._path = Path(workdir) / "metrics.jsonl" if self._speaks else Path(os.devnull)
+        if self._speaks and self._path.exists():
+            # What a killed run logged after its last checkpoint is done again, and logged again.
+            lines = enumerate(self._path.read_text().splitlines(keepends=True), start=1)
+            kept = "".join(line for n, line in lines if line.endswith("\n") and self._step(n, line) <= start)
+            files.write(self._path, lambda temporary: temporary.write_text(kept))
+        self._lines = self._path.open("a")
+        self._tensorboard = (str(Path(workdir) / "tensorboard"), start + 1 if start else None)
+        self.watch = Stopwatch("training")
+        self.bar = progress(total, "train", "face", start, batch_size, silent=not self._speaks)
+
+    def _step(self, number: int, line: str) -> int:
+        try:
+            return json.loads(line)["step"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self._path}, line {number}: no step in {line[:40]!r}; delete the line") from error
+
+    @cached_property
+    def _events(self) -> Any:
+        # tensorboardX imports PyTorch where it is installed, which takes seconds: the first steps need not wait for it.
+        from tensorboardX import SummaryWriter
+
+        folder, purge_step = self._tensorboard
+        return SummaryWriter(folder, purge_step=purge_step)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """One line of numbers after `step` steps."""
+        if not self._speaks:
+            return
+        self._lines.write(json.dumps({"step": step} | values) + "\n")
+        self._lines.flush()
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def say(self, text: str) -> None:
+        """A line for people, above the bar."""
+        if self._speaks:
+            self.bar.write(text)
+
+    @contextmanager
+    def apart(self, activity: str) -> Iterator[None]:
+        """What is done meanwhile counts neither as training nor for the time left."""
+        before = self.watch.seconds(activity)
+        with self.watch.during(activity):
+            yield
+        self.bar.skip(self.watch.seconds(activity) - before)
+
+    def compiled(self, name: str, program: Callable) -> Callable:
+        """A jitted program that is compiled, and its `name` and the seconds told, when it is first called.
+
+        It takes arguments of that call's types, shapes and layouts alone.
+        """
+        ready = None
+
+        def call(*arguments: Any) -> Any:
+            nonlocal ready
+            if ready is None:
+                jax.block_until_ready(arguments)  # what the devices still do is not compiling
+                before = self.watch.seconds("compiling")
+                with self.apart("compiling"):
+                    ready = program.lower(*arguments).compile()
+                self.say(f"compiled {name} in {self.watch.seconds('compiling') - before:.1f} s")
+            return ready(*arguments)
+
+        return call
+
+    def sum_up(self, faces: int) -> None:
+        """A line on what the seconds went to, after training on `faces`."""
+        training, compiling, evaluation = map(self.watch.seconds, ("training", "compiling", "evaluation"))
+        self.say(
+            f"{training:.1f} s of training ({faces / training:.3g} faces/s), {compiling:.1f} s of compiling, "
+            f"{evaluation:.1f} s of evaluation"
+        )
+
+    def close(self) -> None:
+        """Flushes everything."""
+        self.bar.close()
+        self._lines.close()
+        if self._speaks:
+            self._events.close()

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order in which an epoch visits the faces of one set, or of several: a pure function of (seed, epoch).
+
+Of several sets, an epoch is every face of the first once and as many of the others as their shares ask for, shuffled
+together; each of the others goes through all its faces, in an order drawn anew each time, before one comes again.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from barrel_jax.input.crops import FaceCrops
+from barrel_jax.training.steps import epoch_order, shuffled
+
+
+def epoch_length(crops: FaceCrops) -> int:
+    """How many faces an epoch visits."""
+    return sum(part.visits for part in crops.parts) if crops.parts else len(crops)
+
+
+def epoch_order_of(seed: int, epoch: int, crops: FaceCrops) -> jax.Array:
+    """The faces that an epoch visits, in their order: int [epoch_length]; the last ones fill no batch and are left out.
+
+    With one set this is `epoch_order`.
+    """
+    first = epoch_order(seed, epoch, crops.parts[0].faces if crops.parts else len(crops))
+    if not crops.parts:
+        return first
+    visited, start = [first], len(first)
+    for number, part in enumerate(crops.parts[1:]):
+        begin, end = epoch * part.visits, (epoch + 1) * part.visits
+        rounds = range(begin // part.faces, (end - 1) // part.faces + 1)
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 3), number)
+        faces = jnp.concatenate([shuffled(key, round_, part.faces) for round_ in rounds])
+        skipped = rounds[0] * part.faces
+        visited.append(start + faces[begin - skipped : end - skipped])
+        start += part.faces
+    together = jnp.concatenate(visited)
+    return together[shuffled(jax.random.fold_in(jax.random.key(seed), 4), epoch, len(together))]

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a new run starts from: a run of one's own (`config.init_from`), a backbone's weights (`config.pretrained`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from barrel_jax import config as configuration
+from barrel_jax.config import Config
+from barrel_jax.devices.distributed import together
+from barrel_jax.devices.sharding import lay_mesh
+from barrel_jax.input.crops import FaceCrops
+from barrel_jax.pretrained.backbone import load, read_backbone
+from barrel_jax.training.checkpoint import has_checkpoint
+from barrel_jax.training.trained import read_facts, restore_variables
+from barrel_jax.training.transfer import Start, Trained, describe, fit
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What was read to start from."""
+
+    trained: Trained | None = None  # of `config.init_from`
+    backbone: Mapping[str, Any] | None = None  # {params, batch_stats} of `config.pretrained`
+
+
+def read_origin(config: Config, mesh: Mesh) -> Origin:
+    """Reads `config.init_from`, and `config.pretrained` unless the former has the backbone; needs no faces.
+
+    Args:
+      config: the run's.
+      mesh: devices that the weights of a run pass through.
+
+    Raises:
+      FileNotFoundError: what is named is not there.
+      ValueError: it is not what it should be, or a backbone that is to be frozen would be drawn.
+    """
+    backbone, trained = config.model.backbone, None
+    if config.init_from:
+        trained = read_trained(config.init_from, backbone, mesh)
+        if trained.model is None or trained.model.backbone == backbone:
+            return Origin(trained)
+    if config.pretrained:
+        return Origin(trained, together(lambda: load(config.pretrained, backbone)))
+    if config.model.norm == "frozen":
+        raise ValueError(
+            f"config.model.norm='frozen' keeps the given statistics, and config.init_from={config.init_from} has no "
+            f"{backbone}; name one with config.pretrained as well"
+        )
+    return Origin(trained)
+
+
+def begin(origin: Origin, config: Config, like: Mapping[str, Any], crops: FaceCrops) -> Start:
+    """What a new run starts from.
+
+    Args:
+      origin: what was read.
+      config: the run's.
+      like: its {params, batch_stats}, which may be abstract.
+      crops: what it is trained on, which says the points.
+
+    Raises:
+      ValueError: nothing of the run that `config.init_from` names fits.
+    """
+    start = fit(origin.trained, like, config.model, crops) if origin.trained else Start()
+    if origin.backbone is None:
+        return start
+    weights = {kind: {**start.weights.get(kind, {}), "backbone": tree} for kind, tree in origin.backbone.items()}
+    drawn = {part: why for part, why in start.drawn.items() if part != "backbone"}
+    return replace(start, weights=weights, drawn=drawn, backbone=config.pretrained)
+
+
+def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:
+    """What `config.init_from` names: a run, whose best checkpoint is read (the latest where none was scored yet), with
+    the weights that it predicts with; or the file of a backbone.
+
+    Args:
+      init_from: a run's folder, or a `.pth` or `.safetensors` file.
+      backbone: of the new run, which a file must be of.
+      mesh: devices that it passes through.
+
+    Raises:
+      FileNotFoundError: there is neither, or the run has no checkpoint yet.
+      ValueError: the folder is damaged, or the file is none of a backbone's weights, or of another.
+    """
+    path = Path(init_from).expanduser()
+    if not path.is_dir():
+        variables = together(lambda: read_backbone(path, backbone))
+        return Trained(
+            f"{init_from} ({backbone} alone)", {kind: {"backbone": tree} for kind, tree in variables.items()}
+        )
+    facts, config = together(lambda: (read_facts(path), configuration.load(path)))
+    which = "best" if has_checkpoint(path, "best") else "latest"
+    # Laid out whole on every device, so that every process can fetch it.
+    whole = lay_mesh(list(mesh.devices.flat), mesh.size)
+    variables, step = restore_variables(path, config, facts["num_landmarks"], which, whole)
+    about = f"{init_from} ({which} checkpoint, step {step}: {describe(config.model, facts)})"
+    return Trained(about, jax.device_get(variables), config.model, facts)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What changes during training, and nothing else: order and randomness are functions of (seed, step)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import Mesh
+
+from barrel_jax.config import Config
+from barrel_jax.devices.sharding import layout
+
+
+class State(flax.struct.PyTreeNode):
+    """A run after `step` steps."""
+
+    step: jax.Array  # int32 scalar
+    params: Any
+    batch_stats: Any
+    opt_state: optax.OptState
+    ema: Any  # moving average {params, batch_stats}, or None
+
+    def variables(self) -> dict[str, Any]:
+        """What predictions are made with: the moving average where there is one."""
+        return {"params": self.params, "batch_stats": self.batch_stats} if self.ema is None else self.ema
+
+
+def _initialiser(model: nn.Module, tx: optax.GradientTransformation, config: Config) -> Callable[..., State]:
+    def init(start: Mapping[str, Any] | None = None) -> State:
+        images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3), jnp.float32)
+        variables = model.init({"params": jax.random.key(config.seed)}, images, False)
+        if start:
+            given = jax.tree.map(jnp.copy, flatten_dict(start))
+            variables = unflatten_dict({**flatten_dict(variables), **given})
+        params, batch_stats = variables["params"], variables["batch_stats"]
+        average = {"params": params, "batch_stats": batch_stats} if config.optim.ema_decay > 0 else None
+        return State(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), jax.tree.map(jnp.copy, average))
+
+    return init
+
+
+def abstract(model: nn.Module, tx: optax.GradientTransformation, config: Config, mesh: Mesh) -> State:
+    """Shapes, types and shardings of a run's state, without its arrays: what a checkpoint is restored into."""
+    shapes = jax.eval_shape(_initialiser(model, tx, config))
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        shapes,
+        layout(shapes, mesh, config.mesh),
+    )
+
+
+def create(
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    config: Config,
+    mesh: Mesh,
+    start: Mapping[str, Any] | None = None,
+) -> State:
+    """The state at step 0, made on the devices it lives on.
+
+    `start` is the part of {params, batch_stats} that is given, for the moving average too; the rest is drawn.
+    """
+    shardings = jax.tree.map(lambda x: x.sharding, abstract(model, tx, config, mesh))
+    return jax.jit(_initialiser(model, tx, config), out_shardings=shardings)(start)

@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GPU programme: its clock, what fails, what is there already, being stopped, faces, report, rehearsals."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from barrel_jax.evaluation.metrics import mean
+from barrel_jax.evaluation.significance import sign_flip_p
+from barrel_jax.export.model import read_trained
+from barrel_jax.input.crops import load_crops
+from barrel_jax.pretrained.backbone import read_backbone
+from benchmarks import tables
+from benchmarks.gpu import cut_set, drawn, pack, report, speed, timing
+from benchmarks.gpu.__main__ import main
+from benchmarks.gpu.clock import Clock
+from benchmarks.gpu.programme import Programme, steps_of
+from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.step import Rows, read
+from benchmarks.gpu.turn import Turn
+from benchmarks.gpu.worker import TimeUp, Worker
+from tests.kit import cuda_plugin, small
+from tests.kit.saved_run import save_run
+from tests.kit.shared import SHARED, needs_shared
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def settings(tmp_path, which, part="tests.kit.programme_steps"):
+    return Settings(part, str(tmp_path / "out"), str(tmp_path / "scratch"), "", "", which, True, ("--rehearse",))
+
+
+def start(tmp_path, which, seconds, lanes=1):
+    given = settings(tmp_path, which)
+    archive = tmp_path / "results.zip"
+    return Programme(given, steps_of(given), Clock(seconds), lanes, archive).run()
+
+
+def rows_of(tmp_path, name):
+    return read(tmp_path / "out" / "steps" / f"{name}.json")["rows"]
+
+
+def test_the_clock_learns_how_far_estimates_are_off(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    clock = Clock(60)
+    assert clock.fits(60) and not clock.fits(61) and clock.pace == 1
+    now[0] = 120.0
+    clock.learn(10, 20)  # twice the estimate
+    assert clock.gone == 20 and clock.left == 40 and clock.pace == 2
+    assert clock.fits(20) and not clock.fits(21)
+    clock.learn(1000, 10)  # nothing is taken to need less than half of its estimate
+    assert clock.pace == 0.5 and clock.fits(80) and not clock.fits(81)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_what_fails_costs_itself_and_what_is_there_is_not_done_again(tmp_path, capsys, lanes):
+    states = start(tmp_path, "all", 900, lanes)
+    assert {name: state["state"] for name, state in states.items()} == {
+        "first": "done", "raises": "failed", "after-raises": "skipped", "aborts": "failed", "flagged": "failed",
+        "too-long": "skipped", "after-too-long": "skipped", "second": "done", "third": "done",
+    }  # fmt: skip
+    assert states["raises"]["reason"] == "RuntimeError: the device is lost (status 1)"
+    assert states["aborts"]["reason"].endswith(f"(signal {signal.SIGABRT})")
+    assert "Unknown flag in XLA_FLAGS: --xla_gpu_no_such_flag=true" in states["flagged"]["reason"]
+    assert states["after-raises"]["reason"] == "it needs raises, which was not done"
+    assert "s left" in states["too-long"]["reason"]
+    before = {name: rows_of(tmp_path, name) for name in ("first", "second", "third", "aborts")}
+    assert len({row[0]["pid"] for row in before.values()}) >= 2  # a process that ended has a successor
+    said = (tmp_path / "out" / "log.txt").read_text()
+    assert said == capsys.readouterr().out and "skipped too-long: about" in said
+    with zipfile.ZipFile(tmp_path / "results.zip") as archive:
+        assert json.loads(archive.read("steps/third.json"))["complete"]
+
+    again = start(tmp_path, "all", 900, lanes)
+    assert {name: rows_of(tmp_path, name) for name in ("first", "second", "third")} == {
+        name: before[name] for name in ("first", "second", "third")
+    }
+    assert again["first"] | {"seconds": 0} == again["first"] and again["first"]["reason"] == "of an earlier start"
+    assert again["raises"]["state"] == "failed"  # was tried again
+    assert [row.get("error") for row in rows_of(tmp_path, "raises")] == ["this implementation cannot be made"]
+    assert len(rows_of(tmp_path, "aborts")) == 2  # the row of the first start is kept
+
+
+def test_a_step_that_takes_too_long_leaves_what_was_measured(tmp_path):
+    given = settings(tmp_path, "lingering")
+    (tmp_path / "out").mkdir()
+    worker = Worker(given, "", tmp_path / "out" / "output.txt")
+    worker.do("first", 300)
+    with pytest.raises(TimeUp, match="not done within 20 s"):
+        worker.do("lingers", 20)
+    (row,) = rows_of(tmp_path, "lingers")
+    assert row["pid"] == rows_of(tmp_path, "first")[0]["pid"]  # one process did both
+    with pytest.raises(ProcessLookupError):
+        os.kill(row["pid"], 0)
+    assert not read(given.step_file("lingers"))["complete"] and read(given.step_file("first"))["complete"]
+
+
+def test_sigterm_leaves_what_was_measured(tmp_path):
+    code = (
+        "import sys, pathlib; sys.path[:0] = ['tests']; import test_gpu_programme as t;"
+        "print(t.start(pathlib.Path(sys.argv[1]), 'lingering', 600))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    lingers, deadline = tmp_path / "out" / "steps" / "lingers.json", time.monotonic() + 300
+    while not lingers.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "stopped lingers" in said and "skipped last: SIGTERM" in said
+    (row,) = rows_of(tmp_path, "lingers")
+    with pytest.raises(ProcessLookupError):
+        os.kill(row["pid"], 0)
+    with zipfile.ZipFile(tmp_path / "results.zip") as archive:
+        assert json.loads(archive.read("steps/lingers.json"))["rows"] == [row]
+
+
+def test_one_training_at_a_time(tmp_path):
+    code = (
+        "import sys; from benchmarks.gpu.turn import Turn; from pathlib import Path; t = Turn(Path(sys.argv[1]), 9)\n"
+    )
+    code += "t(0); print('ready', flush=True); t(3); print('mine', flush=True)"
+    mine = Turn(tmp_path / "lock", 9)
+    assert not mine(0) and not mine(3)
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "lock")], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "ready\n"
+    time.sleep(0.5)
+    assert other.poll() is None  # it waits
+    assert not mine(9)  # the end of the run
+    assert other.communicate(timeout=30)[0] == "mine\n"
+
+
+def test_a_pack_brings_the_same_faces(tmp_path):
+    made = tmp_path / "made"
+    drawn.draw(made, {"train": 6, "test": 3}, 96)
+    splits = {split: cut_set.read_split(made, split, 96) for split in ("train", "test")}
+    metadata = json.loads((made / "metadata.json").read_text())
+    said = pack.write_pack(tmp_path / "pack.npz", metadata, splits, 1e6)
+    assert said["quality"] == max(pack.QUALITIES) and 0 < said["error"] < 2
+    pack.unpack(tmp_path / "pack.npz", tmp_path / "there", (96, 48))
+    for split, count in (("train", 6), ("test", 3)):
+        ours, theirs = (load_crops(folder, split, 96, "pipnet") for folder in (tmp_path / "there", made))
+        assert len(ours) == count and ours.files == theirs.files and ours.fingerprint == theirs.fingerprint
+        for name in ("points_px", "visible", "windows", "boxes", "flags", "faces"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+        assert np.abs(ours.images.astype(int) - theirs.images).mean() < 2
+        small = load_crops(tmp_path / "there", split, 48, "pipnet")
+        averaged = ours.images.reshape(count, 48, 2, 48, 2, 3).mean((2, 4))
+        assert np.abs(small.images - averaged).max() <= 0.51
+    with pytest.raises(ValueError, match="do not fit into 0 MB at quality 50"):
+        pack.write_pack(tmp_path / "none.npz", metadata, splits, 1e3)
+    np.savez(tmp_path / "other.npz", points=np.zeros(3))
+    with pytest.raises(ValueError, match="this is no pack; make one"):
+        pack.unpack(tmp_path / "other.npz", tmp_path / "elsewhere", (96,))
+
+
+@needs_shared
+def test_a_pack_of_300w(tmp_path, capsys):
+    out = tmp_path / "w300.npz"
+    given = ["pack", "--source", str(SHARED / "samples" / "300W"), "--out", str(out), "--data_dir", str(tmp_path)]
+    assert main(given) == 0 and "For research only" in capsys.readouterr().out
+    pack.unpack(out, tmp_path / "there", (256,))
+    (built,) = tmp_path.glob("w300/*/w300/1.0.0")
+    for split in pack.SPLITS:
+        ours, theirs = (load_crops(folder, split, 256, "pipnet") for folder in (tmp_path / "there", built))
+        np.testing.assert_array_equal(ours.points_unit, theirs.points_unit)
+        assert ours.partial == theirs.partial != "" and ours.flag_names == ("common", "challenging")
+        assert np.abs(ours.images.astype(int) - theirs.images).mean() < 3
+    assert main(["pack", "--source", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
+    drawn.draw(tmp_path / "faces", {"train": 2}, 32)
+    run = save_run(tmp_path / "run", small.config(), load_crops(tmp_path / "faces", "train", 32, "pipnet"))
+    out = tmp_path / "start.safetensors"
+    assert main(["start", str(run), "--out", str(out)]) == 0 and "22.4 MB" in capsys.readouterr().out
+    there, kept = read_backbone(out, "resnet18"), read_trained(run).variables
+    for kind in ("params", "batch_stats"):
+        pairs = zip(jax.tree.leaves(there[kind]), jax.tree.leaves(kept[kind]["backbone"]), strict=True)
+        for ours, theirs in pairs:
+            np.testing.assert_allclose(ours, theirs, rtol=5e-4, atol=1e-7)
+    assert main(["start", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert "no run there" in capsys.readouterr().err
+
+
+def row(impl, ms, **fields):
+    names = {"model": "BarrelNet-18", "device": "cuda", "precision": "bfloat16", "batch": 1, "impl": impl}
+    numbers = {"median_ms": ms, "p95_ms": ms, "p99_ms": ms, "images_per_s": 1e3 / ms, "gflops": None, "cold_s": 1.0}
+    return names | (numbers | fields if "error" not in fields else fields)
+
+
+def write_steps(folder, steps, states=None, machine="GPU A"):
+    head = {"machine": {"cores": 1, "processor": "", "devices": [machine]}, "versions": {"jax": "0"}, "commit": "c"}
+    for name, (benchmark, found, facts) in steps.items():
+        path = folder / "steps" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        own = {"benchmark": benchmark, "command": "c", "complete": True, "rehearsal": False, "xla_flags": ""}
+        path.write_text(json.dumps(head | own | facts | {"rows": found}))
+    there = {name: {"state": "done", "reason": ""} for name in steps} | (states or {})
+    (folder / "programme.json").write_text(json.dumps({"steps": there}))
+
+
+def test_results_of_one_case_are_of_one_run(tmp_path):
+    steps = {
+        "infer-1": ("infer-gpu", [row("jax", 1.0), row("torch-eager", 5.0)], {"image_size": 256, "num_landmarks": 98}),
+        "infer-256": ("infer-gpu", [row("jax", 20.0, batch=256)], {}),
+        "infer-1-more": ("infer-gpu", [row("jax", 1.5), row("torch-eager", 6.0), row("torch-max", 2.0)], {}),
+        "infer-1-less": ("infer-gpu", [row("jax", 9.0), row("torch-eager", 1.0, error="lost")], {}),
+        "xla-plain": ("gpu-xla", [row("jax", 1.0, xla="as it is")], {}),
+        "xla-off": ("gpu-xla", [row("jax", 2.0, xla="command buffers off")], {}),
+    }
+    skipped = {"growth-batch": {"state": "skipped", "reason": "about 45 s, and 9 s left"}}
+    write_steps(tmp_path / "a", steps, skipped)
+    said = []
+    results = tmp_path / "results"
+    results.mkdir()
+    assert report.report(tmp_path / "a", results, said.append) == ["infer-gpu", "gpu-xla"]
+    assert said == ["skipped: growth-batch: about 45 s, and 9 s left"]
+    infer = json.loads((results / "infer-gpu.json").read_text())
+    assert [(r["impl"], r["batch"], r["median_ms"]) for r in infer["rows"]] == [
+        ("jax", 1, 1.5), ("torch-eager", 1, 6.0), ("torch-max", 1, 2.0), ("jax", 256, 20.0)
+    ]  # fmt: skip
+    assert infer["benchmark"] == "infer" and infer["image_size"] == 256 and "complete" not in infer
+    assert (results / "infer-gpu.png").stat().st_size > 1000
+    table = tables.xla(json.loads((results / "gpu-xla.json").read_text()))
+    assert "| command buffers off | 2.00 | 0.50x | 1.0 |" in table
+    programme = json.loads((results / "gpu-programme.json").read_text())
+    assert programme["steps"]["growth-batch"]["state"] == "skipped" and programme["machine"]["devices"] == ["GPU A"]
+
+    write_steps(tmp_path / "b", {"seeds": ("gpu-seeds", [{"how": "vmap"}], {})})
+    other = json.loads((tmp_path / "b/steps/seeds.json").read_text()) | {"machine": {"devices": ["GPU B"]}}
+    (tmp_path / "a/steps/growth-batch.json").write_text(json.dumps(other))
+    with pytest.raises(ValueError, match="its steps were measured on 2 machines"):
+        report.report(tmp_path / "a", results, said.append)
+
+
+def test_runs_are_compared_face_by_face(tmp_path):
+    rng = np.random.default_rng(0)
+    nmes = {f"ablation-{model}-seed{seed}": rng.uniform(0.02, 0.06, 40) for model in "AB" for seed in (0, 1)}
+    names = {"A": "Baseline-18", "B": "BarrelNet-18"}
+    rows, folder = [], tmp_path / "predictions"
+    folder.mkdir()
+    for name, nme in nmes.items():
+        np.savez(folder / f"{name}.npz", nme=nme)
+        _, model, seed = name.split("-")
+        held = [{"epoch": 1, "nme": 9.0}, {"epoch": 2, "nme": 4.0}]
+        common = {"kind": "ablation", "seed": int(seed[-1]), "held_out": held}
+        rows.append(common | {"run": name, "model": names[model], "nme": 100 * mean(nme)})
+    baseline, ours = report.summary(rows, folder)
+    assert baseline["seeds"] == [0, 1] and "difference" not in baseline and baseline["held_out"] == 4.0
+    change = 50 * sum(nmes[f"ablation-B-seed{s}"] - nmes[f"ablation-A-seed{s}"] for s in (0, 1))
+    assert ours["difference"] == pytest.approx(change.mean()) == pytest.approx(ours["nme"] - baseline["nme"])
+    assert ours["p"] == sign_flip_p(change) and ours["interval"][0] < ours["difference"] < ours["interval"][1]
+
+
+def test_a_simulated_gpu_costs_only_its_own_rows(tmp_path, monkeypatch):
+    cuda_plugin.simulate(monkeypatch, tmp_path)
+    cuda_plugin.fail(monkeypatch, at_once="torch-eager", out_of_memory="torch-compile", after=0)
+    sizes = dataclasses.replace(speed.REHEARSAL, landmarks=3, image_size=32)
+    given = (sizes, "BarrelNet-18", 2, "float32", speed.THROUGHPUT, 2)
+    rows = Rows(tmp_path / "infer.json", {"commit": "c"})
+    timing.infer(rows, *given)
+    kept = read(tmp_path / "infer.json")["rows"]
+    assert {r["impl"]: r.get("error", "")[:13] for r in kept} == {
+        "torch-eager": "RuntimeError:", "torch-compile": "out of memory", "jax": ""
+    }  # fmt: skip
+    cuda_plugin.fail(monkeypatch, at_once="none", out_of_memory="none", after=0)
+    rows = Rows(tmp_path / "infer.json", {"commit": "c"})
+    timing.infer(rows, *given)  # what failed is measured again, and nothing else
+    again = read(tmp_path / "infer.json")["rows"]
+    assert [r["impl"] for r in again] == ["jax", "torch-eager", "torch-compile"]
+    assert again[0] == next(r for r in kept if r["impl"] == "jax")
+
+
+def rehearse(tmp_path, part):
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    command = [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--minutes", "30", "--part", part]
+    command += ["--out", str(out), "--scratch", str(scratch)]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    said = "\n".join(path.read_text()[-3000:] for path in out.glob("output*"))
+    assert done.returncode == 0, done.stdout + done.stderr + said
+    states = json.loads((out / "programme.json").read_text())["steps"]
+    assert {state["state"] for state in states.values()} == {"done"}
+    assert main(["report", str(out)]) == 1  # a rehearsal's numbers are no results
+    results = tmp_path / "results"
+    results.mkdir()
+    return report.report(out, results, print), results
+
+
+def test_the_speed_part_rehearsed(tmp_path, capsys):
+    names, results = rehearse(tmp_path, "speed")
+    assert "a rehearsal, whose numbers are no results" in capsys.readouterr().err
+    assert names == ["gpu-parity", "infer-gpu", "train-gpu", "table4-gpu", "gpu-xla", "gpu-seeds", "growth-gpu"]
+    for name in names:
+        result = json.loads((results / f"{name}.json").read_text())
+        assert result["rows"] and not any("error" in row for row in result["rows"]), name
+        assert tables.TABLES[name](result)
+    parity = json.loads((results / "gpu-parity.json").read_text())["rows"]
+    assert all(row["largest_px"] < 0.05 for row in parity if row["precision"] == "float32")
+    assert all(row["largest_px"] < 5 for row in parity)
+
+
+def test_the_accuracy_part_rehearsed(tmp_path):
+    names, results = rehearse(tmp_path, "accuracy")
+    assert names == ["w300-gpu"]
+    result = json.loads((results / "w300-gpu.json").read_text())
+    assert [row["run"] for row in result["rows"]] == ["recipe-BarrelNet-18-seed0", "ablation-Regression-18-seed0"]
+    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 2
+    for row in result["rows"]:
+        with np.load(results / "predictions" / f"common-{row['run']}.npz") as predictions:
+            assert predictions["points"].shape == (8, 68, 2) and predictions["points"].dtype == np.float32
+            assert 100 * mean(predictions["nme"]) == pytest.approx(row["nme"])
+        assert row["held_out"][-1]["epoch"] == row["epochs"] and row["start"] == "16 drawn faces"
+    assert "The test split was opened 2 times for 2 finished runs." in tables.w300(result)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--part", "accuracy"], "--part accuracy needs --pack FILE"),
+        (["--pack", "none.npz"], "--pack none.npz: no such file"),
+        (["--part", "speed", "--start", "none.safetensors"], "--start none.safetensors: no such file"),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path, capsys, given, said):
+    with pytest.raises(SystemExit):
+        main(["--minutes", "1", "--out", str(tmp_path / "out"), *given])
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`data.prepare`: sets are built once, keyed by their source, and never half."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from barrel_jax.files import cache_home
+from data.coco.coco import CocoFaces
+from data.coco.source import read_source
+from data.prepare import built_set, digest_of, main, prepare
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_PIXELS = {"image": tfds.decode.SkipDecoding()}
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A source of six images with a face of three points each."""
+    folder = tmp_path / "source"
+    (folder / "images").mkdir(parents=True)
+    images, annotations = [], []
+    for i in range(6):
+        cv2.imwrite(str(folder / "images" / f"{i}.png"), np.full((30, 30, 3), 40 * i, np.uint8))
+        images.append({"id": i, "file_name": f"{i}.png", "width": 30, "height": 30})
+        keypoints = [10, 10, 2, 20, 10, 2, 15, 18, 2]
+        annotations.append({"id": i, "image_id": i, "bbox": [5, 5, 20, 20], "keypoints": keypoints})
+    document = {"images": images, "annotations": annotations, "categories": []}
+    (folder / "train.json").write_text(json.dumps(document))
+    return folder
+
+
+def test_built_once_below_its_digest(source, tmp_path, monkeypatch):
+    directory = prepare("coco", str(source), str(tmp_path / "sets"))
+    digest = digest_of("coco", str(source), {})
+    assert directory.is_relative_to(tmp_path / "sets" / "coco" / digest[:12])
+    assert json.loads((directory / "metadata.json").read_text())["source_digest"] == digest
+    stored = tfds.builder_from_directory(str(directory)).as_data_source("train", decoders=NO_PIXELS)
+    assert [record["face"] for record in stored] == [0, 1, 2, 3, 4, 5]
+    # A second call finds it: nothing is built, and not even the annotations are read.
+    monkeypatch.setattr("data.coco.source.read_source", None)
+    assert prepare("coco", str(source), str(tmp_path / "sets")) == directory
+
+
+def test_changed_source_is_built_beside_the_old_set(source, tmp_path):
+    first = prepare("coco", str(source), str(tmp_path / "sets"))
+    document = json.loads((source / "train.json").read_text())
+    document["annotations"].pop()
+    (source / "train.json").write_text(json.dumps(document))
+    second = prepare("coco", str(source), str(tmp_path / "sets"))
+    sizes = [tfds.builder_from_directory(str(path)).info.splits["train"].num_examples for path in (first, second)]
+    assert sizes == [6, 5]
+
+
+def test_failed_build_leaves_nothing_and_the_next_succeeds(source, tmp_path):
+    (source / "images" / "5.png").rename(tmp_path / "5.png")
+    with pytest.raises(ValueError, match=r"5\.png: image is missing"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+    assert not list((tmp_path / "sets").rglob("*.array_record*"))
+    (tmp_path / "5.png").rename(source / "images" / "5.png")
+    assert prepare("coco", str(source), str(tmp_path / "sets")).is_dir()
+
+
+STUCK = """
+import sys, time
+import data.regions
+from data.coco.coco import CocoFaces
+from data.prepare import prepare
+data.regions.PART = 2
+faces = CocoFaces.faces
+def stuck(self, split):
+    for i, record in enumerate(faces(self, split)):
+        yield record
+        if i == 3:
+            print("half", file=sys.__stdout__, flush=True)
+            time.sleep(60)
+CocoFaces.faces = stuck
+prepare("coco", sys.argv[1], sys.argv[2])
+"""
+
+
+def test_killed_build_is_not_taken_for_complete_and_is_taken_up(source, tmp_path, monkeypatch):
+    command = [sys.executable, "-c", STUCK, str(source), str(tmp_path / "sets")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        while process.stdout.readline() != "half\n":
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    folder = next((tmp_path / "sets" / "coco").iterdir())
+    assert list(folder.glob("*/incomplete.*"))
+    assert built_set(folder, allow_partial=False) is None
+    # What was cut before the kill is not cut again: the first image may as well be lost, but for its name and size.
+    assert (folder / "parts" / "train-0000000.npz").exists()
+    (source / "images" / "0.png").write_bytes(bytes((source / "images" / "0.png").stat().st_size))
+    monkeypatch.setattr("data.regions.PART", 2)
+    directory = prepare("coco", str(source), str(tmp_path / "sets"))
+    stored = tfds.builder_from_directory(str(directory)).as_data_source("train")
+    assert [int(record["image"][0, 0, 0]) for record in stored] == [0, 40, 80, 120, 160, 200]
+    assert not list(folder.glob("*/incomplete.*")) and not (folder / "parts").exists()
+
+
+def test_a_part_of_a_published_set_is_built_only_when_allowed_and_says_so(source, tmp_path, monkeypatch):
+    def of_nine(folder):
+        found = read_source(folder)
+        found.published = {"train": 9}
+        found.count_splits()
+        return found
+
+    monkeypatch.setattr("data.coco.source.read_source", of_nine)
+    with pytest.raises(ValueError, match=r"split train has 6 faces, the published set 9; complete the download, or"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+    directory = prepare("coco", str(source), str(tmp_path / "sets"), allow_partial=True)
+    assert json.loads((directory / "metadata.json").read_text())["partial"] == "PARTIAL SET: 6 of 9 train faces"
+    with pytest.raises(ValueError, match=r"6 of 9 train faces; complete the download, or .*allow_partial"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+
+
+def test_runs_that_start_together_build_once(source, tmp_path, monkeypatch):
+    folder = tmp_path / "sets" / "coco" / digest_of("coco", str(source), {})[:12]
+    folder.mkdir(parents=True)
+    found = []
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        other = threading.Thread(target=lambda: found.append(prepare("coco", str(source), str(tmp_path / "sets"))))
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+        # The holder of the lock finishes its set; the one that waited must take it and not build.
+        done = folder / "coco_faces" / "1.0.0"
+        done.mkdir(parents=True)
+        (done / "dataset_info.json").write_text("{}")
+        (done / "metadata.json").write_text('{"partial": ""}')
+        monkeypatch.setattr(CocoFaces, "faces", None)
+    other.join(10)
+    assert found == [done]
+
+
+def test_unknown_set_and_missing_source():
+    with pytest.raises(ValueError, match=r"unknown set 'celeba': there are wflw, w300, cofw, cofw68, coco, synthetic"):
+        prepare("celeba", "x", "y")
+    with pytest.raises(FileNotFoundError, match=r"coco: no download at y/downloads/coco; put train.json, val.json"):
+        prepare("coco", "", "y")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        prepare("coco", "nowhere/at/all", "y")
+
+
+def test_synthetic_digest_depends_on_every_option():
+    options = {"scheme": "300w-68", "train": 3, "test": 2, "seed": 0}
+    changes = ({}, {"scheme": "wflw-98"}, {"train": 4}, {"test": 3}, {"seed": 1})
+    assert len({digest_of("synthetic", "", options | change) for change in changes}) == 5
+    assert digest_of("synthetic", "", dict(reversed(options.items()))) == digest_of("synthetic", "", options)
+
+
+def test_cache_home(monkeypatch):
+    monkeypatch.delenv("BARREL_JAX_DATA", raising=False)
+    assert str(cache_home()) == os.path.expanduser("~/.cache/barrel_jax")
+    monkeypatch.setenv("BARREL_JAX_DATA", "/somewhere/else")
+    assert str(cache_home()) == "/somewhere/else"
+
+
+def test_cache_home_is_used(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("BARREL_JAX_DATA", str(tmp_path / "home"))
+    assert prepare("coco", str(source), "").is_relative_to(tmp_path / "home")
+
+
+def test_command_builds_and_prints_the_folder(source, tmp_path, capsys):
+    assert main(["coco", "--source", str(source), "--data_dir", str(tmp_path / "sets")]) == 0
+    printed = capsys.readouterr()
+    assert Path(printed.out.splitlines()[-1]) == prepare("coco", str(source), str(tmp_path / "sets"))
+    assert "Downloading" not in printed.out
+    assert "coco train: 100%" in printed.err
+
+
+def test_command_check_of_a_sound_source(source, tmp_path, capsys):
+    assert main(["coco", "--source", str(source), "--data_dir", str(tmp_path / "sets"), "--check"]) == 0
+    printed = capsys.readouterr().out
+    assert "with 3 points: train 6" in printed
+    assert "1 left/right pairs and 1 midline points [2]" in printed
+    assert "0 fault(s)" in printed
+    assert not (tmp_path / "sets").exists()
+
+
+def test_command_check_lists_every_fault_on_a_line(source, capsys):
+    (source / "images" / "1.png").unlink()
+    (source / "images" / "4.png").write_bytes(b"")
+    document = json.loads((source / "train.json").read_text())
+    document["annotations"][2]["bbox"] = [0, 0, 0, 0]
+    document["annotations"][3]["bbox"] = [0, 20, 9, 9]
+    (source / "train.json").write_text(json.dumps(document))
+    assert main(["coco", "--source", str(source), "--check"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "4 fault(s)"
+    words = (
+        "annotation 2",
+        "1.png: image is missing",
+        "4.png: image is broken",
+        "annotation 3 (3.png) has a box that misses",
+    )
+    for line, word in zip(lines[-5:-1], words, strict=True):
+        assert word in line
+
+
+def test_command_errors_go_to_stderr(capsys):
+    assert main(["coco", "--source", "nowhere/at/all"]) == 1
+    assert main(["coco", "--source", "nowhere/at/all", "--check"]) == 1
+    assert main(["celeba"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("no such folder") == 2
+    assert "cofw68, coco, synthetic" in printed.err
+
+
+def test_command_check_of_synthetic(capsys):
+    assert main(["synthetic", "--check", "--train", "12", "--scheme", "cofw-29"]) == 0
+    assert "draws 12 training" in capsys.readouterr().out
+    assert main(["synthetic", "--check", "--scheme", "wflw"]) == 1
+    assert "unknown scheme 'wflw'" in capsys.readouterr().err
+
+
+def test_annotations_without_images_or_faces_are_no_set(source, tmp_path, monkeypatch):
+    found = read_source(source)
+    monkeypatch.setattr("data.coco.source.read_source", lambda folder: found)
+    found.has_images = False
+    with pytest.raises(ValueError, match="annotations without images can score predictions, not make a set"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+    found.has_images, found.splits = True, {"train": []}
+    with pytest.raises(ValueError, match="no faces at all in train; complete the download"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+
+
+def test_an_empty_split_is_left_out_and_one_of_broken_images_ends_the_build(source, tmp_path, monkeypatch):
+    found = read_source(source)
+    found.splits = {"train": found.splits["train"][:3], "val": [], "test": found.splits["train"][3:]}
+    monkeypatch.setattr("data.coco.source.read_source", lambda folder: found)
+    directory = prepare("coco", str(source), str(tmp_path / "sets"))
+    assert set(tfds.builder_from_directory(str(directory)).info.splits) == {"train", "test"}
+    for number in range(3):
+        (source / "images" / f"{number}.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"has 3 fault\(s\)"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+
+
+def test_sets_larger_than_tfds_shuffles_in_memory_are_written_in_shards(source, tmp_path, monkeypatch):
+    # Beyond this size (1 GB) TFDS's own writer spills with TensorFlow, which is not here.
+    monkeypatch.setattr("tensorflow_datasets.core.shuffle.MAX_MEM_BUFFER_SIZE", 1)
+    monkeypatch.setattr("data.tfds_builder.SHARD", 4)
+    directory = prepare("coco", str(source), str(tmp_path / "sets"))
+    info = tfds.builder_from_directory(str(directory)).info.splits["train"]
+    assert (info.shard_lengths, info.num_examples) == ([4, 2], 6)
+    stored = tfds.builder_from_directory(str(directory)).as_data_source("train", decoders=NO_PIXELS)
+    assert [record["face"] for record in stored] == [0, 1, 2, 3, 4, 5]

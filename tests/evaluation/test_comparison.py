@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluations side by side: differences by hand, and no comparison of what is not alike."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from barrel_jax import compare
+from barrel_jax.evaluation.score import score, write_evaluation
+from barrel_jax.faces.landmarks import W300_68
+from tests.kit.toy import make_truth, shifted
+
+COUNT = 40
+
+
+def make_faces(**fields):
+    """Faces with eye corners 100 px apart, half of them in a subset."""
+    points_px = np.random.default_rng(0).normal(0, 50, (COUNT, 68, 2))
+    points_px[:, 36], points_px[:, 45] = [0, 0], [100, 0]
+    flags = (np.arange(COUNT) % 2 == 0)[:, None]
+    return make_truth(W300_68, points_px, flag_names=("pose",), flags=flags, **fields)
+
+
+def evaluate(workdir, misses, mapped="", **fields):
+    """Writes an evaluation in which face i misses by misses[i] % of the eyes' distance; returns its folder."""
+    faces = make_faces(**fields)
+    points_px = shifted(faces, misses)
+    directory = workdir / "eval" / "toy-test"
+    write_evaluation(directory, score(points_px, faces, mapped=mapped), points_px, faces)
+    return directory
+
+
+@pytest.fixture
+def three(tmp_path):
+    """The second is worse by 1 % on every face of the subset only, the third is better by noise around 0.5 %."""
+    misses = np.random.default_rng(1).uniform(2, 12, COUNT)
+    worse = misses + (np.arange(COUNT) % 2 == 0)
+    better = misses - np.random.default_rng(2).normal(0.5, 0.4, COUNT)
+    return [evaluate(tmp_path / name, values) for name, values in (("a", misses), ("b", worse), ("c", better))]
+
+
+def read(directories):
+    return [compare.read_evaluation(path, name) for path, name in zip(directories, "abc", strict=False)]
+
+
+def test_differences_by_hand(three):
+    comparison = compare.compare(read(three))
+    first, second, third = comparison["evaluations"]
+    assert (first["name"], first["difference"], first["subsets"]["pose"]["difference"]) == ("a", None, None)
+    metrics = json.loads((three[1] / "metrics.json").read_text())
+    assert second["nme"] == pytest.approx(metrics["nme"]) and second["auc"] == pytest.approx(metrics["auc"])
+    assert second["difference"]["nme"] == pytest.approx(0.5, abs=1e-5) == second["nme"] - first["nme"]
+    assert second["difference"]["p"] < 1e-3
+    # Half of the faces differ by 1 and half by 0: a standard error of 0.5 / sqrt(40).
+    np.testing.assert_allclose(second["difference"]["interval"], [0.5 - 0.155, 0.5 + 0.155], atol=0.03)
+    assert second["subsets"]["pose"]["difference"]["nme"] == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(second["subsets"]["pose"]["difference"]["interval"], [1, 1], atol=1e-5)
+    assert third["difference"]["nme"] < 0 and third["difference"]["interval"][1] < 0
+
+
+def test_equal_predictions_do_not_differ(three):
+    _, again = compare.compare(read([three[0], three[0]]))["evaluations"]
+    assert again["difference"] == {"nme": 0, "interval": [0, 0], "p": 1}
+
+
+def test_the_command_prints_and_writes(three, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert compare.main([*map(str, three), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    kept = json.loads((out / "compare.json").read_text())
+    assert [one["name"] for one in kept["evaluations"]] == ["a", "b", "c"]
+    assert kept["normaliser"] == "outer_eye_corners" and "sign-flip" in kept["test"]
+    lines = printed.splitlines()
+    assert lines[0] == "toy test" and lines.count("all faces") == 1 and lines.count("pose") == 1
+    row = next(line for line in lines if line.startswith("NME(outer eye corners) difference"))
+    assert row.split()[-2:] == ["+0.500", f"{kept['evaluations'][2]['difference']['nme']:+.3f}"]
+    assert cv2.imread(str(out / "compare.png")).shape == (560, 880, 3)
+    assert sorted(path.name for path in out.iterdir()) == ["compare.json", "compare.png"]
+    assert compare.main([*map(str, three[:2]), "--names", "mine,yours"]) == 0
+    printed = capsys.readouterr().out
+    assert "nothing is written without --out" in printed and "NME minus that of mine" in printed
+
+
+def test_what_is_not_alike_is_not_compared(three, tmp_path, capsys):
+    misses = np.full(COUNT, 3.0)
+    others = {
+        "fingerprint 'f00d' and 'beef'": {"fingerprint": "beef"},
+        "split 'test' and 'val'": {"split": "val"},
+        "clamped False and True": {"clamped": True},
+        "partial '' and 'PARTIAL SET'": {"partial": "PARTIAL SET"},
+        "40 and 40 faces, or their order": {"faces": np.arange(COUNT)},
+    }
+    for place, (message, fields) in enumerate(others.items()):
+        other = evaluate(tmp_path / str(place), misses, **fields)
+        assert compare.main([str(three[0]), str(other)]) == 1
+        error = capsys.readouterr().err
+        assert message in error and str(other) in error and "cannot be compared" in error
+    # A mapped model may be laid beside another one, and is labelled.
+    mapped = evaluate(tmp_path / "wide", misses, mapped="wflw-98 predictions mapped to 300w-68")
+    assert compare.main([str(three[0]), str(mapped)]) == 0
+    assert "wide: MAPPED: wflw-98 predictions mapped to 300w-68" in capsys.readouterr().out
+
+
+def test_damaged_evaluations_are_refused(three, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"metrics.json: not there; give the folder of an evaluation"):
+        compare.read_evaluation(tmp_path / "none", "none")
+    metrics, predictions = three[0] / "metrics.json", three[0] / "predictions.npz"
+    good = {path: path.read_bytes() for path in (metrics, predictions)}
+    for path, content, match in (
+        (metrics, b"{", "cannot be read"),
+        (metrics, b"{}", "dataset, split, .* missing"),
+        (metrics, b"[]", "missing"),
+        (metrics, (three[1] / "metrics.json").read_bytes(), "they are of different evaluations"),
+        (predictions, b"no zip", "cannot be read"),
+        (predictions, good[predictions][:300], "cannot be read"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=match) as caught:
+            compare.read_evaluation(three[0], "a")
+        assert str(three[0]) in str(caught.value) and "evaluate.py again" in str(caught.value)
+        path.write_bytes(good[path])
+    np.savez(predictions, points=np.zeros((COUNT, 68, 2)))
+    with pytest.raises(ValueError, match="files"):
+        compare.read_evaluation(three[0], "a")
+
+
+def test_names(tmp_path, capsys):
+    paths = [tmp_path / "a" / "eval" / "x", tmp_path / "b" / "eval" / "x", tmp_path / "c"]
+    assert compare.default_names(paths) == ["a", "b", "c"]
+    twice = [paths[0], paths[0].parent / "y"]
+    assert compare.default_names(twice) == [str(path) for path in twice]
+    for arguments in (["a"], ["a", "b", "--names", "one"], ["a", "b", "--names", "one,one"]):
+        with pytest.raises(SystemExit):
+            compare.main(arguments)
+        assert "give two evaluations at least" in capsys.readouterr().err

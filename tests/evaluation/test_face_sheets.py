@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pictures show what they claim: points where they are, in their colours, and nothing else in those colours."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from barrel_jax import plotting
+from barrel_jax.evaluation import error_curves, face_sheets
+from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.input.crops import FaceCrops
+
+SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "points_0_1", ())
+EYES = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "outer_eye_corners", ((0, 2, 1),))
+TRUTH = np.array([[[0.25, 0.25], [0.75, 0.25], [0.5, 0.75]]], np.float32)
+
+
+def grey_faces(count):
+    return np.full((count, 32, 32, 3), 128, np.uint8)
+
+
+def tile(sheet, index=0, columns=3):
+    """The drawn crop of one face, cut out of the sheet."""
+    top = face_sheets.HEADER + index // columns * (face_sheets.TILE + face_sheets.CAPTION)
+    left = face_sheets.GAP + index % columns * (face_sheets.TILE + face_sheets.GAP)
+    return sheet[top : top + face_sheets.TILE, left : left + face_sheets.TILE]
+
+
+def is_color(picture, color, tolerance=12):
+    return (np.abs(picture.astype(int) - np.rint(255 * np.array(to_rgb(color)))) <= tolerance).all(-1)
+
+
+def draw(predicted, truth=TRUTH, labelled=None, scheme=SCHEME, nmes=(0.05,), **options):
+    labelled = np.ones(truth.shape[:2], bool) if labelled is None else labelled
+    return face_sheets.draw_predictions(
+        grey_faces(len(truth)), predicted, truth, labelled, scheme, np.array(nmes), **options
+    )
+
+
+def test_points_are_drawn_where_they_are_and_nowhere_else():
+    predicted = TRUTH + np.array([0.125, 0.0], np.float32)
+    picture = tile(draw(predicted))
+    for points, color in ((predicted, plotting.PREDICTED), (TRUTH, plotting.TRUE)):
+        found = is_color(picture, color)
+        for x, y in points[0]:
+            column, row = int(x * face_sheets.TILE), int(y * face_sheets.TILE)
+            assert found[row - 1 : row + 2, column - 1 : column + 2].any()
+            found[row - 8 : row + 9, column - 8 : column + 9] = False
+        assert not found.any()
+
+
+def test_dots_are_centred_on_their_point_to_half_a_pixel():
+    picture = tile(draw(np.full((1, 3, 2), [0.31, 0.62], np.float32), labelled=np.zeros((1, 3), bool)))
+    rows, columns = np.nonzero(is_color(picture, plotting.PREDICTED, tolerance=40))
+    assert columns.mean() + 0.5 == pytest.approx(0.31 * face_sheets.TILE, abs=0.5)
+    assert rows.mean() + 0.5 == pytest.approx(0.62 * face_sheets.TILE, abs=0.5)
+
+
+def test_true_points_without_label_are_not_drawn_their_predictions_are():
+    predicted = TRUTH + np.array([0.125, 0.0], np.float32)
+    picture = tile(draw(predicted, labelled=np.array([[True, True, False]])))
+    column, row = (TRUTH[0, 2] * face_sheets.TILE).astype(int)
+    assert not is_color(picture, plotting.TRUE)[row - 8 : row + 9, column - 8 : column + 9].any()
+    assert is_color(picture, plotting.TRUE).any()
+    picture = tile(draw(predicted, np.full_like(TRUTH, np.nan), labelled=np.zeros((1, 3), bool), nmes=(np.nan,)))
+    assert not is_color(picture, plotting.TRUE).any()
+    assert is_color(picture, plotting.PREDICTED).any()
+
+
+def test_contours_join_the_points_of_the_scheme():
+    middle = (
+        int(0.5 * face_sheets.TILE),
+        int(0.375 * face_sheets.TILE),
+    )  # row, column: halfway from point 0 to point 2
+    around = np.s_[middle[0] - 3 : middle[0] + 4, middle[1] - 3 : middle[1] + 4]
+    assert (tile(draw(TRUTH))[around] == 128).all()
+    assert (tile(draw(TRUTH, scheme=EYES))[around] != 128).any()
+
+
+def test_points_outside_a_crop_do_not_reach_the_neighbour():
+    images = np.repeat(TRUTH, 2, 0)
+    predicted = images.copy()
+    predicted[0] = [1.5, 0.9]  # would lie in the second tile
+    labelled = np.zeros((2, 3), bool)
+    second = tile(draw(predicted, images, labelled, nmes=(0.1, 0.2)), 1)
+    assert is_color(second, plotting.PREDICTED)[: int(0.85 * face_sheets.TILE)].any()
+    assert not is_color(second, plotting.PREDICTED)[int(0.85 * face_sheets.TILE) :].any()
+
+
+def test_the_error_is_written_under_each_face():
+    first, second, third = draw(TRUTH, nmes=(0.05,)), draw(TRUTH, nmes=(0.25,)), draw(TRUTH, nmes=(np.nan,))
+    below = np.s_[face_sheets.HEADER + face_sheets.TILE :]
+    assert (first[: below.start] == second[: below.start]).all()
+    assert (first[below] != second[below]).any() and (third[below] != first[below]).any()
+    assert (first[below] < 128).any()
+
+
+def test_arrays_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match=r"equally many and at least one, got \[1, 2\]"):
+        draw(TRUTH, nmes=(0.1, 0.2))
+    with pytest.raises(ValueError, match=r"at least one, got \[0\]"):
+        draw(TRUTH[:0], TRUTH[:0], nmes=())
+
+
+def test_the_worst_faces_come_first_and_faces_without_score_last():
+    count = 5
+    images = grey_faces(count)
+    images[:, ..., 0] = np.arange(count)[:, None, None] * 20  # the red channel tells which face is drawn
+    windows = np.tile(np.array([[0, 0, 32, 32]], np.float32), (count, 1))
+    points_px = np.repeat(TRUTH * 32 - 0.5, count, 0)
+    crops = FaceCrops(
+        dataset="toy", split="test", fingerprint="", scheme=SCHEME, flag_names=(), images=images, points_px=points_px,
+        visible=np.full((count, 3), 2, np.uint8), windows=windows, boxes=windows, flags=np.zeros((count, 0), bool),
+        files=tuple(f"{face}.png" for face in range(count)), faces=np.arange(count),
+    )  # fmt: skip
+    sheet = face_sheets.draw_worst(crops, points_px, np.array([0.1, np.nan, 0.3, 0.0, 0.2]), count=5)
+    order = [int(tile(sheet, place, columns=5)[-2, 2, 0]) // 20 for place in range(5)]
+    assert order == [2, 4, 0, 3, 1]
+    assert (
+        face_sheets.draw_worst(crops, points_px, np.array([0.1, np.nan, 0.3, 0.0, 0.2]), count=2).shape[1]
+        < sheet.shape[1]
+    )
+
+
+def test_error_curve_rises_where_the_errors_are():
+    def heights(errors):
+        picture = error_curves.draw_error_curve({"all faces": np.array(errors)}, "the box", "toy")
+        return is_color(picture, plotting.PREDICTED), picture
+
+    low, picture = heights([0.01] * 50)
+    high, _ = heights([0.11] * 50)
+    left, bottom, width, height = 0.085, 0.12, 0.885, 0.745  # the axes, as fractions of the figure
+
+    def curve_at(found, error, level):
+        column = int((left + error / 0.125 * width) * picture.shape[1])
+        row = int((1 - bottom - level * height) * picture.shape[0])
+        return found[max(row - 3, 0) : row + 4, column - 1 : column + 2].any()
+
+    assert curve_at(low, 0.05, 1.0) and not curve_at(low, 0.05, 0.0)
+    assert curve_at(high, 0.05, 0.0) and not curve_at(high, 0.05, 1.0)
+
+
+def test_no_curve_without_a_score():
+    with pytest.raises(ValueError, match=r"no face of all faces has a score.*is the box known"):
+        error_curves.draw_error_curve({"all faces": np.array([np.nan])}, "the box", "toy")
+    with pytest.raises(ValueError, match="no face of mine has a score"):
+        error_curves.draw_error_curves({"yours": np.array([0.1]), "mine": np.array([np.nan])}, "the box", "toy")
+
+
+def test_the_curves_of_several_predictors_have_colours_of_their_own():
+    picture = error_curves.draw_error_curves(
+        {"a": np.array([0.01, 0.2]), "b": np.array([0.01] + [0.2] * 3)}, "the box", "toy"
+    )
+    columns = slice(int(0.3 * picture.shape[1]), int(0.6 * picture.shape[1]))
+    for color, level in ((plotting.PREDICTED, 0.5), (plotting.SUBSETS[0], 0.25)):
+        row = int((1 - 0.12 - level * 0.745) * picture.shape[0])
+        assert is_color(picture, color)[row - 3 : row + 4, columns].any(axis=0).all()
+        assert not is_color(picture, color)[row + 20 :, columns].any()

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table says every number once, under its metric's whole name, and what the numbers are not."""
+
+import numpy as np
+
+from barrel_jax.evaluation import metrics, score_table
+
+NMES = np.array([0.02, 0.04, 0.09, 0.25])
+
+
+def make_scores(**fields):
+    return {
+        "dataset": "wflw", "split": "test", "normaliser": "outer_eye_corners",
+        "normalised_by": "the distance of the outer eye corners (points 60 and 72)", **metrics.summarise(NMES),
+        "unscorable": {"normaliser_missing": 0, "normaliser_zero": 0}, "regions": {}, "subsets": {},
+        "nme_crop": float("nan"), "crop_frame": "", "config": None,
+        "checkpoint_step": None, "crop": "", "partial": "", "clamped": False, "mapped": "",
+    } | fields  # fmt: skip
+
+
+def summary(nmes, nme_crop=float("nan")):
+    return metrics.summarise(nmes) | {"nme_crop": nme_crop}
+
+
+def rows(text):
+    """Cells by the name of their row."""
+    pairs = [line.rsplit("  ", maxsplit=1) for line in text.splitlines() if "  " in line.strip()]
+    return {name.strip(): cell for name, cell in pairs}
+
+
+def test_every_metric_names_normaliser_and_threshold():
+    text = score_table.table(make_scores(checkpoint_step=700, crop="hrnet"))
+    assert text.splitlines()[0] == "wflw test, checkpoint of step 700, crop protocol hrnet, points as annotated"
+    assert "points clamped to the image" in score_table.table(make_scores(clamped=True))
+    assert "as a share of\nthe distance of the outer eye corners (points 60 and 72);" in text
+    assert rows(text) == {
+        "faces": "4",
+        "NME(outer eye corners) %": "10.00",
+        "95 % interval": rows(text)["95 % interval"],
+        "FR@8%(outer eye corners) %": "50.00",
+        "FR@10%(outer eye corners) %": "25.00",
+        "AUC@8%(outer eye corners)": "0.3125",
+        "AUC@10%(outer eye corners)": "0.3750",
+        "NME P50(outer eye corners) %": "6.50",
+        "NME P90(outer eye corners) %": "20.20",
+        "NME P95(outer eye corners) %": "22.60",
+        "NME P99(outer eye corners) %": "24.52",
+    }
+    low, high = map(float, rows(text)["95 % interval"].split(".."))
+    assert 2 <= low < 10 < high <= 25
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_subsets_stand_beside_the_whole_set_and_regions_below():
+    subsets = {"pose": summary(NMES[:2]), "blur": summary(NMES[:0])}
+    lines = score_table.table(
+        make_scores(normaliser="box", subsets=subsets, regions={"jaw": 12.0, "eyes": 3.456})
+    ).split("\n")
+    head = next(place for place, line in enumerate(lines) if "all faces" in line)
+    assert lines[head].split() == ["all", "faces", "pose", "blur"]
+    assert lines[head + 1].split() == ["faces", "4", "2", "0"]
+    assert lines[head + 2].split() == ["NME(box)", "%", "10.00", "3.00", "nan"]
+    assert {len(line) for line in lines[head : head + 12]} == {len(lines[head])}
+    assert lines[-2].split() == ["jaw", "eyes"] and lines[-1].split() == ["NME(box)", "%", "12.00", "3.46"]
+
+
+def test_the_papers_numbers_stand_below_those_in_the_crop():
+    """BarrelNet-18 on 300W, Table 1: full 3.22, common 2.83, challenging 4.84."""
+    model = {"backbone": "resnet18", "stride": 32, "encoder_layers": 0, "decoder_layers": 1, "dqinit": True}
+    config = {"model": model | {"qamem_layers": 1, "width": 256}}
+    subsets = {"common": summary(NMES[:2], 2.9), "challenging": summary(NMES[:0])}
+    scores = make_scores(dataset="w300", nme_crop=9.5, config=config, subsets=subsets)
+    cells = [line.split() for line in score_table.table(scores).splitlines()]
+    assert ["in", "the", "crop", "9.50", "2.90"] in cells and ["the", "paper's", "3.22", "2.83", "4.84"] in cells
+    assert "\nin the crop (pipnet): x and y as shares of its width" in score_table.table(
+        scores | {"crop_frame": "pipnet"}
+    )
+    for other in ({"split": "train"}, {"normaliser": "box"}, {"dataset": "coco"}, {"config": None}):
+        assert "the paper's" not in score_table.table(scores | other)
+    unknown = score_table.table(make_scores())
+    assert "\nin the crop, as PIPNet measures: not known without the images' sizes\n" in unknown
+    assert "  in the crop" not in unknown
+
+
+def test_many_subsets_are_wrapped():
+    subsets = {f"subset {place}": summary(NMES) for place in range(9)}
+    lines = score_table.table(make_scores(subsets=subsets)).split("\n")
+    heads = [line.split() for line in lines if "subset" in line]
+    assert heads[0][:2] == ["all", "faces"] and len(heads) == 2 and heads[1][-1] == "8"
+
+
+def test_what_the_scores_are_not_stands_above_them():
+    assert score_table.table(make_scores()).splitlines()[1].startswith("NME: ")
+    scores = make_scores(
+        partial="PARTIAL SET: 4 of 2,500 test faces", clamped=True, mapped="wflw-98 truth mapped to 300w-68",
+        num_unscorable=2, unscorable={"normaliser_missing": 2, "normaliser_zero": 0},
+    )  # fmt: skip
+    lines = score_table.table(scores).splitlines()
+    assert lines[1] == "PARTIAL SET: 4 of 2,500 test faces"
+    assert lines[2] == "CLAMPED: annotated points outside the image were moved to its border"
+    assert lines[3].startswith("MAPPED: wflw-98 truth mapped to 300w-68; not to be laid beside")
+    assert lines[-1] == "2 of 6 faces have no score and are not in the table: 2 normaliser missing"

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Perturbed faces: what is found in them comes back to its place in the source image."""
+
+import json
+
+import cv2
+import jax
+import numpy as np
+import pytest
+from absl import app
+from absl.testing import flagsaver
+
+import evaluate
+from barrel_jax.evaluation.score_table import stress_table
+from barrel_jax.evaluation.stress import KINDS, _record, draws, predict_perturbed, shifts, stress, undo
+from barrel_jax.faces.geometry import unit_to_px
+from barrel_jax.faces.head_pose import NOSE_TIP, fifths, turned
+from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98
+from barrel_jax.input.augment import transform_points
+from barrel_jax.input.crops import load_crops, recut
+from data.prepare import prepare
+from tests.kit.toy import SCHEME, make_crops
+
+WIDTH, HEIGHT, SIZE = 160, 120, 256
+DOTS = np.array([[0, 0], [14, 0], [6, 13]])  # a channel each
+
+
+@pytest.fixture(scope="module")
+def dots(tmp_path_factory):
+    """Four faces of three dots around the middle of their boxes, one of them at the image's corner."""
+    folder = tmp_path_factory.mktemp("dots")
+    (folder / "images").mkdir()
+    images, annotations = [], []
+    for number, first in enumerate(((70, 50), (61, 55), (12, 11), (75, 42))):
+        points = DOTS + np.array(first)
+        picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        for channel, point in enumerate(points):
+            plane = np.zeros((HEIGHT, WIDTH), np.uint8)
+            plane[point[1], point[0]] = 255
+            picture[..., channel] = 15 * cv2.GaussianBlur(plane, (0, 0), 1.6).astype(np.uint8)
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), picture[..., ::-1])
+        images.append({"id": number, "file_name": f"{number}.png", "width": WIDTH, "height": HEIGHT})
+        box = [int(first[0]) - 10, int(first[1]) - 10, 36, 34]
+        keypoints = np.concatenate([points, np.full((3, 1), 2)], axis=1).ravel().tolist()
+        annotations.append({"id": number, "image_id": number, "bbox": box, "keypoints": keypoints})
+    document = {"images": images, "annotations": annotations, "categories": []}
+    (folder / "train.json").write_text(json.dumps(document))
+    directory = prepare("coco", str(folder), str(tmp_path_factory.mktemp("sets")))
+    return directory, load_crops(directory, "train", SIZE, "pipnet", flip_pairs=[(0, 1)], normaliser=(0, 1))
+
+
+def brightest(crops):
+    """A model that knows where the light of each channel is: points [n, 3, 2] in source pixels."""
+    images = np.asarray(crops.images[np.arange(len(crops))], np.float64)
+    points = []
+    for image in images:
+        planes = [cv2.GaussianBlur(image[..., channel], (0, 0), 4) for channel in range(3)]
+        points.append([np.unravel_index(plane.argmax(), plane.shape)[::-1] for plane in planes])
+    return unit_to_px((np.array(points) + 0.5) / SIZE, crops.windows)
+
+
+@pytest.mark.parametrize("strength", KINDS["rotation"][0])
+def test_a_rotated_dot_comes_back(dots, strength):
+    _, crops = dots
+    drawn = draws("rotation", len(crops), strength)
+    assert np.abs(predict_perturbed(brightest, crops, drawn) - crops.points_px).max() < 0.5
+    still = drawn._replace(angle=np.zeros(len(crops)))
+    assert np.abs(predict_perturbed(brightest, crops, still) - crops.points_px).max() < 0.5
+    # It did turn: the model sees the dots elsewhere, and to either side.
+    seen = predict_perturbed(lambda faces: crops.points_px, crops, drawn)
+    assert np.abs(seen - crops.points_px).max() > 1
+    assert len(set(np.sign(np.asarray(drawn.angle)).tolist())) == 2
+
+
+@pytest.mark.parametrize("strength", KINDS["box shift"][0])
+def test_a_dot_under_a_shifted_box_comes_back(dots, strength):
+    directory, crops = dots
+    moved = recut(directory, crops, "pipnet", shifts(len(crops), strength))
+    assert np.abs(brightest(moved) - crops.points_px).max() < 0.5
+    share = (moved.windows[:, :2] - crops.windows[:, :2]) / crops.windows[:, 2:]
+    np.testing.assert_allclose(np.linalg.norm(share, axis=1), strength, rtol=1e-3)
+    np.testing.assert_array_equal(moved.windows[:, 2:], crops.windows[:, 2:])
+
+
+def test_the_records_of_a_model_that_is_never_wrong_but_in_the_dark(dots):
+    directory, crops = dots
+    content = stress(brightest, crops, crops, directory, "pipnet")
+    by = {kind: [r for r in content["records"] if r["kind"] == kind] for kind in ("none", *KINDS, "large pose")}
+    assert {kind: [r["strength"] for r in block] for kind, block in by.items()} == {
+        "none": [0.0], **{kind: list(strengths) for kind, (strengths, _) in KINDS.items()}, "large pose": []
+    }  # fmt: skip
+    half_a_pixel = 100 * 0.5 * np.sqrt(2) / 14  # of the two eyes' 14
+    for kind in ("none", "rotation", "blur", "box shift"):
+        assert all(r["nme"] <= r["worst"] < half_a_pixel and r["num_images"] == 4 for r in by[kind]), kind
+    assert by["occlusion"][-1]["worst"] > half_a_pixel
+    assert content["pose"] == "not measurable: the nose of custom-3 is not known"
+    text = stress_table(content | {"checkpoint_step": 7})
+    assert "train under stress, checkpoint of step 7" in text and "box shift (of the window's width" in text
+
+
+def test_nothing_drawn_leaves_images_and_points(dots):
+    directory, crops = dots
+    seen = {}
+
+    def predict(faces):
+        seen["images"] = np.asarray(faces.images[np.arange(len(faces))])
+        return crops.points_px
+
+    for kind in ("rotation", "blur", "occlusion"):
+        points_px = predict_perturbed(predict, crops, draws(kind, len(crops), 0.0))
+        np.testing.assert_array_equal(seen["images"], crops.images)
+        np.testing.assert_allclose(points_px, crops.points_px, atol=1e-4)
+    same = recut(directory, crops, "pipnet", np.zeros((len(crops), 2)))
+    np.testing.assert_array_equal(same.images[np.arange(len(crops))], crops.images)
+    np.testing.assert_array_equal(same.windows, crops.windows)
+
+
+def test_predictions_from_elsewhere_cannot_be_put_under_stress():
+    flags = flagsaver.flagsaver(predictions="mine.npz", dataset="coco", stress=True)
+    with flags, pytest.raises(app.UsageError, match="takes a model: give --workdir of a run and no --predictions"):
+        evaluate.main(["evaluate.py"])
+
+
+def test_undo_is_the_inverse_of_what_moves_points():
+    points = np.random.default_rng(0).random((6, 5, 2), np.float32)
+    drawn = draws("rotation", 6, 37.0)._replace(zoom=np.linspace(0.7, 1.3, 6).astype(np.float32))
+    moved = jax.vmap(lambda p, one: transform_points(p, np.arange(5), one))(points, drawn)
+    assert np.abs(moved - points).max() > 0.1
+    np.testing.assert_allclose(undo(moved, drawn), points, atol=1e-6)
+
+
+def test_a_face_is_perturbed_alike_in_any_company_and_at_any_strength():
+    few, many = draws("occlusion", 3, 0.3), draws("occlusion", 200, 0.3)
+    for name in few._fields:
+        np.testing.assert_array_equal(getattr(few, name), np.asarray(getattr(many, name))[:3], err_msg=name)
+    np.testing.assert_array_equal(draws("occlusion", 200, 0.5).colour, many.colour)
+    patch = np.asarray(many.patch)
+    np.testing.assert_allclose(patch[:, 2:] - patch[:, :2], 0.3, atol=1e-6)
+    assert patch.min() >= 0 and patch.max() <= 1 and len(np.unique(patch[:, 0])) > 150
+    grey = (np.asarray(many.colour) == 0.5).all(axis=1).mean()
+    assert 0.35 < grey < 0.65
+    direction = shifts(200, 1.0)
+    assert np.abs(direction.mean(axis=0)).max() < 0.2
+    np.testing.assert_allclose(shifts(3, 0.5), 0.5 * direction[:3], atol=1e-6)
+
+
+def test_a_record_by_hand():
+    errors = np.array([[0.1, 0.3], [np.nan, np.nan], [0.2, np.nan]])
+    record = _record("blur", 0.01, "unit", errors)
+    assert record == pytest.approx({"kind": "blur", "strength": 0.01, "unit": "unit", "num_images": 2} | {
+        "nme": 20.0, "worst": 25.0}, nan_ok=True)  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_turns_by_hand(scheme):
+    eyes, nose = list(scheme.normaliser), NOSE_TIP[scheme.name]
+    points = np.full((5, scheme.num_points, 2), 3.0)
+    points[:, eyes] = [[10, 10], [30, 10]]
+    points[:, nose] = [[20, 25], [15, 25], [30, 40], [35, 0], [20, 25]]
+    labelled = np.ones((5, scheme.num_points), bool)
+    labelled[4, nose] = False
+    expected = [0, 0.5, 1, 1.5, np.nan]
+    np.testing.assert_allclose(turned(scheme, points, labelled), expected, atol=1e-12)
+    # Tilted in the image's plane and twice as large.
+    tilt = 2 * np.array([[np.cos(0.6), np.sin(0.6)], [-np.sin(0.6), np.cos(0.6)]])
+    np.testing.assert_allclose(turned(scheme, points @ tilt, labelled), expected, atol=1e-12)
+    points[0, eyes] = 10
+    assert np.isnan(turned(scheme, points, labelled)[0])
+    assert scheme.flip[nose] == nose
+
+
+def test_noses_are_where_the_schemes_say_and_unknown_ones_are_not_guessed():
+    assert (NOSE_TIP[W300_68.name], NOSE_TIP[WFLW_98.name], NOSE_TIP[COFW_29.name]) == (30, 54, 20)
+    crops = make_crops(3)
+    assert turned(SCHEME, crops.points_px, crops.labelled) is None
+
+
+def test_fifths_by_hand():
+    groups = fifths(np.array([0.5, 0.1, np.nan, 0.3, 0.2, 0.4, 0.05]))
+    assert [group.tolist() for group in groups] == [[6, 1], [4], [3], [5], [0]]

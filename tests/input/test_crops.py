@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from barrel_jax.faces.geometry import px_to_unit
+from barrel_jax.input.crops import cut, load_crops
+from barrel_jax.input.source import decode, open_split, read_info
+from data.prepare import prepare
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    options = {"scheme": "cofw-29", "train": 10, "test": 7, "seed": 3}
+    return prepare("synthetic", "", str(tmp_path_factory.mktemp("sets")), options)
+
+
+@pytest.mark.parametrize(("width", "size"), [(50.0, 64), (33.3, 64), (90.0, 32)])
+def test_a_dot_is_cut_where_its_point_says(width, size):
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        point = rng.uniform(45, 55, 2)
+        image = np.zeros((100, 100, 3), np.uint8)
+        cv2.circle(image, np.round(point * 256).astype(int).tolist(), 4 * 256, (255,) * 3, -1, cv2.LINE_AA, 8)
+        window = np.array([50 - width / 2 + rng.uniform(-3, 3), 50 - width / 2, width, width])
+        # The stored region starts at (10, 5) of the source.
+        crop = cut(image[5:, 10:], (10, 5, 90, 95), window, size, padded=False)[..., 0].astype(float)
+        y, x = np.mgrid[:size, :size]
+        found = np.array([(x * crop).sum(), (y * crop).sum()]) / crop.sum()
+        expected = px_to_unit(point[None, None], window[None])[0, 0] * size - 0.5
+        assert np.abs(found - expected).max() < 0.25
+
+
+def test_beyond_the_image_is_black_only_where_the_protocol_pads():
+    image = np.full((20, 20, 3), 200, np.uint8)
+    window = np.array([-10.0, 0.0, 20.0, 20.0])
+    assert cut(image, (0, 0, 20, 20), window, 20, padded=True)[:, :9].max() == 0
+    assert cut(image, (0, 0, 20, 20), window, 20, padded=False).min() == 200
+
+
+def test_the_second_load_reads_the_cache_and_gives_the_same(drawn):
+    first = load_crops(drawn, "test", 48, "pipnet")
+    files = sorted((drawn / "crops").rglob("*.npy"))
+    stamp = files[0].stat().st_mtime_ns
+    second = load_crops(drawn, "test", 48, "pipnet")
+    assert len(first) == 7 and first.images.shape == (7, 48, 48, 3)
+    assert isinstance(second.images, np.memmap) and files[0].stat().st_mtime_ns == stamp
+    for name in ("images", "points_px", "visible", "windows", "boxes", "flags", "faces"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert first.scheme.name == "cofw-29" and first.labelled.all()
+    # Crop units of an uncut face: almost every point lies inside the crop.
+    assert ((first.points_unit > 0) & (first.points_unit < 1)).mean() > 0.95
+
+
+def test_a_half_written_cache_is_not_taken_for_one(drawn, monkeypatch):
+    def killed(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", killed)
+        with pytest.raises(OSError, match="No space left"):
+            load_crops(drawn, "train", 40, "pipnet")
+    assert not list((drawn / "crops").glob("*40"))
+    assert len(load_crops(drawn, "train", 40, "pipnet")) == 10
+
+
+def test_records_come_back_as_they_were_given(drawn):
+    split = open_split(drawn, "test")
+    assert decode(split[0]["image"], "face").shape[:2] == tuple(split[0]["region"][[3, 2]])
+
+
+def test_what_is_not_there_is_named(drawn, tmp_path):
+    with pytest.raises(ValueError, match="pipnet, pipnet_cross, hrnet"):
+        load_crops(drawn, "test", 48, "pipnett")
+    with pytest.raises(ValueError, match="its splits are"):
+        load_crops(drawn, "val", 48, "pipnet")
+    with pytest.raises(FileNotFoundError, match=r"data\.prepare"):
+        read_info(tmp_path)
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        decode(b"no image", "face 3")
+
+
+def test_the_configs_normaliser_replaces_the_sets(drawn):
+    assert read_info(drawn, (), (16, 17)).scheme.normaliser == (16, 17)
+    assert read_info(Path(drawn)).scheme.normaliser == (8, 9)

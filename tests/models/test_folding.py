@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folded batch norm gives the numbers of the running statistics."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from barrel_jax.config import ModelConfig
+from barrel_jax.models.build import build_model
+from barrel_jax.models.folding import fold
+from barrel_jax.models.inference import make_inference
+
+pytestmark = pytest.mark.quick
+
+K, SIZE = 5, 64
+SMALL = {"width": 32, "heads": 4, "feedforward": 48, "dtype": "float32"}
+# A program that runs once: what XLA's code generation would bring costs more.
+QUICK = {"xla_backend_optimization_level": "0"}
+
+
+def drawn(config):
+    """A model, and variables whose statistics and affine numbers are not those of the start."""
+    model = build_model(config, K)
+    shapes = jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, SIZE, SIZE, 3)), False), jax.random.key(0))
+    rng = np.random.default_rng(1)
+
+    def draw(path, leaf):
+        if path[-1].key in ("scale", "var"):
+            return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
+        spread = math.sqrt(2 / math.prod(leaf.shape[:-1])) if len(leaf.shape) > 1 else 0.1
+        return spread * rng.standard_normal(leaf.shape, np.float32)
+
+    return model, jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+@pytest.mark.parametrize(("backbone", "stride"), [("resnet18", 8), ("resnet50", 32), ("hrnet_w18", 4)])
+def test_folded_outputs_are_those_of_the_running_statistics(backbone, stride):
+    config = ModelConfig(backbone=backbone, stride=stride, **SMALL)
+    model, variables = drawn(config)
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    plain = jax.jit(lambda v, x: model.apply(v, x / 255.0, False)[-1], compiler_options=QUICK)
+    expected = plain(variables, images.astype(np.float32))
+    predict, weights = make_inference(config, K, variables)
+    assert np.ptp(expected) > 1e-2
+    np.testing.assert_allclose(jax.jit(predict, compiler_options=QUICK)(weights, images), expected, atol=2e-5)
+    assert {"conv", "norm"} - set(weights["params"]["backbone"]["stem1" if stride == 4 else "stem"]) == {"norm"}
+
+
+def test_one_channel_by_hand():
+    # y = 2 (3 x - 1) / sqrt(4 - 1e-5 + 1e-5) + 5 = 3 x + 4
+    norm = {"scale": jnp.array([2.0]), "bias": jnp.array([5.0])}
+    params = {"layer": {"conv": {"kernel": jnp.full((1, 1, 1, 1), 3.0)}, "norm": norm}, "other": jnp.ones(2)}
+    seen = {"layer": {"norm": {"mean": jnp.array([1.0]), "var": jnp.array([4.0 - 1e-5])}}}
+    folded = fold({"params": params, "batch_stats": seen})["params"]
+    np.testing.assert_allclose(folded["layer"]["conv"]["kernel"], 3.0, rtol=1e-6)
+    np.testing.assert_allclose(folded["layer"]["conv"]["bias"], 4.0, rtol=1e-6)
+    assert list(folded["layer"]) == ["conv"] and folded["other"].shape == (2,)
+
+
+def test_weights_are_of_the_compute_type():
+    config = ModelConfig(**SMALL)
+    _, variables = drawn(config)
+    predict, weights = make_inference(dataclasses.replace(config, dtype="bfloat16"), K, variables)
+    assert {leaf.dtype for leaf in jax.tree.leaves(weights)} == {jnp.dtype("bfloat16")}
+    assert jax.eval_shape(predict, weights, jnp.zeros((1, 64, 64, 3), jnp.uint8)).dtype == jnp.float32
+
+
+def test_pytorch_folds_to_the_same_numbers():
+    from barrel_jax.pytorch import resnet as torch_resnet
+    from barrel_jax.pytorch.folding import fold_batch_norm
+    from tests.kit import torch_reference as reference
+    from tests.kit.needs_torch import torch
+
+    network = torch_resnet.ResNet("resnet18", 32)
+    reference.randomise(network, seed=3)
+    images = torch.rand(2, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        expected = network.eval()(images)
+        fold_batch_norm(network)
+        torch.testing.assert_close(network(images), expected, atol=1e-4, rtol=1e-4)
+    assert not [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the pod report reads off programs, and predicts, by hand; real programs on virtual CPU devices and for a TPU."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from barrel_jax.pod import hlo, report
+from barrel_jax.pod.__main__ import slices
+from barrel_jax.pod.chips import CHIPS, make_target
+from barrel_jax.pod.hlo import Collective
+from barrel_jax.pod.program import compile_step
+from barrel_jax.pod.roofline import HOP_S, exchange_seconds
+from tests.kit import small
+from tests.kit.processes import ROOT
+
+PROGRAM = """HloModule jit_update
+
+%region_0 (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  ROOT %add = f32[] add(%a, %b)
+}
+
+%body (p: (f32[8], s32[])) -> (f32[8], s32[]) {
+  %p = (f32[8]{0}, s32[]) parameter(0)
+  %x = f32[8]{0} get-tuple-element(%p), index=0
+  %permute = f32[8]{0} collective-permute(%x), channel_id=4, source_target_pairs={{0,1},{1,0}}
+  %i = s32[] get-tuple-element(%p), index=1
+  ROOT %t = (f32[8]{0}, s32[]) tuple(%permute, %i)
+}
+
+%started (q: bf16[4,2]) -> bf16[16,2] {
+  %q = bf16[4,2]{1,0} parameter(0)
+  ROOT %gather = bf16[16,2]{1,0} all-gather(%q), channel_id=3, replica_groups=[2,4]<=[8], dimensions={0}
+}
+
+%ended (q: bf16[4,2]) -> bf16[16,2] {
+  %q = bf16[4,2]{1,0} parameter(0)
+  ROOT %gather.1 = bf16[16,2]{1,0} all-gather(%q), channel_id=3, replica_groups=[2,4]<=[8], dimensions={0}
+}
+
+ENTRY %main (g: f32[100], h: bf16[4,2], w: (f32[8], s32[])) -> f32[100] {
+  %g = f32[100]{0} parameter(0)
+  %h = bf16[4,2]{1,0} parameter(1)
+  %w = (f32[8]{0}, s32[]) parameter(2)
+  %sum = (f32[100]{0}, f32[]) all-reduce(%g, %c), channel_id=1, replica_groups={{0,1,2,3,4,5,6,7}}, to_apply=%region_0
+  %part = f32[25]{0} reduce-scatter(%g), channel_id=2, replica_groups=mesh['a'=2,'b'=4] {'b'}, to_apply=%region_0
+  %one = bf16[16,2]{1,0} fusion(%h), kind=kCustom, calls=%started
+  %two = bf16[16,2]{1,0} fusion(%h), kind=kCustom, calls=%ended
+  %loop = (f32[8]{0}, s32[]) while(%w), condition=%c0, body=%body, backend_config={"known_trip_count":{"n":"7"}}
+  %fast = f32[100]{0:T(256)S(1)} negate(%g)
+  ROOT %r = f32[100]{0} add(%g, %fast)
+}
+"""
+
+
+def test_collectives_by_hand():
+    found = {one.kind: one for one in hlo.collectives(PROGRAM, 8)}
+    assert len(hlo.collectives(PROGRAM, 8)) == len(found) == 4
+    assert (found["all-reduce"].bytes, found["all-reduce"].group, found["all-reduce"].times) == (404, 8, 1)
+    assert (found["reduce-scatter"].bytes, found["reduce-scatter"].group) == (400, 4)
+    # Started and ended on one channel: one exchange.
+    assert (found["all-gather"].bytes, found["all-gather"].group, found["all-gather"].times) == (64, 4, 1)
+    assert (found["collective-permute"].bytes, found["collective-permute"].times) == (32, 7)
+
+
+def test_memory_traffic_by_hand():
+    # Two fusions: 16 read, 64 written each; the loop names 2 x 36; negate reads 400, add reads 400 and writes 400.
+    assert hlo.memory_traffic(PROGRAM) == 2 * (16 + 64) + 2 * 36 + 400 + 800
+
+
+def test_the_time_of_a_collective_by_hand():
+    v5e = CHIPS["TPU v5 lite"]
+    gradient = Collective("all-reduce", 100_000_000, 256, 1, "")
+    # 16 x 16 closes to rings: 2 x 255/256 of the bytes at 200 GB/s, 2 x (8 + 8) hops.
+    expected = 2 * 255 / 256 * 1e8 / 200e9 + 32 * HOP_S
+    assert exchange_seconds(gradient, v5e, (16, 16)) == pytest.approx(expected)
+    # 4 x 4 does not: half the rate, 2 x (3 + 3) hops.
+    small_slice = Collective("all-reduce", 100_000_000, 16, 1, "")
+    assert exchange_seconds(small_slice, v5e, (4, 4)) == pytest.approx(2 * 15 / 16 * 1e8 / 100e9 + 12 * HOP_S)
+    gather = Collective("all-gather", 100_000_000, 16, 3, "")
+    assert exchange_seconds(gather, v5e, (4, 4)) == pytest.approx(3 * (15 / 16 * 1e8 / 100e9 + 6 * HOP_S))
+    assert exchange_seconds(Collective("all-reduce", 5, 1, 1, ""), v5e, (4, 4)) == 0
+
+
+def test_slices_grow_fourfold_to_the_one_asked_for():
+    assert slices((16, 16)) == [(2, 2), (4, 4), (8, 8), (16, 16)]
+    assert slices((4, 4, 4)) == [(2, 2, 2), (4, 4, 4)]
+    assert slices((2, 1)) == [(2, 1)]
+
+
+def test_efficiency_is_the_share_of_the_smallest_slices_speed_per_chip():
+    rows = [{"faces_per_s": 100.0, "chips": 4}, {"faces_per_s": 360.0, "chips": 16}]
+    assert report.efficiencies(rows) == [1.0, pytest.approx(0.9)]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("v5e", "neither local, cpu:N nor a TPU slice"), ("cpu:9", "JAX has 8 CPU devices"), ("x7:2x2", "x7:2x2: ")],
+)
+def test_a_topology_that_does_not_exist_is_named(name, message):
+    with pytest.raises(ValueError, match=message):
+        make_target(name)
+
+
+def compiled(target, tmp_path, monkeypatch, **fields):
+    monkeypatch.setenv("BARREL_JAX_DATA", str(tmp_path))
+    return compile_step(small.config(**fields), target, 29)
+
+
+def test_a_norm_over_groups_leaves_the_gradients_exchange_alone(tmp_path, monkeypatch):
+    target = make_target("cpu:4")
+    whole = compiled(target, tmp_path, monkeypatch)
+    grouped = compiled(target, tmp_path, monkeypatch, model__norm_group=2, mesh__split_moments=True)
+    reduces = [sum(one.kind == "all-reduce" for one in program.collectives) for program in (whole, grouped)]
+    assert reduces[0] >= 30 > 5 >= reduces[1]  # ResNet-18 has 20 norms, forward and backward; XLA merges some
+    gradients = sum(one.bytes for one in grouped.collectives if one.kind == "all-reduce")
+    assert gradients == pytest.approx(4 * grouped.parameters, rel=0.01)
+    gathered = sum(one.bytes for one in grouped.collectives if one.kind == "all-gather")
+    assert gathered == pytest.approx(4 * grouped.parameters, rel=0.05)
+    assert grouped.arguments < 0.6 * 3 * 4 * grouped.parameters  # parameters whole, moments by quarters
+    # The second time it is read from the disk.
+    kept = list((tmp_path / "pod").iterdir())
+    assert compiled(target, tmp_path, monkeypatch, model__norm_group=2, mesh__split_moments=True) == grouped
+    assert len(kept) == 2
+
+
+def test_a_batch_or_mesh_that_does_not_fit_the_slice_is_refused():
+    target = make_target("cpu:4")
+    with pytest.raises(ValueError, match="batch_size=6 does not divide by the 4 devices"):
+        compile_step(small.config(batch_size=6), target, 29)
+    with pytest.raises(ValueError, match=r"has 4 devices, and config\.mesh is 3 x 1"):
+        compile_step(small.config(mesh__data=3), target, 29)
+
+
+def run(tmp_path, *flags):
+    command = [sys.executable, "-m", "barrel_jax.pod", "--config", "configs/tiny.py", "--landmarks=29", *flags]
+    environment = os.environ | {"BARREL_JAX_DATA": str(tmp_path)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_command_tells_of_virtual_devices(tmp_path):
+    done = run(tmp_path, "--topology=cpu:2", f"--out={tmp_path / 'pod.json'}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "cpu:2: 2 cpu, 16 faces a step" in done.stdout and "no time is predicted" in done.stdout
+    (row,) = json.loads((tmp_path / "pod.json").read_text())["rows"]
+    assert row["chips"] == 2 and row["batch"] == 16 and row["memory"] > 12 * row["parameters"] / 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu (extra pod) is not installed")
+def test_the_step_compiles_for_a_tpu_slice(tmp_path):
+    done = run(tmp_path, "--topology=v5e:2x2", "--config.model.norm_group=8")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "v5e:2x2: 4 TPU v5 lite, 32 faces a step" in done.stdout and "of 16 GB: fits" in done.stdout
+    assert "ms a step: operations" in done.stdout and "assumed:" in done.stdout

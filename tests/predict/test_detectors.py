@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boxes that detectors find are laid like annotated ones; files of boxes are read, or their fault is named."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from barrel_jax.predict.boxes import read_boxes
+from barrel_jax.predict.detectors import fit, make_detector
+from tests.kit.shared import SHARED, needs_shared
+from tests.kit.toy import written
+
+pytestmark = pytest.mark.quick
+
+
+def overlap(first, second):
+    low = np.maximum(first[:2], second[:2])
+    high = np.minimum(first[:2] + first[2:], second[:2] + second[2:])
+    common = np.prod(np.maximum(high - low, 0))
+    return common / (np.prod(first[2:]) + np.prod(second[2:]) - common)
+
+
+@needs_shared
+def test_haar_finds_real_faces_where_they_are_annotated():
+    document = json.loads((SHARED / "faces68" / "val.json").read_text())
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    detect, overlaps, offsets = make_detector("haar"), [], []
+    for annotation in document["annotations"][::17]:
+        image = cv2.imread(str(SHARED / "faces68" / "images" / names[annotation["image_id"]]))[..., ::-1]
+        box, found = np.array(annotation["bbox"]), detect(np.ascontiguousarray(image))
+        if len(found):
+            overlaps.append(overlap(found[0], box))
+            offsets.append(
+                [*((found[0] - box)[:2] + (found[0] - box)[2:] / 2), *(found[0] - box)[2:]] / box[[2, 3, 2, 3]]
+            )
+    assert len(overlaps) >= 24  # of 25
+    # Unfitted, the median overlap is 0.59 and the centres lie 0.18 of a height too high.
+    assert np.median(overlaps) > 0.75
+    assert (np.abs(np.median(offsets, axis=0)) < 0.06).all()
+
+
+def test_an_opencv_without_cascades_is_named_with_the_remedy(monkeypatch):
+    monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # as in OpenCV 5
+    with pytest.raises(ValueError, match=r"OpenCV \d\S+ has no Haar cascades; for them pip install"):
+        make_detector("haar")
+
+
+def test_haar_finds_nothing_where_nothing_is():
+    detect = make_detector("haar")
+    for shape in ((1, 1), (100, 3), (2000, 1500)):
+        assert detect(np.full((*shape, 3), 128, np.uint8)).shape == (0, 4)
+
+
+@needs_shared
+def test_haar_finds_a_face_of_a_large_picture_in_its_own_pixels():
+    image = cv2.imread(str(SHARED / "samples" / "300W" / "helen" / "trainset" / "232194_1.jpg"))[..., ::-1].copy()
+    (box,), (large,) = (make_detector("haar")(cv2.resize(image, None, fx=k, fy=k)) for k in (1, 3))
+    assert overlap(box, large / 3) > 0.8
+
+
+def test_a_box_is_fitted_about_its_centre():
+    # Centre (20, 40), moved by a tenth of 20 and a quarter of 40 to (22, 50); sides halved, doubled.
+    boxes = fit(np.array([[10.0, 20, 20, 40]]), np.array([0.1, 0.25]), np.array([0.5, 2]))
+    assert boxes.tolist() == [[17, 10, 10, 80]]
+
+
+def test_a_detector_that_is_not_there_is_named(tmp_path):
+    for name in ("hog", "haar:x", "yunet", "yunet:"):
+        with pytest.raises(ValueError, match="neither haar nor yunet:MODEL"):
+            make_detector(name)
+    with pytest.raises(FileNotFoundError, match=r"none\.onnx: no such YuNet model; take .* or use --detector haar"):
+        make_detector(f"yunet:{tmp_path / 'none.onnx'}")
+    (tmp_path / "noise.onnx").write_bytes(b"not a network")
+    with pytest.raises(ValueError, match=r"noise\.onnx: OpenCV cannot use this as a YuNet model"):
+        make_detector(f"yunet:{tmp_path / 'noise.onnx'}")
+
+
+def test_three_kinds_of_files_give_the_same_boxes(tmp_path):
+    plain = written(tmp_path / "plain.json", {"a b.png": [[1, 2, 3, 4], [5, 6, 7, 8.5]], "none.png": []})
+    images = [{"id": 7, "file_name": "faces/a b.png"}, {"id": 9, "file_name": "none.png"}]
+    annotations = [{"id": n, "image_id": 7, "bbox": box} for n, box in enumerate(([1, 2, 3, 4], [5, 6, 7, 8.5]))]
+    coco = written(tmp_path / "coco.json", {"images": images, "annotations": annotations})
+    for heading in ("", "file,x,y,w,h\n"):
+        (tmp_path / "boxes.csv").write_text(heading + "a b.png,1,2,3,4\n\na b.png,5,6,7,8.5\n")
+        for file in (plain, coco, tmp_path / "boxes.csv"):
+            boxes = read_boxes(file)
+            assert boxes["a b.png"].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8.5]]
+            assert boxes.get("none.png", np.zeros((0, 4))).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("b.csv", "a.png,1,2,3,4\na.png,1,2,3\n", r"b\.csv, line 2: \['1', '2', '3'\] is no box"),
+        ("b.csv", "a.png,1,2,x,4\n", "line 1: .* is no box"),
+        ("b.csv", "a.png,1,2,0,4\n", "line 1: .* above 0"),
+        ("b.csv", "a.png,1,2,nan,4\n", "line 1: .* is no box"),
+        ("b.csv", "x/a.png,1,2,3,4\ny/a.png,1,2,3,4\n", "line 2: y/a.png and x/a.png have one file name"),
+        ("b.json", "{", "not JSON"),
+        ("b.json", "[]", "neither an object of boxes"),
+        ("b.json", '{"a.png": [[1, 2, 3, 4], [1, 2]]}', "'a.png', box 1: .* is no box"),
+        ("b.json", '{"a.png": 3}', "'a.png': 3 is no list of boxes"),
+        ("b.json", '{"images": [{"id": 1}], "annotations": []}', "its images: not as COCO writes it .*file_name"),
+        ("b.json", '{"images": [], "annotations": [{"id": 5, "image_id": 1}]}', "annotation 5: not as COCO"),
+        ("b.txt", "", r"boxes come in a \.json or \.csv file"),
+    ],
+)
+def test_a_broken_file_of_boxes_is_named_with_its_record(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_boxes(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="no such file of boxes"):
+        read_boxes(tmp_path / "none.csv")

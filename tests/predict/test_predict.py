@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""python -m barrel_jax.predict as a user calls it."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from barrel_jax.predict.__main__ import main
+from barrel_jax.predict.annotator import Annotator, drawing_names, read_picture
+from barrel_jax.predict.detectors import make_detector
+from barrel_jax.predict.drawing import draw_faces
+from barrel_jax.predict.predictor import Predictor
+from barrel_jax.predict.video import Frames, VideoWriter
+from tests.kit import small
+from tests.kit.saved_run import save_run
+from tests.kit.toy import make_crops, written
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return save_run(tmp_path_factory.mktemp("predict") / "run", small.config(), make_crops(2))
+
+
+def noise(height, width, seed=0):
+    small_noise = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
+    return cv2.resize(small_noise, (width, height))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two pictures, a file that is none, one that says so, and boxes for the first."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "b.png"), noise(80, 100))
+    cv2.imwrite(str(folder / "a b.jpg"), noise(60, 90, 1))
+    (folder / "notes.txt").write_text("no picture")
+    written(tmp_path / "boxes.json", {"b.png": [[10, 20, 30, 40], [50, 10, 30, 30]], "a b.jpg": []})
+    return folder
+
+
+def video(path, frames=10, code="mp4v", rate=12.5):
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*code), rate, (96, 64))
+    for number in range(frames):
+        writer.write(noise(64, 96, number))
+    writer.release()
+    return path
+
+
+def call(capsys, *arguments):
+    """Exit status, output, errors without the progress bar."""
+    status = main([str(argument) for argument in arguments])
+    done = capsys.readouterr()
+    return status, done.out, "\n".join(line for line in done.err.splitlines() if line.startswith("predict:"))
+
+
+def test_a_folder_gives_drawings_and_points_that_agree(workdir, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    status, said, wrong = call(capsys, folder, "--workdir", workdir, "--boxes", tmp_path / "boxes.json", "--out", out)
+    assert (status, wrong) == (0, "")
+    assert f"{folder / 'a b.jpg'}: no face found" in said and "faces: 2;" in said and "b.png: no" not in said
+    assert {path.name for path in out.iterdir()} == {"a b.png", "b.png", "points.json", "points.csv"}
+    records = json.loads((out / "points.json").read_text())
+    assert [(r["file"], r["frame"], r["face"]) for r in records] == [("b.png", None, 0), ("b.png", None, 1)]
+    assert [r["box"] for r in records] == [[10, 20, 30, 40], [50, 10, 30, 30]]
+    image = cv2.imread(str(folder / "b.png"))[..., ::-1].copy()
+    points = Predictor.load(workdir).predict(image, [r["box"] for r in records])
+    np.testing.assert_allclose([r["points"] for r in records], points, atol=1e-3)
+    with (out / "points.csv").open(newline="") as stream:
+        heading, *rows = csv.reader(stream)
+    assert heading == ["file", "frame", "face", "box_x", "box_y", "box_w", "box_h", "x0", "y0", "x1", "y1", "x2", "y2"]
+    assert [row[:3] for row in rows] == [["b.png", "", "0"], ["b.png", "", "1"]]
+    np.testing.assert_allclose(np.array(rows)[:, 7:].astype(float).reshape(2, 3, 2), points, atol=1e-3)
+    drawing = cv2.imread(str(out / "b.png"))[..., ::-1]
+    np.testing.assert_array_equal(drawing, draw_faces(image, points, (), np.array([r["box"] for r in records])))
+    # Without a face it is the picture.
+    np.testing.assert_array_equal(cv2.imread(str(out / "a b.png")), cv2.imread(str(folder / "a b.jpg")))
+
+
+def test_a_file_that_is_no_picture_is_listed_and_the_rest_goes_on(workdir, folder, tmp_path, capsys):
+    (folder / "a.png").write_bytes(b"\x89PNG nothing")
+    (folder / "empty.jpg").write_bytes(b"")
+    boxes = written(tmp_path / "boxes.json", {"b.png": [[10, 20, 30, 40]], "a b.jpg": [[200, 20, 30, 40]]})
+    common = ("--workdir", workdir, "--boxes", boxes, "--out", tmp_path / "out")
+    status, said, wrong = call(capsys, folder, *common)
+    assert status == 1 and "faces: 1;" in said and (tmp_path / "out" / "b.png").exists()
+    assert f"{folder / 'a.png'}: not a picture" in wrong and "empty.jpg: not a picture" in wrong
+    assert "a b.jpg: box 0" in wrong and "outside the image of 90x60" in wrong and len(wrong.splitlines()) == 3
+    written(boxes, {"a.png": [[1, 2, 3, 4]]})
+    status, said, wrong = call(capsys, folder / "a.png", *common)
+    assert status == 1 and "a.png: not a picture" in wrong
+
+
+@pytest.mark.parametrize(
+    ("source", "extra", "message"),
+    [
+        ("none.png", (), "no such picture, folder or video"),
+        ("in/notes.txt", (), "neither a picture nor a video"),
+        ("in/sub", (), "no pictures in this folder"),
+        ("in", ("--out", "in"), "drawings could replace them"),
+        ("in/b.png", ("--out", "in"), "drawings could replace them"),
+        ("in", ("--detector", "hog"), "neither haar nor yunet"),
+        ("in", ("--boxes", "other.json"), "no boxes for a b.jpg or any other picture"),
+        ("in/notes.txt", ("--boxes", "other.json"), "are of pictures"),
+        ("in", ("--workdir", "in"), "no run there"),
+        ("91", (), "camera 91 cannot be opened"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    workdir, folder, tmp_path, capsys, monkeypatch, source, extra, message
+):
+    monkeypatch.chdir(tmp_path)
+    (folder / "sub").mkdir()
+    written(tmp_path / "other.json", {"c.png": [[1, 2, 3, 4]]})
+    status, _, wrong = call(capsys, source, "--workdir", workdir, "--out", "out", *extra)
+    assert status == 1 and message in wrong and len(wrong.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_keeps_its_frames_and_their_rate(workdir, tmp_path, capsys):
+    source = video(tmp_path / "clip.mp4")
+    status, said, wrong = call(capsys, source, "--workdir", workdir, "--out", tmp_path / "out")
+    assert (status, wrong) == (0, "") and "clip.mp4: no face found in 10 of 10 frames" in said
+    written_video = Frames(str(tmp_path / "out" / "clip.mp4"))
+    assert (written_video.rate, written_video.promised) == (12.5, 10)
+    first = next(iter(written_video)).astype(float)
+    assert np.abs(first - noise(64, 96, 0)[..., ::-1]).mean() < 20  # coded twice, and still red is red
+    assert json.loads((tmp_path / "out" / "points.json").read_text()) == []
+
+
+def test_a_video_that_ends_early_is_written_as_far_as_it_goes(workdir, tmp_path, capsys):
+    source = video(tmp_path / "cut.avi", frames=20, code="MJPG")
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    status, said, wrong = call(capsys, source, "--workdir", workdir, "--out", tmp_path / "out")
+    there = Frames(str(tmp_path / "out" / "cut.mp4")).promised
+    assert status == 1 and 5 <= there <= 12
+    assert f"cut.avi: ends early: frame {there} of 20 cannot be decoded" in wrong and f"{there} frames" in said
+
+
+def test_faces_of_frames_are_recorded_until_the_user_stops(workdir, tmp_path):
+    annotator = Annotator(Predictor.load(workdir), tmp_path)
+
+    def camera():
+        yield from (noise(61, 93, number) for number in range(3))
+        raise KeyboardInterrupt
+
+    def detect(image):
+        return np.array([[5, 6, 30, 30], [40, 20, 30, 30]])[: 2 if image[0, 0, 0] % 2 else 1]
+
+    with pytest.raises(KeyboardInterrupt):
+        annotator.video(camera(), 10.0, 0, "camera-0", detect)
+    annotator.write()
+    records = json.loads((tmp_path / "points.json").read_text())
+    expected = [(n, face) for n in range(3) for face in range(len(detect(noise(61, 93, n))))]
+    assert [(r["frame"], r["face"]) for r in records] == expected
+    assert Frames(str(tmp_path / "camera-0.mp4")).promised == 3
+
+
+def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
+    with (
+        pytest.raises(OSError, match="cannot be written"),
+        VideoWriter(tmp_path / "none" / "a.mp4", 10.0) as writer,
+    ):
+        writer.write(noise(64, 96))
+
+
+def test_points_are_drawn_where_they_are():
+    image = np.zeros((120, 160, 3), np.uint8)
+    points = np.array([[[40.25, 30.5], [100.75, 80.0]]])
+    dots = draw_faces(image, points, (), np.array([[0, 0, 600, 600]]))
+    assert image.max() == 0
+    for x, y in points[0]:
+        orange = np.argwhere(dots[int(y) - 8 : int(y) + 10, int(x) - 8 : int(x) + 10, 0] > 100)
+        # Whole pixels of a dot of 10 across: their mean is its centre to a quarter of a pixel.
+        assert orange.mean(axis=0) + [int(y) - 8, int(x) - 8] == pytest.approx((y, x), abs=0.25)
+    lines = draw_faces(image, points, ((0, 1),), np.array([[0, 0, 600, 600]]))
+    assert lines[55, 70].max() > 100 and dots[55, 70].max() == 0
+    far = draw_faces(image, points + 1e9, ((0, 1),), np.array([[1e9, 1e9, 30, 30]]))
+    assert far.max() == 0
+
+
+def test_pictures_are_turned_as_their_exif_says_unless_boxes_are_given(tmp_path):
+    # Orientation 6: the stored picture has to be turned a quarter clockwise.
+    exif = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    jpeg = cv2.imencode(".jpg", noise(40, 64))[1].tobytes()
+    (tmp_path / "turned.jpg").write_bytes(jpeg[:2] + exif + jpeg[2:])
+    assert read_picture(tmp_path / "turned.jpg", upright=True).shape == (64, 40, 3)
+    assert read_picture(tmp_path / "turned.jpg", upright=False).shape == (40, 64, 3)
+
+
+def test_drawings_of_pictures_of_one_name_are_kept_apart(tmp_path):
+    names = drawing_names([tmp_path / name for name in ("a.jpg", "a.png", "b.png")])
+    assert names == ["a.jpg.png", "a.png.png", "b.png"]
+    assert make_detector("haar")(noise(64, 96)).shape == (0, 4)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions of pictures and boxes are those of evaluate.py, which cuts crops on the host."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from barrel_jax import config as configuration
+from barrel_jax.config import MeshConfig
+from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.evaluation.score import predict_all
+from barrel_jax.input.source import decode, open_split
+from barrel_jax.models.build import build_model
+from barrel_jax.predict.predictor import Predictor
+from barrel_jax.training.loop import load_split
+from barrel_jax.training.steps import make_predict_step
+from barrel_jax.training.trained import restore_variables
+from data.of_config import prepare_config
+from tests.kit import small
+from tests.kit.saved_run import save_run
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predictor")
+    # Crops as large as the faces: smaller ones are averaged on a grid that begins where the stored region does.
+    options = {"synthetic_train": 1, "synthetic_test": 11, "image_size": 128, "data_dir": str(folder / "sets")}
+    config = small.config(**{f"data__{name}": value for name, value in options.items()})
+    crops = load_split(config, prepare_config(config.data), "test")
+    return save_run(folder / "run", config, crops), config, crops
+
+
+@pytest.fixture(scope="module")
+def predictor(run):
+    return Predictor.load(str(run[0]))
+
+
+@pytest.fixture(scope="module")
+def pictures(run):
+    """Source images and their boxes [1, 4]."""
+    records = [record for record in open_split(prepare_config(run[1].data), "test")]
+    assert all((record["region"][:2] == 0).all() for record in records)
+    return [decode(r["image"], "face") for r in records], [np.array(r["box"])[None] for r in records]
+
+
+def test_points_are_those_of_the_evaluation(run, predictor, pictures):
+    workdir, config, crops = run
+    mesh = make_mesh(MeshConfig(data=1))
+    variables, step = restore_variables(workdir, config, 29, "latest", mesh)
+    expected = predict_all(
+        make_predict_step(build_model(config.model, 29), mesh), variables, crops, config.loop.eval_batch, mesh
+    )
+    points = np.concatenate(predictor.predict_batch(*pictures))
+    assert step == 0 and points.shape == (11, 29, 2) and points.dtype == np.float32
+    # The points follow the faces, so that equal ones are no accident.
+    assert (expected - crops.windows[:, None, :2]).std(axis=0).mean() > 2
+    # Not the same to the last digit: host crops are rounded to grey levels twice, and batch norm is folded here.
+    assert np.abs(points - expected).mean() < 0.05 and np.abs(points - expected).max() < 0.3
+
+
+def test_a_face_does_not_depend_on_the_others_in_the_call(predictor, pictures):
+    images, boxes = pictures
+    together = predictor.predict_batch(images, boxes)
+    alone = [predictor.predict(image, box) for image, box in zip(images, boxes, strict=True)]
+    np.testing.assert_allclose(np.concatenate(together), np.concatenate(alone), atol=2e-3)
+    # Several faces of one picture, in the order of their boxes; more than one call takes.
+    boxes = boxes[0] + np.linspace(0, 20, 70)[:, None] * np.array([1, 0.5, 0, 0])
+    many = predictor.predict(images[0], boxes)
+    assert many.shape == (70, 29, 2)
+    for face in (0, 33, 69):
+        np.testing.assert_allclose(many[face], predictor.predict(images[0], boxes[face : face + 1])[0], atol=2e-3)
+
+
+def test_a_picture_moved_into_a_larger_one_moves_its_points(predictor, pictures):
+    image, boxes = pictures[0][0], pictures[1][0]
+    frame = np.zeros((900, 1200, 3), np.uint8)
+    frame[300 : 300 + image.shape[0], 700 : 700 + image.shape[1]] = image
+    moved = predictor.predict(frame, boxes + [700, 300, 0, 0])
+    np.testing.assert_allclose(moved - [700, 300], predictor.predict(image, boxes), atol=2e-3)
+
+
+def test_no_boxes_and_one_pixel(predictor):
+    image = np.full((40, 50, 3), 9, np.uint8)
+    for none in ([], np.zeros((0, 4))):
+        assert predictor.predict(image, none).shape == (0, 29, 2)
+    first, second, third = predictor.predict_batch([image] * 3, [[], [[3, 4, 20, 20], [0, 0, 5, 5]], []])
+    assert (len(first), len(second), len(third)) == (0, 2, 0)
+    assert predictor.predict_batch([], []) == []
+    points = predictor.predict(np.full((1, 1, 3), 200, np.uint8), [[0, 0, 1, 1]])
+    assert points.shape == (1, 29, 2) and (np.abs(points) <= 0.5).all()  # the crop's window is that pixel
+
+
+@pytest.mark.parametrize(
+    ("image", "boxes", "message"),
+    [
+        (np.zeros((4, 5, 3)), [[0, 0, 2, 2]], r"uint8 \[H, W, 3\] in RGB, this one is float64 \[4, 5, 3\]"),
+        (np.zeros((4, 5), np.uint8), [[0, 0, 2, 2]], r"this one is uint8 \[4, 5\]"),
+        ("face.png", [[0, 0, 2, 2]], "this one is str"),
+        (np.zeros((4, 5, 3), np.uint8), [0, 0, 2, 2], r"\[n, 4\], these are \[4\]"),
+        (np.zeros((4, 5, 3), np.uint8), [[0, 0, 2, 2], [0, np.nan, 2, 2]], "box 1 is .* must be finite"),
+        (np.zeros((4, 5, 3), np.uint8), [[0, 0, 2, 0]], "box 0 is .* above 0"),
+        (np.zeros((4, 5, 3), np.uint8), [[0, 0, 2, 2], [5, 0, 2, 2]], "box 1, .* outside the image of 5x4"),
+        (np.zeros((4, 5, 3), np.uint8), [[-3, 0, 2, 2]], "box 0, .* outside the image of 5x4"),
+    ],
+)
+def test_what_cannot_be_predicted_is_named(predictor, image, boxes, message):
+    with pytest.raises(ValueError, match=message):
+        predictor.predict(image, boxes)
+    good = np.zeros((9, 9, 3), np.uint8)
+    with pytest.raises(ValueError, match=f"^image 1, .*{message}"):
+        predictor.predict_batch([good, image], [[[1, 1, 5, 5]], boxes])
+    with pytest.raises(ValueError, match="2 images, but boxes for 1"):
+        predictor.predict_batch([good, good], [[[1, 1, 5, 5]]])
+
+
+def test_a_folder_that_is_not_one_run_is_named(run, tmp_path):
+    workdir, config, _ = run
+    with pytest.raises(FileNotFoundError, match="no run there"):
+        Predictor.load(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 'best' in this run; .* latest at step 0"):
+        Predictor.load(workdir, "best")
+    with pytest.raises(ValueError, match=r"model\.dtype='float8' is unknown"):
+        Predictor.load(workdir, dtype="float8")
+    other = tmp_path / "other"
+    shutil.copytree(workdir, other)
+    configuration.save(small.config(data__image_size=128, model__decoder_layers=2), other)
+    with pytest.raises(ValueError, match="this checkpoint is of another model"):
+        Predictor.load(other)
+    configuration.save(config, other)
+    (other / "run.json").write_text("{")
+    with pytest.raises(ValueError, match=r"run\.json: .* JSON"):
+        Predictor.load(other)
+    (other / "run.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"run\.json: .*scheme and num_landmarks"):
+        Predictor.load(other)
+
+
+def test_bfloat16_is_near(run, predictor, pictures):
+    coarse = Predictor.load(run[0], dtype="bfloat16").predict(pictures[0][0], pictures[1][0])
+    fine = predictor.predict(pictures[0][0], pictures[1][0])
+    assert 0 < np.abs(coarse - fine).max() < 4

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The opponent of the training benchmark: its augmentation keeps points on pixels, its step learns, both are timed."""
+
+import functools
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from barrel_jax.benchmark.__main__ import main
+from barrel_jax.benchmark.infer import random_variables
+from barrel_jax.benchmark.train import Training, compare_losses, make_steps
+from barrel_jax.config import AugmentConfig, Config, ModelConfig
+from barrel_jax.pytorch import training as torch_training
+from barrel_jax.pytorch.augment import AugmentedFaces, augment
+from barrel_jax.pytorch.training import make_loader, make_step
+from tests.kit.needs_torch import torch
+
+SIZE, N = 64, 24
+GEOMETRY = AugmentConfig(translate_prob=0.9, flip_prob=0.5, rotate_prob=0.9, occlude_prob=0.0, blur_prob=0.0,
+                         grey_prob=0.0)  # fmt: skip
+
+
+def dots():
+    """A soft white dot in each black image, well inside, and where it is in crop units [n, 1, 2]."""
+    points = np.random.default_rng(0).uniform(0.35, 0.65, (N, 1, 2)).astype(np.float32)
+    grid = np.stack(np.meshgrid(*[(np.arange(SIZE) + 0.5) / SIZE] * 2), -1)
+    distance = np.linalg.norm(grid[None] - points[:, :, None], axis=-1) * SIZE
+    return np.repeat((255 * np.exp(-((distance / 2) ** 2)))[..., None], 3, -1).astype(np.uint8), points
+
+
+def centre(pixels):
+    """Centres of brightness of [n, S, S] in crop units, [n, 2]."""
+    axis = (np.arange(SIZE) + 0.5) / SIZE
+    total = pixels.sum((1, 2))
+    return np.stack([(pixels.sum(1) * axis).sum(1) / total, (pixels.sum(2) * axis).sum(1) / total], -1)
+
+
+def test_points_stay_on_their_pixels_on_the_device():
+    torch.manual_seed(0)
+    images, points = map(torch.from_numpy, dots())
+    moved, where = augment(images, points, torch.tensor([0]), GEOMETRY)
+    assert (where - points).abs().max() > 0.05
+    np.testing.assert_allclose(centre(moved[:, 0].numpy()), where[:, 0].numpy(), atol=0.5 / SIZE)
+
+
+def test_points_stay_on_their_pixels_in_the_workers():
+    torch.manual_seed(0)
+    images, points = dots()
+    faces = AugmentedFaces(images, points, (0,), GEOMETRY)
+    moved, where = map(np.stack, zip(*(map(np.asarray, faces[index]) for index in range(N)), strict=True))
+    assert np.abs(where - points).max() > 0.05
+    np.testing.assert_allclose(centre(moved[..., 0].astype(float)), where[:, 0], atol=0.5 / SIZE)
+
+
+def test_everything_that_changes_pixels_alone_leaves_points():
+    torch.manual_seed(0)
+    images, points = map(torch.from_numpy, dots())
+    only = AugmentConfig(translate_prob=0.0, flip_prob=0.0, rotate_prob=0.0, occlude_prob=1.0, blur_prob=1.0)
+    changed, where = augment(images, points, torch.tensor([0]), only)
+    assert torch.equal(where, points)
+    moved = (changed - images.permute(0, 3, 1, 2) / 255).abs().amax((1, 2, 3))
+    faces = AugmentedFaces(*map(np.asarray, (images, points)), (0,), only)
+    assert all(torch.equal(faces[index][1], points[index]) for index in range(N))
+    by_workers = [(faces[index][0].float() / 255 - images[index] / 255).abs().amax() for index in range(N)]
+    for differences in (moved, torch.stack(by_workers)):  # a patch may be small and dark, and a blur slight
+        assert (differences > 0.05).sum() > 0.8 * N
+
+
+def small():
+    config = Config(batch_size=8, model=ModelConfig(width=32, heads=4, feedforward=48, dropout=0.0))
+    config.optim.learning_rate = 1e-3
+    return config, random_variables(config.model, 1, SIZE)
+
+
+@pytest.mark.parametrize("impl", ["torch-eager", "torch-dataloader"])
+def test_its_step_learns(impl):
+    torch.manual_seed(0)
+    config, variables = small()
+    config.augment = GEOMETRY
+    step = make_step(impl, config, variables, *dots(), (0,), "cpu", "float32")
+    losses = [float(step()) for _ in range(24)]
+    assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:3])
+
+
+@pytest.mark.parametrize("impl", ["torch-compile", "torch-reduce-overhead", "torch-max-autotune"])
+def test_augmentation_is_inside_the_compiled_step(impl, monkeypatch):
+    graphs, modes = [], []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    def compile_(function, *, mode, fullgraph):
+        modes.append(mode)
+        return real(function, fullgraph=fullgraph, backend=keep)
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", compile_)
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    config, variables = small()
+    images, points = dots()
+    loss = make_step(impl, config, variables, images, points, (0,), "cpu", "float32")()
+    assert torch.isfinite(loss) and modes == [{"torch-compile": "default"}.get(impl, impl.removeprefix("torch-"))]
+    (graph,) = graphs  # the whole step up to its loss is one program
+    called = " ".join(str(node.target) for node in graph.graph.nodes)
+    assert all(name in called for name in ("grid_sampl", "affine_grid", "rand", "l1_loss"))
+    # Faces and network are read in place; a step is given nothing but the indices.
+    assert {tuple(node.meta["example_value"].shape) for node in graph.graph.nodes if node.op == "placeholder"} >= {(8,)}
+    torch._dynamo.reset()
+
+
+class Threads(torch.utils.data.Dataset):
+    """Says how many threads OpenCV has where it is read."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return cv2.getNumThreads(), index
+
+
+def test_the_loader_keeps_its_workers_busy():
+    loader = make_loader(Threads(), 2, "cpu", workers=2)
+    assert len(loader) >= 4 * 2 and loader.persistent_workers
+    batches = list(loader)
+    assert len(batches) == len(loader)
+    assert {int(count) for threads, _ in batches for count in threads} <= {0, 1}
+    assert {int(index) for _, indices in batches for index in indices} == set(range(4))
+
+
+def test_a_call_takes_as_many_steps_on_every_side(monkeypatch):
+    config, variables = small()
+    images, points = dots()
+    work = Training(config, variables, images, points, "cpu", "float32", steps=3)
+    taken = []
+    monkeypatch.setattr(torch_training, "make_step", lambda *given: lambda: taken.append(1))
+    make_steps("torch-eager", work)
+    assert len(taken) == 3
+    together, single = (make_steps(impl, work).run for impl in ("jax", "jax-single"))
+    losses = np.asarray(together())  # of steps 4 to 6: making a side takes the first call
+    assert losses.shape == (3,) and np.asarray(single()) == pytest.approx(losses[-1], rel=1e-3)
+
+
+def test_losses_that_differ_are_refused():
+    config, variables = small()
+    images, points = dots()
+    work = functools.partial(Training, config, variables, images[:8], device="cpu", precision="float32", steps=1)
+    given = ("jax", "torch-eager")
+    assert compare_losses(work(points=points[:8]), given) < 1e-5
+    with pytest.raises(ValueError, match="float32: the losses of the same batch are nan in JAX and nan in PyTorch"):
+        compare_losses(work(points=np.full_like(points[:8], np.nan)), given)
+
+
+def test_steps_are_timed_side_by_side(tmp_path, capsys):
+    out = tmp_path / "train.json"
+    small = ["--models", "BarrelNet-18", "--batches", "2", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
+    impls = ["jax", "jax-single", "torch-eager"]
+    assert main(["train", "--device", "cpu", *small, "--impls", ",".join(impls), "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["impl"] for row in rows] == impls and rows[0]["largest_difference"] < 1e-4
+    for row in rows:
+        assert row["recipe_minutes"] == pytest.approx(360 * 7500 / row["images_per_s"] / 60)
+    assert "| cpu | BarrelNet-18 | float32 | 2 | torch-eager |" in capsys.readouterr().out

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A grid is run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from barrel_jax.paper import GRIDS
+from barrel_jax.reproduce.__main__ import main
+from barrel_jax.reproduce.results import collect, draw_figure4, markdown
+
+SMALL = ["table3", "--dataset", "synthetic", "--config", "configs/tiny.py", "--backbone", "resnet18"]
+
+
+def listed(capsys, *arguments):
+    assert main([*arguments, "--list"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_list_is_one_object_a_line(capsys, tmp_path):
+    runs = listed(capsys, "table2", "--runs", str(tmp_path))
+    assert len(runs) == 14 * 3
+    assert runs[0]["command"].startswith("python train.py --config configs/wflw.py --workdir ")
+    assert "--config.model.encoder_layers=1" in runs[4]["command"] and not runs[0]["done"]
+    assert len({run["workdir"] for run in runs}) == len(runs)
+
+
+def test_another_set_takes_the_whole_grid_and_equal_rows_once(capsys, tmp_path):
+    given = ["--dataset", "coco", "--source", "DIR", "--epochs", "60", "--image_size", "128", "--runs", str(tmp_path)]
+    given += ["--backbone", "resnet18", "--seeds", "1"]
+    runs = listed(capsys, "table1", *given)
+    assert main(["table1", *given, "--list", "--", "--config.batch_size=8"]) == 0
+    commands = [json.loads(line)["command"] for line in capsys.readouterr().out.splitlines()]
+    assert commands == [run["command"] + " --config.batch_size=8" for run in runs]
+    assert [run["name"] for run in runs] == ["Baseline", "BarrelNet"]
+    for word in (
+        "configs/coco.py",
+        f"source={Path('DIR').absolute()}",
+        "epochs=60",
+        "decay_epoch=40",
+        "image_size=128",
+        "backbone=resnet18",
+    ):
+        assert word in runs[0]["command"]
+
+
+def test_a_missing_source_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["table3", "--sources", "w300=DIR"])
+    assert "BarrelNet on cofw68: name its folder, --sources cofw68=DIR" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["table3", "--sources", "celeba=DIR"])
+    assert "SET being one of wflw, w300, cofw, cofw68" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["table1", "--rows", "Barrel"])
+    assert "--rows Barrel: table1 has no such models; it has Baseline, BarrelNet" in capsys.readouterr().err
+
+
+def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
+    arguments = [*SMALL, "--seeds", "2", "--runs", str(tmp_path)]
+    first, second = listed(capsys, *arguments)
+    # Another run lives in the folder of the second.
+    strange = tmp_path / second["workdir"].removeprefix(str(tmp_path)).strip("/")
+    strange.mkdir(parents=True)
+    (strange / "config.json").write_text("{}")
+    (strange / "run.json").write_text('{"fingerprint": "0", "dataset": "other"}')
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert "this folder belongs to a run on other data" in printed.err and second["workdir"] in printed.err
+    written = json.loads((tmp_path / "table3.json").read_text())["rows"]
+    assert [(row["seeds"], row["paper"], row["set"]) for row in written] == [([0], 4.41, "synthetic")]
+    scores = json.loads(next(tmp_path.glob("*/*seed0/eval/*/metrics.json")).read_text())
+    assert written[0]["nme"] == pytest.approx(scores["nme"])
+    # What is done is left alone.
+    stamp = (tmp_path / first["workdir"] / "run.json").stat().st_mtime_ns
+    assert main([*SMALL, "--seeds", "1", "--runs", str(tmp_path)]) == 0
+    assert (tmp_path / first["workdir"] / "run.json").stat().st_mtime_ns == stamp
+    capsys.readouterr()
+    assert [run["done"] for run in listed(capsys, *arguments)] == [True, False]
+    assert (tmp_path / "table3.csv").read_text().splitlines()[0].startswith("model,set,backbone")
+
+
+def test_the_ablation_trains_a_row_with_losses_on_inner_layers(capsys, tmp_path):
+    given = ["ablation", "--dataset", "coco", "--source", "DIR", "--backbone", "resnet18", "--seeds", "1"]
+    commands = {(run["name"], run["model"]["decoder_layers"]): run["command"] for run in listed(capsys, *given)}
+    assert len(commands) == 11
+    assert [key for key, command in commands.items() if command.endswith("--config.optim.aux_loss=True")] == [
+        ("Baseline, aux loss", 3), ("Baseline, aux loss", 6)
+    ]  # fmt: skip
+    assert len(listed(capsys, *given, "--rows", "Baseline, aux loss")) == 2
+
+
+def test_the_papers_grids_start_from_the_configs_weights_unless_told_otherwise(capsys, tmp_path):
+    assert not any("pretrained" in run["command"] for run in listed(capsys, "table1", "--runs", str(tmp_path)))
+    (first, *_) = listed(capsys, "table1", "--pretrained", "", "--runs", str(tmp_path))
+    assert "--config.pretrained= " in first["command"] + " "
+
+
+def test_a_download_in_its_place_needs_no_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("BARREL_JAX_DATA", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["table3"])
+    place = tmp_path / "downloads"
+    assert f"--sources w300=DIR, or put the download at {place / 'w300'}" in capsys.readouterr().err
+    (place / "w300").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        main(["table3"])
+    assert f"--sources cofw68=DIR, or put the download at {place / 'cofw68'}" in capsys.readouterr().err
+
+
+def fake(path, nme, **subsets):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbers = {name: {"nme": value, "nme_crop": value - 0.1} for name, value in ({"": nme} | subsets).items()}
+    path.write_text(json.dumps({"dataset": "w300", **numbers.pop(""), "subsets": numbers}))
+    return path
+
+
+def test_mean_and_spread_by_subset_by_hand(tmp_path):
+    row = next(row for row in GRIDS["table1"] if row.config == "w300")
+    scored = [
+        (row, 0, fake(tmp_path / "0.json", 3.0, common=2.0, challenging=6.0)),
+        (row, 1, fake(tmp_path / "1.json", 4.0, common=2.0, challenging=8.0)),
+        (row, 2, tmp_path / "missing.json"),
+    ]
+    records = collect(scored)
+    assert [record["subset"] for record in records] == ["", "common", "challenging"]
+    assert [record["nme"] for record in records] == [3.5, 2.0, 7.0]
+    assert [record["std"] for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
+    assert "| 3.34 | 3.40 | 3.50 | 0.71 | 2 |" in markdown(records)
+
+
+def test_figure4_is_drawn(tmp_path):
+    rows = [row for row in GRIDS["fig4"] if row.model["decoder_layers"] <= 2]
+    records = collect([(row, 0, fake(tmp_path / f"{i}.json", 4 + i / 100)) for i, row in enumerate(rows)])
+    picture = draw_figure4(records)
+    assert picture.shape == (480, 1100, 3) and picture.std() > 10
+
+
+def test_figure5_times_its_models_once_and_is_drawn(capsys, tmp_path):
+    given = ["fig5", *SMALL[1:], "--rows", "BarrelNet", "--seeds", "1", "--image_size", "32", "--epochs", "1"]
+    given += ["--runs", str(tmp_path)]
+    (run,) = listed(capsys, *given)
+    fake(Path(run["workdir"]) / "eval" / "synthetic-test" / "metrics.json", 5.0)
+    assert main(given) == 0
+    (row,) = json.loads((tmp_path / "fig5.json").read_text())["rows"]
+    assert row["nme"] == 5.0 and row["label"] == "BarrelNet-18"
+    speed = row["speed"]
+    impls = ["jax", "torch-eager"] if find_spec("torch") else ["jax"]
+    assert all(speed[f"{impl}, CPU, float32: FPS"] > 0 for impl in impls)
+    assert (speed["paper's FPS, CPU"], speed["paper's FPS, GPU"]) == (28.7, 137.2)
+    picture = (tmp_path / "fig5.png").read_bytes()
+    assert main(given) == 0  # as timed before
+    again = json.loads((tmp_path / "fig5.json").read_text())["rows"][0]["speed"]
+    assert again == speed and (tmp_path / "fig5.png").read_bytes() == picture

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import re
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from barrel_jax import progress
+from barrel_jax.training import loop
+from barrel_jax.training.checkpoint import Checkpoints
+from data.of_config import prepare_config
+from tests.kit import small
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("loop") / "run"
+    config = small.config(mesh__data=1, data__data_dir=str(tmp_path_factory.mktemp("sets")))
+    return config, workdir, loop.train(config, workdir, prepare_config(config.data))
+
+
+def test_a_run_leaves_what_it_promises(trained):
+    _, workdir, metrics = trained
+    names = {str(path.relative_to(workdir)) for path in workdir.rglob("*") if path.is_file()}
+    evaluation = {f"eval/synthetic-test/{n}" for n in ("metrics.json", "predictions.npz", "ced.png", "worst.png")}
+    assert names >= {"config.json", "run.json", "metrics.jsonl", "predictions.png"} | evaluation
+    assert any(name.startswith("tensorboard/") for name in names)
+    run = json.loads((workdir / "run.json").read_text())
+    assert run["versions"]["jax"] and run["num_landmarks"] == 29
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6, 8, 10, 12]
+    assert [line["step"] for line in lines if "test/nme_outer_eye_corners" in line] == [6, 12]
+    assert lines[-1]["test/nme_outer_eye_corners"] == metrics["nme"] and metrics["num_images"] == 20
+
+
+def test_best_and_latest_are_kept(trained):
+    _, workdir, _ = trained
+    checkpoints = Checkpoints(workdir)
+    assert checkpoints.steps("latest") == [8, 12]
+    (best,) = checkpoints.steps("best")
+    nmes = {
+        line["step"]: line["test/nme_outer_eye_corners"]
+        for line in map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+        if "test/nme_outer_eye_corners" in line
+    }
+    assert nmes[best] == min(nmes.values()) == checkpoints.facts("best", best)["nme"]
+    checkpoints.close()
+
+
+def test_compiling_counts_neither_for_the_speed_nor_for_the_time_left(tmp_path, trained, monkeypatch, capsys):
+    """In a file, as here, progress is plain lines; after each step in place of half a minute."""
+    config, _, _ = trained
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, seconds, **about: compiled.append(about.get("fun_name")) if "backend_compile" in name else None
+    )
+    started = time.perf_counter()
+    loop.train(config, tmp_path, prepare_config(config.data))
+    whole = time.perf_counter() - started
+    said = capsys.readouterr()
+    # Each program is compiled once, and that is when its seconds are told.
+    wanted = ["jit(step)", "jit(predict)"]
+    assert [name for name in compiled if name in wanted] == wanted
+    step_s, predict_s = (
+        float(re.search(rf"^compiled {name} in (\d+\.\d) s$", said.out, re.MULTILINE)[1])
+        for name in ("a training step", "the prediction")
+    )
+    training, speed, compiling, evaluation = map(
+        float,
+        re.search(
+            r"^(\d+\.\d) s of training \((\S+) faces/s\), (\d+\.\d) s of compiling, (\d+\.\d) s of evaluation$",
+            said.out,
+            re.MULTILINE,
+        ).groups(),
+    )
+    assert compiling == pytest.approx(step_s + predict_s, abs=0.11) and step_s > 0.1
+    assert training + compiling + evaluation < whole
+    assert speed == pytest.approx(96 / training, rel=0.05 / training + 0.01)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    speeds = [row["faces_per_s"] for row in rows if "faces_per_s" in row]
+    assert len(speeds) == 6 and sum(16 / one for one in speeds) < training + 0.06
+    # Progress.
+    assert "\r" not in said.err
+    lines = [line for line in said.err.splitlines() if line.startswith("train: ")]
+    assert len(lines) == 12 and lines[0].startswith("train: 8 of 96 faces (8 %), ")
+    assert lines[-1].startswith("train: 96 of 96 faces (100 %), ") and ", epoch 1.7, loss 0." in lines[-1]
+    for line in lines:
+        minutes, seconds = re.search(r" (\d\d):(\d\d) gone, \d\d:\d\d left", line).groups()
+        assert 60 * int(minutes) + int(seconds) <= training + evaluation + 1
+
+
+def test_a_dispatch_of_several_steps_ends_where_something_is_due(tmp_path, trained):
+    config, workdir, _ = trained
+    two = small.config(mesh__data=1, data__data_dir=config.data.data_dir, loop__dispatch_steps=2, loop__save_steps=3)
+    assert 12 % 3 == 0 and two.loop.log_steps == 2  # steps 0 1, 2, 3, 4 5, 6 7, 8, 9, 10 11
+    loop.train(two, tmp_path, prepare_config(two.data))
+    lines = [[json.loads(line) for line in (w / "metrics.jsonl").read_text().splitlines()] for w in (workdir, tmp_path)]
+    assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
+    for one, other in zip(*lines, strict=True):
+        # Adam makes much of rounding; tests/training/test_steps.py compares the steps themselves.
+        assert "loss" not in one or one["loss"] == pytest.approx(other["loss"], rel=0.05)
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest") == [9, 12]
+    checkpoints.close()
+
+
+def test_learning_lowers_the_loss(tmp_path, trained):
+    config, _, _ = trained
+    longer = small.config(mesh__data=1, data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)
+    longer.loop.eval_epochs = 12
+    loop.train(longer, tmp_path, prepare_config(longer.data))
+    losses = [
+        row["loss"] for row in map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines()) if "loss" in row
+    ]
+    assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:3])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, trained, monkeypatch):
+    config, _, _ = trained
+    make = loop.stepper
+
+    def breaks_at_step_7(*args):
+        advance = make(*args)
+
+        def broken(state, step, most):
+            state, losses, count = advance(state, step, most)
+            return state, losses * np.nan if step == 7 else losses, count
+
+        return broken
+
+    monkeypatch.setattr(loop, "stepper", breaks_at_step_7)
+    with pytest.raises(
+        FloatingPointError, match=r"first at step 7; the last good checkpoint is that of step 4\. Lower"
+    ):
+        loop.train(config, tmp_path, prepare_config(config.data))
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest") == [4]
+    checkpoints.close()
+
+
+def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path, trained):
+    config, _, _ = trained
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(ValueError, match="notes: this is a file, and a run needs a folder; choose another --workdir"):
+        loop.train(config, tmp_path / "notes", prepare_config(config.data))
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
+    config, _, _ = trained
+    large = small.config(mesh__data=1, data__data_dir=config.data.data_dir, batch_size=64)
+    with pytest.raises(ValueError, match="has 48 faces; use a smaller batch"):
+        loop.train(large, tmp_path, prepare_config(large.data))
+    assert not any(tmp_path.iterdir())
+
+
+def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothing(tmp_path, trained):
+    config, _, _ = trained
+    directory = prepare_config(config.data)
+    assert loop.train(config, tmp_path, directory, lambda step: step == 0) is None
+    assert loop.train(config, tmp_path, directory, lambda step: step == 3) is None
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest") == [3] and checkpoints.steps("best") == []
+    checkpoints.close()
+    # At the end of an epoch it is scored as well, since the run that goes on is not.
+    assert loop.train(config, tmp_path, directory, lambda step: step == 6) is None
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest")[-1] == 6 and checkpoints.steps("best") == [6]
+    checkpoints.close()

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from barrel_jax.training.losses import landmark_l1
+
+pytestmark = pytest.mark.quick
+
+
+def test_equals_torch_l1_when_every_point_is_labelled():
+    from tests.kit.needs_torch import torch
+
+    rng = np.random.default_rng(0)
+    points, truth = rng.random((1, 4, 5, 2), np.float32), rng.random((4, 5, 2), np.float32)
+    expected = torch.nn.functional.l1_loss(torch.tensor(points[0]), torch.tensor(truth)).item()
+    np.testing.assert_allclose(landmark_l1(points, truth, jnp.ones((4, 5), bool)), expected, rtol=1e-6)
+
+
+def test_by_hand_with_an_unlabelled_point_and_two_layers():
+    truth = jnp.zeros((1, 2, 2))
+    labelled = jnp.array([[True, False]])
+    points = jnp.array([[[[0.1, 0.3], [9.0, 9.0]]], [[[0.2, 0.0], [9.0, 9.0]]]])
+    # Layer 1: (0.1 + 0.3) / 2, layer 2: (0.2 + 0) / 2; their mean.
+    np.testing.assert_allclose(landmark_l1(points, truth, labelled), (0.2 + 0.1) / 2, rtol=1e-6)
+
+
+def test_a_batch_without_labels_costs_nothing():
+    assert landmark_l1(jnp.ones((1, 2, 3, 2)), jnp.zeros((2, 3, 2)), jnp.zeros((2, 3), bool)) == 0

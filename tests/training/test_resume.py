@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that is killed and started again ends as if it had not been (bit for bit), whatever the number of devices."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+
+import jax
+import numpy as np
+import pytest
+
+from barrel_jax import config as configuration
+from barrel_jax.config import MeshConfig
+from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.models.build import build_model
+from barrel_jax.training.checkpoint import Checkpoints
+from barrel_jax.training.optimiser import optimiser
+from barrel_jax.training.state import abstract
+from tests.kit.processes import ROOT, environment, started, training, two_training, wait_for_lines
+
+
+def train(workdir, devices, *extra):
+    done = subprocess.run(
+        training(workdir, *extra), cwd=ROOT, env=environment(devices), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def last_state(workdir, num_landmarks=29):
+    config = configuration.load(workdir)
+    model = build_model(config.model, num_landmarks)
+    shape = (model, optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
+    checkpoints = Checkpoints(workdir)
+    step = checkpoints.steps("latest")[-1]
+    state = jax.device_get(checkpoints.restore("latest", step, abstract(*shape)))
+    checkpoints.close()
+    return state
+
+
+def logged(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    train(workdir, 1)
+    return workdir
+
+
+def stop_after(workdir, devices, line, how=signal.SIGKILL):
+    """Starts training and sends a signal once metrics.jsonl has a number of lines; returns the exit status."""
+    with started([training(workdir)], devices, workdir.parent / "logs") as running:
+        wait_for_lines(workdir, line, running)
+        running[0].send_signal(how)
+        return running[0].wait(timeout=300)
+
+
+@pytest.mark.quick
+def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
+    line = random.SystemRandom().randint(1, 5)
+    assert stop_after(tmp_path / "run", 1, line) == -signal.SIGKILL, "the run ended before it was killed"
+    train(tmp_path / "run", 1)
+    expected, state = last_state(whole), last_state(tmp_path / "run")
+    assert int(state.step) == int(expected.step) == 12, f"killed after line {line}"
+    jax.tree.map(np.testing.assert_array_equal, state, expected)
+    predictions = [np.load(w / "eval/synthetic-test/predictions.npz")["points"] for w in (whole, tmp_path / "run")]
+    np.testing.assert_array_equal(*predictions)
+    # Every step is logged once, as if nothing had happened.
+    losses = [[(row["step"], row["loss"]) for row in logged(w) if "loss" in row] for w in (whole, tmp_path / "run")]
+    assert losses[0] == losses[1]
+
+
+def test_sigterm_saves_and_leaves_with_status_0(whole, tmp_path):
+    assert stop_after(tmp_path / "run", 1, 2, signal.SIGTERM) == 0
+    said = (tmp_path / "logs" / "0.txt").read_text()
+    assert "told to stop: saved at step" in said and "the same command goes on" in said
+    saved = max(int(path.name) for path in (tmp_path / "run/checkpoints/latest").iterdir() if path.name.isdigit())
+    assert f"going on from step {saved} of 12" in train(tmp_path / "run", 1).stdout
+    jax.tree.map(np.testing.assert_array_equal, last_state(tmp_path / "run"), last_state(whole))
+
+
+def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, tmp_path):
+    """SIGTERM to one of two processes of four devices; then one process of two."""
+    workdir = tmp_path / "run"
+    with two_training(workdir) as running:
+        wait_for_lines(workdir, 2, running)
+        running[1].send_signal(signal.SIGTERM)
+        assert [process.wait(timeout=300) for process in running] == [0, 0], (tmp_path / "logs/0.txt").read_text()
+    assert "told to stop: saved at step" in (tmp_path / "logs" / "0.txt").read_text()
+    assert "told to stop" not in (tmp_path / "logs" / "1.txt").read_text()
+    train(workdir, 2)
+    steps, ended = ({row["step"]: row["loss"] for row in logged(w) if "loss" in row} for w in (whole, workdir))
+    assert steps.keys() == ended.keys()
+    np.testing.assert_allclose(list(ended.values()), list(steps.values()), rtol=0.03)  # Adam magnifies rounding
+
+
+def test_a_process_that_dies_ends_the_others_with_an_error_that_names_it(tmp_path):
+    workdir = tmp_path / "run"
+    with two_training(workdir) as running:
+        wait_for_lines(workdir, 1, running)
+        running[1].kill()
+        assert running[0].wait(timeout=120) not in (0, None)
+    assert "Task 1 heartbeat timeout" in (tmp_path / "logs" / "0.txt").read_text()
+
+
+def truncate(checkpoint):
+    """Cuts the largest file of a checkpoint in half, as a crash of the machine may."""
+    largest = max((path for path in checkpoint.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+
+
+def test_a_truncated_checkpoint_is_passed_over_with_a_warning_for_the_one_before(whole, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    truncate(workdir / "checkpoints" / "latest" / "12")
+    done = train(workdir, 1)
+    assert "latest/12: this checkpoint is damaged" in done.stderr and "goes on from step 8" in done.stderr
+    assert "going on from step 8 of 12" in done.stdout
+    assert (workdir / "checkpoints" / "damaged" / "latest-12").is_dir()
+    jax.tree.map(np.testing.assert_array_equal, last_state(workdir), last_state(whole))
+
+
+def test_no_checkpoint_that_can_be_read_is_an_error_that_says_what_to_do(whole, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    for step in ("8", "12"):
+        truncate(workdir / "checkpoints" / "latest" / step)
+    done = subprocess.run(training(workdir), cwd=ROOT, env=environment(1), capture_output=True, text=True, check=False)
+    assert done.returncode and "cannot be read; delete it to go on" in done.stderr
+
+
+def test_a_finished_run_is_not_trained_again(whole):
+    before = (whole / "metrics.jsonl").read_text()
+    assert "going on from step 12 of 12" in train(whole, 1).stdout
+    assert (whole / "metrics.jsonl").read_text() == before
+
+
+def test_the_folder_of_another_run_is_refused(whole):
+    for extra, message in [
+        ("--config.model.stride=16", "model.stride: 32 there, 16 now"),
+        ("--config.data.synthetic_seed=7", "belongs to a run on other data"),
+    ]:
+        done = subprocess.run(
+            training(whole, extra), cwd=ROOT, env=environment(1), capture_output=True, text=True, check=False
+        )
+        assert done.returncode and message in done.stderr and "choose another --workdir" in done.stderr
+
+
+def test_a_checkpoint_of_another_model_is_refused(whole):
+    config = configuration.load(whole)
+    config.model.qamem_layers = 0
+    shape = (build_model(config.model, 29), optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
+    checkpoints = Checkpoints(whole)
+    with pytest.raises(ValueError, match="another model"):
+        checkpoints.restore("latest", 12, abstract(*shape))
+    checkpoints.close()
