@@ -159,6 +159,8 @@ class Programme:
             self._log(f"start {step.name}")
             start = time.monotonic()
             limit = PATIENCE * max(self._clock.pace, 1.0) * step.seconds + START_UP
+            if self._settings.rehearse:  # the estimates are of a GPU
+                limit = self._clock.left
             state, reason = "done", ""
             try:
                 self._worker(lane, step).do(step.name, min(limit, self._clock.left))

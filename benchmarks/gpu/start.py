@@ -23,8 +23,8 @@ def write_start(run: Path, out: Path, which: str) -> None:
       FileNotFoundError: no run there, or no such checkpoint.
       ValueError: the run's files are damaged; a number does not fit into half precision.
     """
-    backbone = {kind: tree["backbone"] for kind, tree in read_trained(run, which).variables.items()}
-    half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), backbone)
+    weights = {kind: tree["backbone"] for kind, tree in read_trained(run, which).variables.items()}
+    half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), weights)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(half)):
         raise ValueError(f"{run}: its backbone has numbers beyond half precision")
     files.write(out, lambda path: pretrained.write_backbone(path, half))

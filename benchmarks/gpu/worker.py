@@ -37,8 +37,6 @@ class Worker:
         self._skip = output.stat().st_size if output.exists() else 0
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip()
-        if settings.rehearse:  # most of its time would be LLVM's
-            environment |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
         with output.open("ab") as log:
             # A session of its own, so that its children, such as a loader's processes, end with it.
             self._process = subprocess.Popen(

@@ -108,7 +108,7 @@ def test_a_step_that_takes_too_long_leaves_what_was_measured(tmp_path):
 
 def test_sigterm_leaves_what_was_measured(tmp_path):
     code = (
-        "import sys, pathlib; sys.path[:0] = ['tests']; import test_gpu_programme as t;"
+        "import sys, pathlib; from tests.benchmark import test_gpu_programme as t;"
         "print(t.start(pathlib.Path(sys.argv[1]), 'lingering', 600))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
