@@ -177,7 +177,7 @@ def test_command_builds_and_prints_the_folder(source, tmp_path, capsys):
     printed = capsys.readouterr()
     assert Path(printed.out.splitlines()[-1]) == prepare("coco", str(source), str(tmp_path / "sets"))
     assert "Downloading" not in printed.out
-    assert "coco train: 100%" in printed.err
+    assert "coco train: 6 of 6 faces (100 %)" in printed.err
 
 
 def test_command_check_of_a_sound_source(source, tmp_path, capsys):

@@ -89,15 +89,17 @@ def points(workdir):
 
 @pytest.mark.quick
 def test_every_format_gives_the_points_of_flax(workdir, exported, points):
+    # Rounding, magnified by the steep head: 2.4e-5 on an AMD EPYC, below 2e-5 on an Intel Xeon.
+    rounding = 4e-5
     for load in (load_stablehlo, load_onnx):
         predict = load(exported, workdir=workdir)
         for count in (1, 3):
             found = predict(IMAGES[:count])
             assert found.dtype == np.float32
-            np.testing.assert_allclose(found, points[:count], atol=2e-5)
+            np.testing.assert_allclose(found, points[:count], atol=rounding)
     for batch in (1, 3):
         found = load_executable(exported, batch=batch, workdir=workdir)(IMAGES[:batch])
-        np.testing.assert_allclose(found, points[:batch], atol=2e-5)
+        np.testing.assert_allclose(found, points[:batch], atol=rounding)
 
 
 def test_jaxs_cache_on_disk_does_no_harm(tmp_path):

@@ -97,7 +97,7 @@ def test_a_broken_file_of_a_run_is_named(tmp_path, name, message):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "run.json").write_text('{"fingerprint": "f", "dataset": "d"}')
     (tmp_path / name).write_text('{"seed": 0, "batch')
-    crops = SimpleNamespace(fingerprint="f", dataset="d", scheme=COFW_29)
+    crops = SimpleNamespace(fingerprint="f", dataset="d", scheme=COFW_29, parts=())
     with pytest.raises(ValueError, match=message):
         claim(tmp_path, Config(), crops)
 

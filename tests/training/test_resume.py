@@ -3,6 +3,7 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -104,7 +105,9 @@ def test_a_process_that_dies_ends_the_others_with_an_error_that_names_it(tmp_pat
         wait_for_lines(workdir, 1, running)
         running[1].kill()
         assert running[0].wait(timeout=120) not in (0, None)
-    assert "Task 1 heartbeat timeout" in (tmp_path / "logs" / "0.txt").read_text()
+    # JAX says one or the other, by whether the service or the survivor sees it first.
+    named = r"Task 1 heartbeat timeout|stopped sending heartbeats\):\s+1\n"
+    assert re.search(named, (tmp_path / "logs" / "0.txt").read_text())
 
 
 def truncate(checkpoint):
