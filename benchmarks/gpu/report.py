@@ -114,7 +114,7 @@ def _draw(name: str, result: Result, results: Path) -> None:
     picture = results / f"{name}.png"
     if result["benchmark"] in ("infer", "train", "table4") and measured(result["rows"]):
         plot.draw(result, picture)
-    elif name == "growth-gpu" and "equations" in result:
+    elif name == "growth-gpu" and result.get("equations"):
         files.write(picture, lambda path: growth.write_picture(path, growth.draw(result)))
 
 
@@ -131,7 +131,6 @@ def report(folder: Path, results: Path, say: Callable[[str], None] = print) -> l
     states: Mapping[str, Any] = files.read_json(programme, "give another folder")["steps"]
     there = [name for name in states if (folder / "steps" / f"{name}.json").exists()]
     steps = {name: read(folder / "steps" / f"{name}.json") for name in there}
-    steps = {name: step for name, step in steps.items() if step["rows"] or len(step) > len(OWN)}
     machines = {json.dumps(step["machine"], sort_keys=True) for step in steps.values()}
     if len(machines) > 1:
         raise ValueError(
@@ -143,8 +142,8 @@ def report(folder: Path, results: Path, say: Callable[[str], None] = print) -> l
         result = merge([step for step in steps.values() if step["benchmark"] == name])
         if name == "w300-gpu" and any("kind" in row for row in result["rows"]):
             result = _w300(result, folder, results)
-        elif name == "w300-gpu" or not (result["rows"] or "ceilings" in result):
-            continue  # preparations alone
+        elif name == "w300-gpu" or not (result["rows"] or {"ceilings", "equations"} & result.keys()):
+            continue  # preparations, or steps that ended before their first row
         provenance.write(results / f"{name}.json", result)
         _draw(name, result, results)
         names.append(name)

@@ -224,18 +224,22 @@ def test_results_of_one_case_are_of_one_run(tmp_path):
         "xla-off": ("gpu-xla", [row("jax", 2.0, xla="command buffers off")], {}),
     }
     skipped = {"growth-batch": {"state": "skipped", "reason": "about 45 s, and 9 s left"}}
+    steps["train-16"] = ("train-gpu", [], {})
+    equation = {"what": "equation 3", "tokens": 64, "median_ms": 1.0, "memory_mb": 2.0}
+    steps["growth-equations"] = ("growth-gpu", [], {"equations": [equation]})
+    steps["faces"] = ("w300-gpu", [], {"pack_mb": 1.0})
     write_steps(tmp_path / "a", steps, skipped)
     said = []
     results = tmp_path / "results"
     results.mkdir()
-    assert report.report(tmp_path / "a", results, said.append) == ["infer-gpu", "gpu-xla"]
+    assert report.report(tmp_path / "a", results, said.append) == ["infer-gpu", "gpu-xla", "growth-gpu"]
     assert said == ["skipped: growth-batch: about 45 s, and 9 s left"]
     infer = json.loads((results / "infer-gpu.json").read_text())
     assert [(r["impl"], r["batch"], r["median_ms"]) for r in infer["rows"]] == [
         ("jax", 1, 1.5), ("torch-eager", 1, 6.0), ("torch-max", 1, 2.0), ("jax", 256, 20.0)
     ]  # fmt: skip
     assert infer["benchmark"] == "infer" and infer["image_size"] == 256 and "complete" not in infer
-    assert (results / "infer-gpu.png").stat().st_size > 1000
+    assert {path.name for path in results.glob("*.png")} == {"infer-gpu.png", "growth-gpu.png"}
     table = tables.xla(json.loads((results / "gpu-xla.json").read_text()))
     assert "| command buffers off | 2.00 | 0.50x | 1.0 |" in table
     programme = json.loads((results / "gpu-programme.json").read_text())

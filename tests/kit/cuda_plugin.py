@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import jax
 
+from barrel_jax import provenance
 from barrel_jax.benchmark import frameworks, sides
-from barrel_jax.training import workdir
 
 
 def simulate(monkeypatch, tmp_path):
@@ -19,7 +19,7 @@ def simulate(monkeypatch, tmp_path):
             raise PackageNotFoundError(name)
         return version(name)
 
-    monkeypatch.setattr(workdir, "version", installed)
+    monkeypatch.setattr(provenance, "version", installed)
     tools = tmp_path / "tools"
     tools.mkdir()
     smi = tools / "nvidia-smi"
