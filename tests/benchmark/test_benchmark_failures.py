@@ -133,10 +133,10 @@ def test_faults_of_the_program_are_not_taken_for_those_of_a_side():
 
 
 def test_what_pytorch_raises_costs_a_row():
+    from tests.kit.needs_torch import torch
+
     from torch._dynamo import exc
     from torch._inductor.exc import InductorError
-
-    from tests.kit.needs_torch import torch
 
     kinds = [torch.OutOfMemoryError, exc.BackendCompilerFailed, exc.Unsupported]
     kinds += [exc.FailOnRecompileLimitHit, InductorError, torch.AcceleratorError]

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """HRNet-W18 in PyTorch with weights that hide nothing, and the classifier that timm's has beside it."""
 
+from tests.kit.needs_torch import torch
+
 from torch import nn
 
 from barrel_jax.pytorch.hrnet import HighResolutionModule
 from barrel_jax.pytorch.resnet import BasicBlock, Bottleneck
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 
 
 def randomise(model, seed):

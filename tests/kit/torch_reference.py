@@ -3,13 +3,14 @@
 
 import math
 
+from tests.kit.needs_torch import torch
+
 import numpy as np
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from barrel_jax.pytorch.barrelnet import QAMem
 from barrel_jax.pytorch.resnet import BasicBlock, Bottleneck, ResNet
-from tests.kit.needs_torch import torch
 
 __all__ = ["ResNet", "images", "keep_off_kinks", "nchw", "nhwc", "randomise"]
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention against torch.nn.MultiheadAttention; Xavier bounds as PyTorch draws; dropout on single weights."""
 
+from tests.kit.needs_torch import torch
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,6 @@ from barrel_jax.models.attention import Attention, FeedForward, layer_norm
 from barrel_jax.pytorch import transformer as torch_transformer
 from barrel_jax.pytorch.weights import to_flax
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 
 
 def normal(seed, *shape):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The decoder layer against DETR's arithmetic in PyTorch, with gradients; where dropout falls; parameter counts."""
 
+from tests.kit.needs_torch import torch
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,6 @@ from barrel_jax.pytorch import barrelnet as torch_barrelnet
 from barrel_jax.pytorch import transformer as torch_transformer
 from barrel_jax.pytorch.weights import to_flax
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 
 B, K, S, D, HEADS, HIDDEN = 2, 5, 6, 16, 4, 24
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The encoder layer against DETR's arithmetic in PyTorch, values and gradients."""
 
+from tests.kit.needs_torch import torch
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,6 @@ from barrel_jax.models.encoder import EncoderLayer
 from barrel_jax.pytorch import transformer as torch_transformer
 from barrel_jax.pytorch.weights import to_flax
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 
 
 def normal(seed, *shape):

@@ -70,10 +70,11 @@ def test_weights_are_of_the_compute_type():
 
 
 def test_pytorch_folds_to_the_same_numbers():
+    from tests.kit.needs_torch import torch
+
     from barrel_jax.pytorch import resnet as torch_resnet
     from barrel_jax.pytorch.folding import fold_batch_norm
     from tests.kit import torch_reference as reference
-    from tests.kit.needs_torch import torch
 
     network = torch_resnet.ResNet("resnet18", 32)
     reference.randomise(network, seed=3)

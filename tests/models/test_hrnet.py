@@ -3,6 +3,8 @@
 
 from functools import cache
 
+from tests.kit.needs_torch import torch
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,6 @@ from barrel_jax.pretrained import torch_names
 from barrel_jax.pytorch import hrnet as torch_hrnet
 from tests.kit import hrnet_reference
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 from tests.kit.torch_reference import images, nchw, nhwc
 
 

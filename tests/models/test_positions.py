@@ -31,8 +31,9 @@ def detrs(mask, channels):
 
 @pytest.mark.parametrize(("height", "width", "channels"), [(8, 8, 256), (5, 9, 12), (1, 1, 4), (1, 3, 64)])
 def test_sine_positions_are_detrs(height, width, channels):
-    from barrel_jax.pytorch import transformer as torch_transformer
     from tests.kit.needs_torch import torch
+
+    from barrel_jax.pytorch import transformer as torch_transformer
 
     expected = detrs(torch.zeros(1, height, width, dtype=torch.bool), channels)[0].flatten(0, 1)
     torchs = torch_transformer.sine_positions(height, width, channels)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """QAMem: equation 2, K memories written out, gives the numbers of equation 3, the module behind the cross-attention."""
 
+from tests.kit.needs_torch import torch
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,6 @@ from barrel_jax.models.qamem import QAMem
 from barrel_jax.pytorch import barrelnet as torch_barrelnet
 from barrel_jax.pytorch.weights import to_flax
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 
 B, K, S, D, HEADS = 2, 3, 5, 8, 2
 

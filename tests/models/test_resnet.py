@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ResNet gives a PyTorch ResNet's numbers with the same weights, at each stride, in evaluation and training."""
 
+from tests.kit.needs_torch import torch
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,6 @@ from barrel_jax.models.resnet import (
 from barrel_jax.models.windows import from_subgrids, max_pool, to_subgrids
 from barrel_jax.pytorch.weights import flax_views, to_flax
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 from tests.kit.torch_reference import images, nchw, nhwc
 
 

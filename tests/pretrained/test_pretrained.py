@@ -11,6 +11,8 @@ from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.kit.needs_torch import torch
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +37,6 @@ from barrel_jax.training.state import abstract
 from data.of_config import prepare_config
 from tests.kit import hrnet_reference, small
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 
 
 @cache

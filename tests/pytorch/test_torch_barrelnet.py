@@ -3,6 +3,8 @@
 
 import re
 
+from tests.kit.needs_torch import torch
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,6 @@ from barrel_jax.pytorch.resnet import ResNet
 from barrel_jax.pytorch.weights import flax_views, to_flax
 from barrel_jax.training.losses import landmark_l1
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 
 B, K, HEIGHT, WIDTH = 2, 5, 96, 64
 SMALL = {"width": 32, "heads": 4, "feedforward": 48, "dropout": 0.0}

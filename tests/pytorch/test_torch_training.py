@@ -4,6 +4,8 @@
 import functools
 import json
 
+from tests.kit.needs_torch import torch
+
 import cv2
 import numpy as np
 import pytest
@@ -15,7 +17,6 @@ from barrel_jax.config import AugmentConfig, Config, ModelConfig
 from barrel_jax.pytorch import training as torch_training
 from barrel_jax.pytorch.augment import AugmentedFaces, augment
 from barrel_jax.pytorch.training import make_loader, make_step
-from tests.kit.needs_torch import torch
 
 SIZE, N = 64, 24
 GEOMETRY = AugmentConfig(translate_prob=0.9, flip_prob=0.5, rotate_prob=0.9, occlude_prob=0.0, blur_prob=0.0,

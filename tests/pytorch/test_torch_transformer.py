@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The PyTorch transformer layers against torch's own, which hold DETR's arithmetic; where dropout falls."""
 
+from tests.kit.needs_torch import torch
+
 import pytest
 
 from barrel_jax.pytorch.barrelnet import QAMem
 from barrel_jax.pytorch.transformer import Attention, DecoderLayer, EncoderLayer
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 
 B, K, S, D, HEADS, HIDDEN = 2, 5, 7, 16, 4, 24
 

@@ -4,6 +4,8 @@
 import copy
 from functools import partial
 
+from tests.kit.needs_torch import torch
+
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -16,7 +18,6 @@ from barrel_jax.pytorch.resnet import ResNet
 from barrel_jax.pytorch.transformer import EncoderLayer
 from barrel_jax.pytorch.weights import from_flax, to_flax
 from tests.kit import torch_reference as reference
-from tests.kit.needs_torch import torch
 
 FULL = {"encoder_layers": 1, "decoder_layers": 2, "dqinit": True, "qamem_layers": 2}
 PLAIN = {"encoder_layers": 0, "decoder_layers": 0, "dqinit": False, "qamem_layers": 0}
