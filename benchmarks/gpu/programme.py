@@ -181,7 +181,8 @@ class Programme:
         with self._changed:
             path = self._out / "programme.json"
             before = files.read_json(path, "delete it")["steps"] if path.exists() else {}
-            steps = {name: state for name, state in self.states.items() if state["state"] != "running"}
+            ended = {name for name, state in self.states.items() if state["state"] != "running"}
+            steps = {step.name: self.states[step.name] for step in self._steps if step.name in ended}
             files.write_json(path, {"steps": before | steps})
             if self._archive:
                 files.write(self._archive, self._pack)
