@@ -50,7 +50,7 @@ FULL = Sizes(
     runs=0,
 )
 REHEARSAL = Sizes(
-    recipe=Budget(48, 2, 8, 2, 90),
+    recipe=Budget(48, 2, 8, 1, 90),
     ablation=Budget(32, 2, 8, 1, 90),
     start=Budget(32, 1, 8, 1, 90),
     drawn=16,
