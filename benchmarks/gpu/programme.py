@@ -181,9 +181,10 @@ class Programme:
         with self._changed:
             path = self._out / "programme.json"
             before = files.read_json(path, "delete it")["steps"] if path.exists() else {}
-            ended = {name for name, state in self.states.items() if state["state"] != "running"}
-            steps = {step.name: self.states[step.name] for step in self._steps if step.name in ended}
-            files.write_json(path, {"steps": before | steps})
+            known = before | {name: state for name, state in self.states.items() if state["state"] != "running"}
+            mine = [step.name for step in self._steps if step.name in known]  # in the order of worth
+            others = [name for name in known if name not in mine]
+            files.write_json(path, {"steps": {name: known[name] for name in others + mine}})
             if self._archive:
                 files.write(self._archive, self._pack)
 
