@@ -88,6 +88,8 @@ def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:
       ValueError: the folder is damaged, or the file is none of a backbone's weights, or of another.
     """
     path = Path(init_from).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no run and no weights file; give --config.init_from one that is there")
     if not path.is_dir():
         variables = together(lambda: read_backbone(path, backbone))
         return Trained(

@@ -133,7 +133,11 @@ def test_what_cannot_be_started_from_leaves_no_run_behind(run, sets, tmp_path):
     plain = {"model__backbone": "resnet34", "init_from": str(run)} | PLAIN
     fails(rf"nothing of {run} \(best checkpoint, step 8: resnet18, .*29 points, cofw-29\) fits", **plain)
     fails(rf"this is a folder, .*--config.init_from={run}", pretrained=str(run))
-    fails("nowhere: there is no such", FileNotFoundError, init_from=str(tmp_path / "nowhere"))
+    fails(
+        "nowhere: no run and no weights file; give --config.init_from",
+        FileNotFoundError,
+        init_from=str(tmp_path / "nowhere"),
+    )
     (tmp_path / "empty").mkdir()
     fails("empty/run.json: no run there", FileNotFoundError, init_from=str(tmp_path / "empty"))
     frozen = {"model__backbone": "resnet34", "model__norm": "frozen", "init_from": str(run)}
