@@ -285,27 +285,39 @@ def xla(result: Result) -> str:
 
 
 def w300(result: Result) -> str:
-    """Runs on 300W, by model, and beside the baseline."""
-    first = result["rows"][0]
-    rows = []
+    """Runs on 300W, by model, and beside the baseline; what faces of other sets are worth."""
+    first, counts = result["rows"][0], {row["kind"]: row for row in result["rows"]}
+    rows, others = [], []
     for row in result["summary"]:
-        of = next(r for r in result["rows"] if (r["kind"], r["model"]) == (row["kind"], row["model"]))
+        of = next(r for r in result["rows"] if all(r[name] == row[name] for name in ("kind", "model")))
         spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
+        nme = f"{row['nme']:.2f}{spread}"
+        if row["kind"] == "generalisation":
+            of = next(r for r in result["rows"] if r["kind"] == row["kind"] and " + ".join(r["faces"]) == row["faces"])
+            visited = " + ".join(f"{count:,} {name}" for name, count in of["faces"].items())
+            own = f"{of['coco_nme']:.2f}" if "coco_nme" in of else ""
+            others.append([visited, str(of["epochs"]), nme, own])
+            continue
         beside = ["", ""]
         if "difference" in row:
             low, high = row["interval"]
             beside = [f"{row['difference']:+.3f} ({low:+.3f}..{high:+.3f})", f"{row['p']:.4f}"]
-        budget = f"{of['image_size']} px, {of['epochs']} epochs of {of['faces']:,}, batch {of['batch']}"
-        rows.append(
-            [row["model"], budget, str(len(row["seeds"])), f"{row['nme']:.2f}{spread}", f"{row['held_out']:.2f}"]
-            + beside
-        )
+        budget = f"{of['image_size']} px, {of['epochs']} epochs of {sum(of['faces'].values()):,}, batch {of['batch']}"
+        rows.append([row["model"], budget, str(len(row["seeds"])), nme, f"{row['held_out']:.2f}", *beside])
     head = ["model", "training", "seeds", f"NME % on {first['test_faces']} test faces", "on faces held out"]
-    said = f"Start: {first['start']}; optimiser: {first['optimiser']}. {first['partial']}"
-    opened = sum(result["openings"].values())
-    counted = f"The test split was opened {opened} times for {len(result['rows'])} finished runs."
     table = _markdown([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
-    return f"{said.strip()} {counted}\n\n{table}"
+    said = []
+    if start := result.get("start"):
+        visited = " + ".join(f"{count:,} {name}" for name, count in start["faces"].items())
+        said.append(f"Start of the models above: {start['epochs']} epochs of {visited} faces; no ImageNet weights.")
+    kinds = ", ".join(f"{kind} {row['optimiser']}" for kind, row in counts.items())
+    said.append(f"Optimiser: {kinds}. {first['partial']}".strip())
+    opened = sum(result["openings"].values())
+    said.append(f"Test splits were opened {opened} times for {len(result['rows'])} finished runs.")
+    if not others:
+        return f"{' '.join(said)}\n\n{table}"
+    names = ["BarrelNet-18, drawn weights: faces of an epoch", "epochs", "NME % on 300W", "on the other real set"]
+    return f"{' '.join(said)}\n\n{table}\n\n{_markdown(names, others)}"
 
 
 def commits(result: Result) -> str:

@@ -262,7 +262,7 @@ def test_runs_are_compared_face_by_face(tmp_path):
         np.savez(folder / f"{name}.npz", nme=nme)
         _, model, seed = name.split("-")
         held = [{"epoch": 1, "nme": 9.0}, {"epoch": 2, "nme": 4.0}]
-        common = {"kind": "ablation", "seed": int(seed[-1]), "held_out": held}
+        common = {"kind": "ablation", "seed": int(seed[-1]), "held_out": held, "faces": {"w300": 40}}
         rows.append(common | {"run": name, "model": names[model], "nme": 100 * mean(nme)})
     baseline, ours = report.summary(rows, folder)
     assert baseline["seeds"] == [0, 1] and "difference" not in baseline and baseline["held_out"] == 4.0
