@@ -32,8 +32,9 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
 
 def _source(name: str, result: Result) -> str:
     machine, versions = result["machine"], result["versions"]
+    device = "".join(f"{gpu.split(',')[0]}, " for gpu in machine.get("gpus", ()))
     return (
-        f"[{name}.json](benchmarks/results/{name}.json): {machine['cores']} cores of {machine['processor']}, "
+        f"[{name}.json](benchmarks/results/{name}.json): {device}{machine['cores']} cores of {machine['processor']}, "
         f"jax {versions['jax']}; `{result['command']}`"
     )
 
