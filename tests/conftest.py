@@ -7,7 +7,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 # The tests run on all cores (pytest-xdist): PyTorch's threads would wait for cores that other tests have.
 os.environ["OMP_NUM_THREADS"] = "1"
-# Tests compile many small programs and run each once or twice.
+# Tests compile many small programs and run each once or twice: LLVM's effort is lowered, XLA's own passes are as in use.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.dirname(__file__), ".jax_cache")
 
 import pytest
