@@ -34,7 +34,7 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
         if not all(face.size for face in faces):
             raise ValueError(
                 f"{source.directory}: without the images their sizes are not known, so that points cannot be clamped "
-                "to them; add the images, or score with config.data.clamp_points=False (--noclamp_points)"
+                "to them; add the images, or score with config.data.clamp_points=False (--no-clamp-points)"
             )
         points_px = clamp(points_px, np.array([face.size for face in faces]))
     num_points = source.scheme.num_points

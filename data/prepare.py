@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds a set of faces once: python -m data.prepare SET [--source DIR] [--data_dir DIR]; --check inspects the source.
+"""Builds a set of faces once: python -m data.prepare SET [--source DIR] [--data-dir DIR]; --check inspects the source.
 
 Without --source the download is looked for in DATA_DIR/downloads/SET.
 """
 
-import argparse
 import fcntl
 import hashlib
 import importlib
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from barrel_jax.command_line import Parser
 from barrel_jax.config import DataConfig
 from barrel_jax.files import cache_home, download_folder
 from data.source import FORMAT, Source
@@ -159,10 +159,10 @@ def check_set(dataset: str, source: str, data_dir: str, options: Mapping[str, An
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     default = DataConfig()
-    parser = argparse.ArgumentParser(prog="python -m data.prepare", description="Builds a set of faces.")
+    parser = Parser("python -m data.prepare", __doc__)
     parser.add_argument("set", help=f"one of {', '.join(SETS)}")
     parser.add_argument("--source", default="", help="folder of the download (default: DATA_DIR/downloads/SET)")
-    parser.add_argument("--data_dir", default="", help=f"where built sets and downloads lie (default: {cache_home()})")
+    parser.add_argument("--data-dir", default="", help=f"where built sets and downloads lie (default: {cache_home()})")
     parser.add_argument("--check", action="store_true", help="only inspect the source; exit status 1 if it has faults")
     parser.add_argument(
         "--allow-partial", action="store_true", help="take a part of a published set as it is; tables will say so"
@@ -173,15 +173,15 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int, default=value, help=f"synthetic: {help_text} (default: %(default)s)")
     given = parser.parse_args(arguments)
     options = {name: getattr(given, name) for name in ("scheme", "train", "test", "seed")}
-    try:
+
+    def work() -> int:
         if given.check:
             return check_set(given.set, given.source, given.data_dir, options, allow_partial=given.allow_partial)
-        options = options if given.set == "synthetic" else {}
-        print(prepare(given.set, given.source, given.data_dir, options, allow_partial=given.allow_partial))
-    except (ValueError, OSError) as error:
-        print(f"data.prepare: {error}", file=sys.stderr)
-        return 1
-    return 0
+        kept = options if given.set == "synthetic" else {}
+        print(prepare(given.set, given.source, given.data_dir, kept, allow_partial=given.allow_partial))
+        return 0
+
+    return parser.run(given, work)
 
 
 if __name__ == "__main__":

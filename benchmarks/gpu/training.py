@@ -12,6 +12,7 @@ from barrel_jax.config import Config
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import keep_compiled
 from barrel_jax.evaluation.score import face_errors, predict_all, score
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.pretrained import backbone as pretrained
 from barrel_jax.training import loop
@@ -87,7 +88,7 @@ def train_run(rows: Rows, settings: Settings, sizes: Sizes, run: Run) -> None:
     keep_compiled()
     directory, workdir = _faces(settings), Path(settings.scratch) / "runs" / run.name
     config = config_of(run, sizes, settings.optimiser, 1)
-    count = len(loop.load_split(config, directory, config.data.train_split))
+    count = len(load_split(config.data, directory, config.data.train_split))
     config = config_of(run, sizes, settings.optimiser, count)
     config.pretrained = str(start_file(settings))
     total = config.optim.epochs * (count // config.batch_size)
@@ -129,7 +130,7 @@ def _score(config: Config, workdir: Path, directory: Path, out: Path, name: str)
     with (out / "openings.jsonl").open("a") as log:  # before the score is known, so that none goes uncounted
         log.write(json.dumps({"run": name, "split": TEST}) + "\n")
     mesh, landmarks = make_mesh(config.mesh), read_facts(workdir)["num_landmarks"]
-    crops = loop.load_split(config, directory, TEST)
+    crops = load_split(config.data, directory, TEST)
     variables, step = restore_variables(workdir, config, landmarks, "latest", mesh)
     predict = make_predict_step(build_model(config.model, landmarks), mesh)
     points_px = predict_all(predict, variables, crops, config.loop.eval_batch, mesh)

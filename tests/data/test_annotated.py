@@ -125,5 +125,5 @@ def test_points_are_clamped_where_sizes_are_known(monkeypatch):
     truth = truth_of(made_up(2, size=(150, 130)), config, "test")
     assert truth.clamped and truth.points_px.max(axis=(0, 1)).tolist() == [149.5, 129.5]
     assert not truth_of(made_up(2), dataclasses.replace(config, clamp_points=False), "test").clamped
-    with pytest.raises(ValueError, match=r"sizes are not known.*--noclamp_points"):
+    with pytest.raises(ValueError, match=r"sizes are not known.*--no-clamp-points"):
         truth_of(made_up(2), config, "test")

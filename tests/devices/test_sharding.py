@@ -11,8 +11,8 @@ import pytest
 
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import from_local, layout, local_rows, make_mesh
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
-from barrel_jax.training.loop import load_split
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
 from data.of_config import prepare_config
@@ -29,7 +29,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def splits(built):
-    return tuple(load_split(small.config(), built, split) for split in ("train", "test"))
+    return tuple(load_split(small.config().data, built, split) for split in ("train", "test"))
 
 
 @pytest.fixture(scope="module")
