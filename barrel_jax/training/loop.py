@@ -205,9 +205,13 @@ def train(
         checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
         state = checkpoints.newest(like)
         best = checkpoints.best_nme()
+        first = step = 0 if state is None else int(state.step)
+        if step < total and stop(step):  # before anything is compiled, which an interrupt does not survive
+            if is_first():
+                print(f"told to stop before step {step + 1} of {total}; the same command goes on from there")
+            return None
         if state is None:
             state = create(model, tx, config, mesh, start.weights)
-        first = step = int(state.step)
         if is_first():
             print(
                 f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
@@ -222,9 +226,6 @@ def train(
         run = _Run(config, workdir, test_crops, mesh, predict, checkpoints, log, rate, steps_per_epoch)
         if step == total:
             metrics, points_px = run.predict_test(state)
-        elif stop(step):
-            log.say(f"told to stop before step {step + 1} of {total}; the same command goes on from there")
-            return None
         with log.apart("preparation"):
             advance = stepper(config, train_crops, model, tx, mesh, step, total, log.compiled)
             run.since = (step, log.watch.seconds("training"))
