@@ -41,7 +41,7 @@ def test_the_training_loop_trains(capsys):
     code = re.search(r"<!-- loop -->\n```python\n(.*?)```\n<!-- end -->", README, re.DOTALL)[1]
     assert len([line for line in code.splitlines() if line and not re.match("import|from", line)]) <= 12
     rng = np.random.default_rng(0)
-    images = rng.random((2, 64, 64, 3), np.float32)
+    images = rng.random((2, 32, 32, 3), np.float32)
     batches = [(images, rng.random((1, 68, 2), np.float32).repeat(2, axis=0))] * 8
     errors = []
 

@@ -42,7 +42,7 @@ class Head(nn.Module):
 
 
 class BarrelNet(nn.Module):
-    """K landmarks of a face crop. Attributes are those of config.ModelConfig, with its defaults, K and the compute type."""
+    """K landmarks of a face crop. Attributes are config.ModelConfig's, with its defaults, K and the compute type."""
 
     num_landmarks: int
     backbone: str = ModelConfig.backbone

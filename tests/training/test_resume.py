@@ -90,15 +90,9 @@ def test_told_to_stop_it_saves_and_leaves_with_status_0(whole, tmp_path, how):
 def test_ctrl_c_while_it_compiles_saves_and_twice_leaves_at_once(tmp_path, times, status):
     """Before the first step: raised there, KeyboardInterrupt would be a segmentation fault."""
     # A cache of its own, so that there is something to compile.
-    environment_ = environment(1) | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        training(tmp_path / "run"),
-        cwd=ROOT,
-        env=environment_,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    cold = environment(1) | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"}
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(training(tmp_path / "run"), cwd=ROOT, env=cold, **piped) as process:
         said = next(line for line in process.stdout if "M parameters" in line)
         process.send_signal(signal.SIGINT)
         for line in process.stdout:
