@@ -41,8 +41,8 @@ from barrel_jax.models.build import build_model
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.trained import read_facts, restore_variables
 from data.annotated import truth_of
-from data.of_config import prepare_config
-from data.prepare import SETS, read_source, source_folder
+from data.face_sets import DOWNLOADED, FACE_SETS
+from data.prepare import prepare_config
 
 
 def arguments_parser() -> Parser:
@@ -51,7 +51,7 @@ def arguments_parser() -> Parser:
     add = parser.add_argument
     add("--workdir", type=Path, help="folder of the run to score; with --predictions where the scores go")
     add("--predictions", type=Path, metavar="FILE", help="score this .npz, .json or .txt instead of a run's model")
-    add("--dataset", choices=SETS, help="the set to score on; the run's own by default")
+    add("--dataset", choices=FACE_SETS, help="the set to score on; the run's own by default")
     add("--source", metavar="DIR", help="folder of that set's raw download (default: DATA_DIR/downloads/SET)")
     add(
         "--split",
@@ -73,8 +73,9 @@ def arguments_parser() -> Parser:
 
 def truth_to_score(data: DataConfig, *, pixels: bool) -> FaceTruth:
     """The faces that `data` names: crops, unless pixels can be done without and the source has only annotations."""
-    if not pixels and data.dataset != "synthetic":
-        source = read_source(data.dataset, source_folder(data.dataset, data.source, data.data_dir))
+    if not pixels and data.dataset in DOWNLOADED:
+        downloaded = DOWNLOADED[data.dataset]
+        source = downloaded.read(downloaded.locate(data.source, data.data_dir))
         if not source.has_images:
             return truth_of(source, data, data.test_split)
     return load_split(data, prepare_config(data), data.test_split)

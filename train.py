@@ -15,7 +15,7 @@ from barrel_jax.config_arguments import ConfigParser, read_config
 from barrel_jax.devices import distributed
 from barrel_jax.devices.preemption import Notice
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
-from data.prepare import BUILDERS, source_folder
+from data.face_sets import find_set
 
 
 def train(given: argparse.Namespace) -> None:
@@ -24,13 +24,13 @@ def train(given: argparse.Namespace) -> None:
     tune_cpu()
     keep_compiled()
     config = read_config(given)
-    if config.data.dataset in BUILDERS:  # before anything is fetched, or other processes wait for this one
-        source_folder(config.data.dataset, config.data.source, config.data.data_dir)
+    # Before anything is fetched, or other processes wait for this one.
+    find_set(config.data.dataset).locate(config.data.source, config.data.data_dir)
     distributed.start(config)
     notice.hand_over()
     # Seconds of imports, in which a scheduler's signal is heard already.
     from barrel_jax.training import loop
-    from data.of_config import prepare_config
+    from data.prepare import prepare_config
 
     loop.train(config, given.workdir or Path("runs") / Path(given.config).stem, prepare_config, notice.reached)
 

@@ -31,7 +31,7 @@ from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.pytorch import barrelnet as torch_barrelnet
 from barrel_jax.pytorch.weights import from_flax
 from benchmarks.drawn_weights import LANDMARKS, SIZE, draw_images, spread_variables
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 
 BOUNDS_PX = {"float32": 0.05, "bfloat16": 0.5}
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from barrel_jax.benchmark import report
+from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce import results
@@ -23,11 +24,6 @@ MISSING = "*not measured yet*"
 def _load(name: str) -> Result | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _source(name: str, result: Result) -> str:
@@ -53,7 +49,7 @@ def timed(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["scored on", "faces", "NME %", "FR@10 %", "AUC@10 %", "minutes", "peak memory, GB"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def curves(result: Result) -> str:
@@ -65,7 +61,7 @@ def curves(result: Result) -> str:
         train = "" if row["train_nme"] is None else f"{row['train_nme']:.2f}"
         rows.append([row["name"], *(f"{at[epoch]:.2f}" if epoch in at else "not run" for epoch in epochs), train])
     head = ["val NME %", *(f"epoch {epoch}" for epoch in epochs), "its training faces, at the end"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def modules(result: Result) -> str:
@@ -77,7 +73,7 @@ def modules(result: Result) -> str:
     budgets = {(row["image_size"], row["epochs"], row["stride"]) for row in result["rows"]}
     said = "; ".join(f"{size} px, {epochs} epochs, stride {stride}" for size, epochs, stride in sorted(budgets))
     head = ["model", "val NME %", "FR@10 %", "AUC@10 %", "seed"]
-    return f"Budget of each: {said}.\n\n" + _markdown(head, rows)
+    return f"Budget of each: {said}.\n\n" + table(head, rows)
 
 
 def input_costs(result: Result) -> str:
@@ -89,7 +85,7 @@ def input_costs(result: Result) -> str:
         ["the same from the cache, imports included", f"{reading['cached_s']:.2f} s"],
         ["drawing synthetic faces on one core", f"{drawing['faces_per_s_and_core']:.0f} faces/s"],
     ]
-    return _markdown(["what", "measured"], rows)
+    return table(["what", "measured"], rows)
 
 
 def cpu_step(result: Result) -> str:
@@ -99,7 +95,7 @@ def cpu_step(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["ResNet-18 training step, batch 16, 128 px", "ms", "faces/s", "speed"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def preparing(result: Result) -> str:
@@ -119,9 +115,9 @@ def preparing(result: Result) -> str:
         [row["format"], f"{row['ms']:.1f}", f"{row['kb']:.0f}", f"{row['error']:.2f}"] for row in result["stored"]
     ]
     return (
-        _markdown(["what", "seconds", "peak memory, GB", ""], rows)
+        table(["what", "seconds", "peak memory, GB", ""], rows)
         + "\n\n"
-        + _markdown(["a region stored as", "ms to encode", "kB", "mean error, grey levels"], stored)
+        + table(["a region stored as", "ms to encode", "kB", "mean error, grey levels"], stored)
     )
 
 
@@ -142,7 +138,7 @@ def parameters(result: Result) -> str:
     rows.append(["the paper, section 5", "", "1.6", "4.4", "9", "", "", ""])
     sets = [f"all, {row['set']}, {row['num_landmarks']} points" for row in next(iter(models.values())).values()]
     head = ["millions of parameters", *(f"{count}, 68 points" for count in counts), *sets]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def speeds(result: Result) -> str:
@@ -160,7 +156,7 @@ def seeds(result: Result) -> str:
     rows = [[row["how"], report.digits(row["median_ms"]), f"{row['images_per_s']:.1f}"] for row in result["rows"]]
     first = result["rows"][0]
     head = [f"a step of {first['seeds']} seeds, {first['image_size']} px, batch {first['batch']}", "ms", "faces/s"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def paths(result: Result) -> str:
@@ -170,7 +166,7 @@ def paths(result: Result) -> str:
     for row in result["rows"]:
         by_path.setdefault(row["path"], {})[row["model"]] = row["largest_px"]
     rows = [[path, *(f"{by[model]:.5f}" for model in models)] for path, by in by_path.items()]
-    return _markdown(["largest difference from Flax, px of 256", *models], rows)
+    return table(["largest difference from Flax, px of 256", *models], rows)
 
 
 def start_up(result: Result) -> str:
@@ -179,7 +175,7 @@ def start_up(result: Result) -> str:
         [row["model"], row["way"], f"{row['median_s']:.2f}", "" if row["file_mb"] is None else f"{row['file_mb']:.0f}"]
         for row in result["rows"]
     ]
-    return _markdown(["model", "from", "seconds to the first result", "MB"], rows)
+    return table(["model", "from", "seconds to the first result", "MB"], rows)
 
 
 def growth(result: Result) -> str:
@@ -196,9 +192,9 @@ def growth(result: Result) -> str:
         [row["what"], str(row["tokens"]), report.digits(row["median_ms"]), f"{row['memory_mb']:.1f}"]
         for row in result.get("equations", ())
     ]
-    parts = [_markdown(["BarrelNet-18, along", "milliseconds"], rows)] if rows else []
+    parts = [table(["BarrelNet-18, along", "milliseconds"], rows)] if rows else []
     if equations:
-        parts.append(_markdown(["QAMem by", "tokens of the memory", "ms", "MB of values between"], equations))
+        parts.append(table(["QAMem by", "tokens of the memory", "ms", "MB of values between"], equations))
     return "\n\n".join(parts)
 
 
@@ -207,7 +203,7 @@ def devices(result: Result) -> str:
     rows = [[row["layout"], report.digits(row["median_ms"]), f"{row['ratio']:.2f}x"] for row in result["rows"]]
     first = result["rows"][0]
     head = [f"a step of {first['batch']} faces, {first['image_size']} px", "ms", "time to one device's"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def pods(result: Result) -> str:
@@ -231,7 +227,7 @@ def pods(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["slice", "16 faces a chip", "GB a chip", "all-reduces", "all-gathers", "operations / memory / exchange, ms"]
-    return _markdown([*head, "step, ms (predicted)"], rows)
+    return table([*head, "step, ms (predicted)"], rows)
 
 
 def scaling(result: Result) -> str:
@@ -255,7 +251,7 @@ def kills(result: Result) -> str:
     ]
     head = ["signal", "processes", "stops", "s until all had left, at most", "every step once, in order"]
     head += ["a loss differs by at most", "damaged checkpoints"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def parity(result: Result) -> str:
@@ -266,7 +262,7 @@ def parity(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["model", "impl", "precision", "largest distance from float32 on the CPU, px of 256", "mean"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def xla(result: Result) -> str:
@@ -281,7 +277,7 @@ def xla(result: Result) -> str:
         rows.append([row["xla"], report.digits(row["median_ms"]), ratio, f"{row['cold_s']:.1f}"])
     first = result["rows"][0]
     head = [f"XLA; {first['model']}, {first['precision']}, batch {first['batch']}", "ms", "speed", "s to compile"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def w300(result: Result) -> str:
@@ -304,7 +300,7 @@ def w300(result: Result) -> str:
     said = f"Start: {first['start']}; optimiser: {first['optimiser']}. {first['partial']}"
     opened = sum(result["openings"].values())
     counted = f"The test split was opened {opened} times for {len(result['rows'])} finished runs."
-    table = _markdown([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
+    table = table([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
     return f"{said.strip()} {counted}\n\n{table}"
 
 
@@ -323,7 +319,7 @@ def commits(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["what", "model", "batch", "Python, jaxlib", "before, ms", "after, ms", "time after to before"]
-    return f"{result['before'][:7]} and {result['after'][:7]}.\n\n" + _markdown(head, rows)
+    return f"{result['before'][:7]} and {result['after'][:7]}.\n\n" + table(head, rows)
 
 
 TABLES: dict[str, Callable[[Result], str]] = {

@@ -7,7 +7,7 @@ from barrel_jax.config import DataConfig
 from barrel_jax.faces.annotated import FaceTruth, clamp
 from barrel_jax.faces.crop_windows import crop_window, protocol_of
 from barrel_jax.faces.landmarks import make_scheme
-from data.prepare import digest_of
+from data.face_sets import find_set
 from data.source import Source
 
 
@@ -45,7 +45,7 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
     return FaceTruth(
         dataset=source.dataset,
         split=split,
-        fingerprint=digest_of(source.dataset, source.directory, {}),
+        fingerprint=find_set(source.dataset).digest(str(source.directory), {}),
         scheme=make_scheme(num_points, config.flip_pairs, config.normaliser, source.scheme),
         flag_names=tuple(source.flag_names),
         points_px=points_px,

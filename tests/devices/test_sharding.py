@@ -15,7 +15,7 @@ from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.processes import ROOT, free_port, started
 from tests.kit.sharded_run import on_mesh, run

@@ -15,7 +15,7 @@ from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
 from barrel_jax.training import loop
 from barrel_jax.training.trained import restore_variables
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 
 pytestmark = pytest.mark.quick

@@ -10,7 +10,7 @@ from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.input.holdout import divide, held_out, photo_of
 from barrel_jax.input.splits import load_split
 from barrel_jax.training import loop
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.toy import make_crops
 

@@ -16,7 +16,7 @@ from barrel_jax.models.build import build_model
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.trained import restore_variables
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.saved_run import save_run
 

@@ -17,7 +17,7 @@ from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.starting import begin, read_origin, read_trained
 from barrel_jax.training.state import abstract, create
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.processes import two_training
 from tests.training.test_resume import last_state
