@@ -300,8 +300,8 @@ def w300(result: Result) -> str:
     said = f"Start: {first['start']}; optimiser: {first['optimiser']}. {first['partial']}"
     opened = sum(result["openings"].values())
     counted = f"The test split was opened {opened} times for {len(result['rows'])} finished runs."
-    table = table([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
-    return f"{said.strip()} {counted}\n\n{table}"
+    shown = table([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
+    return f"{said.strip()} {counted}\n\n{shown}"
 
 
 def commits(result: Result) -> str:

@@ -100,7 +100,7 @@ class Downloaded:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The synthetic set, which is drawn from its options: `scheme`, `train` and `test` (numbers of faces) and `seed`."""
+    """The synthetic set, drawn from its options: `scheme`, `train` and `test` (numbers of faces) and `seed`."""
 
     FORMAT = "synthetic 1"  # changes when the drawn faces change, so that sets built before are built anew
 
