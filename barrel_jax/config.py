@@ -242,7 +242,7 @@ def _check_types(config: Config) -> None:
     default = Config()
     known = flatten(default)
     for name, value in flatten(config, strange=True).items():
-        _require(name in known, f"{name}: there is no such field{meant_field(name)}")
+        _require(name in known, f"{name}: there is no such field{'' if name in known else meant_field(name)}")
         kind = type(known[name])
         _require(
             type(value) is kind or (kind is float and type(value) is int),

@@ -12,9 +12,9 @@ from typing import Any
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.step import Rows, Step
 
-LATENCY = ("jax", "torch-eager", "torch-reduce-overhead")
+LATENCY = ("jax", "jax-frozen", "torch-eager", "torch-reduce-overhead")
 THROUGHPUT = ("jax", "torch-eager", "torch-compile")
-TRAINING = ("jax", "jax-single", "torch-eager", "torch-compile", "torch-dataloader")
+TRAINING = ("jax", "jax-single", "torch-eager", "torch-compile", "torch-reduce-overhead", "torch-dataloader")
 COMMAND_BUFFERS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE"
 # What XLA is told, by name; jaxlib 0.11.2 knows these flags, and an unknown one ends the step's process.
 XLA = {
@@ -113,15 +113,16 @@ def steps(settings: Settings) -> list[Step]:
                 "train-gpu",
                 seconds,
                 _doing("train", sizes, small, batch, precision, _possible(TRAINING, sizes)),
+                room="large" if batch > 16 else "",
             )
             for precision in sizes.precisions
         ]
 
-    listed = [Step(f"parity-{model}", "gpu-parity", 35, _doing("parity", sizes, model)) for model in sizes.models]
-    listed += infer(1, _possible(LATENCY, sizes), sizes.latency_rounds, "", 45)
-    listed += [Step("ceilings", "infer-gpu", 12, _doing("ceilings", sizes))]
-    listed += infer(sizes.large, _possible(THROUGHPUT, sizes), sizes.rounds, "", 45) if sizes.large > 1 else []
+    listed = infer(1, _possible(LATENCY, sizes), sizes.latency_rounds, "", 45)
     listed += train(16, 110)
+    listed += infer(sizes.large, _possible(THROUGHPUT, sizes), sizes.rounds, "", 45) if sizes.large > 1 else []
+    listed += [Step(f"parity-{model}", "gpu-parity", 35, _doing("parity", sizes, model)) for model in sizes.models]
+    listed += [Step("ceilings", "infer-gpu", 12, _doing("ceilings", sizes))]
     if sizes.compiled:
         listed += infer(1, (*LATENCY, "torch-max-autotune"), sizes.latency_rounds, "-max-autotune", 150)
     listed += train(sizes.large, 120) if sizes.large > 1 else []
