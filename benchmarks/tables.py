@@ -341,6 +341,21 @@ def infer_front(result: Result) -> str:
     return table(["model", "precision", "batch", "JAX, ms", "best PyTorch, ms", "speed", "eager PyTorch, ms"], rows)
 
 
+def stress(result: Result) -> str:
+    """Errors by kind and strength, a line for each run."""
+    runs = list(dict.fromkeys(row["run"] for row in result["rows"]))
+    plain = {row["run"]: row["nme"] for row in result["rows"] if row["strength"] == 0}
+    lines = []
+    for kind in dict.fromkeys(row["kind"] for row in result["rows"] if row["strength"] != 0):
+        rows = [row for row in result["rows"] if row["kind"] == kind]
+        strengths = list(dict.fromkeys(row["strength"] for row in rows))
+        for run in runs:
+            at = {row["strength"]: row["nme"] for row in rows if row["run"] == run}
+            name = f"{kind} ({', '.join(f'{s:g}' for s in strengths)}: {rows[0]['unit']})"
+            lines.append([name, run, f"{plain[run]:.2f}", *(f"{at[strength]:.2f}" for strength in strengths)])
+    return _markdown(["what, and its five strengths", "model", "none", "1", "2", "3", "4", "5"], lines)
+
+
 def commits(result: Result) -> str:
     """Whether a change made the CPU slower."""
     rows = [
@@ -384,6 +399,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "train-cpu-256": speeds,
     "train-gpu": speeds,
     "commits": commits,
+    "stress-common": stress,
     "growth": growth,
     "gpu-parity": parity,
     "gpu-xla": xla,

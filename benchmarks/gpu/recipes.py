@@ -47,9 +47,9 @@ class Sizes:
 
 
 FULL = Sizes(
-    recipe=Budget(256, 13_500, 32, 6, 120),
-    ablation=Budget(128, 6_800, 32, 5, 50),
-    start=Budget(128, 7_000, 64, 1, 80),
+    recipe=Budget(256, 13_500, 32, 6, 200),
+    ablation=Budget(128, 6_800, 32, 5, 70),
+    start=Budget(128, 7_000, 64, 1, 150),
     drawn=12_000,
     width=256,
     runs=0,
