@@ -10,6 +10,7 @@ scored from the annotations alone where the images are not there (--dataset cofw
 hidden, turned, blurred, shifted and by pose, each at five strengths, prints those errors and writes stress.json there.
 """
 
+import argparse
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -17,81 +18,67 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
 
 from barrel_jax import config as configuration
 from barrel_jax import files
+from barrel_jax.command_line import Parser
 from barrel_jax.config import Config, DataConfig, MeshConfig
+from barrel_jax.config_arguments import describe_fields
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from barrel_jax.evaluation import score_table
+from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.evaluation.predictions import read_predictions
 from barrel_jax.evaluation.score import predict_all, score, write_evaluation
 from barrel_jax.evaluation.stress import stress
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.crop_windows import PROTOCOLS
-from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.faces.normalisers import NAMED, normalised_by, normaliser_name
 from barrel_jax.faces.wflw_to_300w import comparable, mapping
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
-from barrel_jax.training.loop import load_split
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.trained import read_facts, restore_variables
 from data.annotated import truth_of
-from data.of_config import prepare_config
-from data.prepare import SETS, read_source, source_folder
-
-WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run to score; with --predictions where the scores go.")
-PREDICTIONS = flags.DEFINE_string("predictions", "", "Score this .npz, .json or .txt instead of a run's model.")
-DATASET = flags.DEFINE_enum("dataset", None, SETS, "The set to score on; the run's own by default.")
-SOURCE = flags.DEFINE_string("source", None, "Folder of that set's raw download; DATA_DIR/downloads/SET by default.")
-SPLIT = flags.DEFINE_string(
-    "split",
-    None,
-    "Split; the run's test split by default, else val for coco, else test; holdout: what config.data.holdout kept.",
-)
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Where built sets live; the run's, else ~/.cache/barrel_jax.")
-CHECKPOINT = flags.DEFINE_string("checkpoint", "latest", "latest, best (lowest on the test split), or a saved step.")
-NORMALISER = flags.DEFINE_string(
-    "normaliser", "", f"What divides the error: {', '.join(NAMED)}, or two points such as 36,45; the set's by default."
-)
-CROP = flags.DEFINE_enum("crop", None, tuple(PROTOCOLS), "How faces are cropped for the model; the run's by default.")
-CLAMP_POINTS = flags.DEFINE_bool("clamp_points", None, "Move true points into the image; the run's by default.")
-ALLOW_PARTIAL = flags.DEFINE_bool("allow_partial", None, "Score on a part of a published set; the table says so.")
-STRESS = flags.DEFINE_bool("stress", False, "Also score the run's model under perturbations: stress.json.")
+from data.face_sets import DOWNLOADED, FACE_SETS
+from data.prepare import prepare_config
 
 
-def data_to_score(
-    own: DataConfig, scheme: str, *, dataset: str | None = None, source: str | None = None, **overrides: Any
-) -> DataConfig:
-    """The data settings `own` of a run (or the defaults) with what the command line names in their place.
+def arguments_parser() -> Parser:
+    """The arguments of the command."""
+    parser = Parser("evaluate.py", __doc__, epilog="settings of a run (train.py), by default:\n" + describe_fields())
+    add = parser.add_argument
+    add("--workdir", type=Path, help="folder of the run to score; with --predictions where the scores go")
+    add("--predictions", type=Path, metavar="FILE", help="score this .npz, .json or .txt instead of a run's model")
+    add("--dataset", choices=FACE_SETS, help="the set to score on; the run's own by default")
+    add("--source", metavar="DIR", help="folder of that set's raw download (default: DATA_DIR/downloads/SET)")
+    add(
+        "--split",
+        help="the run's test split by default, else val for coco, else test; holdout: what config.data.holdout kept",
+    )
+    add("--data-dir", metavar="DIR", help="where built sets live; the run's, else ~/.cache/barrel_jax")
+    add("--checkpoint", default="latest", help="latest, best (lowest on the test split), or a saved step")
+    add(
+        "--normaliser",
+        help=f"what divides the error: {', '.join(NAMED)}, or two points such as 36,45; the set's by default",
+    )
+    add("--crop", choices=PROTOCOLS, help="how faces are cropped for the model; the run's by default")
+    flag: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+    add("--clamp-points", **flag, help="move true points into the image; the run's by default")
+    add("--allow-partial", **flag, help="score on a part of a published set; the table says so")
+    add("--stress", **flag, help="also score the run's model under perturbations: stress.json")
+    return parser
 
-    Args: `scheme` is that of the run's model: synthetic faces are annotated alike, so that its model can be scored on
-    them. `overrides` are fields of the settings, None for those that are not named. The split to score is the result's
-    `test_split`. Raises ValueError when a source is given for a set without.
-    """
-    data = dataclasses.replace(own)
-    if dataset is not None and dataset != own.dataset:
-        data.dataset, data.source = dataset, ""
-        data.flip_pairs, data.normaliser = (), ()  # they belong to the points of the run's own set
-        data.holdout = 0.0  # of the run's own set too
-        data.test_split = "val" if dataset == "coco" else "test"
-        data.scheme = scheme if scheme in SCHEMES else own.scheme
-    if source is not None:
-        if data.dataset == "synthetic" and source:
-            raise ValueError(f"--source={source}: the synthetic set has no source; name the set too: --dataset=coco")
-        data.source = source
-    return dataclasses.replace(data, **{name: value for name, value in overrides.items() if value is not None})
 
-
-def truth_to_score(config: Config, data: DataConfig, *, pixels: bool) -> FaceTruth:
+def truth_to_score(data: DataConfig, *, pixels: bool) -> FaceTruth:
     """The faces that `data` names: crops, unless pixels can be done without and the source has only annotations."""
-    if not pixels and data.dataset != "synthetic":
-        source = read_source(data.dataset, source_folder(data.dataset, data.source, data.data_dir))
+    if not pixels and data.dataset in DOWNLOADED:
+        downloaded = DOWNLOADED[data.dataset]
+        source = downloaded.read(downloaded.locate(data.source, data.data_dir))
         if not source.has_images:
             return truth_of(source, data, data.test_split)
-    return load_split(dataclasses.replace(config, data=data), prepare_config(data), data.test_split)
+    return load_split(data, prepare_config(data), data.test_split)
 
 
 def predictor_of(
@@ -113,49 +100,34 @@ def predictor_of(
     return lambda faces: predict_all(predict, variables, faces, config.loop.eval_batch, mesh), step
 
 
-def main(argv: list[str]) -> None:
-    """Scores what the flags name."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}")
-    if not WORKDIR.value and not PREDICTIONS.value:
-        raise app.UsageError("give --workdir of a run, or --predictions with --dataset (and --source)")
-    if PREDICTIONS.value and DATASET.value is None:
-        raise app.UsageError("--predictions needs --dataset (and --source, unless its download lies in its place)")
-    if PREDICTIONS.value and STRESS.value:
-        raise app.UsageError(
-            "--stress perturbs the images and predicts them anew, which takes a model: give --workdir of a run and no "
-            "--predictions"
-        )
-    logging.set_verbosity(logging.WARNING)  # orbax tells its every step otherwise
+def evaluate(given: argparse.Namespace) -> None:
+    """Scores what the command line names."""
     tune_cpu()
     keep_compiled()
-    workdir = Path(WORKDIR.value)
-    is_run = bool(WORKDIR.value) and (workdir / "config.json").exists()
-    config = Config() if PREDICTIONS.value and not is_run else configuration.load(workdir)
+    workdir = given.workdir
+    is_run = workdir is not None and (workdir / "config.json").exists()
+    config = Config() if given.predictions and not is_run else configuration.load(workdir)
     scheme = read_facts(workdir)["scheme"] if is_run else config.data.scheme
     data = data_to_score(
         config.data,
         scheme,
-        dataset=DATASET.value,
-        source=SOURCE.value,
-        test_split=SPLIT.value,
-        data_dir=DATA_DIR.value,
-        crop=CROP.value,
-        clamp_points=CLAMP_POINTS.value,
-        allow_partial=ALLOW_PARTIAL.value,
+        dataset=given.dataset,
+        source=given.source,
+        test_split=given.split,
+        data_dir=given.data_dir,
+        crop=given.crop,
+        clamp_points=given.clamp_points,
+        allow_partial=given.allow_partial,
     )
-    normaliser = normaliser_name(NORMALISER.value) if NORMALISER.value else ""
+    normaliser = normaliser_name(given.normaliser) if given.normaliser else ""
     if normaliser and normaliser not in NAMED:  # a set of which none is known needs it to be read at all
         data.normaliser = tuple(int(point) for point in normaliser.removeprefix("points_").split("_"))
-    try:
-        faces = truth_to_score(config, data, pixels=not PREDICTIONS.value)
-    except FileNotFoundError as error:
-        sys.exit(f"evaluate.py: {error}")
+    faces = truth_to_score(data, pixels=not given.predictions)
     about: dict[str, Any] = {"crop_frame": "" if faces.windows is None else data.crop}
-    if PREDICTIONS.value:
-        points_px = read_predictions(Path(PREDICTIONS.value), faces)
+    if given.predictions:
+        points_px = read_predictions(given.predictions, faces)
     else:
-        crops, (predict, step) = faces, predictor_of(workdir, config, faces, CHECKPOINT.value)
+        crops, (predict, step) = faces, predictor_of(workdir, config, faces, given.checkpoint)
         points_px = predict(crops)
         about |= {"crop": data.crop, "checkpoint_step": step, "config": config}
     points_px, faces, mapped = comparable(points_px, faces)
@@ -163,18 +135,34 @@ def main(argv: list[str]) -> None:
         faces = dataclasses.replace(faces, scheme=normalised_by(faces.scheme, normaliser))
     scores = score(points_px, faces, mapped=mapped, **about)
     print(score_table.table(scores))
-    if not WORKDIR.value:
+    if workdir is None:
         print("nothing is written without --workdir")
         return
     folder = workdir / "eval" / f"{faces.dataset}-{faces.split}"
     for path in write_evaluation(folder, scores, points_px, faces):
         print(path)
-    if STRESS.value:
+    if given.stress:
         stressed = stress(predict, crops, faces, prepare_config(data), data.crop) | {"checkpoint_step": step}
         print("\n" + score_table.stress_table(stressed))
         files.write_json(folder / "stress.json", files.plain(stressed))
         print(folder / "stress.json")
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = arguments_parser()
+    given = parser.parse_args(arguments)
+    if given.workdir is None and given.predictions is None:
+        parser.error("give --workdir of a run, or --predictions with --dataset (and --source)")
+    if given.predictions and given.dataset is None:
+        parser.error("--predictions needs --dataset (and --source, unless its download lies in its place)")
+    if given.predictions and given.stress:
+        parser.error(
+            "--stress perturbs the images and predicts them anew, which takes a model: give --workdir of a run and no "
+            "--predictions"
+        )
+    return parser.run(given, lambda: evaluate(given))
+
+
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from barrel_jax import files
+from barrel_jax.command_line import meant
 from barrel_jax.faces.crop_windows import PROTOCOLS
 
 QAMEM_INITS = ("identity", "xavier")
@@ -29,7 +30,7 @@ class DataConfig:
     allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
     crop: str = "pipnet"  # crop protocol, one of barrel_jax.faces.crop_windows.PROTOCOLS
     clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
-    train_split: str = "train"
+    train_split: str = "train"  # the faces that are learnt from
     test_split: str = "test"  # scored after every evaluation interval and at the end
     holdout: float = 0.0  # share of the training faces that is kept from training and scored in the test split's place
     also: tuple[tuple[str, str, float], ...] = ()  # more sets to train on: (dataset, source, share of an epoch's faces)
@@ -51,9 +52,7 @@ class ModelConfig:
     """BarrelNet and its ablations; K is the dataset's number of landmarks."""
 
     backbone: str = "resnet18"  # resnet18, resnet34, resnet50, resnet101 or hrnet_w18
-    stride: int = (
-        32  # of the memory's grid: 32, 16 or 8 (strides replaced by dilation); 4 with hrnet_w18, and only then
-    )
+    stride: int = 32  # of the memory's grid: 32, 16 or 8 (strides replaced by dilation); with hrnet_w18 4, and only 4
     norm: str = "batch"  # batch: statistics are trained; frozen: DETR's choice for ImageNet weights
     norm_group: int = 0  # faces that share a batch norm's statistics, such as the paper's 16; 0 for the whole batch
     encoder_layers: int = 0  # 0..7; the paper removes the encoder (section 3.1)
@@ -72,27 +71,27 @@ class ModelConfig:
 class AugmentConfig:
     """PIPNet's training augmentation (docs/protocols.md, "Augmentation"); lengths are fractions of the crop's side."""
 
-    translate_prob: float = 0.5
+    translate_prob: float = 0.5  # of a shift along both axes
     translate: float = 30 / 256  # largest shift
-    occlude_prob: float = 0.5
+    occlude_prob: float = 0.5  # of a patch of one colour
     occlude: float = 0.4  # largest side of the patch
     occlude_margin: float = 10 / 256  # strip at the right and bottom that no patch reaches
-    flip_prob: float = 0.5
-    rotate_prob: float = 0.5
+    flip_prob: float = 0.5  # of left and right changing places
+    rotate_prob: float = 0.5  # of a turn about the centre
     rotate: float = 30.0  # largest angle, degrees
-    scale_prob: float = 0.0  # not in the paper
+    scale_prob: float = 0.0  # of a change of size; not in the paper
     scale: float = 0.0  # largest relative change of size
-    blur_prob: float = 0.3
+    blur_prob: float = 0.3  # of a Gaussian blur
     blur: float = 5 / 256  # largest standard deviation
-    grey_prob: float = 0.2  # PIPNet's; not among the five that the paper names
+    grey_prob: float = 0.2  # of a grey picture: PIPNet's; not among the five that the paper names
 
 
 @dataclass
 class OptimConfig:
     """Adam; the defaults are the paper's recipe (section 4.1)."""
 
-    epochs: int = 360
-    learning_rate: float = 1e-4
+    epochs: int = 360  # passes through the training faces
+    learning_rate: float = 1e-4  # of everything but the backbone, before the schedule
     schedule: str = "step"  # step: x0.1 at decay_epoch (the paper); cosine: to zero at the last step
     decay_epoch: int = 240  # only for the step schedule
     warmup_epochs: float = 0.0  # linear, from zero
@@ -156,6 +155,7 @@ def validate(config: Config, *, trained: bool = False) -> None:
     Raises:
       ValueError: names the field, its value and what it may be.
     """
+    _check_types(config)
     data, model, optim, augment = config.data, config.model, config.optim, config.augment
     _require(model.backbone in BACKBONES, f"model.backbone={model.backbone!r} is none of {', '.join(BACKBONES)}")
     strides = (4,) if model.backbone == "hrnet_w18" else (8, 16, 32)
@@ -202,7 +202,15 @@ def validate(config: Config, *, trained: bool = False) -> None:
     # Here too, since a set is built before its crops are cut.
     _require(data.crop in PROTOCOLS, f"data.crop={data.crop!r} is none of {', '.join(PROTOCOLS)}")
     _require(data.image_size >= 32, f"data.image_size={data.image_size} must be at least 32")
-    _require(len(data.normaliser) in (0, 2), f"data.normaliser={data.normaliser} must be two points, or empty")
+    _require(
+        len(data.normaliser) in (0, 2) and all(type(point) is int for point in data.normaliser),
+        f"data.normaliser={data.normaliser} must be two points, such as (36, 45), or empty",
+    )
+    _require(
+        all(isinstance(pair, tuple) and list(map(type, pair)) == [int, int] for pair in data.flip_pairs),
+        f"data.flip_pairs={data.flip_pairs} is not made of pairs of points, such as ((0, 1), (2, 3)); a single one "
+        "ends with a comma: ((0, 1),)",
+    )
     _require(0 <= data.holdout < 1, f"data.holdout={data.holdout} is not in [0, 1): a tenth of the faces is 0.1")
     _check_sets(data)
     _require(config.batch_size > 0, f"batch_size={config.batch_size} must be positive")
@@ -229,6 +237,25 @@ def validate(config: Config, *, trained: bool = False) -> None:
     )
 
 
+def _check_types(config: Config) -> None:
+    """There is nothing but the fields, each of the type of its default; a whole number may stand for another."""
+    default = Config()
+    known = flatten(default)
+    for name, value in flatten(config, strange=True).items():
+        _require(name in known, f"{name}: there is no such field{'' if name in known else meant_field(name)}")
+        kind = type(known[name])
+        _require(
+            type(value) is kind or (kind is float and type(value) is int),
+            f"{name}={value!r} is {type(value).__name__}, and the field takes {kind.__name__}, such as {known[name]!r}",
+        )
+
+
+def meant_field(name: str) -> str:
+    """'; did you mean X?' for a name that is no field's; one in the wrong group is known by its last part."""
+    known = flatten(Config())
+    return meant(name, {field.rpartition(".")[2]: field for field in known} | {field: field for field in known})
+
+
 def _check_sets(data: DataConfig) -> None:
     said = f"data.also={data.also!r}"
     _require(
@@ -249,16 +276,17 @@ def settings(config: Config) -> dict[str, object]:
     return flat | {"data.also": tuple((dataset, share) for dataset, _, share in config.data.also)}
 
 
-def flatten(config: Config) -> dict[str, object]:
-    """The fields by their dotted names, as the command line spells them."""
+def flatten(config: Config, *, strange: bool = False) -> dict[str, object]:
+    """The fields by their dotted names, as the command line spells them; `strange` adds attributes that are none."""
 
     def walk(prefix: str, node: object) -> dict[str, object]:
         if not dataclasses.is_dataclass(node):
             return {prefix: node}
+        names = vars(node) if strange else [item.name for item in dataclasses.fields(node)]
         return {
             name: value
-            for item in dataclasses.fields(node)
-            for name, value in walk(f"{prefix}.{item.name}" if prefix else item.name, getattr(node, item.name)).items()
+            for own in names
+            for name, value in walk(f"{prefix}.{own}" if prefix else own, getattr(node, own)).items()
         }
 
     return walk("", config)

@@ -23,15 +23,15 @@ from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
 from barrel_jax.export.model import Trained, read_trained
 from barrel_jax.export.write import export
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.models.inference import make_inference
 from barrel_jax.paper import model_of
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.pytorch import barrelnet as torch_barrelnet
 from barrel_jax.pytorch.weights import from_flax
-from barrel_jax.training.loop import load_split
 from benchmarks.drawn_weights import LANDMARKS, SIZE, draw_images, spread_variables
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 
 BOUNDS_PX = {"float32": 0.05, "bfloat16": 0.5}
 
@@ -47,7 +47,7 @@ def trained_model(workdir: Path, count: int) -> tuple[Trained, np.ndarray]:
     """A run's model and faces spread over its test split, uint8 [count, S, S, 3]."""
     trained = read_trained(workdir)
     data = trained.config.data
-    crops = load_split(trained.config, prepare_config(data), data.test_split)
+    crops = load_split(data, prepare_config(data), data.test_split)
     return trained, np.asarray(crops.images[np.linspace(0, len(crops.images) - 1, count, dtype=int)])
 
 

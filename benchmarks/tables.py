@@ -12,6 +12,7 @@ from typing import Any
 
 from barrel_jax.benchmark import report
 from barrel_jax.benchmark.rows import measured
+from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce import results
@@ -24,11 +25,6 @@ MISSING = "*not measured yet*"
 def _load(name: str) -> Result | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _source(name: str, result: Result, results: str) -> str:
@@ -55,7 +51,7 @@ def timed(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["scored on", "faces", "NME %", "FR@10 %", "AUC@10 %", "minutes", "peak memory, GB"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def curves(result: Result) -> str:
@@ -67,7 +63,7 @@ def curves(result: Result) -> str:
         train = "" if row["train_nme"] is None else f"{row['train_nme']:.2f}"
         rows.append([row["name"], *(f"{at[epoch]:.2f}" if epoch in at else "not run" for epoch in epochs), train])
     head = ["val NME %", *(f"epoch {epoch}" for epoch in epochs), "its training faces, at the end"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def modules(result: Result) -> str:
@@ -79,7 +75,7 @@ def modules(result: Result) -> str:
     budgets = {(row["image_size"], row["epochs"], row["stride"]) for row in result["rows"]}
     said = "; ".join(f"{size} px, {epochs} epochs, stride {stride}" for size, epochs, stride in sorted(budgets))
     head = ["model", "val NME %", "FR@10 %", "AUC@10 %", "seed"]
-    return f"Budget of each: {said}.\n\n" + _markdown(head, rows)
+    return f"Budget of each: {said}.\n\n" + table(head, rows)
 
 
 def input_costs(result: Result) -> str:
@@ -91,7 +87,7 @@ def input_costs(result: Result) -> str:
         ["the same from the cache, imports included", f"{reading['cached_s']:.2f} s"],
         ["drawing synthetic faces on one core", f"{drawing['faces_per_s_and_core']:.0f} faces/s"],
     ]
-    return _markdown(["what", "measured"], rows)
+    return table(["what", "measured"], rows)
 
 
 def cpu_step(result: Result) -> str:
@@ -101,7 +97,7 @@ def cpu_step(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["ResNet-18 training step, batch 16, 128 px", "ms", "faces/s", "speed"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def preparing(result: Result) -> str:
@@ -121,9 +117,9 @@ def preparing(result: Result) -> str:
         [row["format"], f"{row['ms']:.1f}", f"{row['kb']:.0f}", f"{row['error']:.2f}"] for row in result["stored"]
     ]
     return (
-        _markdown(["what", "seconds", "peak memory, GB", ""], rows)
+        table(["what", "seconds", "peak memory, GB", ""], rows)
         + "\n\n"
-        + _markdown(["a region stored as", "ms to encode", "kB", "mean error, grey levels"], stored)
+        + table(["a region stored as", "ms to encode", "kB", "mean error, grey levels"], stored)
     )
 
 
@@ -144,7 +140,7 @@ def parameters(result: Result) -> str:
     rows.append(["the paper, section 5", "", "1.6", "4.4", "9", "", "", ""])
     sets = [f"all, {row['set']}, {row['num_landmarks']} points" for row in next(iter(models.values())).values()]
     head = ["millions of parameters", *(f"{count}, 68 points" for count in counts), *sets]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def speeds(result: Result) -> str:
@@ -162,7 +158,7 @@ def seeds(result: Result) -> str:
     rows = [[row["how"], report.digits(row["median_ms"]), f"{row['images_per_s']:.1f}"] for row in result["rows"]]
     first = result["rows"][0]
     head = [f"a step of {first['seeds']} seeds, {first['image_size']} px, batch {first['batch']}", "ms", "faces/s"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def paths(result: Result) -> str:
@@ -172,7 +168,7 @@ def paths(result: Result) -> str:
     for row in result["rows"]:
         by_path.setdefault(row["path"], {})[row["model"]] = row["largest_px"]
     rows = [[path, *(f"{by[model]:.5f}" for model in models)] for path, by in by_path.items()]
-    return _markdown(["largest difference from Flax, px of 256", *models], rows)
+    return table(["largest difference from Flax, px of 256", *models], rows)
 
 
 def start_up(result: Result) -> str:
@@ -181,7 +177,7 @@ def start_up(result: Result) -> str:
         [row["model"], row["way"], f"{row['median_s']:.2f}", "" if row["file_mb"] is None else f"{row['file_mb']:.0f}"]
         for row in result["rows"]
     ]
-    return _markdown(["model", "from", "seconds to the first result", "MB"], rows)
+    return table(["model", "from", "seconds to the first result", "MB"], rows)
 
 
 def growth(result: Result) -> str:
@@ -198,9 +194,9 @@ def growth(result: Result) -> str:
         [row["what"], str(row["tokens"]), report.digits(row["median_ms"]), f"{row['memory_mb']:.1f}"]
         for row in result.get("equations", ())
     ]
-    parts = [_markdown(["BarrelNet-18, along", "milliseconds"], rows)] if rows else []
+    parts = [table(["BarrelNet-18, along", "milliseconds"], rows)] if rows else []
     if equations:
-        parts.append(_markdown(["QAMem by", "tokens of the memory", "ms", "MB of values between"], equations))
+        parts.append(table(["QAMem by", "tokens of the memory", "ms", "MB of values between"], equations))
     return "\n\n".join(parts)
 
 
@@ -209,7 +205,7 @@ def devices(result: Result) -> str:
     rows = [[row["layout"], report.digits(row["median_ms"]), f"{row['ratio']:.2f}x"] for row in result["rows"]]
     first = result["rows"][0]
     head = [f"a step of {first['batch']} faces, {first['image_size']} px", "ms", "time to one device's"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def pods(result: Result) -> str:
@@ -233,7 +229,7 @@ def pods(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["slice", "16 faces a chip", "GB a chip", "all-reduces", "all-gathers", "operations / memory / exchange, ms"]
-    return _markdown([*head, "step, ms (predicted)"], rows)
+    return table([*head, "step, ms (predicted)"], rows)
 
 
 def scaling(result: Result) -> str:
@@ -257,7 +253,7 @@ def kills(result: Result) -> str:
     ]
     head = ["signal", "processes", "stops", "s until all had left, at most", "every step once, in order"]
     head += ["a loss differs by at most", "damaged checkpoints"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def parity(result: Result) -> str:
@@ -268,7 +264,7 @@ def parity(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["model", "impl", "precision", "largest distance from float32 on the CPU, px of 256", "mean"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def xla(result: Result) -> str:
@@ -283,7 +279,7 @@ def xla(result: Result) -> str:
         rows.append([row["xla"], report.digits(row["median_ms"]), ratio, f"{row['cold_s']:.1f}"])
     first = result["rows"][0]
     head = [f"XLA; {first['model']}, {first['precision']}, batch {first['batch']}", "ms", "speed", "s to compile"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def w300(result: Result) -> str:
@@ -307,7 +303,7 @@ def w300(result: Result) -> str:
         budget = f"{of['image_size']} px, {of['epochs']} epochs of {sum(of['faces'].values()):,}, batch {of['batch']}"
         rows.append([row["model"], budget, str(len(row["seeds"])), nme, f"{row['held_out']:.2f}", *beside])
     head = ["model", "training", "seeds", f"NME % on {first['test_faces']} test faces", "on faces held out"]
-    table = _markdown([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
+    shown = table([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
     said = []
     if start := result.get("start"):
         visited = " + ".join(f"{count:,} {name}" for name, count in start["faces"].items())
@@ -317,9 +313,9 @@ def w300(result: Result) -> str:
     opened = sum(result["openings"].values())
     said.append(f"Test splits were opened {opened} times for {len(result['rows'])} finished runs.")
     if not others:
-        return f"{' '.join(said)}\n\n{table}"
+        return f"{' '.join(said)}\n\n{shown}"
     names = ["BarrelNet-18, drawn weights: faces of an epoch", "epochs", "NME % on 300W", "on the other real set"]
-    return f"{' '.join(said)}\n\n{table}\n\n{_markdown(names, others)}"
+    return f"{' '.join(said)}\n\n{shown}\n\n{table(names, others)}"
 
 
 def w300_front(result: Result) -> str:
@@ -327,7 +323,7 @@ def w300_front(result: Result) -> str:
     rows = [row for row in result["summary"] if row["kind"] == "ablation"]
     names = [row["model"].replace("-18-d3", ", 3 decoders").removesuffix("-18") for row in rows]
     head = ["ResNet-18, 128 px: NME %", *names]
-    return _markdown(head, [["Common", *(f"{row['nme']:.2f}" for row in rows)]])
+    return table(head, [["Common", *(f"{row['nme']:.2f}" for row in rows)]])
 
 
 def infer_front(result: Result) -> str:
@@ -342,7 +338,7 @@ def infer_front(result: Result) -> str:
         cells = [f"{report.digits(times[way])} ({way})" for way in (ours, best)]
         eager = report.digits(times["torch-eager"])
         rows.append([model, precision, str(batch), *cells, f"{times[best] / times[ours]:.2f}x", eager])
-    return _markdown(["model", "precision", "batch", "JAX, ms", "best PyTorch, ms", "speed", "eager PyTorch, ms"], rows)
+    return table(["model", "precision", "batch", "JAX, ms", "best PyTorch, ms", "speed", "eager PyTorch, ms"], rows)
 
 
 def stress(result: Result) -> str:
@@ -357,7 +353,7 @@ def stress(result: Result) -> str:
             at = {row["strength"]: row["nme"] for row in rows if row["run"] == run}
             name = f"{kind} ({', '.join(f'{s:g}' for s in strengths)}: {rows[0]['unit']})"
             lines.append([name, run, f"{plain[run]:.2f}", *(f"{at[strength]:.2f}" for strength in strengths)])
-    return _markdown(["what, and its five strengths", "model", "none", "1", "2", "3", "4", "5"], lines)
+    return table(["what, and its five strengths", "model", "none", "1", "2", "3", "4", "5"], lines)
 
 
 def commits(result: Result) -> str:
@@ -375,7 +371,7 @@ def commits(result: Result) -> str:
         for row in result["rows"]
     ]
     head = ["what", "model", "batch", "Python, jaxlib", "before, ms", "after, ms", "time after to before"]
-    return f"{result['before'][:7]} and {result['after'][:7]}.\n\n" + _markdown(head, rows)
+    return f"{result['before'][:7]} and {result['after'][:7]}.\n\n" + table(head, rows)
 
 
 TABLES: dict[str, Callable[[Result], str]] = {

@@ -7,7 +7,7 @@ from barrel_jax.config import DataConfig
 from barrel_jax.faces.annotated import FaceTruth, clamp
 from barrel_jax.faces.crop_windows import crop_window, protocol_of
 from barrel_jax.faces.landmarks import make_scheme
-from data.prepare import digest_of
+from data.face_sets import find_set
 from data.source import Source
 
 
@@ -34,7 +34,7 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
         if not all(face.size for face in faces):
             raise ValueError(
                 f"{source.directory}: without the images their sizes are not known, so that points cannot be clamped "
-                "to them; add the images, or score with config.data.clamp_points=False (--noclamp_points)"
+                "to them; add the images, or score with config.data.clamp_points=False (--no-clamp-points)"
             )
         points_px = clamp(points_px, np.array([face.size for face in faces]))
     num_points = source.scheme.num_points
@@ -45,7 +45,7 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
     return FaceTruth(
         dataset=source.dataset,
         split=split,
-        fingerprint=digest_of(source.dataset, source.directory, {}),
+        fingerprint=find_set(source.dataset).digest(str(source.directory), {}),
         scheme=make_scheme(num_points, config.flip_pairs, config.normaliser, source.scheme),
         flag_names=tuple(source.flag_names),
         points_px=points_px,

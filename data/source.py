@@ -4,7 +4,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,3 +151,18 @@ def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path]) 
 def files_below(directory: Path) -> list[Path]:
     """Every file below a folder, links followed."""
     return [Path(folder, name) for folder, _, names in os.walk(directory, followlinks=True) for name in names]
+
+
+def meant_instead(directory: Path, is_source: Callable[[Path], bool]) -> str:
+    """'; give --source FOLDER' for the first folder just below `directory`, or up to three above, that is the set.
+
+    Args:
+        directory: the folder that was given; it need not be there.
+        is_source: says whether a folder is the set.
+
+    Returns:
+        The end of an error sentence, '' when there is no such folder.
+    """
+    below = sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
+    meant = next(filter(is_source, [*below, *directory.absolute().parents[:3]]), None)
+    return "" if meant is None else f"; {meant} is such a folder: give --source {meant}"

@@ -150,6 +150,6 @@ def build_faces(builder: FaceSetBuilder) -> Path:
         raise OSError(
             errno.ENOSPC,
             f"the disk is full: no set was built in {builder.data_path.parent}, and what was written is not used; "
-            "free space there or choose another folder (--data_dir, config.data.data_dir)",
+            "free space there or choose another folder (--data-dir, config.data.data_dir)",
         ) from error
     return Path(builder.data_path)

@@ -13,7 +13,7 @@ import pytest
 
 from barrel_jax import config as configuration
 from barrel_jax.config import Config
-from data.prepare import read_source
+from data.face_sets import DOWNLOADED
 from tests.kit.shared import SHARED, needs_shared
 from tests.kit.toy import SHAPE, written
 
@@ -110,7 +110,7 @@ def test_predictions_for_a_set_in_its_place_are_scored_in_both_frames(tmp_path):
     place = tmp_path / "downloads" / "w300"
     place.parent.mkdir()
     common = ("--dataset", "w300", "--data_dir", tmp_path, "--allow_partial")
-    faces = read_source("w300", SHARED / "samples" / "300W").splits["test"]
+    faces = DOWNLOADED["w300"].read(SHARED / "samples" / "300W").splits["test"]
     points = np.stack([face.points for face in faces])
     np.savez(tmp_path / "lower.npz", points=points + np.array([0, 5], np.float32))
     done = run_evaluate("--predictions", tmp_path / "lower.npz", *common)

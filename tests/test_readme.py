@@ -3,6 +3,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import tables
@@ -35,6 +36,24 @@ def test_files_and_folders_named_in_the_readme_exist():
     named = set(re.findall(r"\b((?:barrel_jax|configs|data|tests|benchmarks)/[\w/.-]*\w)", README))
     assert len(named) > 5
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_the_training_loop_trains(capsys):
+    code = re.search(r"<!-- loop -->\n```python\n(.*?)```\n<!-- end -->", README, re.DOTALL)[1]
+    assert len([line for line in code.splitlines() if line and not re.match("import|from", line)]) <= 12
+    rng = np.random.default_rng(0)
+    images = rng.random((2, 32, 32, 3), np.float32)
+    batches = [(images, rng.random((1, 68, 2), np.float32).repeat(2, axis=0))] * 8
+    errors = []
+
+    def followed():
+        for batch in batches:
+            yield batch
+            errors.append(float(scope["error"]))
+
+    scope = {"images": images, "batches": followed()}
+    exec(code, scope)
+    assert len(errors) == 8 and errors[-1] < 0.8 * errors[0]
 
 
 def test_every_result_says_how_it_came_about():

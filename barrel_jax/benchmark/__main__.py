@@ -14,34 +14,27 @@ import argparse
 import sys
 from pathlib import Path
 
+from barrel_jax.command_line import Parser, words
 from barrel_jax.devices.xla import share_gpu, tune_cpu
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m barrel_jax.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser("python -m barrel_jax.benchmark", __doc__)
     parser.add_argument("what", choices=("infer", "train", "table4"))
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cpu, and cuda where JAX has it")
-    parser.add_argument("--models", type=_words, default=["BarrelNet-18", "BarrelNet-50"], help="not for table4")
-    parser.add_argument("--batches", type=_words, help="not for table4 (default: 1,8 to infer, 16 to train)")
-    parser.add_argument("--precisions", type=_words, default=["float32"], help="float32, tf32, bfloat16")
-    parser.add_argument("--impls", type=_words, default=["jax", "torch-eager"], help="default: jax,torch-eager")
+    parser.add_argument("--models", type=words, default=["BarrelNet-18", "BarrelNet-50"], help="not for table4")
+    parser.add_argument("--batches", type=words, help="not for table4 (default: 1,8 to infer, 16 to train)")
+    parser.add_argument("--precisions", type=words, default=["float32"], help="float32, tf32, bfloat16")
+    parser.add_argument("--impls", type=words, default=["jax", "torch-eager"], help="default: jax,torch-eager")
     parser.add_argument("--rounds", type=int, default=30, help="timed repeats of each (default: %(default)s)")
-    parser.add_argument("--image_size", type=int, default=256, help="crop's side in pixels (default: %(default)s)")
+    parser.add_argument("--image-size", type=int, default=256, help="crop's side in pixels (default: %(default)s)")
     parser.add_argument("--landmarks", type=int, default=98, help="K (default: %(default)s, WFLW's)")
     parser.add_argument("--out", type=Path, help="write the measurements there, as JSON, and a PNG beside it")
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
+def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | None) -> int:
+    """Measures what the command line asks for and reports it; returns the exit status."""
     tune_cpu()
     share_gpu()
 
@@ -52,13 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     from barrel_jax.benchmark.ceilings import ceilings
 
     bench = train if given.what == "train" else infer
-    for name, words, known in (
+    for name, asked, known in (
         ("--impls", given.impls, train.IMPLEMENTATIONS if given.what == "train" else sides.IMPLEMENTATIONS),
         ("--precisions", given.precisions, frameworks.MATMUL),
     ):
-        unknown = [word for word in words if word not in known]
-        if unknown or not words:
-            parser.error(f"{name} {','.join(words)}: choose from {', '.join(known)}")
+        unknown = [word for word in asked if word not in known]
+        if unknown or not asked:
+            parser.error(f"{name} {','.join(asked)}: choose from {', '.join(known)}")
     given.batches = given.batches or (["16"] if given.what == "train" else ["1", "8"])
     if not all(batch.isdecimal() and int(batch) for batch in given.batches):
         parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8,64")
@@ -81,22 +74,19 @@ def main(arguments: list[str] | None = None) -> int:
         save()
 
     more = {"models_in_turns": True} if given.what == "table4" else {}
-    try:
-        # In the order of the request; they were kept in the order in which they came.
-        result["rows"] = bench.measure(
-            models,
-            batches,
-            given.precisions,
-            given.impls,
-            devices=devices,
-            rounds=given.rounds,
-            num_landmarks=given.landmarks,
-            image_size=given.image_size,
-            write=keep,
-            **more,
-        )
-    except ValueError as error:
-        parser.error(str(error))
+    # In the order of the request; they were kept in the order in which they came.
+    result["rows"] = bench.measure(
+        models,
+        batches,
+        given.precisions,
+        given.impls,
+        devices=devices,
+        rounds=given.rounds,
+        num_landmarks=given.landmarks,
+        image_size=given.image_size,
+        write=keep,
+        **more,
+    )
     if given.what == "infer":
         result["ceilings"] = [row for device in devices for row in ceilings(device, tuple(given.precisions))]
     if given.what == "table4":
@@ -110,6 +100,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{len(lost)} of {len(result['rows'])} rows failed:\n{report.failures(lost)}", file=sys.stderr)
         return 1
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    return parser.run(given, lambda: benchmark(parser, given, arguments))
 
 
 if __name__ == "__main__":

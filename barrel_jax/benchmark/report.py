@@ -2,15 +2,12 @@
 """Measurements as Markdown tables."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from barrel_jax.benchmark.rows import KEY, Row, failed, measured
+from barrel_jax.markdown import table
 from barrel_jax.paper import PAIRS, PAPER_FPS
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *rows))
 
 
 def digits(value: float) -> str:
@@ -49,7 +46,7 @@ def infer(result: Mapping[str, Any]) -> str:
         *(f"{impl}, ms" for impl in impls),
         "the fastest JAX to the best other",
     ]
-    return "\n\n".join(filter(None, [_table(head, lines), _ceilings(result)]))
+    return "\n\n".join(filter(None, [table(head, lines), _ceilings(result)]))
 
 
 def _ceilings(result: Mapping[str, Any]) -> str:
@@ -67,7 +64,7 @@ def _ceilings(result: Mapping[str, Any]) -> str:
         said = ", ".join(f"{impl} {100 * share:.0f} %" for impl, share in reached.items())
         lines.append([*names, f"{ceiling['matmul_gflops']:.0f}", f"{ceiling['copy_gb_per_s']:.1f}", said])
     head = ["device", "precision", "large product, GFLOP/s", "copy, GB/s", "most of the product reached"]
-    return _table(head, lines) if lines else ""
+    return table(head, lines) if lines else ""
 
 
 def _flags(rows: Iterable[Row]) -> str:
@@ -103,7 +100,7 @@ def train(result: Mapping[str, Any]) -> str:
         times = [digits(row["median_ms"]), f"{row['images_per_s']:.1f}", digits(row["recipe_minutes"] / 60)]
         lines.append([*map(str, case), row["impl"], *times, ratio])
     head = ["device", "model", "precision", "batch", "impl", "ms a step", "faces/s"]
-    return _table([*head, "hours of 360 epochs of 7,500 faces", "JAX's speed to it"], lines)
+    return table([*head, "hours of 360 epochs of 7,500 faces", "JAX's speed to it"], lines)
 
 
 def table4(result: Mapping[str, Any]) -> str:
@@ -138,4 +135,4 @@ def table4(result: Mapping[str, Any]) -> str:
     for device in devices:
         head.append(f"paper's FPS, {'CPU' if device == 'cpu' else 'GPU'}")
         head += [f"{impl}, {on}, {precision}: FPS" for impl, on, precision in sides if on == device]
-    return _table(head, lines)
+    return table(head, lines)

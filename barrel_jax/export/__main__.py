@@ -12,44 +12,37 @@ import argparse
 import sys
 from pathlib import Path
 
+from barrel_jax.command_line import Parser, words
 from barrel_jax.devices.xla import tune_cpu
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m barrel_jax.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("workdir", type=Path, help="folder of the run")
-    parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="folder for the files (default: WORKDIR/export)")
-    parser.add_argument("--formats", type=_words, default=["stablehlo", "executable", "onnx"], help="default: all")
-    parser.add_argument("--batches", type=_words, default=["1"], help="of the executables (default: 1)")
-    given = parser.parse_args(arguments)
-    if not all(batch.isdecimal() and int(batch) for batch in given.batches):
-        parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8")
+def export_run(given: argparse.Namespace) -> None:
+    """Writes what the command line asks for and says how far each file is off."""
     tune_cpu()
-
-    from absl import logging
 
     from barrel_jax.export.model import read_trained
     from barrel_jax.export.write import export
 
-    logging.set_verbosity(logging.WARNING)  # orbax tells its every step otherwise
     out = given.out or given.workdir / "export"
-    try:
-        trained = read_trained(given.workdir, given.checkpoint)
-        about = export(trained, out, given.formats, [int(batch) for batch in given.batches])
-    except (ValueError, FileNotFoundError) as error:
-        parser.error(str(error))
+    trained = read_trained(given.workdir, given.checkpoint)
+    about = export(trained, out, given.formats, [int(batch) for batch in given.batches])
     for name, entry in about["files"].items():
         difference = entry["largest_difference"]
         print(f"{out / name}: {entry['bytes'] / 1e6:.1f} MB, at most {difference:.1e} of the crop off Flax's points")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser("python -m barrel_jax.export", __doc__)
+    parser.add_argument("workdir", type=Path, help="folder of the run")
+    parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder for the files (default: WORKDIR/export)")
+    parser.add_argument("--formats", type=words, default=["stablehlo", "executable", "onnx"], help="default: all")
+    parser.add_argument("--batches", type=words, default=["1"], help="of the executables (default: 1)")
+    given = parser.parse_args(arguments)
+    if not all(batch.isdecimal() and int(batch) for batch in given.batches):
+        parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8")
+    return parser.run(given, lambda: export_run(given))
 
 
 if __name__ == "__main__":

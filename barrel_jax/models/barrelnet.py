@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from barrel_jax.config import ModelConfig
 from barrel_jax.models.attention import layer_norm
 from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.decoder import DecoderLayer
@@ -41,23 +42,23 @@ class Head(nn.Module):
 
 
 class BarrelNet(nn.Module):
-    """K landmarks of a face crop. Attributes are those of config.ModelConfig, with K and the compute type."""
+    """K landmarks of a face crop. Attributes are config.ModelConfig's, with its defaults, K and the compute type."""
 
     num_landmarks: int
-    backbone: str
-    stride: int
-    norm: str
-    norm_group: int
-    encoder_layers: int
-    decoder_layers: int
-    dqinit: bool
-    qamem_layers: int
-    qamem_init: str
-    width: int
-    heads: int
-    feedforward: int
-    dropout: float
-    dtype: Any
+    backbone: str = ModelConfig.backbone
+    stride: int = ModelConfig.stride
+    norm: str = ModelConfig.norm
+    norm_group: int = ModelConfig.norm_group
+    encoder_layers: int = ModelConfig.encoder_layers
+    decoder_layers: int = ModelConfig.decoder_layers
+    dqinit: bool = ModelConfig.dqinit
+    qamem_layers: int = ModelConfig.qamem_layers
+    qamem_init: str = ModelConfig.qamem_init
+    width: int = ModelConfig.width
+    heads: int = ModelConfig.heads
+    feedforward: int = ModelConfig.feedforward
+    dropout: float = ModelConfig.dropout
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:

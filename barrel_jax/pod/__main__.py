@@ -9,23 +9,18 @@ what it takes of each chip and how long it is predicted to be. `config.batch_siz
 minutes; what it says is kept.
 """
 
+import argparse
 import dataclasses
 import math
+import sys
 from pathlib import Path
 
 import jax
-from absl import app, flags, logging
-from ml_collections import config_flags
+from absl import logging
 
-from barrel_jax.config import Config, validate
+from barrel_jax.config import Config
+from barrel_jax.config_arguments import ConfigParser, read_config
 from barrel_jax.devices.xla import tune_cpu
-
-CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; --config.FIELD=VALUE changes a field.")
-TOPOLOGY = flags.DEFINE_string("topology", "v5e:16x16", "A TPU slice (v5e:4x4), cpu:N, or local.")
-LANDMARKS = flags.DEFINE_integer("landmarks", 98, "K, which a config leaves to its dataset.", lower_bound=1)
-SCALING = flags.DEFINE_bool("scaling", False, "Compile the slices from 4 chips up to the topology, for both tables.")
-OUT = flags.DEFINE_string("out", None, "Write what was found there as JSON, and the curve beside it as PNG.")
-flags.mark_flags_as_required(["config"])
 
 
 def slices(sides: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -36,7 +31,7 @@ def slices(sides: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [one for one in found if math.prod(one) >= 4] or [sides]
 
 
-def _rows(config: Config, topologies: list[str], batches: list[int]) -> list[dict]:
+def _rows(config: Config, topologies: list[str], batches: list[int], landmarks: int) -> list[dict]:
     from barrel_jax.pod.chips import make_target
     from barrel_jax.pod.program import compile_step
     from barrel_jax.pod.report import row_of
@@ -44,18 +39,15 @@ def _rows(config: Config, topologies: list[str], batches: list[int]) -> list[dic
     rows = []
     for topology, batch in zip(topologies, batches, strict=True):
         target = make_target(topology)
-        program = compile_step(dataclasses.replace(config, batch_size=batch), target, LANDMARKS.value)
+        program = compile_step(dataclasses.replace(config, batch_size=batch), target, landmarks)
         rows.append(row_of(program, target))
     return rows
 
 
-def main(argv: list[str]) -> None:
+def predict_cost(given: argparse.Namespace) -> None:
     """Compiles, prints, writes."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
-    topology, config = TOPOLOGY.value, CONFIG.value
-    validate(config)
+    topology, config = given.topology, read_config(given)
     if topology.startswith("cpu:") and topology[4:].isdecimal():
         jax.config.update("jax_num_cpu_devices", int(topology[4:]))
     if topology != "local":
@@ -68,25 +60,43 @@ def main(argv: list[str]) -> None:
 
     target = make_target(topology)
     per_chip, chips = config.batch_size, len(target.devices)
-    rows = _rows(config, [topology], [per_chip * chips])
+    rows = _rows(config, [topology], [per_chip * chips], given.landmarks)
     print(report.text_of(rows[0], target))
     print(report.assumptions(target))
-    result = provenance.describe("pod", "barrel_jax.pod") | {"landmarks": LANDMARKS.value, "rows": rows}
-    if SCALING.value and target.chip:
+    result = provenance.describe("pod", "barrel_jax.pod") | {"landmarks": given.landmarks, "rows": rows}
+    if given.scaling and target.chip:
         name = topology.split(":")[0]
         shapes = slices(target.sides)
         names = [f"{name}:{'x'.join(map(str, sides))}" for sides in shapes]
         counts = [math.prod(sides) for sides in shapes]
-        result["weak"] = _rows(config, names, [per_chip * count for count in counts])
+        result["weak"] = _rows(config, names, [per_chip * count for count in counts], given.landmarks)
         # A batch that the smallest slice can hold and the largest can still split.
-        result["strong"] = _rows(config, names, [max(per_chip * counts[-1] // 16, counts[-1])] * len(names))
+        batches = [max(per_chip * counts[-1] // 16, counts[-1])] * len(names)
+        result["strong"] = _rows(config, names, batches, given.landmarks)
         for kind in ("weak", "strong"):
             print(f"\n{kind} scaling\n{report.table(result[kind], weak=kind == 'weak')}")
-        if OUT.value:
-            report.draw(Path(OUT.value).with_suffix(".png"), result["weak"], result["strong"])
-    if OUT.value:
-        provenance.write(Path(OUT.value), result)
+        if given.out:
+            report.draw(given.out.with_suffix(".png"), result["weak"], result["strong"])
+    if given.out:
+        provenance.write(given.out, result)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = ConfigParser("python -m barrel_jax.pod", __doc__)
+    parser.add_argument(
+        "--topology", default="v5e:16x16", help="a TPU slice (v5e:4x4), cpu:N, or local (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--landmarks", type=int, default=98, help="K, which a config leaves to its dataset (%(default)s)"
+    )
+    parser.add_argument("--scaling", action="store_true", help="compile the slices from 4 chips up, for both tables")
+    parser.add_argument("--out", type=Path, help="write what was found there as JSON, and the curve beside it as PNG")
+    given = parser.parse_args(arguments)
+    if given.landmarks < 1:
+        parser.error(f"--landmarks {given.landmarks}: there is at least 1")
+    return parser.run(given, lambda: predict_cost(given))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

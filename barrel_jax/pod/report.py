@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from barrel_jax import markdown
 from barrel_jax.files import write
 from barrel_jax.pod.chips import Target
 from barrel_jax.pod.program import Program
@@ -79,18 +80,21 @@ def text_of(row: dict[str, object], target: Target) -> str:
 
 def table(rows: Sequence[dict], *, weak: bool) -> str:
     """Scaling over slices as Markdown."""
-    head = "faces a chip" if weak else "faces a step"
-    lines = [
-        f"| slice | chips | {head} | ms a step | collectives, ms | faces/s | efficiency |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+    faces = "faces a chip" if weak else "faces a step"
+    head = ["slice", "chips", faces, "ms a step", "collectives, ms", "faces/s", "efficiency"]
+    cells = [
+        [
+            row["topology"],
+            f"{row['chips']}",
+            f"{row['batch'] // row['chips'] if weak else row['batch']}",
+            f"{row['step_ms']:.2f}",
+            f"{row['exchange_ms']:.2f}",
+            f"{row['faces_per_s']:,.0f}",
+            f"{100 * share:.1f} %",
+        ]
+        for row, share in zip(rows, efficiencies(rows), strict=True)
     ]
-    for row, share in zip(rows, efficiencies(rows), strict=True):
-        faces = row["batch"] // row["chips"] if weak else row["batch"]
-        lines.append(
-            f"| {row['topology']} | {row['chips']} | {faces} | {row['step_ms']:.2f} | {row['exchange_ms']:.2f} | "
-            f"{row['faces_per_s']:,.0f} | {100 * share:.1f} % |"
-        )
-    return "\n".join(lines)
+    return markdown.table(head, cells)
 
 
 def assumptions(target: Target) -> str:

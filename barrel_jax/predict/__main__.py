@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from barrel_jax.command_line import Parser
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from barrel_jax.predict.annotator import Annotator
 from barrel_jax.predict.boxes import read_boxes
@@ -46,8 +47,10 @@ def picture_paths(source: Path) -> list[Path]:
     return []
 
 
-def _run(given: argparse.Namespace) -> list[str]:
-    """Does what the command line says; returns what was wrong."""
+def predict(given: argparse.Namespace) -> list[str]:
+    """Does what the command line says; returns what was wrong with single pictures."""
+    tune_cpu()
+    keep_compiled()
     source = Path(given.source)
     paths = picture_paths(source)
     if given.out.resolve() == (source if source.is_dir() else source.absolute().parent).resolve():
@@ -84,9 +87,7 @@ def _run(given: argparse.Namespace) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status, 1 when anything could not be read or predicted."""
-    parser = argparse.ArgumentParser(
-        prog="python -m barrel_jax.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("python -m barrel_jax.predict", __doc__)
     parser.add_argument("source", metavar="IMAGE|FOLDER|VIDEO|0", help="what to find landmarks in")
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a trained run")
     boxes = parser.add_mutually_exclusive_group()
@@ -96,15 +97,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dtype", default="", help="float32 or bfloat16 (default: the run's)")
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
     given = parser.parse_args(arguments)
-    tune_cpu()
-    keep_compiled()
-    try:
-        faults = _run(given)
-    except (ValueError, OSError) as error:
-        faults = [str(error)]
-    for fault in faults:
-        print(f"predict: {fault}", file=sys.stderr)
-    return 1 if faults else 0
+
+    def work() -> int:
+        faults = predict(given)
+        for fault in faults:
+            parser.complain(fault)
+        return 1 if faults else 0
+
+    return parser.run(given, work)
 
 
 if __name__ == "__main__":

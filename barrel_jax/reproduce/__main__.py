@@ -2,7 +2,7 @@
 """The paper's tables, made anew: runs what is missing of a grid, then lays the scores beside the paper's.
 
 python -m barrel_jax.reproduce table1|table2|table3|table4|fig4|fig5|ablation --sources wflw=DIR w300=DIR ...
-python -m barrel_jax.reproduce fig4 --dataset coco --source DIR --epochs 60 --image_size 128 --backbone resnet18
+python -m barrel_jax.reproduce fig4 --dataset coco --source DIR --epochs 60 --image-size 128 --backbone resnet18
 python -m barrel_jax.reproduce table2 --list
 python -m barrel_jax.reproduce barrel --workdirs A B    # the five staves of trained models: see its own --help
 
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from barrel_jax.command_line import Parser
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.barrel import compare_models
 from barrel_jax.reproduce.results import write_results
@@ -62,7 +63,7 @@ def measure_speed(runs: Sequence[Run], given: argparse.Namespace) -> tuple[Path,
     if out.exists() and json.loads(out.read_text()).get("finished", True):
         return out, ""
     command = [sys.executable, "-m", "barrel_jax.benchmark", "infer", "--models", labels, "--batches", "1"]
-    command += ["--impls", impls, "--image_size", str(size), "--landmarks", str(landmarks), "--out", str(out)]
+    command += ["--impls", impls, "--image-size", str(size), "--landmarks", str(landmarks), "--out", str(out)]
     log = out.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as text:
@@ -75,44 +76,14 @@ def _last_line(path: Path) -> str:
     return lines[-1] if lines else "no message"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status, 1 when a run failed."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["barrel"]:
-        return compare_models.main(arguments[1:])
-    parser = argparse.ArgumentParser(
-        prog="python -m barrel_jax.reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("grid", choices=GRIDS)
-    parser.add_argument("--list", action="store_true", help="only print the runs, one JSON object a line")
-    parser.add_argument("--sources", nargs="*", default=[], metavar="SET=DIR", help="folders of the paper's sets")
-    parser.add_argument("--dataset", default="", help="train every row on this set instead: coco, or synthetic")
-    parser.add_argument("--source", help="folder of that set")
-    parser.add_argument("--config", default="", help="start every row from this file instead of its set's")
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs/paper"), help="folder of the runs (default: %(default)s)"
-    )
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each row (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=0, help="instead of the config's")
-    parser.add_argument("--image_size", type=int, default=0, help="instead of the config's")
-    parser.add_argument("--backbone", default="", help="instead of every ResNet of the grid")
-    parser.add_argument(
-        "--pretrained", help="imagenet, a file, or '' for none (default: the config's; the paper's: imagenet)"
-    )
-    parser.add_argument("--rows", nargs="*", default=[], help="only rows of these models, such as Baseline BarrelNet")
-    # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
-    parted = arguments.index("--") if "--" in arguments else len(arguments)
-    given = parser.parse_args(arguments[:parted])
-    given.extra = arguments[parted + 1 :]
-    try:
-        given.sources = named_folders(given.sources)
-        # The runs start in the project's folder, wherever this is called.
-        given.runs = given.runs.absolute()
-        given.source = given.source and str(Path(given.source).absolute())
-        given.config = given.config and str(Path(given.config).absolute())
-        runs = plan(rows_of(given), given)
-    except ValueError as error:
-        parser.error(str(error))
+def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
+    """Does what is missing of a grid and lays its scores beside the paper's; returns 1 when a run failed."""
+    given.sources = named_folders(given.sources)
+    # The runs start in the project's folder, wherever this is called.
+    given.runs = given.runs.absolute()
+    given.source = given.source and str(Path(given.source).absolute())
+    given.config = given.config and str(Path(given.config).absolute())
+    runs = plan(rows_of(given), given)
     if given.list:
         print("\n".join(json.dumps(run.describe(given.grid)) for run in runs))
         return 0
@@ -127,6 +98,36 @@ def main(arguments: list[str] | None = None) -> int:
     for path, error in failed.items():
         print(f"FAILED {path}: {error}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status, 1 when a run failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["barrel"]:
+        return compare_models.main(arguments[1:])
+    parser = Parser("python -m barrel_jax.reproduce", __doc__)
+    parser.add_argument("grid", choices=GRIDS)
+    parser.add_argument("--list", action="store_true", help="only print the runs, one JSON object a line")
+    parser.add_argument("--sources", nargs="*", default=[], metavar="SET=DIR", help="folders of the paper's sets")
+    parser.add_argument("--dataset", default="", help="train every row on this set instead: coco, or synthetic")
+    parser.add_argument("--source", help="folder of that set")
+    parser.add_argument("--config", default="", help="start every row from this file instead of its set's")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/paper"), help="folder of the runs (default: %(default)s)"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each row (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=0, help="instead of the config's")
+    parser.add_argument("--image-size", type=int, default=0, help="instead of the config's")
+    parser.add_argument("--backbone", default="", help="instead of every ResNet of the grid")
+    parser.add_argument(
+        "--pretrained", help="imagenet, a file, or '' for none (default: the config's; the paper's: imagenet)"
+    )
+    parser.add_argument("--rows", nargs="*", default=[], help="only rows of these models, such as Baseline BarrelNet")
+    # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
+    parted = arguments.index("--") if "--" in arguments else len(arguments)
+    given = parser.parse_args(arguments[:parted])
+    given.extra = arguments[parted + 1 :]
+    return parser.run(given, lambda: reproduce(given, arguments))
 
 
 if __name__ == "__main__":

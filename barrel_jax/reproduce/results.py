@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax import files
+from barrel_jax.markdown import table
 from barrel_jax.paper import Row
 from barrel_jax.provenance import describe
 from barrel_jax.reproduce.figure5 import draw_figure5, speed_columns
@@ -72,8 +73,7 @@ def collect(
 def markdown(records: Sequence[dict[str, Any]]) -> str:
     """The records as a table."""
     head = _head(records)
-    lines = [head, ("---",) * len(head), *(_cells(record, head) for record in records)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(head, [_cells(record, head) for record in records])
 
 
 def _head(records: Sequence[dict[str, Any]]) -> tuple[str, ...]:

@@ -16,15 +16,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from barrel_jax import files
-from barrel_jax.config import HOLDOUT, Config, DataConfig, validate
+from barrel_jax.config import Config, DataConfig, validate
 from barrel_jax.devices.distributed import check_alike, in_turns, is_first, together
 from barrel_jax.devices.sharding import check_batch, describe, make_mesh
 from barrel_jax.evaluation import score_table
 from barrel_jax.evaluation.score import face_errors, predict_all, score, write_evaluation
 from barrel_jax.faces.landmarks import SCHEMES
-from barrel_jax.input.crops import FaceCrops, load_crops
-from barrel_jax.input.holdout import divide
+from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.mixture import join
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.training.dispatch import stepper
@@ -35,19 +35,6 @@ from barrel_jax.training.starting import Origin, begin, read_origin
 from barrel_jax.training.state import State, abstract, create
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.workdir import claim
-
-
-def load_split(config: Config, directory: Path, split: str) -> FaceCrops:
-    """The crops of a split as the config wants them.
-
-    Where `config.data.holdout` keeps faces from training, the training split is without them, and 'holdout' is they.
-    """
-    data = config.data
-    stored = data.train_split if data.holdout and split == HOLDOUT else split
-    crops = load_crops(
-        directory, stored, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points
-    )
-    return divide(crops, data.holdout, split) if data.holdout and stored == data.train_split else crops
 
 
 @dataclass
@@ -135,14 +122,14 @@ def _load_both(config: Config, prepared: Path | Callable[[DataConfig], Path]) ->
     """The faces to train, of all sets, and those that are scored, of the first."""
     data = config.data
     directory = prepared(data) if callable(prepared) else prepared
-    main = load_split(config, directory, data.train_split)
+    main = load_split(config.data, directory, data.train_split)
     train_crops = join(main, [(_load_other(config, main, *named, prepared), share) for *named, share in data.also])
     if epoch_length(train_crops) < config.batch_size:
         raise ValueError(
             f"config.batch_size={config.batch_size}, but {data.train_split!r} has {len(main)} faces; "
             "use a smaller batch"
         )
-    return train_crops, load_split(config, directory, data.scored_split)
+    return train_crops, load_split(config.data, directory, data.scored_split)
 
 
 def _load_other(
@@ -159,7 +146,7 @@ def _load_other(
         )
     data = replace(config.data, dataset=dataset, source=source, holdout=0.0)
     data.scheme = scheme if dataset == "synthetic" else data.scheme
-    return load_split(replace(config, data=data), prepared(data), data.train_split)
+    return load_split(data, prepared(data), data.train_split)
 
 
 def _shares(crops: FaceCrops) -> str:
@@ -218,9 +205,13 @@ def train(
         checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
         state = checkpoints.newest(like)
         best = checkpoints.best_nme()
+        first = step = 0 if state is None else int(state.step)
+        if step < total and stop(step):  # before anything is compiled, which an interrupt does not survive
+            if is_first():
+                print(f"told to stop before step {step + 1} of {total}; the same command goes on from there")
+            return None
         if state is None:
             state = create(model, tx, config, mesh, start.weights)
-        first = step = int(state.step)
         if is_first():
             print(
                 f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
@@ -235,9 +226,6 @@ def train(
         run = _Run(config, workdir, test_crops, mesh, predict, checkpoints, log, rate, steps_per_epoch)
         if step == total:
             metrics, points_px = run.predict_test(state)
-        elif stop(step):
-            log.say(f"told to stop before step {step + 1} of {total}; the same command goes on from there")
-            return None
         with log.apart("preparation"):
             advance = stepper(config, train_crops, model, tx, mesh, step, total, log.compiled)
             run.since = (step, log.watch.seconds("training"))

@@ -16,6 +16,7 @@ from barrel_jax.config import Config
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import keep_compiled
 from barrel_jax.evaluation.score import face_errors, predict_all, score
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.pretrained import backbone as pretrained
 from barrel_jax.training import loop
@@ -80,7 +81,7 @@ def draw_faces(rows: Rows, settings: Settings, sizes: Sizes) -> None:
 def _configured(settings: Settings, sizes: Sizes, run: Run) -> tuple[Config, int, dict[str, int]]:
     """The run's config, the steps of an epoch, and how many faces an epoch visits of each set."""
     config = config_of(run, sizes, settings.optimiser, 10**9)  # of which the faces do not depend on the epochs
-    main = len(loop.load_split(config, folder_of(settings, run.sets[0]), config.data.train_split))
+    main = len(load_split(config.data, folder_of(settings, run.sets[0]), config.data.train_split))
     remaining = 1 - SHARE * (len(run.sets) - 1)
     visits = {run.sets[0]: main} | {name: round(main * SHARE / remaining) for name in run.sets[1:]}
     config = config_of(run, sizes, settings.optimiser, sum(visits.values()))
@@ -161,7 +162,7 @@ def _score(settings: Settings, config: Config, workdir: Path, run: Run, dataset:
     with (out / "openings.jsonl").open("a") as log:  # before the score is known, so that none goes uncounted
         log.write(json.dumps({"run": run.name, "dataset": dataset, "split": split}) + "\n")
     mesh, landmarks = make_mesh(config.mesh), read_facts(workdir)["num_landmarks"]
-    crops = loop.load_split(_of_set(config, dataset), folder_of(settings, dataset), split)
+    crops = load_split(_of_set(config, dataset).data, folder_of(settings, dataset), split)
     variables, step = restore_variables(workdir, config, landmarks, "latest", mesh)
     predict = make_predict_step(build_model(config.model, landmarks), mesh)
     points_px = predict_all(predict, variables, crops, config.loop.eval_batch, mesh)

@@ -15,8 +15,7 @@ from barrel_jax.faces.landmarks import COFW_29
 from data.cofw.cells import CellSource, ImageCells, cell_name
 from data.cofw.face import Record, face_of
 from data.cofw.matlab73 import Matlab73
-from data.nearby import meant_instead
-from data.source import Face, Findings, digest_files
+from data.source import Face, Findings, digest_files, meant_instead
 
 
 @dataclass(frozen=True)

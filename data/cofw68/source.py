@@ -19,8 +19,7 @@ from data.cofw.cells import CellSource, ImageCells, cell_name
 from data.cofw.face import Record, face_of
 from data.cofw.matlab73 import Matlab73
 from data.cofw68.matlab5 import read_matrices
-from data.nearby import meant_instead
-from data.source import Face, Findings, digest_files
+from data.source import Face, Findings, digest_files, meant_instead
 
 POINTS = W300_68.num_points
 ANNOTATIONS = ("test_annotations", "cofw68_test_annotations")  # PIPNet renames the folder

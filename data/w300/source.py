@@ -8,8 +8,7 @@ import numpy as np
 
 from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.faces.landmarks import W300_68
-from data.nearby import meant_instead
-from data.source import Face, Findings, Source, digest_files, first_few
+from data.source import Face, Findings, Source, digest_files, first_few, meant_instead
 from data.w300.folders import FOLDERS, Listing, list_folder
 from data.w300.pts import NUM_POINTS, parse_pts
 

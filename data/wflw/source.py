@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.faces.landmarks import WFLW_98
-from data.nearby import meant_instead
-from data.source import Face, Findings, Source, digest_files, files_below, first_few, points_missed
+from data.source import Face, Findings, Source, digest_files, files_below, first_few, meant_instead, points_missed
 from data.wflw.annotations import REMEDY, Row, parse_row, read_list
 from data.wflw.subsets import SUBSETS, check_subsets, subset_files
 

@@ -15,8 +15,8 @@ from barrel_jax.faces.landmarks import W300_68
 from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.input.crops import load_crops
 from data.annotated import truth_of
-from data.of_config import prepare_config
-from data.prepare import read_source
+from data.face_sets import DOWNLOADED
+from data.prepare import prepare_config
 from data.source import Face, Findings, Source
 from tests.kit.shared import SHARED, needs_shared
 from tests.test_evaluate import own_faces
@@ -32,7 +32,7 @@ KNOWN = {
 
 
 def read_truth(config, split):
-    return truth_of(read_source(config.dataset, config.source), config, split)
+    return truth_of(DOWNLOADED[config.dataset].read(config.source), config, split)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_in_crops_tight_around_the_landmarks_errors_are_a_little_larger(cofw68):
 
 def test_windows_are_those_of_the_protocol_where_sizes_are_known(monkeypatch):
     """Points from 120 to 187 in an image of 150 x 250: their box grown by 1.1, cut off at the image's border."""
-    monkeypatch.setattr("data.annotated.digest_of", lambda *_: "f00d")
+    monkeypatch.setattr("data.face_sets.Downloaded.digest", lambda *_: "f00d")
     config = DataConfig(dataset="w300", source="there")
     windows = truth_of(made_up(2, size=(150, 250)), config, "test").windows
     np.testing.assert_allclose(windows, [[120.5 - 3.35, 120.5 - 3.35, 150 - 117.15, 1.1 * 67]] * 2, rtol=1e-6)
@@ -108,7 +108,7 @@ def made_up(count, size=None, **findings):
 
 
 def test_faults_and_gaps_are_those_of_a_build(tmp_path, monkeypatch):
-    monkeypatch.setattr("data.annotated.digest_of", lambda *_: "f00d")
+    monkeypatch.setattr("data.face_sets.Downloaded.digest", lambda *_: "f00d")
     config = DataConfig(dataset="w300", source="there")
     with pytest.raises(ValueError, match=r"there has 1 fault\(s\):\n  a.pts:3: broken"):
         truth_of(made_up(2, faults=["a.pts:3: broken; unpack it again"]), config, "test")
@@ -120,10 +120,10 @@ def test_faults_and_gaps_are_those_of_a_build(tmp_path, monkeypatch):
 
 
 def test_points_are_clamped_where_sizes_are_known(monkeypatch):
-    monkeypatch.setattr("data.annotated.digest_of", lambda *_: "f00d")
+    monkeypatch.setattr("data.face_sets.Downloaded.digest", lambda *_: "f00d")
     config = DataConfig(dataset="w300", source="there", clamp_points=True)
     truth = truth_of(made_up(2, size=(150, 130)), config, "test")
     assert truth.clamped and truth.points_px.max(axis=(0, 1)).tolist() == [149.5, 129.5]
     assert not truth_of(made_up(2), dataclasses.replace(config, clamp_points=False), "test").clamped
-    with pytest.raises(ValueError, match=r"sizes are not known.*--noclamp_points"):
+    with pytest.raises(ValueError, match=r"sizes are not known.*--no-clamp-points"):
         truth_of(made_up(2), config, "test")

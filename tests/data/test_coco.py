@@ -430,7 +430,7 @@ def test_full_disk(source, tmp_path, monkeypatch, error):
         yield
 
     monkeypatch.setattr(CocoFaces, "faces", faces)
-    with pytest.raises(OSError, match=f"the disk is full: no set was built in {tmp_path}/built.*not used.*--data_dir"):
+    with pytest.raises(OSError, match=f"the disk is full: no set was built in {tmp_path}/built.*not used.*--data-dir"):
         build(source, tmp_path / "built", "0")
     assert not list((tmp_path / "built").rglob("*.json"))
 

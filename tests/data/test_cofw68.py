@@ -14,8 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.build import check
-from data.cofw68.elements import HEADER
-from data.cofw68.matlab5 import read_matrices
+from data.cofw68.matlab5 import HEADER, read_matrices
 from data.cofw68.source import BOXES, read_source, source_digest
 from data.prepare import main, prepare
 from tests.data.test_cofw import annotations, pictures, write_split

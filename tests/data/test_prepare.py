@@ -18,7 +18,8 @@ import tensorflow_datasets as tfds
 from barrel_jax.files import cache_home
 from data.coco.coco import CocoFaces
 from data.coco.source import read_source
-from data.prepare import built_set, digest_of, main, prepare
+from data.face_sets import FACE_SETS
+from data.prepare import built_set, main, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_PIXELS = {"image": tfds.decode.SkipDecoding()}
@@ -42,7 +43,7 @@ def source(tmp_path):
 
 def test_built_once_below_its_digest(source, tmp_path, monkeypatch):
     directory = prepare("coco", str(source), str(tmp_path / "sets"))
-    digest = digest_of("coco", str(source), {})
+    digest = FACE_SETS["coco"].digest(str(source), {})
     assert directory.is_relative_to(tmp_path / "sets" / "coco" / digest[:12])
     assert json.loads((directory / "metadata.json").read_text())["source_digest"] == digest
     stored = tfds.builder_from_directory(str(directory)).as_data_source("train", decoders=NO_PIXELS)
@@ -125,7 +126,7 @@ def test_a_part_of_a_published_set_is_built_only_when_allowed_and_says_so(source
 
 
 def test_runs_that_start_together_build_once(source, tmp_path, monkeypatch):
-    folder = tmp_path / "sets" / "coco" / digest_of("coco", str(source), {})[:12]
+    folder = tmp_path / "sets" / "coco" / FACE_SETS["coco"].digest(str(source), {})[:12]
     folder.mkdir(parents=True)
     found = []
     with open(folder / "lock", "w") as lock:
@@ -156,8 +157,10 @@ def test_unknown_set_and_missing_source():
 def test_synthetic_digest_depends_on_every_option():
     options = {"scheme": "300w-68", "train": 3, "test": 2, "seed": 0}
     changes = ({}, {"scheme": "wflw-98"}, {"train": 4}, {"test": 3}, {"seed": 1})
-    assert len({digest_of("synthetic", "", options | change) for change in changes}) == 5
-    assert digest_of("synthetic", "", dict(reversed(options.items()))) == digest_of("synthetic", "", options)
+    assert len({FACE_SETS["synthetic"].digest("", options | change) for change in changes}) == 5
+    assert FACE_SETS["synthetic"].digest("", dict(reversed(options.items()))) == FACE_SETS["synthetic"].digest(
+        "", options
+    )
 
 
 def test_cache_home(monkeypatch):

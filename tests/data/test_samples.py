@@ -11,8 +11,8 @@ import pytest
 
 from barrel_jax.training import loop
 from configs.tiny import get_config as tiny
-from data.of_config import prepare_config
 from data.prepare import main as prepare_main
+from data.prepare import prepare_config
 from tests.kit.shared import SHARED, needs_shared
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,11 +11,11 @@ import pytest
 
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import from_local, layout, local_rows, make_mesh
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
-from barrel_jax.training.loop import load_split
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.processes import ROOT, free_port, started
 from tests.kit.sharded_run import on_mesh, run
@@ -29,7 +29,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def splits(built):
-    return tuple(load_split(small.config(), built, split) for split in ("train", "test"))
+    return tuple(load_split(small.config().data, built, split) for split in ("train", "test"))
 
 
 @pytest.fixture(scope="module")

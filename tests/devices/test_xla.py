@@ -11,10 +11,11 @@ import pytest
 from barrel_jax.config import AugmentConfig, MeshConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import CPU_FLAG, tune_cpu
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
 from barrel_jax.training import loop
 from barrel_jax.training.trained import restore_variables
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 
 pytestmark = pytest.mark.quick
@@ -43,7 +44,7 @@ def test_bfloat16_lies_within_half_a_pixel_of_float32_with_trained_weights(tmp_p
     config.augment = AugmentConfig(*[0.0] * len(dataclasses.fields(AugmentConfig)))
     workdir, prepared = tmp_path / "run", prepare_config(config.data)
     loop.train(config, workdir, prepared)
-    crops = loop.load_split(config, prepared, "train")
+    crops = load_split(config.data, prepared, "train")
     variables, _ = restore_variables(workdir, config, 29, "latest", make_mesh(MeshConfig(data=1)))
     points = {}
     for dtype in ("float32", "bfloat16"):

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from barrel_jax import compare
+from barrel_jax.compare import main
+from barrel_jax.evaluation.comparison import compare, default_names, read_evaluation
 from barrel_jax.evaluation.score import score, write_evaluation
 from barrel_jax.faces.landmarks import W300_68
 from tests.kit.toy import make_truth, shifted
@@ -42,11 +43,11 @@ def three(tmp_path):
 
 
 def read(directories):
-    return [compare.read_evaluation(path, name) for path, name in zip(directories, "abc", strict=False)]
+    return [read_evaluation(path, name) for path, name in zip(directories, "abc", strict=False)]
 
 
 def test_differences_by_hand(three):
-    comparison = compare.compare(read(three))
+    comparison = compare(read(three))
     first, second, third = comparison["evaluations"]
     assert (first["name"], first["difference"], first["subsets"]["pose"]["difference"]) == ("a", None, None)
     metrics = json.loads((three[1] / "metrics.json").read_text())
@@ -61,13 +62,13 @@ def test_differences_by_hand(three):
 
 
 def test_equal_predictions_do_not_differ(three):
-    _, again = compare.compare(read([three[0], three[0]]))["evaluations"]
+    _, again = compare(read([three[0], three[0]]))["evaluations"]
     assert again["difference"] == {"nme": 0, "interval": [0, 0], "p": 1}
 
 
 def test_the_command_prints_and_writes(three, tmp_path, capsys):
     out = tmp_path / "out"
-    assert compare.main([*map(str, three), "--out", str(out)]) == 0
+    assert main([*map(str, three), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     kept = json.loads((out / "compare.json").read_text())
     assert [one["name"] for one in kept["evaluations"]] == ["a", "b", "c"]
@@ -78,7 +79,7 @@ def test_the_command_prints_and_writes(three, tmp_path, capsys):
     assert row.split()[-2:] == ["+0.500", f"{kept['evaluations'][2]['difference']['nme']:+.3f}"]
     assert cv2.imread(str(out / "compare.png")).shape == (560, 880, 3)
     assert sorted(path.name for path in out.iterdir()) == ["compare.json", "compare.png"]
-    assert compare.main([*map(str, three[:2]), "--names", "mine,yours"]) == 0
+    assert main([*map(str, three[:2]), "--names", "mine,yours"]) == 0
     printed = capsys.readouterr().out
     assert "nothing is written without --out" in printed and "NME minus that of mine" in printed
 
@@ -94,18 +95,18 @@ def test_what_is_not_alike_is_not_compared(three, tmp_path, capsys):
     }
     for place, (message, fields) in enumerate(others.items()):
         other = evaluate(tmp_path / str(place), misses, **fields)
-        assert compare.main([str(three[0]), str(other)]) == 1
+        assert main([str(three[0]), str(other)]) == 1
         error = capsys.readouterr().err
         assert message in error and str(other) in error and "cannot be compared" in error
     # A mapped model may be laid beside another one, and is labelled.
     mapped = evaluate(tmp_path / "wide", misses, mapped="wflw-98 predictions mapped to 300w-68")
-    assert compare.main([str(three[0]), str(mapped)]) == 0
+    assert main([str(three[0]), str(mapped)]) == 0
     assert "wide: MAPPED: wflw-98 predictions mapped to 300w-68" in capsys.readouterr().out
 
 
 def test_damaged_evaluations_are_refused(three, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"metrics.json: not there; give the folder of an evaluation"):
-        compare.read_evaluation(tmp_path / "none", "none")
+        read_evaluation(tmp_path / "none", "none")
     metrics, predictions = three[0] / "metrics.json", three[0] / "predictions.npz"
     good = {path: path.read_bytes() for path in (metrics, predictions)}
     for path, content, match in (
@@ -118,20 +119,20 @@ def test_damaged_evaluations_are_refused(three, tmp_path):
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=match) as caught:
-            compare.read_evaluation(three[0], "a")
+            read_evaluation(three[0], "a")
         assert str(three[0]) in str(caught.value) and "evaluate.py again" in str(caught.value)
         path.write_bytes(good[path])
     np.savez(predictions, points=np.zeros((COUNT, 68, 2)))
     with pytest.raises(ValueError, match="files"):
-        compare.read_evaluation(three[0], "a")
+        read_evaluation(three[0], "a")
 
 
 def test_names(tmp_path, capsys):
     paths = [tmp_path / "a" / "eval" / "x", tmp_path / "b" / "eval" / "x", tmp_path / "c"]
-    assert compare.default_names(paths) == ["a", "b", "c"]
+    assert default_names(paths) == ["a", "b", "c"]
     twice = [paths[0], paths[0].parent / "y"]
-    assert compare.default_names(twice) == [str(path) for path in twice]
+    assert default_names(twice) == [str(path) for path in twice]
     for arguments in (["a"], ["a", "b", "--names", "one"], ["a", "b", "--names", "one,one"]):
         with pytest.raises(SystemExit):
-            compare.main(arguments)
+            main(arguments)
         assert "give two evaluations at least" in capsys.readouterr().err

@@ -7,8 +7,6 @@ import cv2
 import jax
 import numpy as np
 import pytest
-from absl import app
-from absl.testing import flagsaver
 
 import evaluate
 from barrel_jax.evaluation.score_table import stress_table
@@ -115,10 +113,10 @@ def test_nothing_drawn_leaves_images_and_points(dots):
     np.testing.assert_array_equal(same.windows, crops.windows)
 
 
-def test_predictions_from_elsewhere_cannot_be_put_under_stress():
-    flags = flagsaver.flagsaver(predictions="mine.npz", dataset="coco", stress=True)
-    with flags, pytest.raises(app.UsageError, match="takes a model: give --workdir of a run and no --predictions"):
-        evaluate.main(["evaluate.py"])
+def test_predictions_from_elsewhere_cannot_be_put_under_stress(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        evaluate.main(["--predictions", "mine.npz", "--dataset", "coco", "--stress"])
+    assert "takes a model: give --workdir of a run and no --predictions" in capsys.readouterr().err
 
 
 def test_undo_is_the_inverse_of_what_moves_points():

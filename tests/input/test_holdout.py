@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.input.holdout import divide, held_out, photo_of
+from barrel_jax.input.splits import load_split
 from barrel_jax.training import loop
-from data.of_config import prepare_config
-from evaluate import data_to_score
+from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.toy import make_crops
 
@@ -50,7 +51,7 @@ def test_training_scores_what_was_kept_and_leaves_the_test_split_alone(tmp_path,
     config.model.decoder_layers, config.model.dqinit, config.model.qamem_layers = 0, False, 0
     directory = prepare_config(config.data)
     metrics = loop.train(config, tmp_path / "run", directory)
-    kept, held = (loop.load_split(config, directory, split) for split in ("train", "holdout"))
+    kept, held = (load_split(config.data, directory, split) for split in ("train", "holdout"))
     assert metrics["split"] == "holdout" and metrics["num_images"] == len(held) and len(kept) + len(held) == 48
     assert f"{len(kept)} faces to train, {len(held)} to score (holdout)" in capsys.readouterr().out
     assert (tmp_path / "run/eval/synthetic-holdout/metrics.json").exists()

@@ -17,7 +17,7 @@ from barrel_jax.input.placement import place
 from barrel_jax.input.streaming import stream
 from barrel_jax.training import loop
 from barrel_jax.training.order import epoch_length, epoch_order_of
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.data.test_coco import face, image, noise, write_json
 from tests.kit import small
 from tests.kit.toy import make_crops

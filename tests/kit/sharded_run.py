@@ -18,10 +18,10 @@ from barrel_jax.devices.distributed import start
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.evaluation.score import predict_all, score
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.models.resnet import LAYOUTS
 from barrel_jax.training.dispatch import stepper
-from barrel_jax.training.loop import load_split
 from barrel_jax.training.state import create
 from barrel_jax.training.steps import make_predict_step
 from tests.kit import small
@@ -78,7 +78,7 @@ def main(out: str, directory: str, distributed: str, data: str, model: str) -> N
     config = on_mesh(int(data), int(model), Path(directory).parent)
     config.distributed = distributed
     start(config)
-    result = run(config, *(load_split(config, Path(directory), split) for split in ("train", "test")))
+    result = run(config, *(load_split(config.data, Path(directory), split) for split in ("train", "test")))
     if jax.process_index() == 0:
         np.savez(out, **result)
     multihost_utils.sync_global_devices("written")

@@ -11,12 +11,12 @@ from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.evaluation.score import predict_all
 from barrel_jax.input.source import decode, open_split
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.predict.predictor import Predictor
-from barrel_jax.training.loop import load_split
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.trained import restore_variables
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.saved_run import save_run
 
@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     # Crops as large as the faces: smaller ones are averaged on a grid that begins where the stored region does.
     options = {"synthetic_train": 1, "synthetic_test": 11, "image_size": 128, "data_dir": str(folder / "sets")}
     config = small.config(**{f"data__{name}": value for name, value in options.items()})
-    crops = load_split(config, prepare_config(config.data), "test")
+    crops = load_split(config.data, prepare_config(config.data), "test")
     return save_run(folder / "run", config, crops), config, crops
 
 

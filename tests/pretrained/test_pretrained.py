@@ -34,7 +34,7 @@ from barrel_jax.training import loop
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import hrnet_reference, small
 from tests.kit import torch_reference as reference
 

@@ -13,7 +13,7 @@ from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure
 from barrel_jax.reproduce.barrel.picture import draw_barrels
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, markdown
 from barrel_jax.training import loop
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.toy import written
 

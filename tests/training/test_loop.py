@@ -10,7 +10,7 @@ import pytest
 from barrel_jax import progress
 from barrel_jax.training import loop
 from barrel_jax.training.checkpoint import Checkpoints
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 import jax
 import numpy as np
@@ -75,13 +76,45 @@ def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
     assert losses[0] == losses[1]
 
 
-def test_sigterm_saves_and_leaves_with_status_0(whole, tmp_path):
-    assert stop_after(tmp_path / "run", 1, 2, signal.SIGTERM) == 0
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_told_to_stop_it_saves_and_leaves_with_status_0(whole, tmp_path, how):
+    assert stop_after(tmp_path / "run", 1, 2, how) == 0
     said = (tmp_path / "logs" / "0.txt").read_text()
     assert "told to stop: saved at step" in said and "the same command goes on" in said
     saved = max(int(path.name) for path in (tmp_path / "run/checkpoints/latest").iterdir() if path.name.isdigit())
     assert f"going on from step {saved} of 12" in train(tmp_path / "run", 1).stdout
     jax.tree.map(np.testing.assert_array_equal, last_state(tmp_path / "run"), last_state(whole))
+
+
+@pytest.mark.parametrize(("times", "status"), [(1, 0), (2, -signal.SIGINT)])
+def test_ctrl_c_while_it_compiles_saves_and_twice_leaves_at_once(tmp_path, times, status):
+    """Before the first step: raised there, KeyboardInterrupt would be a segmentation fault."""
+    # A cache of its own, so that there is something to compile.
+    cold = environment(1) | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"}
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(training(tmp_path / "run"), cwd=ROOT, env=cold, **piped) as process:
+        said = next(line for line in process.stdout if "M parameters" in line)
+        process.send_signal(signal.SIGINT)
+        for line in process.stdout:
+            said += line
+            if "Ctrl-C: saving" in line and times == 2:
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == status, said
+    assert "Traceback" not in said
+    assert ("told to stop: saved at step 1 of 12; the same command goes on from there" in said) == (times == 1)
+
+
+def test_ctrl_c_before_there_is_anything_to_save_says_so(tmp_path):
+    with subprocess.Popen(
+        training(tmp_path / "run", f"--config.data.data_dir={tmp_path}", "--config.data.synthetic_train=4000"),
+        cwd=ROOT, env=environment(1), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("synthetic/*/lock")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130 and said.endswith("train.py: stopped; the same command starts again\n"), said
 
 
 def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, tmp_path):

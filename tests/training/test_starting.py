@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.pretrained.backbone import write_backbone
 from barrel_jax.training import loop
@@ -16,7 +17,7 @@ from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.starting import begin, read_origin, read_trained
 from barrel_jax.training.state import abstract, create
-from data.of_config import prepare_config
+from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.processes import two_training
 from tests.training.test_resume import last_state
@@ -81,7 +82,7 @@ def test_the_state_and_its_average_start_from_the_weights_on_any_mesh(run, sets,
     config.model.decoder_layers, config.seed = 2, 5
     mesh, network, tx = make_mesh(config.mesh), build_model(config.model, 29), optimiser(config.optim, 6)
     like = abstract(network, tx, config, mesh)
-    crops = loop.load_split(config, prepare_config(config.data), "train")
+    crops = load_split(config.data, prepare_config(config.data), "train")
     start = begin(read_origin(config, mesh), config, {"params": like.params, "batch_stats": like.batch_stats}, crops)
     state, drawn = (create(network, tx, config, mesh, weights) for weights in (start.weights, None))
     for mine in ({"params": state.params, "batch_stats": state.batch_stats}, state.ema):

@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import re
 import statistics
-import sys
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -22,7 +21,8 @@ from tqdm import tqdm
 from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.benchmark.cost import cost_of
-from barrel_jax.compare import ALIKE
+from barrel_jax.command_line import Parser
+from barrel_jax.evaluation.comparison import ALIKE
 from barrel_jax.plotting import write_picture
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure
 from barrel_jax.reproduce.barrel.picture import draw_barrels
@@ -165,28 +165,11 @@ def compare_models(models: dict[str, list[Measured]], cost: Cost = cost_of) -> d
     }
 
 
-def main(arguments: list[str]) -> int:
-    """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m barrel_jax.reproduce barrel",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--workdirs", nargs="+", type=Path, required=True, metavar="WORKDIR", help="folders of runs")
-    parser.add_argument("--names", default="", help="of the models, separated by commas; their folders' by default")
-    parser.add_argument("--dataset", default="", help="another set, for generalisation (default: synthetic faces)")
-    parser.add_argument("--source", default="", help="folder of that set's raw download")
-    parser.add_argument("--out", type=Path, default=Path("runs/barrel"), help="default: %(default)s")
-    given = parser.parse_args(arguments)
-    if given.source and not given.dataset:
-        parser.error("--source is the folder of --dataset: name that too")
-    try:
-        bar = tqdm(given.workdirs, desc="measure", unit="run")
+def barrel(given: argparse.Namespace) -> None:
+    """Measures what is missing of the runs, prints the staves side by side, and writes them to `--out`."""
+    with tqdm(given.workdirs, desc="measure", unit="run") as bar:
         runs = [measure(workdir, given.dataset, given.source) for workdir in bar]
-        barrels = compare_models(group(runs, [name for name in given.names.split(",") if name]))
-    except (ValueError, FileNotFoundError) as error:
-        print(f"barrel: {error}", file=sys.stderr)
-        return 1
+    barrels = compare_models(group(runs, [name for name in given.names.split(",") if name]))
     text, picture = markdown(barrels), draw_barrels(barrels)
     files.write(given.out / "barrel.md", lambda path: path.write_text(text + "\n"))
     files.write_json(given.out / "barrel.json", files.plain(barrels))
@@ -196,4 +179,17 @@ def main(arguments: list[str]) -> int:
         print(given.out / name)
     if alone(barrels):
         print(alone(barrels))
-    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns its exit status."""
+    parser = Parser("python -m barrel_jax.reproduce barrel", __doc__)
+    parser.add_argument("--workdirs", nargs="+", type=Path, required=True, metavar="WORKDIR", help="folders of runs")
+    parser.add_argument("--names", default="", help="of the models, separated by commas; their folders' by default")
+    parser.add_argument("--dataset", default="", help="another set, for generalisation (default: synthetic faces)")
+    parser.add_argument("--source", default="", help="folder of that set's raw download")
+    parser.add_argument("--out", type=Path, default=Path("runs/barrel"), help="default: %(default)s")
+    given = parser.parse_args(arguments)
+    if given.source and not given.dataset:
+        parser.error("--source is the folder of --dataset: name that too")
+    return parser.run(given, lambda: barrel(given))

@@ -78,7 +78,7 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
     if scores["checkpoint_step"] is None:
         raise ValueError(f"{own / 'metrics.json'}: these are scores of predictions, not of the run's model; {again}")
     alike = ["--checkpoint", str(scores["checkpoint_step"]), "--crop", scores["crop"]]
-    alike += [f"--{'' if scores['clamped'] else 'no'}clamp_points"]
+    alike += ["--clamp-points" if scores["clamped"] else "--no-clamp-points"]
     alike += ["--normaliser", scores["normaliser"]] if scores["normaliser"] else []
     stress = _evaluated(own / "stress.json", workdir, scores, ("normaliser", "crop"), ["--stress", *alike])
     chosen, why = other_set(config, run["scheme"], dataset)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The staves of several models as Markdown: heights, the figures behind them, the errors under stress, and notes."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from barrel_jax.evaluation.score_table import metric_name
+from barrel_jax.markdown import table
 
 # The staves; the figure by which models are compared, and whether less of it is better.
 HEIGHTS = {
@@ -73,11 +73,11 @@ def markdown(barrels: dict[str, Any]) -> str:
             title,
             *([alone(barrels)] if alone(barrels) else []),
             "## Heights of the staves",
-            _table(["stave", *names], heights),
+            table(["stave", *names], heights),
             "## What they are measured by",
-            _table(["stave", "figure", *names], _figures(barrels)),
+            table(["stave", "figure", *names], _figures(barrels)),
             f"## Under stress: {metric_name('NME', barrels['normaliser'])} % / largest error of a face %",
-            _table(["kind and strength", *names], stressed),
+            table(["kind and strength", *names], stressed),
             "\n".join(f"- {note}" for note in notes),
         ]
     )
@@ -116,7 +116,3 @@ def _spread(figure: dict[str, float | None], unit: float, form: str) -> str:
 
 def _cell(value: float | None, form: str) -> str:
     return "not measured" if value is None else f"{value:{form}}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ("---",) * len(head), *rows))

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of a program, and how it ends when something is wrong: the same for every program.
+
+Wrong usage ends with status 2. What a user can mend (a file, a setting, a machine) ends with status 1 and one line on
+standard error that names it and the remedy; `--debug` shows the traceback. Ctrl-C ends with status 130, as shells say
+it. Any other exception is a fault of this project and keeps its traceback.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import flags, logging
+
+# Raised, in this project's words, for what a user gave. What libraries raise at the border is turned into these there.
+MENDABLE = (ValueError, OSError, FloatingPointError)
+
+
+class Parser(argparse.ArgumentParser):
+    """A program's arguments: words are parted by hyphens, and underscores are taken for them."""
+
+    def __init__(self, prog: str, description: str | None, **more: Any) -> None:
+        super().__init__(
+            prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **more
+        )
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse does, after `--image_size` has become `--image-size`; config fields keep their underscores."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([_hyphened(word) for word in words], namespace)
+
+    def run(self, given: argparse.Namespace, work: Callable[[], int | None]) -> int:
+        """Does the work of the program and returns its exit status: that of `work`, None being 0.
+
+        Args:
+          given: the parsed arguments.
+          work: what the program does.
+        """
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # libraries read absl's flags, which no program here defines
+        logging.set_verbosity(logging.WARNING)  # orbax and TFDS tell every file they touch
+        try:
+            return work() or 0
+        except MENDABLE as error:
+            if given.debug:
+                raise
+            self.complain(in_one_line(error))
+            return 1
+        except KeyboardInterrupt:
+            if given.debug:
+                raise
+            self.complain("stopped; the same command starts again")
+            return 130
+
+    def complain(self, text: str) -> None:
+        """Says on standard error what is wrong, after the program's name."""
+        print(f"{self.prog.removeprefix('python -m ').removeprefix('barrel_jax.')}: {text}", file=sys.stderr)
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says, an operating system's with its file first."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def words(text: str) -> list[str]:
+    """The words of a list that is written with commas, as an argument's `type`."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def meant(word: str, known: Mapping[str, str]) -> str:
+    """'; did you mean X?' for what is known under the word nearest to one that is not known, '' when none is near."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f"; did you mean {known[near[0]]}?" if near else ""
+
+
+def _hyphened(word: str) -> str:
+    if not re.match(r"--[a-zA-Z]", word) or word.startswith("--config."):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The faces of a split as a config wants them."""
+
+from pathlib import Path
+
+from barrel_jax.config import HOLDOUT, DataConfig
+from barrel_jax.input.crops import FaceCrops, load_crops
+from barrel_jax.input.holdout import divide
+
+
+def load_split(data: DataConfig, directory: Path, split: str) -> FaceCrops:
+    """The crops of a split.
+
+    Where `data.holdout` keeps faces from training, the training split is without them, and 'holdout' is they.
+
+    Args:
+      data: the settings.
+      directory: the built set.
+      split: its name.
+
+    Raises:
+      ValueError: there is no such split, it is empty, or what is given of its points does not fit them.
+    """
+    stored = data.train_split if data.holdout and split == HOLDOUT else split
+    crops = load_crops(
+        directory, stored, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points
+    )
+    return divide(crops, data.holdout, split) if data.holdout and stored == data.train_split else crops
