@@ -30,6 +30,7 @@ def test_every_config_file_is_valid_and_says_its_command(path):
     [
         ("model.backbone", "resnet19", "resnet18, resnet34"),
         ("model.stride", 4, "stride=4"),
+        ("model.stride", 4, "stride=4 with resnet18 is not 8 or 16 or 32"),
         ("model.backbone", "hrnet_w18", "stride=32 with hrnet_w18 is not 4"),
         ("model.norm", "frozen", "config.pretrained"),
         ("model.decoder_layers", 8, "0..7"),
@@ -60,7 +61,7 @@ def test_what_cannot_work_is_refused(name, value, message):
 @pytest.mark.parametrize("backbone", configuration.BACKBONES)
 @pytest.mark.parametrize(("norm", "pretrained"), [("batch", ""), ("batch", "imagenet"), ("frozen", "weights.pth")])
 def test_every_backbone_may_start_from_weights_and_be_frozen_then(backbone, norm, pretrained):
-    stride = 4 if backbone == "hrnet_w18" else 32
+    stride = configuration.BACKBONES[backbone].strides[-1]
     config = Config(model=ModelConfig(backbone=backbone, stride=stride, norm=norm), pretrained=pretrained)
     config.optim.backbone_multiplier = 1.0
     validate(config)

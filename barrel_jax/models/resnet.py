@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ResNet-18/34/50/101 in torchvision's v1.5 layout (stride in the 3x3 convolution, explicit padding).
+"""ResNets in torchvision's v1.5 layout (stride in the 3x3 convolution, explicit padding).
 
 Output stride 16 and 8 replace the stride of the last one or two stages by dilation, in the meaning of torchvision's
-`replace_stride_with_dilation` (DETR's DC5): the first block of a stage keeps the dilation of the stage before it, and
-at stride 8 the two stages end with dilation 2 and 4. (The paper, section 4.3, says "stride 1 and dilation 2, following"
-DETR.) The same is done for the basic blocks of ResNet-18/34, for which torchvision has no such option.
+`replace_stride_with_dilation` (DETR's DC5; `barrel_jax.backbones`): at stride 8 the two stages end with dilation 2 and
+4. (The paper, section 4.3, says "stride 1 and dilation 2, following"
+DETR.) The same is done for the basic blocks of the smaller ones, for which torchvision has no such option.
 """
 
 from typing import Any
@@ -13,15 +13,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from barrel_jax.backbones import RESNETS
 from barrel_jax.models.windows import convolve, max_pool
 
-# Blocks per stage, and whether the block is a bottleneck.
-LAYOUTS = {
-    "resnet18": ((2, 2, 2, 2), False),
-    "resnet34": ((3, 4, 6, 3), False),
-    "resnet50": ((3, 4, 6, 3), True),
-    "resnet101": ((3, 4, 23, 3), True),
-}
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
@@ -110,7 +104,7 @@ class ConvNorm(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18/34)."""
+    """Two 3x3 convolutions and a shortcut (ResNet-10/18/34)."""
 
     channels: int
     stride: int
@@ -160,7 +154,7 @@ class ResNet(nn.Module):
     """The convolutional backbone.
 
     Attributes:
-      layout: a key of LAYOUTS.
+      layout: a key of `barrel_jax.backbones.RESNETS`.
       stride: of the output, 32, 16 or 8.
       norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.models.folding`).
       dtype: compute type; parameters are float32.
@@ -176,23 +170,18 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         """Normalised images [B, H, W, 3] to features [B, ceil(H / stride), ceil(W / stride), C]."""
-        blocks, bottleneck = LAYOUTS[self.layout]
-        block = Bottleneck if bottleneck else BasicBlock
+        plan = RESNETS[self.layout]
+        block = Bottleneck if plan.bottleneck else BasicBlock
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         x = ConvNorm(64, 7, **kind, stride=2, name="stem")(images.astype(self.dtype), train)
         x = max_pool(nn.relu(x))
-        reached, dilation = 4, 1
-        for stage, count in enumerate(blocks):
-            stride, first_dilation = (1 if stage == 0 else 2), dilation
-            if stride == 2 and reached == self.stride:
-                stride, dilation = 1, dilation * 2
-            reached *= stride
-            for index in range(count):
+        for stage in plan.stages(self.stride):
+            for index in range(stage.blocks):
                 x = block(
-                    channels=64 * 2**stage,
-                    stride=stride if index == 0 else 1,
-                    dilation=first_dilation if index == 0 else dilation,
+                    channels=stage.width,
+                    stride=stage.stride if index == 0 else 1,
+                    dilation=stage.first_dilation if index == 0 else stage.dilation,
                     **kind,
-                    name=f"layer{stage + 1}_{index}",
+                    name=f"{stage.name}_{index}",
                 )(x, train)
         return x

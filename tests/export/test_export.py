@@ -235,6 +235,7 @@ def test_a_new_export_takes_the_place_of_the_old(workdir, copied):
     [
         ({"stride": 8, "decoder_layers": 2, "qamem_layers": 2}, 72),
         ({"backbone": "resnet50", "stride": 16, "encoder_layers": 1, "dqinit": False, "decoder_layers": 2}, 64),
+        ({"backbone": "resnet10", "stride": 16}, 64),
         ({"backbone": "hrnet_w18", "stride": 4, "qamem_layers": 0}, 64),
         ({"decoder_layers": 0, "qamem_layers": 0, "dqinit": False}, 64),
     ],

@@ -19,15 +19,12 @@ from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.evaluation.score import predict_all, score
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.build import build_model
-from barrel_jax.models.resnet import LAYOUTS
 from barrel_jax.training.dispatch import stepper
 from barrel_jax.training.loop import load_split
 from barrel_jax.training.state import create
 from barrel_jax.training.steps import make_predict_step
 from tests.kit import small
 
-# Half a ResNet-18 compiles in half the time.
-LAYOUTS["resnet10"] = ((1, 1, 1, 1), False)
 # Batch norm over 8 faces of 1 x 1 magnifies rounding: at ten times the rate losses part by 1e-3 in 20 steps.
 RATE = 1e-3
 

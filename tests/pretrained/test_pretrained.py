@@ -62,7 +62,13 @@ def assert_equal(ours, expected):
 
 @pytest.mark.parametrize(
     ("layout", "published"),
-    [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032), ("resnet101", 44_549_160)],
+    [
+        ("resnet10", 5_418_792),
+        ("resnet18", 11_689_512),
+        ("resnet34", 21_797_672),
+        ("resnet50", 25_557_032),
+        ("resnet101", 44_549_160),
+    ],
 )
 def test_torchvisions_state_dicts_fit(tmp_path, layout, published):
     """Names, shapes and counts as published; the numbers where the PyTorch model's own conversion puts them."""
@@ -159,7 +165,7 @@ def test_every_fault_of_names_is_listed(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("expected", ["resnet34", "resnet101", "hrnet_w18"])
+@pytest.mark.parametrize("expected", ["resnet10", "resnet34", "resnet101", "hrnet_w18"])
 def test_another_architecture_is_named(tmp_path, expected):
     path = saved(tmp_path / "weights.pth", with_classifier(resnet18()))
     with pytest.raises(ValueError, match=f"weights of resnet18, and config.model.backbone is '{expected}'; set") as e:
@@ -326,8 +332,10 @@ def test_without_a_network_the_address_and_the_place_are_said(published, monkeyp
         assert not any(cached.iterdir())
 
 
-def test_every_backbone_has_an_address_with_a_sha256():
-    assert set(imagenet.ADDRESSES) == set(configuration.BACKBONES)
+def test_every_backbone_but_the_smallest_has_an_address_with_a_sha256():
+    assert set(imagenet.ADDRESSES) == set(configuration.BACKBONES) - {"resnet10"}
+    with pytest.raises(ValueError, match="none are published for resnet10, only for resnet18, .*PATH, or ''"):
+        pretrained.load("imagenet", "resnet10")
     for address in imagenet.ADDRESSES.values():
         assert re.fullmatch(r"https://\S+-[0-9a-f]{8}\.pth", address)
 
