@@ -27,13 +27,13 @@ from barrel_jax.input.holdout import divide
 from barrel_jax.input.mixture import join
 from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
-from barrel_jax.training.dispatch import stepper
+from barrel_jax.training.dispatch import make_trainer
 from barrel_jax.training.log import Log
 from barrel_jax.training.optimiser import learning_rate, optimiser
 from barrel_jax.training.order import epoch_length
 from barrel_jax.training.starting import Origin, begin, read_origin
-from barrel_jax.training.state import State, abstract, create
-from barrel_jax.training.steps import make_predict_step
+from barrel_jax.training.state import State
+from barrel_jax.training.steps import TrainStep, make_predict_step
 from barrel_jax.training.workdir import claim
 
 
@@ -207,8 +207,9 @@ def train(
     model = build_model(config.model, scheme.num_points)
     steps_per_epoch = epoch_length(train_crops) // config.batch_size
     total = config.optim.epochs * steps_per_epoch
-    tx, rate = optimiser(config.optim, steps_per_epoch), learning_rate(config.optim, steps_per_epoch)
-    like = abstract(model, tx, config, mesh)
+    rate = learning_rate(config.optim, steps_per_epoch)
+    train_step = TrainStep(model, optimiser(config.optim, steps_per_epoch), config, mesh, scheme.flip)
+    like = train_step.abstract()
     start = begin(origin, config, {"params": like.params, "batch_stats": like.batch_stats}, train_crops)
     said = in_turns(lambda: claim(workdir, config, train_crops, start.facts()))
     if is_first():
@@ -219,7 +220,7 @@ def train(
         state = checkpoints.newest(like)
         best = checkpoints.best_nme()
         if state is None:
-            state = create(model, tx, config, mesh, start.weights)
+            state = train_step.create(config.seed, start.weights)
         first = step = int(state.step)
         if is_first():
             print(
@@ -239,11 +240,11 @@ def train(
             log.say(f"told to stop before step {step + 1} of {total}; the same command goes on from there")
             return None
         with log.apart("preparation"):
-            advance = stepper(config, train_crops, model, tx, mesh, step, total, log.compiled)
+            trainer = make_trainer(train_step, train_crops, step, total, log.compiled)
             run.since = (step, log.watch.seconds("training"))
 
         while step < total:
-            state, losses, count = advance(state, step, run.until_due(step, total))
+            state, losses, count = trainer.advance(state, run.until_due(step, total))
             if run.pending:  # two dispatches at once: what counts as done is done, and a stop need not wait for many
                 jax.block_until_ready(run.pending[-1][1])
             run.pending.append((step, losses))

@@ -32,6 +32,7 @@ from barrel_jax.pytorch import weights as torch_weights
 from barrel_jax.pytorch.resnet import ResNet
 from barrel_jax.training import loop
 from barrel_jax.training.checkpoint import Checkpoints
+from barrel_jax.training.dispatch import Resident
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
 from data.of_config import prepare_config
@@ -334,7 +335,7 @@ def test_without_a_network_the_address_and_the_place_are_said(published, monkeyp
 
 def test_every_backbone_but_the_smallest_has_an_address_with_a_sha256():
     assert set(imagenet.ADDRESSES) == set(configuration.BACKBONES) - {"resnet10"}
-    with pytest.raises(ValueError, match="none are published for resnet10, only for resnet18, .*PATH, or ''"):
+    with pytest.raises(ValueError, match=r"none are published for resnet10, only for resnet18, .*PATH, or ''"):
         pretrained.load("imagenet", "resnet10")
     for address in imagenet.ADDRESSES.values():
         assert re.fullmatch(r"https://\S+-[0-9a-f]{8}\.pth", address)
@@ -356,28 +357,23 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, 
     config.optim.backbone_multiplier, config.loop.eval_epochs, config.loop.save_steps = 0.0, 2, 6
     config.model.decoder_layers, config.model.dqinit, config.model.qamem_layers = 0, False, 0
     directory = prepare_config(config.data)
-    make = loop.stepper
+    advance = Resident.advance
 
     def stops_at(last):
-        def made(*args):
-            advance = make(*args)
+        def stopping(trainer, state, most):
+            if int(state.step) == last:
+                raise KeyboardInterrupt
+            return advance(trainer, state, most)
 
-            def stopping(state, step, most):
-                if step == last:
-                    raise KeyboardInterrupt
-                return advance(state, step, most)
-
-            return stopping
-
-        return made
+        return stopping
 
     for last in (0, 7):  # the first time before there is a checkpoint
-        monkeypatch.setattr(loop, "stepper", stops_at(last))
+        monkeypatch.setattr(Resident, "advance", stops_at(last))
         with pytest.raises(KeyboardInterrupt):
             loop.train(config, workdir, directory)
         assert f"backbone from {path}; 12 steps" in capsys.readouterr().out
     path.unlink()
-    monkeypatch.setattr(loop, "stepper", make)
+    monkeypatch.setattr(Resident, "advance", advance)
     loop.train(config, workdir, directory)
     printed = capsys.readouterr().out
     assert "backbone from" not in printed and "going on from step 6 of 12" in printed
