@@ -12,11 +12,9 @@ hidden, turned, blurred, shifted and by pose, each at five strengths, prints tho
 
 import dataclasses
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import app, flags, logging
 
 from barrel_jax import config as configuration
@@ -26,18 +24,15 @@ from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from barrel_jax.evaluation import score_table
 from barrel_jax.evaluation.predictions import read_predictions
-from barrel_jax.evaluation.score import predict_all, score, write_evaluation
+from barrel_jax.evaluation.score import score, write_evaluation
 from barrel_jax.evaluation.stress import stress
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.faces.normalisers import NAMED, normalised_by, normaliser_name
-from barrel_jax.faces.wflw_to_300w import comparable, mapping
-from barrel_jax.input.crops import FaceCrops
-from barrel_jax.models.build import build_model
+from barrel_jax.faces.wflw_to_300w import comparable
 from barrel_jax.training.loop import load_split
-from barrel_jax.training.steps import make_predict_step
-from barrel_jax.training.trained import read_facts, restore_variables
+from barrel_jax.training.trained import TrainedRun, read_facts
 from data.annotated import truth_of
 from data.of_config import prepare_config
 from data.prepare import SETS, read_source, source_folder
@@ -94,25 +89,6 @@ def truth_to_score(config: Config, data: DataConfig, *, pixels: bool) -> FaceTru
     return load_split(dataclasses.replace(config, data=data), prepare_config(data), data.test_split)
 
 
-def predictor_of(
-    workdir: Path, config: Config, crops: FaceCrops, which: str
-) -> tuple[Callable[[FaceCrops], np.ndarray], int]:
-    """A run's model, which takes crops of `crops`' set to points [n, K, 2] in source pixels, and its checkpoint's step.
-
-    Raises ValueError when the model's points cannot be compared with those of the crops, and as `restore_variables`.
-    """
-    trained = read_facts(workdir)
-    points = trained["num_landmarks"]
-    try:
-        mapping(points, crops, trained["scheme"])
-    except ValueError as error:
-        raise ValueError(f"{workdir}: this run's model predicts {error}") from error
-    mesh = make_mesh(MeshConfig())
-    variables, step = restore_variables(workdir, config, points, which, mesh)
-    predict = make_predict_step(build_model(config.model, points), mesh)
-    return lambda faces: predict_all(predict, variables, faces, config.loop.eval_batch, mesh), step
-
-
 def main(argv: list[str]) -> None:
     """Scores what the flags name."""
     if len(argv) > 1:
@@ -155,9 +131,9 @@ def main(argv: list[str]) -> None:
     if PREDICTIONS.value:
         points_px = read_predictions(Path(PREDICTIONS.value), faces)
     else:
-        crops, (predict, step) = faces, predictor_of(workdir, config, faces, CHECKPOINT.value)
-        points_px = predict(crops)
-        about |= {"crop": data.crop, "checkpoint_step": step, "config": config}
+        crops, run = faces, TrainedRun.open(workdir, CHECKPOINT.value, make_mesh(MeshConfig()))
+        points_px = run.predict(crops)
+        about |= {"crop": data.crop, "checkpoint_step": run.step, "config": config}
     points_px, faces, mapped = comparable(points_px, faces)
     if normaliser:
         faces = dataclasses.replace(faces, scheme=normalised_by(faces.scheme, normaliser))
@@ -170,7 +146,7 @@ def main(argv: list[str]) -> None:
     for path in write_evaluation(folder, scores, points_px, faces):
         print(path)
     if STRESS.value:
-        stressed = stress(predict, crops, faces, prepare_config(data), data.crop) | {"checkpoint_step": step}
+        stressed = stress(run.predict, crops, faces, prepare_config(data), data.crop) | {"checkpoint_step": run.step}
         print("\n" + score_table.stress_table(stressed))
         files.write_json(folder / "stress.json", files.plain(stressed))
         print(folder / "stress.json")

@@ -36,13 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
 
     from absl import logging
 
-    from barrel_jax.export.model import read_trained
     from barrel_jax.export.write import export
+    from barrel_jax.training.trained import TrainedRun
 
     logging.set_verbosity(logging.WARNING)  # orbax tells its every step otherwise
     out = given.out or given.workdir / "export"
     try:
-        trained = read_trained(given.workdir, given.checkpoint)
+        trained = TrainedRun.open(given.workdir, given.checkpoint)
         about = export(trained, out, given.formats, [int(batch) for batch in given.batches])
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))

@@ -22,6 +22,7 @@ from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
 from barrel_jax.input.augment import augment
 from barrel_jax.input.placement import Faces
+from barrel_jax.models.inference import predict_points
 from barrel_jax.training.losses import landmark_l1
 from barrel_jax.training.state import State, abstract, create
 from barrel_jax.training.streams import Stream, seed_data, stream_key
@@ -147,6 +148,6 @@ def make_predict_step(model: nn.Module, mesh: Mesh) -> Callable[[Any, jax.Array]
 
     def predict(variables: Any, images: jax.Array) -> jax.Array:
         images = jax.lax.with_sharding_constraint(images, split(mesh))
-        return model.apply(variables, images.astype(jnp.float32) / 255.0, False)[-1]
+        return predict_points(model, variables, images)
 
     return jax.jit(predict, out_shardings=replicated(mesh))
