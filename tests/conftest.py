@@ -10,12 +10,25 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Tests compile many small programs and run each once or twice.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.dirname(__file__), ".jax_cache")
 
+import jax
+import jaxtyping
 import pytest
 from absl import flags
+
+# Shapes in the signatures are checked at every call, the axes of one call against each other.
+CHECKED = (
+    "evaluation.metrics",
+    "faces.geometry",
+    "input.augment",
+    "models",
+    "training.losses",
+)
+jaxtyping.install_import_hook([f"barrel_jax.{name}" for name in CHECKED], "beartype.beartype")
 
 from barrel_jax.devices.xla import tune_cpu
 
 tune_cpu()
+jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()
 
 

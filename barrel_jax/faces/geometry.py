@@ -7,16 +7,19 @@ at the window's left or top edge to 1 at the other; pixel j of a crop of S pixel
 The functions work on NumPy and on JAX arrays.
 """
 
-from typing import TypeVar
+from jaxtyping import Real
 
-Array = TypeVar("Array")
+from barrel_jax.arrays import AnyArray
+
+Points = Real[AnyArray, "n K 2"]
+Windows = Real[AnyArray, "n 4"]
 
 
-def unit_to_px(points_unit: Array, windows: Array) -> Array:
+def unit_to_px(points_unit: Points, windows: Windows) -> Points:
     """Crop units [n, K, 2] of windows [n, 4] to source pixels [n, K, 2]."""
     return windows[:, None, :2] + windows[:, None, 2:] * points_unit - 0.5
 
 
-def px_to_unit(points_px: Array, windows: Array) -> Array:
+def px_to_unit(points_px: Points, windows: Windows) -> Points:
     """Source pixels [n, K, 2] to crop units [n, K, 2] of windows [n, 4]."""
     return (points_px + 0.5 - windows[:, None, :2]) / windows[:, None, 2:]

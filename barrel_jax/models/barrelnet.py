@@ -4,9 +4,10 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Real
 
+from barrel_jax.arrays import AnyArray
 from barrel_jax.models.attention import layer_norm
 from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.decoder import DecoderLayer
@@ -35,7 +36,7 @@ class Head(nn.Module):
         # in full it costs nothing.
         self.layer3 = nn.Dense(2, kernel_init=torch_uniform, dtype=jnp.float32, precision="highest")
 
-    def __call__(self, queries: jax.Array) -> jax.Array:
+    def __call__(self, queries: Float[AnyArray, "B K D"]) -> Float[Array, "B K 2"]:
         """Query embeddings [B, K, D] -> points [B, K, 2] in crop units, float32."""
         return nn.sigmoid(self.layer3(nn.relu(self.layer2(nn.relu(self.layer1(queries)))).astype(jnp.float32)))
 
@@ -60,12 +61,12 @@ class BarrelNet(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "L B K 2"]:
         """Images [B, H, W, 3], RGB in 0..1, to points [L, B, K, 2] in crop units, float32.
 
         L is the number of decoder layers, the last one is the prediction; with no decoder L = 1.
         """
-        images = (images - jnp.array(MEAN)) / jnp.array(STD)
+        images = (images - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
         backbone = make_backbone(self.backbone, self.stride, self.norm, self.dtype, self.norm_group, name="backbone")
         features = backbone(images, train)
         if self.decoder_layers == 0:

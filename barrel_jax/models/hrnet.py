@@ -11,7 +11,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Real
 
+from barrel_jax.arrays import AnyArray
 from barrel_jax.backbones import HRNET_W18, HRNetPlan
 from barrel_jax.models.resnet import BasicBlock, Bottleneck, ConvNorm
 
@@ -29,7 +31,7 @@ class HighResolutionModule(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, branches: list[jax.Array], train: bool) -> list[jax.Array]:
+    def __call__(self, branches: list[AnyArray], train: bool) -> list[jax.Array]:
         """Branches [B, H / 2^i, W / 2^i, channels[i]] -> the same shapes."""
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         branches = list(branches)
@@ -38,7 +40,7 @@ class HighResolutionModule(nn.Module):
                 block = BasicBlock(channels=channels, stride=1, dilation=1, **kind, name=f"branch{i}_{index}")
                 branches[i] = block(branches[i], train)
 
-        def brought(x: jax.Array, j: int, i: int) -> jax.Array:
+        def brought(x: AnyArray, j: int, i: int) -> jax.Array:
             if j > i:
                 x = ConvNorm(self.channels[i], 1, **kind, name=f"fuse{i}_{j}")(x, train)
                 x = x.repeat(2 ** (j - i), axis=1).repeat(2 ** (j - i), axis=2)
@@ -68,7 +70,7 @@ class HRNet(nn.Module):
     plan: HRNetPlan = HRNET_W18
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
         """Normalised images [B, H, W, 3] to features [B, H / 4, W / 4, C], 270 channels in HRNet-W18.
 
         Raises:

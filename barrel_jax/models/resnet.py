@@ -12,7 +12,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Real
 
+from barrel_jax.arrays import AnyArray
 from barrel_jax.backbones import RESNETS
 from barrel_jax.models.windows import convolve, max_pool
 
@@ -25,7 +27,7 @@ class FrozenBatchNorm(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: AnyArray) -> jax.Array:
         """[B, H, W, C] -> the same shape."""
         shape = (x.shape[-1],)
         scale = jax.lax.stop_gradient(self.param("scale", nn.initializers.ones, shape))
@@ -49,7 +51,7 @@ class GroupedBatchNorm(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: AnyArray) -> jax.Array:
         """[B, H, W, C] -> the same shape; B divides by the group."""
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape)
@@ -79,7 +81,7 @@ class ConvNorm(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features]."""
         conv = nn.Conv(
             self.features,
@@ -115,7 +117,7 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         first = {"stride": self.stride, "dilation": self.dilation}
@@ -138,7 +140,7 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         middle = {"stride": self.stride, "dilation": self.dilation}
@@ -168,7 +170,7 @@ class ResNet(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
         """Normalised images [B, H, W, 3] to features [B, ceil(H / stride), ceil(W / stride), C]."""
         plan = RESNETS[self.layout]
         block = Bottleneck if plan.bottleneck else BasicBlock
