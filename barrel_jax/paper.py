@@ -28,7 +28,7 @@ class Row:
 
     name: str  # of the model: one of MODULES
     config: str  # which file of configs/ it starts from
-    model: dict[str, object]  # fields of config.model
+    model: dict[str, Any]  # fields of config.model
     scored_on: str = ""  # another set than its own, by name; '' for its own test split
     paper: dict[str, float] = field(default_factory=dict)  # NME by subset, '' being the whole test set
     aux_loss: bool = False  # config.optim.aux_loss
@@ -79,7 +79,7 @@ def row(
     return Row(modules, config, model | MODULES[modules], scored_on, numbers, aux_loss)
 
 
-def model_of(label: str) -> dict[str, object]:
+def model_of(label: str) -> dict[str, Any]:
     """Fields of config.model of a label such as BarrelNet-50, Baseline-18-d5, Baseline-50-s8 or Baseline-HRNet.
 
     Raises:

@@ -154,8 +154,8 @@ def _jax_steps(impl: str, work: Training) -> Callable[[], jax.Array]:
         state[0] = state[0].replace(**jax.tree.map(jax.numpy.asarray, work.variables))
         faces = jax.device_put(Faces(work.images, work.points, np.ones(work.points.shape[:2], bool)))
         order, seed = epoch_order(0, 0, len(work.images)), seed_data(config.seed)
-        step = train_step.in_one_dispatch(at_once) if at_once > 1 else train_step.on_faces
-        step = step.lower(state[0], seed, faces, order).compile()
+        program = train_step.in_one_dispatch(at_once) if at_once > 1 else train_step.on_faces
+        step = program.lower(state[0], seed, faces, order).compile()
 
     def run() -> jax.Array:
         for _ in range(work.steps // at_once):
@@ -205,7 +205,7 @@ def compare_losses(work: Training, implementations: Sequence[str]) -> float:
         predicted = jax.jit(lambda v, x: model.apply(v, x / 255.0, True, mutable=["batch_stats"])[0])(
             work.variables, images.astype(np.float32)
         )
-    ours = float(landmark_l1(predicted, points, np.ones(points.shape[:2], bool)))
+    ours = float(landmark_l1(predicted, jax.numpy.asarray(points), jax.numpy.ones(points.shape[:2], bool)))
     flags("torch", work.precision)
     network = build_torch(plain, points.shape[1], images.shape[1])
     from_flax(work.variables, network)

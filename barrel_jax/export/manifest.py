@@ -86,7 +86,7 @@ def _differing(manifest: dict[str, Any], workdir: Path) -> list[str]:
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in node.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat

@@ -92,7 +92,7 @@ def _keep(out: Path, contents: dict[str, bytes], about: dict[str, Any]) -> None:
     # The manifest last: with an old one beside new files, or none, nothing is read.
     before = manifest.read(out)["files"] if (out / manifest.NAME).exists() else {}
     for name, content in contents.items():
-        files.write(out / name, lambda temporary, content=content: temporary.write_bytes(content))
+        files.write(out / name, lambda temporary, content=content: temporary.write_bytes(content))  # type: ignore[misc]
     files.write_json(out / manifest.NAME, about)
     for name in before.keys() - contents.keys():
         (out / name).unlink(missing_ok=True)

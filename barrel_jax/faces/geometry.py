@@ -9,17 +9,14 @@ The functions work on NumPy and on JAX arrays.
 
 from jaxtyping import Real
 
-from barrel_jax.arrays import AnyArray
-
-Points = Real[AnyArray, "n K 2"]
-Windows = Real[AnyArray, "n 4"]
+from barrel_jax.arrays import OneKind
 
 
-def unit_to_px(points_unit: Points, windows: Windows) -> Points:
+def unit_to_px(points_unit: Real[OneKind, "n K 2"], windows: Real[OneKind, "n 4"]) -> Real[OneKind, "n K 2"]:
     """Crop units [n, K, 2] of windows [n, 4] to source pixels [n, K, 2]."""
     return windows[:, None, :2] + windows[:, None, 2:] * points_unit - 0.5
 
 
-def px_to_unit(points_px: Points, windows: Windows) -> Points:
+def px_to_unit(points_px: Real[OneKind, "n K 2"], windows: Real[OneKind, "n 4"]) -> Real[OneKind, "n K 2"]:
     """Source pixels [n, K, 2] to crop units [n, K, 2] of windows [n, 4]."""
     return (points_px + 0.5 - windows[:, None, :2]) / windows[:, None, 2:]

@@ -69,7 +69,7 @@ def best_flip(shape: np.ndarray) -> tuple[int, ...]:
 
     best, least = None, np.inf
     for tilt in TILTS:
-        flip = None
+        flip: tuple[int, ...] = ()
         for _ in range(20):
             distance = ((shape[:, None] - _mirror(shape, tilt)[None]) ** 2).sum(axis=-1)
             previous, flip = flip, tuple(linear_sum_assignment(distance)[1].tolist())

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from barrel_jax.arrays import AnyArray
 from barrel_jax.config import AugmentConfig
 
-Flip = Int[AnyArray, " K"]
+Flip = Int[jax.Array | np.ndarray, " K"]
 
 
 class Draw(NamedTuple):

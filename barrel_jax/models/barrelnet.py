@@ -81,7 +81,12 @@ class BarrelNet(nn.Module):
         batch, height, width, _ = memory.shape
         memory = memory.reshape(batch, height * width, self.width)
         memory_positions = sine_positions(height, width, self.width).astype(self.dtype)
-        shared = {"heads": self.heads, "feedforward": self.feedforward, "dropout": self.dropout, "dtype": self.dtype}
+        shared: dict[str, Any] = {
+            "heads": self.heads,
+            "feedforward": self.feedforward,
+            "dropout": self.dropout,
+            "dtype": self.dtype,
+        }
         for index in range(self.encoder_layers):
             memory = EncoderLayer(**shared, name=f"encoder{index}")(memory, memory_positions, train)
 
@@ -92,7 +97,7 @@ class BarrelNet(nn.Module):
             queries = jnp.zeros((batch, self.num_landmarks, self.width), self.dtype)
         norm = layer_norm("decoder_norm", self.dtype)
         head = Head(self.width, self.dtype, name="head")
-        qamem = {"qamem_layers": self.qamem_layers, "qamem_init": self.qamem_init}
+        qamem: dict[str, Any] = {"qamem_layers": self.qamem_layers, "qamem_init": self.qamem_init}
         points = []
         for index in range(self.decoder_layers):
             layer = DecoderLayer(**qamem, **shared, name=f"decoder{index}")

@@ -38,4 +38,5 @@ def make_inference(
 
 def predict_points(model: nn.Module, variables: Any, images: jax.Array) -> jax.Array:
     """Images uint8 [B, S, S, 3] -> points float32 [B, K, 2] in crop units, those of the last decoder layer."""
-    return model.apply(variables, images.astype(jnp.float32) / 255.0, False)[-1]
+    points: Any = model.apply(variables, images.astype(jnp.float32) / 255.0, False)
+    return points[-1]

@@ -120,7 +120,7 @@ class BasicBlock(nn.Module):
     def __call__(self, x: AnyArray, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
-        first = {"stride": self.stride, "dilation": self.dilation}
+        first: dict[str, Any] = {"stride": self.stride, "dilation": self.dilation}
         y = nn.relu(ConvNorm(self.channels, 3, **kind, **first, name="conv1")(x, train))
         y = ConvNorm(self.channels, 3, **kind, dilation=self.dilation, name="conv2")(y, train)
         if x.shape != y.shape:
@@ -143,7 +143,7 @@ class Bottleneck(nn.Module):
     def __call__(self, x: AnyArray, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
-        middle = {"stride": self.stride, "dilation": self.dilation}
+        middle: dict[str, Any] = {"stride": self.stride, "dilation": self.dilation}
         y = nn.relu(ConvNorm(self.channels, 1, **kind, name="conv1")(x, train))
         y = nn.relu(ConvNorm(self.channels, 3, **kind, **middle, name="conv2")(y, train))
         y = ConvNorm(self.channels * self.expansion, 1, **kind, name="conv3")(y, train)

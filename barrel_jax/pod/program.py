@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +67,7 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     state = train_step.abstract()
     batch, side = config.batch_size, config.data.image_size
 
-    def brought(shape: tuple[int, ...], dtype: jnp.dtype) -> jax.ShapeDtypeStruct:
+    def brought(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((batch, *shape), dtype, sharding=split(mesh))
 
     faces = Faces(
@@ -83,7 +84,9 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     start = time.perf_counter()
     compiled = lowered.compile()
     seconds = time.perf_counter() - start
-    memory, cost, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
+    memory: Any = compiled.memory_analysis()
+    cost: Any = compiled.cost_analysis()
+    text = str(compiled.as_text())
     program = Program(
         topology=target.name,
         chips=size,

@@ -56,7 +56,7 @@ def _fetch(address: str, temporary: Path, path: Path) -> None:
 
 def _check_sha256(content: Path, path: Path, remedy: str) -> None:
     # `content` is what is at `path`, or is about to be.
-    expected = re.search(r"-([0-9a-f]{8,})\.", path.name)[1]
+    expected = re.findall(r"-([0-9a-f]{8,})\.", path.name)[0]
     with content.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(expected):

@@ -7,6 +7,7 @@ Both ways take the same faces in the same order, so that a run may go on in the 
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.config import Config
@@ -18,7 +19,7 @@ from barrel_jax.training.state import State
 from barrel_jax.training.steps import TrainStep
 from barrel_jax.training.streams import seed_data
 
-Compiled = Callable[[str, Callable], Callable]  # Log.compiled
+Compiled = Callable[[str, jax.stages.Wrapped], Callable]  # Log.compiled
 
 
 def make_trainer(
@@ -48,7 +49,7 @@ class Resident:
         if self._at_once > 1:
             words = f"{self._at_once} training steps in one dispatch"
             self._programs[self._at_once] = compiled(words, train_step.in_one_dispatch(self._at_once))
-        self._epoch, self._order = -1, None
+        self._epoch, self._order = -1, jnp.zeros(0, int)
 
     def advance(self, state: State, most: int) -> tuple[State, jax.Array, int]:
         """The state, which is donated, some steps of one epoch later, at most `most`; their losses; their number.

@@ -110,7 +110,11 @@ class _Run:
 
         crops, config = self.test_crops, self.config
         points_px = predict_all(self.predict, state.variables(), crops, config.loop.eval_batch, self.mesh)
-        about = {"crop": config.data.crop, "checkpoint_step": int(state.step), "config": dataclasses.asdict(config)}
+        about: dict[str, Any] = {
+            "crop": config.data.crop,
+            "checkpoint_step": int(state.step),
+            "config": dataclasses.asdict(config),
+        }
         metrics = score(points_px, crops, **about)
         if is_first():
             title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
@@ -136,7 +140,9 @@ def _load_both(config: Config, prepared: Path | Callable[[DataConfig], Path]) ->
     data = config.data
     directory = prepared(data) if callable(prepared) else prepared
     main = load_split(config, directory, data.train_split)
-    train_crops = join(main, [(_load_other(config, main, *named, prepared), share) for *named, share in data.also])
+    train_crops = join(
+        main, [(_load_other(config, main, dataset, source, prepared), share) for dataset, source, share in data.also]
+    )
     if epoch_length(train_crops) < config.batch_size:
         raise ValueError(
             f"config.batch_size={config.batch_size}, but {data.train_split!r} has {len(main)} faces; "

@@ -6,7 +6,7 @@ step's draws come from the seed's `Stream.STEP` and its number. A resumed run th
 checkpoint's, and neither depends on the number of devices.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, cached_property, partial
 from typing import Any
@@ -140,7 +140,7 @@ class TrainStep:
         return jax.lax.with_sharding_constraint(following, layout(following, mesh, config.mesh)), loss
 
 
-def make_predict_step(model: nn.Module, mesh: Mesh) -> Callable[[Any, jax.Array], jax.Array]:
+def make_predict_step(model: nn.Module, mesh: Mesh) -> jax.stages.Wrapped:
     """predict(variables, images uint8 [B, S, S, 3]) -> points float32 [B, K, 2] in crop units, on every device.
 
     B must divide by the number of devices.

@@ -7,6 +7,7 @@ The seed is an argument of every program that draws: runs that differ in nothing
 import enum
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -24,11 +25,11 @@ def seed_data(seed: int) -> np.ndarray:
     return np.asarray(jax.random.key_data(jax.random.key(seed)))
 
 
-def seed_key(seed: jax.Array) -> jax.Array:
+def seed_key(seed: jax.Array | np.ndarray) -> jax.Array:
     """The key of `seed_data`, within a program."""
-    return jax.random.wrap_key_data(seed)
+    return jax.random.wrap_key_data(jnp.asarray(seed))
 
 
-def stream_key(seed: jax.Array, stream: Stream) -> jax.Array:
+def stream_key(seed: jax.Array | np.ndarray, stream: Stream) -> jax.Array:
     """The key of one stream, from `seed_data`."""
     return jax.random.fold_in(seed_key(seed), int(stream))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that was trained, as what comes after training takes it: its config, its facts, its weights."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,7 +77,7 @@ class TrainedRun:
         return predict_all(self._program, self.variables, crops, self.config.loop.eval_batch, self.mesh)
 
     @cached_property
-    def _program(self) -> Callable[[Any, jax.Array], jax.Array]:
+    def _program(self) -> jax.stages.Wrapped:
         return make_predict_step(build_model(self.config.model, self.num_landmarks), self.mesh)
 
 

@@ -57,8 +57,8 @@ def _points(graph: Graph, config: ModelConfig, num_landmarks: int, image_size: i
         memory = _encoder_layer(graph, memory, positions, params[f"encoder{index}"], config.heads)
 
     if config.dqinit:
-        mean = graph("ReduceMean", memory, axes=[1], keepdims=0)
-        queries = _reshaped(graph, _dense(graph, mean, params["dqinit"]["dense"]), 0, num_landmarks, config.width)
+        pooled = graph("ReduceMean", memory, axes=[1], keepdims=0)
+        queries = _reshaped(graph, _dense(graph, pooled, params["dqinit"]["dense"]), 0, num_landmarks, config.width)
     else:
         # For any batch: it is the memory that makes the cross-attention's output [B, K, D].
         queries = graph("Identity", np.zeros((1, num_landmarks, config.width), np.float32))
