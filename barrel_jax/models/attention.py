@@ -15,7 +15,7 @@ xavier = nn.initializers.xavier_uniform()
 xavier_packed = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
 
 
-def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:
+def layer_norm(name: str | None, dtype: Any) -> nn.LayerNorm:
     """LayerNorm with torch's epsilon."""
     return nn.LayerNorm(epsilon=1e-5, dtype=dtype, name=name)
 

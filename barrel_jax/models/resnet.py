@@ -64,8 +64,8 @@ class GroupedBatchNorm(nn.Module):
         own_variance = jnp.maximum((wide * wide).mean((1, 2, 3), keepdims=True) - own_mean * own_mean, 0.0)
         mean.value = 0.9 * mean.value + 0.1 * own_mean.mean((0, 1, 2, 3))
         variance.value = 0.9 * variance.value + 0.1 * own_variance.mean((0, 1, 2, 3))
-        factor = scale * jax.lax.rsqrt(own_variance + 1e-5)
-        y = (wide - own_mean) * factor + bias
+        scale, bias = scale[None, None, None, None], bias[None, None, None, None]
+        y = (wide - own_mean) * (scale * jax.lax.rsqrt(own_variance + 1e-5)) + bias
         return y.astype(self.dtype).reshape(x.shape)
 
 
