@@ -28,8 +28,8 @@ from barrel_jax.evaluation.score import score, write_evaluation
 from barrel_jax.evaluation.stress import stress
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.crop_windows import PROTOCOLS
-from barrel_jax.faces.landmarks import SCHEMES
-from barrel_jax.faces.normalisers import NAMED, normalised_by, normaliser_name
+from barrel_jax.faces.landmarks import NAMED, SCHEMES, Normaliser
+from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.faces.wflw_to_300w import comparable
 from barrel_jax.training.loop import load_split
 from barrel_jax.training.trained import TrainedRun, read_facts
@@ -120,9 +120,9 @@ def main(argv: list[str]) -> None:
         clamp_points=CLAMP_POINTS.value,
         allow_partial=ALLOW_PARTIAL.value,
     )
-    normaliser = normaliser_name(NORMALISER.value) if NORMALISER.value else ""
-    if normaliser and normaliser not in NAMED:  # a set of which none is known needs it to be read at all
-        data.normaliser = tuple(int(point) for point in normaliser.removeprefix("points_").split("_"))
+    normaliser = Normaliser.parse(NORMALISER.value) if NORMALISER.value else None
+    if normaliser and normaliser.points:  # a set of which none is known needs it to be read at all
+        data.normaliser = normaliser.points
     try:
         faces = truth_to_score(config, data, pixels=not PREDICTIONS.value)
     except FileNotFoundError as error:
