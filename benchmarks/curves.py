@@ -26,7 +26,7 @@ def read_run(name: str, workdir: Path) -> dict[str, Any]:
         {"epoch": round(line["step"] * first_epoch / first_step), "nme": value}
         for line in lines
         for name, value in line.items()
-        if name.startswith(f"{config.data.test_split}/nme")
+        if name.startswith(f"{config.data.scored_split}/nme")
     ]
     defaults = configuration.flatten(configuration.Config())
     changed = {k: v for k, v in configuration.flatten(config).items() if v != defaults[k] and not k.startswith("data.")}

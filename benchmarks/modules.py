@@ -34,7 +34,7 @@ def train(name: str, source: Path, runs: Path, seed: int, extra: list[str]) -> d
     command += [f"--config.model.{field}={value}" for field, value in MODELS[name].items()]
     subprocess.run(command + extra, check=True, cwd=ROOT)
     config = configuration.load(workdir)
-    metrics = json.loads((workdir / "eval" / f"coco-{config.data.test_split}" / "metrics.json").read_text())
+    metrics = json.loads((workdir / "eval" / f"coco-{config.data.scored_split}" / "metrics.json").read_text())
     speeds = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     speeds = sorted(line["faces_per_s"] for line in speeds if "faces_per_s" in line)
     return {

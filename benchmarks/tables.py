@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the README's tables from benchmarks/results/*.json: python -m benchmarks.tables
+"""Writes the documents' tables from benchmarks/results/*.json: python -m benchmarks.tables
 
 A table stands between `<!-- table NAME -->` and `<!-- end NAME -->`; what is not measured yet says so. A test checks
-that the README is what this writes.
+that the documents are what this writes.
 """
 
 import json
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from barrel_jax.benchmark import report
+from barrel_jax.benchmark.rows import measured
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce import results
@@ -30,10 +31,11 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _source(name: str, result: Result) -> str:
+def _source(name: str, result: Result, results: str) -> str:
     machine, versions = result["machine"], result["versions"]
+    device = "".join(f"{gpu.split(',')[0]}, " for gpu in machine.get("gpus", ()))
     return (
-        f"[{name}.json](benchmarks/results/{name}.json): {machine['cores']} cores of {machine['processor']}, "
+        f"[{name}.json]({results}/{name}.json): {device}{machine['cores']} cores of {machine['processor']}, "
         f"jax {versions['jax']}; `{result['command']}`"
     )
 
@@ -285,27 +287,77 @@ def xla(result: Result) -> str:
 
 
 def w300(result: Result) -> str:
-    """Runs on 300W, by model, and beside the baseline."""
-    first = result["rows"][0]
-    rows = []
+    """Runs on 300W, by model, and beside the baseline; what faces of other sets are worth."""
+    first, counts = result["rows"][0], {row["kind"]: row for row in result["rows"]}
+    rows, others = [], []
     for row in result["summary"]:
-        of = next(r for r in result["rows"] if (r["kind"], r["model"]) == (row["kind"], row["model"]))
+        of = next(r for r in result["rows"] if all(r[name] == row[name] for name in ("kind", "model")))
         spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
+        nme = f"{row['nme']:.2f}{spread}"
+        if row["kind"] == "generalisation":
+            of = next(r for r in result["rows"] if r["kind"] == row["kind"] and " + ".join(r["faces"]) == row["faces"])
+            visited = " + ".join(f"{count:,} {name}" for name, count in of["faces"].items())
+            own = f"{of['coco_nme']:.2f}" if "coco_nme" in of else ""
+            others.append([visited, str(of["epochs"]), nme, own])
+            continue
         beside = ["", ""]
         if "difference" in row:
             low, high = row["interval"]
             beside = [f"{row['difference']:+.3f} ({low:+.3f}..{high:+.3f})", f"{row['p']:.4f}"]
-        budget = f"{of['image_size']} px, {of['epochs']} epochs of {of['faces']:,}, batch {of['batch']}"
-        rows.append(
-            [row["model"], budget, str(len(row["seeds"])), f"{row['nme']:.2f}{spread}", f"{row['held_out']:.2f}"]
-            + beside
-        )
+        budget = f"{of['image_size']} px, {of['epochs']} epochs of {sum(of['faces'].values()):,}, batch {of['batch']}"
+        rows.append([row["model"], budget, str(len(row["seeds"])), nme, f"{row['held_out']:.2f}", *beside])
     head = ["model", "training", "seeds", f"NME % on {first['test_faces']} test faces", "on faces held out"]
-    said = f"Start: {first['start']}; optimiser: {first['optimiser']}. {first['partial']}"
-    opened = sum(result["openings"].values())
-    counted = f"The test split was opened {opened} times for {len(result['rows'])} finished runs."
     table = _markdown([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
-    return f"{said.strip()} {counted}\n\n{table}"
+    said = []
+    if start := result.get("start"):
+        visited = " + ".join(f"{count:,} {name}" for name, count in start["faces"].items())
+        said.append(f"Start of the models above: {start['epochs']} epochs of {visited} faces; no ImageNet weights.")
+    kinds = ", ".join(f"{kind} {row['optimiser']}" for kind, row in counts.items())
+    said.append(f"Optimiser: {kinds}. {first['partial']}".strip())
+    opened = sum(result["openings"].values())
+    said.append(f"Test splits were opened {opened} times for {len(result['rows'])} finished runs.")
+    if not others:
+        return f"{' '.join(said)}\n\n{table}"
+    names = ["BarrelNet-18, drawn weights: faces of an epoch", "epochs", "NME % on 300W", "on the other real set"]
+    return f"{' '.join(said)}\n\n{table}\n\n{_markdown(names, others)}"
+
+
+def w300_front(result: Result) -> str:
+    """The scores of the ablation alone, in one line."""
+    rows = [row for row in result["summary"] if row["kind"] == "ablation"]
+    names = [row["model"].replace("-18-d3", ", 3 decoders").removesuffix("-18") for row in rows]
+    head = ["ResNet-18, 128 px: NME %", *names]
+    return _markdown(head, [["Common", *(f"{row['nme']:.2f}" for row in rows)]])
+
+
+def infer_front(result: Result) -> str:
+    """Milliseconds of the fastest way of each framework."""
+    cases: dict[tuple, dict[str, float]] = {}
+    for row in measured(result["rows"]):
+        cases.setdefault((row["model"], row["precision"], row["batch"]), {})[row["impl"]] = row["median_ms"]
+    rows = []
+    for (model, precision, batch), times in cases.items():
+        ways = sorted(times, key=times.__getitem__)
+        ours, best = (next(way for way in ways if way.startswith("jax") == own) for own in (True, False))
+        cells = [f"{report.digits(times[way])} ({way})" for way in (ours, best)]
+        eager = report.digits(times["torch-eager"])
+        rows.append([model, precision, str(batch), *cells, f"{times[best] / times[ours]:.2f}x", eager])
+    return _markdown(["model", "precision", "batch", "JAX, ms", "best PyTorch, ms", "speed", "eager PyTorch, ms"], rows)
+
+
+def stress(result: Result) -> str:
+    """Errors by kind and strength, a line for each run."""
+    runs = list(dict.fromkeys(row["run"] for row in result["rows"]))
+    plain = {row["run"]: row["nme"] for row in result["rows"] if row["strength"] == 0}
+    lines = []
+    for kind in dict.fromkeys(row["kind"] for row in result["rows"] if row["strength"] != 0):
+        rows = [row for row in result["rows"] if row["kind"] == kind]
+        strengths = list(dict.fromkeys(row["strength"] for row in rows))
+        for run in runs:
+            at = {row["strength"]: row["nme"] for row in rows if row["run"] == run}
+            name = f"{kind} ({', '.join(f'{s:g}' for s in strengths)}: {rows[0]['unit']})"
+            lines.append([name, run, f"{plain[run]:.2f}", *(f"{at[strength]:.2f}" for strength in strengths)])
+    return _markdown(["what, and its five strengths", "model", "none", "1", "2", "3", "4", "5"], lines)
 
 
 def commits(result: Result) -> str:
@@ -346,16 +398,19 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "start-up": start_up,
     "infer-cpu": speeds,
     "infer-gpu": speeds,
+    "infer-front": infer_front,
     "train-cpu": speeds,
     "train-cpu-256": speeds,
     "train-gpu": speeds,
     "commits": commits,
+    "stress-common": stress,
     "growth": growth,
     "gpu-parity": parity,
     "gpu-xla": xla,
     "gpu-seeds": seeds,
     "growth-gpu": growth,
     "w300-gpu": w300,
+    "w300-front": w300_front,
     "devices": devices,
     "pods": pods,
     "pod-v5e": scaling,
@@ -363,16 +418,22 @@ TABLES: dict[str, Callable[[Result], str]] = {
 }
 
 
-def _content(name: str) -> str:
+# Short tables of a longer result, for the front page.
+OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu"}
+DOCUMENTS = ("README.md", "docs/results.md", "docs/speed.md")
+
+
+def _content(table: str, results: str) -> str:
+    name = OF.get(table, table)
     result = _load(name)
     if result is None:
         return MISSING
-    picture = [f"![{name}](benchmarks/results/{name}.png)"] if (RESULTS / f"{name}.png").exists() else []
-    return "\n\n".join([TABLES[name](result), *picture, _source(name, result)])
+    picture = [f"![{name}]({results}/{name}.png)"] if (RESULTS / f"{name}.png").exists() and table == name else []
+    return "\n\n".join([TABLES[table](result), *picture, _source(name, result, results)])
 
 
-def fill(text: str) -> str:
-    """The text with every table written anew.
+def fill(text: str, results: str = "benchmarks/results") -> str:
+    """The text with every table written anew; `results` is where the results' folder is, seen from it.
 
     Raises:
       ValueError: a table that nobody makes.
@@ -381,16 +442,22 @@ def fill(text: str) -> str:
     def one(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in TABLES:
-            raise ValueError(f"README.md: no table {name!r}; there are {', '.join(TABLES)}")
-        return f"<!-- table {name} -->\n{_content(name)}\n<!-- end {name} -->"
+            raise ValueError(f"no table {name!r}; there are {', '.join(TABLES)}")
+        return f"<!-- table {name} -->\n{_content(name, results)}\n<!-- end {name} -->"
 
     return re.sub(r"<!-- table (\S+) -->\n.*?<!-- end \1 -->", one, text, flags=re.DOTALL)
 
 
+def filled(document: str) -> str:
+    """What a document of `DOCUMENTS` should be."""
+    up = "../" * document.count("/")
+    return fill((ROOT / document).read_text(), f"{up}benchmarks/results")
+
+
 def main() -> None:
-    """Rewrites the README."""
-    readme = ROOT / "README.md"
-    readme.write_text(fill(readme.read_text()))
+    """Rewrites the documents."""
+    for document in DOCUMENTS:
+        (ROOT / document).write_text(filled(document))
 
 
 if __name__ == "__main__":

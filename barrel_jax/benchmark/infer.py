@@ -6,6 +6,7 @@ import functools
 import itertools
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -66,6 +67,7 @@ def measure(
     write: Callable[[Row], None] | None = None,
     done: Iterable[Row] = (),
     models_in_turns: bool = False,
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Row]:
     """One row for each device, model, batch, precision and implementation, told apart by `rows.KEY`.
 
@@ -84,6 +86,7 @@ def measure(
       write: called with every new row as soon as it is there.
       done: rows of an earlier call; they are returned in their places and not measured again, failed ones too.
       models_in_turns: all models of a device, batch and precision take turns as well, so that their ratios count.
+      alone: what the timing takes place in, such as a lock.
 
     Returns:
       the rows; one that could not be measured has `error`, a line, in the place of numbers: an implementation that
@@ -137,7 +140,7 @@ def measure(
             }
 
         if missing := rows.missing(wanted):
-            measure_in_turns(missing, make, check, numbers, rounds, rows)
+            measure_in_turns(missing, make, check, numbers, rounds, rows, alone)
     return rows.of(keys)
 
 

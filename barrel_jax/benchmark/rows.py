@@ -2,6 +2,7 @@
 """Rows of a measurement: groups of implementations take turns, one that fails costs its own row alone."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
@@ -74,6 +75,7 @@ def measure_in_turns(
     numbers: Callable[[Key, S, list[float]], Row],
     rounds: int,
     rows: Rows,
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Makes the sides of a group, checks them against each other, times them in turns, and gives their memory back.
 
@@ -84,6 +86,7 @@ def measure_in_turns(
       numbers: the row of a side from the seconds of its repeats.
       rounds: timed repeats.
       rows: where every row goes, also of a side that could not be made or run, with the reason.
+      alone: what the timing takes place in.
     """
     sides: dict[Key, S] = {}
     for key in tqdm(keys, desc="compile"):
@@ -96,7 +99,8 @@ def measure_in_turns(
         del sides[key]
         rows.add(key, {"error": why})
     dropped: dict[Key, str] = {}
-    seconds = alternate({key: side.run for key, side in sides.items()}, rounds, dropped=dropped)
+    with alone():
+        seconds = alternate({key: side.run for key, side in sides.items()}, rounds, dropped=dropped)
     for key, side in sides.items():
         if key in dropped:
             rows.add(key, {"error": _beside(dropped[key], sides.keys() - {key})})

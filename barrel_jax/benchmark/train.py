@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,7 @@ def measure(
     write: Callable[[Row], None] | None = None,
     done: Iterable[Row] = (),
     dispatch_steps: int = 0,
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Row]:
     """One row for each device, model, batch, precision and implementation; arguments and rows as in `infer.measure`.
 
@@ -130,7 +132,7 @@ def measure(
 
         for group in together:
             if missing := rows.missing(key for key in wanted if key[1] in group):
-                measure_in_turns(missing, make, lambda sides: {}, numbers, rounds, rows)
+                measure_in_turns(missing, make, lambda sides: {}, numbers, rounds, rows, alone)
     return rows.of(keys)
 
 

@@ -2,7 +2,7 @@
 """Everything that is to be measured on a GPU, by one command that uses the minutes by itself.
 
 python -m benchmarks.gpu --minutes 9 --out DIR --part speed
-python -m benchmarks.gpu --minutes 9 --out DIR --part accuracy --pack w300.npz [--start BACKBONE.safetensors]
+python -m benchmarks.gpu --minutes 9 --out DIR --part accuracy --pack w300.npz [--real own.npz] [--start FILE]
 python -m benchmarks.gpu --rehearse --minutes 9 --out DIR     # tiny sizes, the same code, without a GPU
 python -m benchmarks.gpu pack --source W300 --out w300.npz    # where 300W is
 python -m benchmarks.gpu start RUN --out BACKBONE.safetensors  # a run's backbone, small enough to travel
@@ -14,6 +14,7 @@ DIR is not measured again. DIR/log.txt says what was done, skipped and why. Need
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.programme import PARTS, Programme, steps_of
 from benchmarks.gpu.settings import Settings
 
-# Runs of the accuracy part at a time: one trains, the next one compiles.
-LANES = {"speed": 1, "accuracy": 2}
+LANES = 4  # processes at a time, where there are cores for them
+CORES = 4  # for one: compilers take several
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -33,6 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
     parser.add_argument("--part", choices=PARTS, help="default: speed, then accuracy where there is a --pack")
     parser.add_argument("--pack", type=Path, metavar="FILE", help="faces of the accuracy part, made with pack")
+    parser.add_argument("--real", type=Path, metavar="FILE", help="further real faces with 300W's points, as a pack")
+    parser.add_argument("--lanes", type=int, help="processes at a time (default: one for four cores, at most four)")
     parser.add_argument(
         "--start", type=Path, metavar="FILE", help="backbone to start from, torchvision's names (default: drawn faces)"
     )
@@ -56,7 +59,7 @@ def run(arguments: list[str]) -> int:
     """Measures; exit status 1 when a step failed."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    for name, file in (("--pack", given.pack), ("--start", given.start)):
+    for name, file in (("--pack", given.pack), ("--real", given.real), ("--start", given.start)):
         if file and not file.is_file():
             parser.error(f"{name} {file}: no such file")
     if not given.pack and not given.rehearse and given.part != "speed":
@@ -64,6 +67,7 @@ def run(arguments: list[str]) -> int:
             parser.error("--part accuracy needs --pack FILE; make it where 300W is: python -m benchmarks.gpu pack")
         print("no --pack: the speed part alone")
         given.part = "speed"
+    lanes = given.lanes or min(LANES, max(len(os.sched_getaffinity(0)) // CORES, 1))
     clock = Clock(60 * given.minutes)
     failed = False
     for part in [given.part] if given.part else PARTS:
@@ -72,13 +76,14 @@ def run(arguments: list[str]) -> int:
             out=_absolute(given.out),
             scratch=_absolute(given.scratch),
             pack=_absolute(given.pack),
+            real=_absolute(given.real),
             start=_absolute(given.start),
             optimiser=given.optimiser,
             rehearse=given.rehearse,
             command=tuple(arguments),
         )
         archive = given.archive.absolute() if given.archive else None
-        programme = Programme(settings, steps_of(settings), clock, LANES[part], archive)
+        programme = Programme(settings, steps_of(settings), clock, lanes, archive)
         failed |= any(state["state"] == "failed" for state in programme.run().values())
         if programme.stopped:
             break

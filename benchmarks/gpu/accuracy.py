@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.gpu import recipes
+from benchmarks.gpu.recipes import DRAWN, REAL, W300, Run
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.step import Rows, Step
 
 RESULT = "w300-gpu"
+SCORED = (W300, REAL)  # of which every run may be scored
+COMPILE_SECONDS = 35
 
 
 def _doing(function: str, *arguments: Any) -> Callable[[Rows], None]:
@@ -21,22 +24,28 @@ def _doing(function: str, *arguments: Any) -> Callable[[Rows], None]:
 
 
 def steps(settings: Settings) -> list[Step]:
-    """The faces, then a backbone to start from where none is given, then the runs."""
+    """The faces, then a backbone to start from where none is given, then the runs.
+
+    While the start is trained, the other processes compile the ablation's corners (`warm`).
+    """
     sizes = recipes.REHEARSAL if settings.rehearse else recipes.FULL
-    prepared = [Step("faces", RESULT, 15, _doing("unpack_faces", settings, sizes))]
+    real = bool(settings.real) or settings.rehearse
+    listed = {W300: Step(W300, RESULT, 15, _doing("unpack_faces", settings, sizes))}
+    if real:
+        listed[REAL] = Step(REAL, RESULT, 10, _doing("unpack_real", settings, sizes))
+    listed[DRAWN] = Step(DRAWN, RESULT, 25, _doing("draw_faces", settings, sizes))
+
+    def step(run: Run, function: str = "train_run", name: str = "", seconds: float = 0) -> Step:
+        needs = [data for data in (*run.sets, *SCORED) if data in listed]
+        needs += ["start"] if run.started and not settings.start and function == "train_run" else []
+        seconds = seconds or recipes.budget_of(run, sizes).seconds
+        return Step(name or run.name, RESULT, seconds, _doing(function, settings, sizes, run), needs=tuple(needs))
+
+    every = recipes.runs(sizes, real)
+    found = [*listed.values()]
     if not settings.start:
-        prepared += [
-            Step("drawn", RESULT, 40, _doing("draw_faces", settings, sizes)),
-            Step("start", RESULT, sizes.start.seconds, _doing("train_start", settings, sizes), needs=("drawn",)),
-        ]
-    needs = tuple(step.name for step in prepared if step.name != "drawn")
-    return prepared + [
-        Step(
-            run.name,
-            RESULT,
-            (sizes.recipe if run.kind == "recipe" else sizes.ablation).seconds,
-            _doing("train_run", settings, sizes, run),
-            needs=needs,
-        )
-        for run in recipes.runs(sizes)
-    ]
+        found.append(step(recipes.start(real), "train_start", "start"))
+        early = [run for run in every if run.kind == "ablation" and run.seed == 0][: len(recipes.CORNERS)]
+        found += [step(every[0])]
+        found += [step(run, "warm", f"warm-{run.name}", COMPILE_SECONDS) for run in early]
+    return found + [step(run) for run in every if run.name not in {one.name for one in found}]

@@ -2,6 +2,7 @@
 """Faces in one small file: crops of a set as JPEG, with all that their score in source pixels needs.
 
 python -m benchmarks.gpu pack --source W300 --out w300.npz [--mb 30]
+python -m benchmarks.gpu pack --dataset coco --source DIR --size 128 --out own.npz
 
 The JPEG's quality is the best that fits. 300W is for research only: a pack of it belongs neither in a repository nor
 in a release.
@@ -23,8 +24,7 @@ from barrel_jax.input.crops import load_crops
 from barrel_jax.input.source import decode
 from benchmarks.gpu import cut_set
 
-SIZE = 256
-SPLITS = ("train", "test")
+SPLITS = {"w300": ("train", "test"), "coco": ("train", "val")}
 QUALITIES = (98, 95, 92, 89, 86, 82, 78, 74, 70, 60, 50)
 
 
@@ -79,8 +79,8 @@ def write_pack(
 def unpack(pack: Path, directory: Path, sizes: Sequence[int]) -> None:
     """Makes of a pack a folder that `load_crops` reads, with crops of each of `sizes`; nothing where it is made.
 
-    Crops of another size than the pack's are shrunk from those, averaging areas, where `barrel_jax.input.crops` would
-    cut them from the source.
+    Crops of another size than the pack's are made from those, where `barrel_jax.input.crops` would cut them from the
+    source: shrunk by averaging areas, enlarged linearly.
 
     Raises:
       ValueError: the file is no pack.
@@ -98,15 +98,16 @@ def unpack(pack: Path, directory: Path, sizes: Sequence[int]) -> None:
                 images = np.stack(list(threads.map(lambda part, name: decode(part.tobytes(), name), parts, names)))
             columns = {name: content[f"{split}/{name}"] for name in cut_set.COLUMNS}
             for size in sizes:
-                cut_set.write_split(directory, split, _shrunk(images, size), columns)
+                cut_set.write_split(directory, split, _resized(images, size), columns)
         metadata = json.loads(str(content["metadata"]))
     cut_set.write_metadata(directory, metadata)
 
 
-def _shrunk(images: np.ndarray, size: int) -> np.ndarray:
+def _resized(images: np.ndarray, size: int) -> np.ndarray:
     if images.shape[1] == size:
         return images
-    return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+    how = cv2.INTER_AREA if size < images.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(image, (size, size), interpolation=how) for image in images])
 
 
 def main(arguments: list[str]) -> int:
@@ -114,7 +115,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu pack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--source", required=True, metavar="DIR", help="300W as data.prepare takes it; may be a part")
+    parser.add_argument("--source", required=True, metavar="DIR", help="as data.prepare takes it; may be a part")
+    parser.add_argument("--dataset", choices=SPLITS, default="w300", help="(default: %(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
     parser.add_argument("--mb", type=float, default=30.0, help="at most (default: %(default)s)")
     parser.add_argument("--data_dir", default="", help="where the built set goes, as for data.prepare")
@@ -122,10 +125,10 @@ def main(arguments: list[str]) -> int:
     from data.prepare import prepare  # TFDS takes seconds
 
     try:
-        directory = prepare("w300", given.source, given.data_dir, allow_partial=True)
-        for split in SPLITS:
-            load_crops(directory, split, SIZE, cut_set.PROTOCOL)
-        splits = {split: cut_set.read_split(directory, split, SIZE) for split in SPLITS}
+        directory = prepare(given.dataset, given.source, given.data_dir, allow_partial=True)
+        for split in SPLITS[given.dataset]:
+            load_crops(directory, split, given.size, cut_set.PROTOCOL)
+        splits = {split: cut_set.read_split(directory, split, given.size) for split in SPLITS[given.dataset]}
         metadata = json.loads((directory / "metadata.json").read_text())
         said = write_pack(given.out, metadata, splits, 1e6 * given.mb)
     except (ValueError, OSError) as error:
@@ -134,6 +137,6 @@ def main(arguments: list[str]) -> int:
     counts = ", ".join(f"{len(images)} {split}" for split, (images, _) in splits.items())
     print(
         f"{given.out}: {counts}; {said['mb']:.1f} MB, JPEG of quality {said['quality']}, mean error "
-        f"{said['error']:.2f} of 255 grey levels. For research only: keep it out of repositories."
+        f"{said['error']:.2f} of 255 grey levels. The set's licence holds for it too (300W's: research only)."
     )
     return 0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does the steps in order of worth as long as the minutes last; what is there already is not done again.
 
-Steps run in processes of their own, one after another, or two at a time where one prepares while the other has the
-device. A step that fails costs itself alone. Whatever ends the programme, the rows so far are on the disk.
+Steps run in processes of their own, several at a time: they compile together, and one alone has the device. A step
+that fails costs itself alone. Whatever ends the programme, the rows so far are on the disk.
 """
 
 import importlib
@@ -128,7 +128,7 @@ class Programme:
                     lost = [n for n, s in zip(step.needs, needed, strict=True) if s in ("failed", "skipped", "stopped")]
                     if lost:
                         self._note(step, "skipped", reason=f"it needs {lost[0]}, which was not done")
-                    elif any(state != "done" for state in needed):
+                    elif any(state != "done" for state in needed) or self._is_full(step.room):
                         waiting = True
                     elif not self._clock.fits(step.seconds):
                         wanted = step.seconds * self._clock.pace
@@ -142,6 +142,10 @@ class Programme:
                     return None
                 self._changed.wait(1.0)
         return None
+
+    def _is_full(self, room: str) -> bool:
+        running = [step.room for step in self._steps if self.states.get(step.name) == {"state": "running"}]
+        return bool(room) and room in running
 
     def _worker(self, lane: int, step: Step) -> Worker:
         there = self._workers.get(lane)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The runs of the accuracy part, in order of worth: which model, how long, from which seed.
+"""The runs of the accuracy part: which model on which faces, for how many steps, from what start and which seed.
 
 The paper's augmentation and dropout throughout. The optimiser is configs/coco.py's, for a backbone that no ImageNet
 weights came to, or the paper's. Settings are fixed here beforehand; curves are of the tenth of the training faces that
 `config.data.holdout` keeps from training, and a finished run opens the test split once.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from barrel_jax.config import Config, OptimConfig
 from barrel_jax.paper import MODULES
@@ -14,8 +15,12 @@ from configs.coco import get_config as from_scratch
 from configs.w300 import get_config as base
 
 HOLDOUT = 0.1
-CORNERS = ("Baseline", "BarrelNet", "+DQInit", "+QAMem")
+CORNERS = ("BarrelNet", "Baseline", "+DQInit", "+QAMem")
 SEEDS = 3
+# Sets of faces: what `config.data.dataset` calls each; coco is any set of real faces with the same points.
+W300, REAL, DRAWN = "w300", "coco", "synthetic"
+SPLITS = {W300: ("train", "test"), REAL: ("train", "val"), DRAWN: ("train", "val")}  # trained on, and scored
+SHARE = 0.3  # of an epoch's faces, for each further set
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Budget:
     """How long the runs of a kind train, and what that is estimated to take on the GPU."""
 
     image_size: int
-    epochs: int
+    steps: int
     batch: int
     evaluations: int  # points of its curve
     seconds: float
@@ -36,26 +41,26 @@ class Sizes:
     recipe: Budget
     ablation: Budget
     start: Budget
-    drawn: int  # synthetic faces to start from
+    drawn: int  # synthetic faces
     width: int  # of the decoder
     runs: int  # the first ones of the list alone; 0 for all
 
 
 FULL = Sizes(
-    recipe=Budget(256, 360, 16, 18, 220),
-    ablation=Budget(128, 120, 16, 8, 55),
-    start=Budget(128, 24, 64, 2, 75),
-    drawn=20_000,
+    recipe=Budget(256, 13_500, 32, 6, 200),
+    ablation=Budget(128, 6_800, 32, 5, 70),
+    start=Budget(128, 7_000, 64, 1, 150),
+    drawn=12_000,
     width=256,
     runs=0,
 )
 REHEARSAL = Sizes(
-    recipe=Budget(48, 2, 8, 1, 90),
-    ablation=Budget(32, 2, 8, 1, 90),
-    start=Budget(32, 1, 8, 1, 90),
+    recipe=Budget(48, 12, 8, 1, 90),
+    ablation=Budget(32, 12, 8, 1, 90),
+    start=Budget(32, 2, 8, 1, 90),
     drawn=16,
     width=32,
-    runs=2,
+    runs=3,
 )
 
 
@@ -63,73 +68,83 @@ REHEARSAL = Sizes(
 class Run:
     """One training."""
 
-    kind: str  # recipe or ablation
+    kind: str  # recipe, ablation, generalisation (budget and curves of the ablation), start
     label: str  # of the model, as in `barrel_jax.paper`; Regression-18 is the one without a decoder
     seed: int
-    model: dict[str, object]  # fields of config.model
+    sets: tuple[str, ...] = (W300,)  # the first is visited once in an epoch and scored, the others have `SHARE` each
+    started: bool = True  # from the weights of the start; else drawn
+    model: Mapping[str, object] = field(default_factory=dict)  # fields of config.model
 
     @property
     def name(self) -> str:
         """Of its files."""
         plain = self.label.replace("+", "").replace(" ", "")
-        return f"{self.kind}-{plain}-seed{self.seed}"
+        faces = "".join(f"-{name}" for name in self.sets) if self.sets != (W300,) or not self.started else ""
+        return f"{self.kind}-{plain}{faces}-seed{self.seed}"
 
 
-def _run(kind: str, modules: str, decoders: int, seed: int) -> Run:
+def _run(kind: str, modules: str, decoders: int = 1, seed: int = 0, sets: Sequence[str] = (W300,)) -> Run:
     suffix = f"-18-d{decoders}" if decoders > 1 else "-18"
     label = "Regression-18" if decoders == 0 else modules + suffix
     model = {"backbone": "resnet18", "stride": 32, "decoder_layers": decoders} | MODULES[modules]
-    return Run(kind, label, seed, model)
+    return Run(kind, label, seed, tuple(sets), kind in ("recipe", "ablation"), model)
 
 
-def runs(sizes: Sizes) -> list[Run]:
-    """All runs, the most worth first."""
-    first = [_run("recipe", name, 1, 0) for name in ("BarrelNet", "Baseline")]
-    ablation = [_run("ablation", name, 1, 0) for name in CORNERS]
-    ablation += [_run("ablation", "Baseline", decoders, 0) for decoders in (6, 3, 0)]
-    ablation += [_run("ablation", name, 1, 0) for name in ("BarrelNet x2", "+QAMem x2")]
-    ablation += [_run("ablation", name, 1, seed) for seed in range(1, SEEDS) for name in CORNERS]
-    again = [_run("recipe", name, 1, seed) for seed in range(1, SEEDS) for name in ("BarrelNet", "Baseline")]
-    every = first + ablation + again
-    return [first[0], ablation[6]] if sizes.runs == 2 else every
+def start(real: bool) -> Run:
+    """The run whose backbone the others start from: drawn faces, and real ones beside 300W's where there are some."""
+    return _run("start", "BarrelNet", sets=(DRAWN, REAL) if real else (DRAWN,))
 
 
-def config_of(run: Run, sizes: Sizes, optimiser: str, faces: int) -> Config:
-    """The config of a run that trains on `faces` faces."""
-    budget = sizes.recipe if run.kind == "recipe" else sizes.ablation
-    config = base()
+def runs(sizes: Sizes, real: bool) -> list[Run]:
+    """All runs, the most worth first; `real`: there are real faces beside 300W's."""
+    every = [_run("generalisation", "BarrelNet")]
+    every += [_run("ablation", name) for name in CORNERS]
+    every += [_run("ablation", "Baseline", 6), _run("recipe", "BarrelNet")]
+    every += [_run("ablation", "Baseline", decoders) for decoders in (3, 0)]
+    every += [_run("ablation", name, seed=1) for name in CORNERS]
+    every += [_run("recipe", "BarrelNet", sets=(W300, REAL, DRAWN))] if real else []
+    every += [_run("ablation", name, seed=2) for name in CORNERS]
+    every += [_run("ablation", name) for name in ("BarrelNet x2", "+QAMem x2")]
+    every += [_run("recipe", "Baseline"), _run("generalisation", "BarrelNet", sets=(DRAWN,))]
+    if real:
+        every += [_run("generalisation", "BarrelNet", sets=sets) for sets in ((REAL,), (W300, REAL, DRAWN))]
+    every += [_run("recipe", name, seed=seed) for seed in range(1, SEEDS) for name in ("BarrelNet", "Baseline")]
+    return [every[0], every[6], every[8]] if sizes.runs == 3 else every
+
+
+def budget_of(run: Run, sizes: Sizes) -> Budget:
+    """How long the run trains."""
+    return {"recipe": sizes.recipe, "start": sizes.start}.get(run.kind, sizes.ablation)
+
+
+def config_of(run: Run, sizes: Sizes, optimiser: str, visits: int) -> Config:
+    """The config of a run whose epoch visits so many faces."""
+    config, budget = base(), budget_of(run, sizes)
     config.seed = run.seed
-    config.data.holdout = HOLDOUT
+    config.pretrained = ""
+    data = config.data
+    data.dataset = run.sets[0]
+    data.train_split, data.test_split = SPLITS[run.sets[0]]
+    data.also = tuple((name, "", SHARE) for name in run.sets[1:])
+    data.holdout = HOLDOUT if run.sets[0] == W300 else 0.0
+    data.image_size = budget.image_size
+    config.batch_size = budget.batch
     for name, value in run.model.items():
         setattr(config.model, name, value)
-    _fit(config, budget, sizes, optimiser, faces)
-    return config
-
-
-def start_config(sizes: Sizes, faces: int) -> Config:
-    """The config of the run on synthetic faces whose backbone the others start from."""
-    config = base()
-    config.pretrained = ""
-    config.data.dataset = "synthetic"
-    config.data.test_split = "val"
-    _fit(config, sizes.start, sizes, "scratch", faces)
-    return config
-
-
-def _fit(config: Config, budget: Budget, sizes: Sizes, optimiser: str, faces: int) -> None:
-    config.batch_size = budget.batch
-    config.data.image_size = budget.image_size
     config.model.width = sizes.width
     if sizes.width < 256:
         config.model.heads, config.model.feedforward = 4, 2 * sizes.width
-    config.optim = from_scratch().optim if optimiser == "scratch" else OptimConfig()
-    config.optim.epochs = budget.epochs
-    config.optim.decay_epoch = budget.epochs * 2 // 3
     # An epoch is one dispatch: a single program is compiled, and the host has nothing to do between steps.
-    steps = faces // budget.batch
-    every = max(budget.epochs // budget.evaluations, 1)
+    steps = visits // budget.batch
+    config.optim = OptimConfig() if optimiser == "paper" and run.started else from_scratch().optim
+    config.optim.epochs = max(round(budget.steps / steps), 1)
+    config.optim.decay_epoch = config.optim.epochs * 2 // 3
+    if run.started and optimiser == "scratch":
+        config.optim.backbone_multiplier = 1.0  # it has learnt already; from drawn weights it learns twice as fast
+    every = max(config.optim.epochs // budget.evaluations, 1)
     config.loop.dispatch_steps = config.loop.log_steps = steps
     config.loop.eval_epochs = every
-    config.loop.save_steps = 4 * every * steps
+    config.loop.save_steps = config.optim.epochs * steps
     config.loop.eval_batch = 4 * budget.batch
     config.mesh.data = 1
+    return config

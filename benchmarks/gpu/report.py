@@ -63,22 +63,23 @@ def _per_face(folder: Path, names: Sequence[str]) -> np.ndarray:
 
 
 def summary(rows: Sequence[dict[str, Any]], predictions: Path) -> list[dict[str, Any]]:
-    """Each model of each kind over its seeds, and beside the baseline of the same seeds: paired by face."""
-    groups: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    """Each model of each kind and faces over its seeds, and beside the baseline of the same seeds: paired by face."""
+    groups: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["kind"], row["model"]), {})[row["seed"]] = row
+        groups.setdefault((row["kind"], row["model"], " + ".join(row["faces"])), {})[row["seed"]] = row
     found = []
-    for (kind, model), by_seed in groups.items():
+    for (kind, model, faces), by_seed in groups.items():
         scores = [row["nme"] for row in by_seed.values()]
         line = {
             "kind": kind,
             "model": model,
+            "faces": faces,
             "seeds": sorted(by_seed),
             "nme": statistics.mean(scores),
             "spread": statistics.stdev(scores) if len(scores) > 1 else None,
             "held_out": statistics.mean(row["held_out"][-1]["nme"] for row in by_seed.values()),
         }
-        baseline = groups.get((kind, "Baseline-18"), {})
+        baseline = groups.get((kind, "Baseline-18", faces), {})
         shared = sorted(by_seed.keys() & baseline.keys())
         if shared and model != "Baseline-18":
             ours, theirs = (_per_face(predictions, [of[seed]["run"] for seed in shared]) for of in (by_seed, baseline))
@@ -96,15 +97,16 @@ def summary(rows: Sequence[dict[str, Any]], predictions: Path) -> list[dict[str,
 def _w300(result: Result, folder: Path, results: Path) -> Result:
     """What the accuracy part's result says beside its rows; copies the predictions."""
     runs = [row for row in result["rows"] if "kind" in row]
+    kept = results / "predictions"
+    kept.mkdir(exist_ok=True)
     for row in runs:
-        target = results / "predictions" / f"common-{row['run']}.npz"
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(folder / "predictions" / f"{row['run']}.npz", target)
-    openings = [json.loads(line)["run"] for line in (folder / "openings.jsonl").read_text().splitlines()]
-    start = [row for row in result["rows"] if "kind" not in row]
+        for file in (folder / "predictions").glob(f"{row['run']}*.npz"):
+            _, _, other = file.stem.partition("-on-")  # another set than 300W
+            shutil.copyfile(file, kept / f"{other or 'common'}-{row['run']}.npz")
+    opened = [json.loads(line) for line in (folder / "openings.jsonl").read_text().splitlines()]
+    openings = [f"{one['dataset']} {one['split']}: {one['run']}" for one in opened]
     return result | {
         "rows": runs,
-        "start": start,
         "openings": {name: openings.count(name) for name in openings},
         "summary": summary(runs, folder / "predictions"),
     }
@@ -118,8 +120,8 @@ def _draw(name: str, result: Result, results: Path) -> None:
         files.write(picture, lambda path: growth.write_picture(path, growth.draw(result)))
 
 
-def report(folder: Path, results: Path, say: Callable[[str], None] = print) -> list[str]:
-    """Writes the results of a folder; their names.
+def report(folder: Path, results: Path, say: Callable[[str], None] = print, commit: str = "") -> list[str]:
+    """Writes the results of a folder; their names. `commit` is what was measured, where it is not as the steps say.
 
     Raises:
       FileNotFoundError: there is no programme in it.
@@ -131,6 +133,8 @@ def report(folder: Path, results: Path, say: Callable[[str], None] = print) -> l
     states: Mapping[str, Any] = files.read_json(programme, "give another folder")["steps"]
     there = [name for name in states if (folder / "steps" / f"{name}.json").exists()]
     steps = {name: read(folder / "steps" / f"{name}.json") for name in there}
+    for step in steps.values():
+        step["commit"] = commit or step["commit"]
     machines = {json.dumps(step["machine"], sort_keys=True) for step in steps.values()}
     if len(machines) > 1:
         raise ValueError(
@@ -149,7 +153,10 @@ def report(folder: Path, results: Path, say: Callable[[str], None] = print) -> l
         names.append(name)
     if steps:
         head = {name: next(iter(steps.values()))[name] for name in ("machine", "versions", "commit", "command")}
-        provenance.write(results / "gpu-programme.json", {"benchmark": "gpu-programme"} | head | {"steps": states})
+        path = results / "gpu-programme.json"
+        before = files.read_json(path, "delete it") if path.exists() else {}
+        kept = before["steps"] if before.get("machine") == head["machine"] else {}  # its other part
+        provenance.write(path, {"benchmark": "gpu-programme"} | head | {"steps": kept | states})
     for name, state in states.items():
         if state["state"] != "done":
             say(f"{state['state']}: {name}: {state['reason']}")
@@ -163,6 +170,9 @@ def main(arguments: list[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--commit", default="", help="that was carried to the machine, where its files went without their repository"
+    )
     parser.add_argument("folder", type=Path, metavar="DIR", help="--out of the programme, or its --archive")
     given = parser.parse_args(arguments)
     try:
@@ -173,7 +183,7 @@ def main(arguments: list[str]) -> int:
                 folder = Path(temporary)
             if any(read(path)["rehearsal"] for path in (folder / "steps").glob("*.json")):
                 raise ValueError(f"{given.folder}: a rehearsal, whose numbers are no results")
-            names = report(folder, tables.RESULTS)
+            names = report(folder, tables.RESULTS, commit=given.commit)
     except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@ class Settings:
     out: str  # folder of the results
     scratch: str  # folder of what is only needed on the way: crops, checkpoints, compiled programs
     pack: str  # file of the faces, '' for none
+    real: str  # file of further real faces, '' for none
     start: str  # file of the backbone's weights, '' to train one on drawn faces first
     optimiser: str  # scratch or paper (recipes.py)
     rehearse: bool  # tiny sizes

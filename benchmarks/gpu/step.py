@@ -2,6 +2,7 @@
 """A step of the programme, and the file of its rows, which is on the disk as soon as there is a row."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from barrel_jax import files
 class Rows:
     """The file of a step: what `record.describe` says, the rows, and whether the step has ended."""
 
-    def __init__(self, path: Path, head: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, head: dict[str, Any], alone: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
         """Takes up the rows that an earlier start of the step has left in `path`, if they are of the same code; rows
-        that failed are measured again.
+        that failed are measured again. `alone` is what a timing takes place in.
         """
+        self.alone = alone
         self._path = path
         self._content = head | {"complete": False, "rows": []}
         if path.exists():
@@ -61,5 +65,6 @@ class Step:
     result: str  # file of benchmarks/results that its rows belong to
     seconds: float  # estimate, on the GPU alone
     measure: Callable[[Rows], None]
+    room: str = ""  # steps of one room, which would not fit on the device together, never run at the same time
     xla_flags: str = ""  # read once in a process: a step that has some runs in one of its own
     needs: tuple[str, ...] = ()  # steps that must have ended before

@@ -29,6 +29,7 @@ def _common(rows: Rows, sizes: "Sizes", **about: Any) -> dict[str, Any]:
         "image_size": sizes.image_size,
         "write": lambda row: rows.add(row | about),
         "done": rows.done,
+        "alone": rows.alone,
     }
 
 
@@ -41,7 +42,8 @@ def infer(
 
 def ceilings(rows: Rows, sizes: "Sizes") -> None:
     """A large matrix product and a copy."""
-    rows.note(ceilings=ceiling.ceilings(sizes.device, sizes.precisions))
+    with rows.alone():
+        rows.note(ceilings=ceiling.ceilings(sizes.device, sizes.precisions))
 
 
 def train(rows: Rows, sizes: "Sizes", model: str, batch: int, precision: str, impls: tuple[str, ...]) -> None:
@@ -68,17 +70,20 @@ def xla(rows: Rows, sizes: "Sizes", name: str) -> None:
 
 def seeds(rows: Rows, sizes: "Sizes") -> None:
     """A training step of several seeds, under vmap and one after another."""
-    for row in seeding.measure(sizes.seeds_image_size, sizes.seeds, sizes.rounds):
-        rows.add(row)
+    with rows.alone():
+        for row in seeding.measure(sizes.seeds_image_size, sizes.seeds, sizes.rounds):
+            rows.add(row)
 
 
 def growth(rows: Rows, sizes: "Sizes", axis: str, values: tuple[int, ...]) -> None:
     """Milliseconds of the small model along one axis."""
     rows.note(base=growing.BASE)
-    for row in growing.latencies(sizes.rounds, {axis: values or growing.AXES[axis]}):
-        rows.add(row)
+    with rows.alone():
+        for row in growing.latencies(sizes.rounds, {axis: values or growing.AXES[axis]}):
+            rows.add(row)
 
 
 def equations(rows: Rows, sizes: "Sizes") -> None:
     """QAMem by equation 3 and by equation 2."""
-    rows.note(equations=growing.equations(sizes.rounds))
+    with rows.alone():
+        rows.note(equations=growing.equations(sizes.rounds))

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from queue import Empty, Queue
 
+from benchmarks.gpu.quiet import Quiet
 from benchmarks.gpu.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +50,8 @@ class Worker:
                 text=True,
                 start_new_session=True,
             )
+        self._quiet = quiet_of(settings)
+        self._quiet.enter(self._process.pid)
         self._answers: Queue[str] = Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -93,10 +96,16 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             os.killpg(self._process.pid, 9)
         self._process.wait()
+        self._quiet.leave(self._process.pid)
         self._listener.join()
         with contextlib.suppress(BrokenPipeError):  # a step that it did not come to read
             self._process.stdin.close()
         self._process.stdout.close()
+
+
+def quiet_of(settings: Settings) -> Quiet:
+    """What the lanes of this start hold each other with."""
+    return Quiet(Path(settings.scratch) / "lanes")
 
 
 def main() -> None:
@@ -118,7 +127,7 @@ def main() -> None:
         step = steps[line.strip()]
         head = describe(step.result, "benchmarks.gpu", settings.command)
         head |= {"xla_flags": step.xla_flags, "rehearsal": settings.rehearse}
-        rows = Rows(settings.step_file(step.name), head)
+        rows = Rows(settings.step_file(step.name), head, quiet_of(settings).alone)
         begin, processor = time.perf_counter(), time.process_time()
         step.measure(rows)
         rows.note(

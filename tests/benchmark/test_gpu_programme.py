@@ -21,14 +21,17 @@ from barrel_jax.input.crops import load_crops
 from barrel_jax.pretrained.backbone import read_backbone
 from barrel_jax.training.trained import TrainedRun
 from benchmarks import tables
-from benchmarks.gpu import cut_set, drawn, pack, report, speed, timing
+from benchmarks.gpu import cut_set, drawn, pack, recipes, report, speed, timing
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.programme import Programme, steps_of
+from benchmarks.gpu.quiet import Quiet
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.step import Rows, read
 from benchmarks.gpu.turn import Turn
 from benchmarks.gpu.worker import TimeUp, Worker
+from configs.pretrain import get_config as get_pretrain
+from configs.w300_scratch import get_config as get_w300_scratch
 from tests.kit import cuda_plugin, small
 from tests.kit.saved_run import save_run
 from tests.kit.shared import SHARED, needs_shared
@@ -37,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings(tmp_path, which, part="tests.kit.programme_steps"):
-    return Settings(part, str(tmp_path / "out"), str(tmp_path / "scratch"), "", "", which, True, ("--rehearse",))
+    return Settings(part, str(tmp_path / "out"), str(tmp_path / "scratch"), "", "", "", which, True, ("--rehearse",))
 
 
 def start(tmp_path, which, seconds, lanes=1):
@@ -127,25 +130,56 @@ def test_sigterm_leaves_what_was_measured(tmp_path):
 
 
 def test_one_training_at_a_time(tmp_path):
-    code = (
-        "import sys; from benchmarks.gpu.turn import Turn; from pathlib import Path; t = Turn(Path(sys.argv[1]), 9)\n"
-    )
-    code += "t(0); print('ready', flush=True); t(3); print('mine', flush=True)"
-    mine = Turn(tmp_path / "lock", 9)
+    code = "import sys; from benchmarks.gpu.turn import Turn; from pathlib import Path\n"
+    code += "t = Turn(Path(sys.argv[1]), 2, 9, sharing=1)\n"
+    code += "t(2); print('ready', flush=True); t(3); print('mine', flush=True)"
+    mine = Turn(tmp_path, 2, 9, sharing=1)
     assert not mine(0) and not mine(3)
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "lock")], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "ready\n"
     time.sleep(0.5)
     assert other.poll() is None  # it waits
+    two = Turn(tmp_path, 2, 9, sharing=2)
+    assert not two(3) and not two(9)  # where two share the device, there is a place
     assert not mine(9)  # the end of the run
     assert other.communicate(timeout=30)[0] == "mine\n"
 
 
+def _state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def test_what_is_timed_is_alone(tmp_path):
+    code = "import time\nwhile True: time.sleep(0.01)"
+    lanes = [subprocess.Popen([sys.executable, "-c", code], start_new_session=True) for _ in range(2)]
+    quiet = Quiet(tmp_path)
+    try:
+        for lane in lanes:
+            quiet.enter(lane.pid)
+        with quiet.alone():
+            assert [_state(lane.pid) for lane in lanes] == ["T", "T"]
+        time.sleep(0.1)
+        assert "T" not in {_state(lane.pid) for lane in lanes}
+        # A lane that dies while it holds the others: they go on as soon as its end is seen, and not at another's.
+        (tmp_path / "holder").write_text(str(lanes[0].pid))
+        os.killpg(lanes[1].pid, signal.SIGSTOP)
+        quiet.leave(4_000_000)
+        assert _state(lanes[1].pid) == "T"
+        lanes[0].kill()
+        quiet.leave(lanes[0].pid)
+        time.sleep(0.1)
+        assert _state(lanes[1].pid) != "T" and not (tmp_path / "holder").exists()
+        with quiet.alone():  # one that is gone is no error
+            assert _state(lanes[1].pid) == "T"
+    finally:
+        for lane in lanes:
+            lane.kill()
+            lane.wait()
+
+
 def test_a_pack_brings_the_same_faces(tmp_path):
     made = tmp_path / "made"
-    drawn.draw(made, {"train": 6, "test": 3}, 96)
+    drawn.draw(made, {"train": 6, "test": 3}, (96,))
     splits = {split: cut_set.read_split(made, split, 96) for split in ("train", "test")}
     metadata = json.loads((made / "metadata.json").read_text())
     said = pack.write_pack(tmp_path / "pack.npz", metadata, splits, 1e6)
@@ -171,10 +205,10 @@ def test_a_pack_brings_the_same_faces(tmp_path):
 def test_a_pack_of_300w(tmp_path, capsys):
     out = tmp_path / "w300.npz"
     given = ["pack", "--source", str(SHARED / "samples" / "300W"), "--out", str(out), "--data_dir", str(tmp_path)]
-    assert main(given) == 0 and "For research only" in capsys.readouterr().out
+    assert main(given) == 0 and "research only" in capsys.readouterr().out
     pack.unpack(out, tmp_path / "there", (256,))
     (built,) = tmp_path.glob("w300/*/w300/1.0.0")
-    for split in pack.SPLITS:
+    for split in pack.SPLITS["w300"]:
         ours, theirs = (load_crops(folder, split, 256, "pipnet") for folder in (tmp_path / "there", built))
         np.testing.assert_array_equal(ours.points_unit, theirs.points_unit)
         assert ours.partial == theirs.partial != "" and ours.flag_names == ("common", "challenging")
@@ -184,7 +218,7 @@ def test_a_pack_of_300w(tmp_path, capsys):
 
 
 def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
-    drawn.draw(tmp_path / "faces", {"train": 2}, 32)
+    drawn.draw(tmp_path / "faces", {"train": 2}, (32,))
     run = save_run(tmp_path / "run", small.config(), load_crops(tmp_path / "faces", "train", 32, "pipnet"))
     out = tmp_path / "start.safetensors"
     assert main(["start", str(run), "--out", str(out)]) == 0 and "22.4 MB" in capsys.readouterr().out
@@ -195,6 +229,19 @@ def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
             np.testing.assert_allclose(ours, theirs, rtol=5e-4, atol=1e-7)
     assert main(["start", str(tmp_path / "none"), "--out", str(out)]) == 1
     assert "no run there" in capsys.readouterr().err
+
+
+def test_the_runs_are_those_of_the_config_files():
+    names = {"start": recipes.start(True), "ablation": recipes.runs(recipes.FULL, True)[1]}
+    visits = {"start": 12_000 + 5_143, "ablation": 1_810}
+    files = {"start": get_pretrain(), "ablation": get_w300_scratch()}
+    for kind, config in files.items():
+        ours = recipes.config_of(names[kind], recipes.FULL, "scratch", visits[kind])
+        assert (ours.model, ours.augment, ours.optim) == (
+            config.model, config.augment, dataclasses.replace(config.optim, decay_epoch=ours.optim.decay_epoch)
+        )  # fmt: skip
+        assert (ours.batch_size, ours.loop.eval_epochs) == (config.batch_size, config.loop.eval_epochs)
+        assert ours.data.image_size == config.data.image_size and ours.data.holdout == config.data.holdout
 
 
 def row(impl, ms, **fields):
@@ -262,7 +309,7 @@ def test_runs_are_compared_face_by_face(tmp_path):
         np.savez(folder / f"{name}.npz", nme=nme)
         _, model, seed = name.split("-")
         held = [{"epoch": 1, "nme": 9.0}, {"epoch": 2, "nme": 4.0}]
-        common = {"kind": "ablation", "seed": int(seed[-1]), "held_out": held}
+        common = {"kind": "ablation", "seed": int(seed[-1]), "held_out": held, "faces": {"w300": 40}}
         rows.append(common | {"run": name, "model": names[model], "nme": 100 * mean(nme)})
     baseline, ours = report.summary(rows, folder)
     assert baseline["seeds"] == [0, 1] and "difference" not in baseline and baseline["held_out"] == 4.0
@@ -293,7 +340,7 @@ def test_a_simulated_gpu_costs_only_its_own_rows(tmp_path, monkeypatch):
 def rehearse(tmp_path, part):
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     command = [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--minutes", "30", "--part", part]
-    command += ["--out", str(out), "--scratch", str(scratch)]
+    command += ["--out", str(out), "--scratch", str(scratch), "--lanes", "2"]
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     said = "\n".join(path.read_text()[-3000:] for path in out.glob("output*"))
@@ -323,14 +370,21 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     names, results = rehearse(tmp_path, "accuracy")
     assert names == ["w300-gpu"]
     result = json.loads((results / "w300-gpu.json").read_text())
-    assert [row["run"] for row in result["rows"]] == ["recipe-BarrelNet-18-seed0", "ablation-Regression-18-seed0"]
-    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 2
+    assert {row["run"]: row["start"] for row in result["rows"]} == {
+        "generalisation-BarrelNet-18-w300-seed0": "",
+        "recipe-BarrelNet-18-seed0": "start",
+        "ablation-Regression-18-seed0": "start",
+    }
+    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 5
+    assert result["start"]["faces"] == {"synthetic": 16, "coco": 7}
     for row in result["rows"]:
         with np.load(results / "predictions" / f"common-{row['run']}.npz") as predictions:
             assert predictions["points"].shape == (8, 68, 2) and predictions["points"].dtype == np.float32
             assert 100 * mean(predictions["nme"]) == pytest.approx(row["nme"])
-        assert row["held_out"][-1]["epoch"] == row["epochs"] and row["start"] == "16 drawn faces"
-    assert "The test split was opened 2 times for 2 finished runs." in tables.w300(result)
+        assert row["held_out"][-1]["epoch"] == row["epochs"]
+    with np.load(results / "predictions" / "coco-recipe-BarrelNet-18-seed0.npz") as predictions:
+        assert 100 * mean(predictions["nme"]) == pytest.approx(result["rows"][1]["coco_nme"])
+    assert "Test splits were opened 5 times for 3 finished runs." in tables.w300(result)
 
 
 @pytest.mark.parametrize(

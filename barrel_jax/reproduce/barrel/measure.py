@@ -88,7 +88,7 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
         named = ["--dataset", chosen, "--split", split, *alike[:2]]
         named += ["--source", str(Path(source).expanduser().absolute())] if source else []
         other = _evaluated(workdir / "eval" / f"{chosen}-{split}" / "metrics.json", workdir, scores, (), named)
-    training = training_time(workdir / "metrics.jsonl", config.data.test_split, config.batch_size)
+    training = training_time(workdir / "metrics.jsonl", config.data.scored_split, config.batch_size)
     return Measured(workdir, config, run["num_landmarks"], scores, stress, other, why, training)
 
 

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine for one timing at a time: the other lanes, which compile meanwhile, are held until it is over.
+
+Nearly all of the minutes of a timing go into compilers, which use a few cores each and the device hardly at all. So
+several steps are prepared at once, and each is timed while the processes of the others are stopped (SIGSTOP).
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+SETTLE = 0.5  # seconds in which what the others had given to the device comes to its end
+
+
+class Quiet:
+    """What a lane's process holds the others with; each is the leader of a process group of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is that of all lanes of one start of the programme."""
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def enter(self, pid: int) -> None:
+        """The process group `pid` is a lane from now on."""
+        (self._folder / f"{pid}.lane").touch()
+
+    def leave(self, pid: int) -> None:
+        """The process group `pid` has ended; when it held the others, they go on."""
+        (self._folder / f"{pid}.lane").unlink(missing_ok=True)
+        holder = self._folder / "holder"
+        if holder.exists() and holder.read_text() == str(pid):
+            self._signal(signal.SIGCONT, pid)
+            holder.unlink()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Waits for its turn; inside, no other lane runs."""
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # ends with its process
+            own, holder = os.getpid(), self._folder / "holder"
+            holder.write_text(str(own))
+            self._signal(signal.SIGSTOP, own)
+            try:
+                time.sleep(SETTLE)
+                yield
+            finally:
+                self._signal(signal.SIGCONT, own)
+                holder.unlink()
+
+    def _signal(self, number: signal.Signals, but: int) -> None:
+        for lane in self._folder.glob("*.lane"):
+            if lane.stem != str(but):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(int(lane.stem), number)
