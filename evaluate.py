@@ -13,11 +13,8 @@ hidden, turned, blurred, shifted and by pose, each at five strengths, prints tho
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from barrel_jax import config as configuration
 from barrel_jax import files
@@ -29,17 +26,15 @@ from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from barrel_jax.evaluation import score_table
 from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.evaluation.predictions import read_predictions
-from barrel_jax.evaluation.score import predict_all, score, write_evaluation
+from barrel_jax.evaluation.score import score, write_evaluation
 from barrel_jax.evaluation.stress import stress
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.crop_windows import PROTOCOLS
-from barrel_jax.faces.normalisers import NAMED, normalised_by, normaliser_name
-from barrel_jax.faces.wflw_to_300w import comparable, mapping
-from barrel_jax.input.crops import FaceCrops
+from barrel_jax.faces.landmarks import NAMED, Normaliser
+from barrel_jax.faces.normalisers import normalised_by
+from barrel_jax.faces.wflw_to_300w import comparable
 from barrel_jax.input.splits import load_split
-from barrel_jax.models.build import build_model
-from barrel_jax.training.steps import make_predict_step
-from barrel_jax.training.trained import read_facts, restore_variables
+from barrel_jax.training.trained import TrainedRun, read_facts
 from data.annotated import truth_of
 from data.face_sets import DOWNLOADED, FACE_SETS
 from data.prepare import prepare_config
@@ -81,25 +76,6 @@ def truth_to_score(data: DataConfig, *, pixels: bool) -> FaceTruth:
     return load_split(data, prepare_config(data), data.test_split)
 
 
-def predictor_of(
-    workdir: Path, config: Config, crops: FaceCrops, which: str
-) -> tuple[Callable[[FaceCrops], np.ndarray], int]:
-    """A run's model, which takes crops of `crops`' set to points [n, K, 2] in source pixels, and its checkpoint's step.
-
-    Raises ValueError when the model's points cannot be compared with those of the crops, and as `restore_variables`.
-    """
-    trained = read_facts(workdir)
-    points = trained["num_landmarks"]
-    try:
-        mapping(points, crops, trained["scheme"])
-    except ValueError as error:
-        raise ValueError(f"{workdir}: this run's model predicts {error}") from error
-    mesh = make_mesh(MeshConfig())
-    variables, step = restore_variables(workdir, config, points, which, mesh)
-    predict = make_predict_step(build_model(config.model, points), mesh)
-    return lambda faces: predict_all(predict, variables, faces, config.loop.eval_batch, mesh), step
-
-
 def evaluate(given: argparse.Namespace) -> None:
     """Scores what the command line names."""
     tune_cpu()
@@ -119,17 +95,17 @@ def evaluate(given: argparse.Namespace) -> None:
         clamp_points=given.clamp_points,
         allow_partial=given.allow_partial,
     )
-    normaliser = normaliser_name(given.normaliser) if given.normaliser else ""
-    if normaliser and normaliser not in NAMED:  # a set of which none is known needs it to be read at all
-        data.normaliser = tuple(int(point) for point in normaliser.removeprefix("points_").split("_"))
+    normaliser = Normaliser.parse(given.normaliser) if given.normaliser else None
+    if normaliser and normaliser.points:  # a set of which none is known needs it to be read at all
+        data.normaliser = normaliser.points
     faces = truth_to_score(data, pixels=not given.predictions)
     about: dict[str, Any] = {"crop_frame": "" if faces.windows is None else data.crop}
     if given.predictions:
         points_px = read_predictions(given.predictions, faces)
     else:
-        crops, (predict, step) = faces, predictor_of(workdir, config, faces, given.checkpoint)
-        points_px = predict(crops)
-        about |= {"crop": data.crop, "checkpoint_step": step, "config": config}
+        crops, run = faces, TrainedRun.open(workdir, given.checkpoint, make_mesh(MeshConfig()))
+        points_px = run.predict(crops)
+        about |= {"crop": data.crop, "checkpoint_step": run.step, "config": config}
     points_px, faces, mapped = comparable(points_px, faces)
     if normaliser:
         faces = dataclasses.replace(faces, scheme=normalised_by(faces.scheme, normaliser))
@@ -142,7 +118,7 @@ def evaluate(given: argparse.Namespace) -> None:
     for path in write_evaluation(folder, scores, points_px, faces):
         print(path)
     if given.stress:
-        stressed = stress(predict, crops, faces, prepare_config(data), data.crop) | {"checkpoint_step": step}
+        stressed = stress(run.predict, crops, faces, prepare_config(data), data.crop) | {"checkpoint_step": run.step}
         print("\n" + score_table.stress_table(stressed))
         files.write_json(folder / "stress.json", files.plain(stressed))
         print(folder / "stress.json")

@@ -28,7 +28,9 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+    def parse_known_args(  # type: ignore[override]  # typeshed has overloads by the namespace
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
         """As argparse does, after `--image_size` has become `--image-size`; config fields keep their underscores."""
         words = sys.argv[1:] if args is None else args
         return super().parse_known_args([_hyphened(word) for word in words], namespace)

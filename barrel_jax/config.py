@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from barrel_jax import files
+from barrel_jax.backbones import BACKBONES
 from barrel_jax.command_line import meant
 from barrel_jax.faces.crop_windows import PROTOCOLS
 
 QAMEM_INITS = ("identity", "xavier")
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "hrnet_w18")
 HOLDOUT = "holdout"  # the split of the training faces that `data.holdout` keeps from training
 
 
@@ -51,7 +51,7 @@ class DataConfig:
 class ModelConfig:
     """BarrelNet and its ablations; K is the dataset's number of landmarks."""
 
-    backbone: str = "resnet18"  # resnet18, resnet34, resnet50, resnet101 or hrnet_w18
+    backbone: str = "resnet18"  # one of barrel_jax.backbones.BACKBONES: resnet10, 18, 34, 50, 101 or hrnet_w18
     stride: int = 32  # of the memory's grid: 32, 16 or 8 (strides replaced by dilation); with hrnet_w18 4, and only 4
     norm: str = "batch"  # batch: statistics are trained; frozen: DETR's choice for ImageNet weights
     norm_group: int = 0  # faces that share a batch norm's statistics, such as the paper's 16; 0 for the whole batch
@@ -158,14 +158,14 @@ def validate(config: Config, *, trained: bool = False) -> None:
     _check_types(config)
     data, model, optim, augment = config.data, config.model, config.optim, config.augment
     _require(model.backbone in BACKBONES, f"model.backbone={model.backbone!r} is none of {', '.join(BACKBONES)}")
-    strides = (4,) if model.backbone == "hrnet_w18" else (8, 16, 32)
+    backbone = BACKBONES[model.backbone]
     _require(
-        model.stride in strides,
-        f"model.stride={model.stride} with {model.backbone} is not {' or '.join(map(str, strides))}",
+        model.stride in backbone.strides,
+        f"model.stride={model.stride} with {backbone.name} is not {' or '.join(map(str, backbone.strides))}",
     )
     _require(
-        model.backbone != "hrnet_w18" or data.image_size % 32 == 0,
-        f"data.image_size={data.image_size} does not divide by 32, as the branches of hrnet_w18 need it",
+        data.image_size % backbone.divisor == 0,
+        f"data.image_size={data.image_size} does not divide by {backbone.divisor}, as {backbone.name} needs it",
     )
     _require(model.norm in ("batch", "frozen"), f"model.norm={model.norm!r} is neither 'batch' nor 'frozen'")
     _require(

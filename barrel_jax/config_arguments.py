@@ -36,9 +36,12 @@ class ConfigParser(Parser):
             "--config", required=True, metavar="FILE", help="a file of configs/; --config.FIELD=VALUE changes a field"
         )
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:
+    def parse_args(  # type: ignore[override]  # typeshed has overloads by the namespace
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> argparse.Namespace:
         """As argparse does; the fields' values are `overrides`, for `read_config`."""
-        given, given.overrides = self.parse_known_args(args, namespace)
+        given, overrides = self.parse_known_args(args, namespace)
+        given.overrides = overrides
         strange = [word for word in given.overrides if re.match("--?[a-zA-Z]", word) and not FIELD.match(word)]
         if strange:
             self.error(f"unrecognized arguments: {' '.join(strange)}")
@@ -70,7 +73,10 @@ def read_config(given: argparse.Namespace) -> Config:
         )
         rest = values(["", *given.overrides])[1:]
     except flags.IllegalFlagValueError as error:
-        name, value = re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL).groups()
+        named = re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
+        if named is None:
+            raise ValueError(str(error)) from error
+        name, value = named.groups()
         takes = TAKES[type(known[name])]
         raise ValueError(f"--config.{name}={value}: the field takes {takes}; its default is {known[name]!r}") from error
     except flags.Error as error:
@@ -119,7 +125,7 @@ def describe_fields() -> str:
     """Every field of a config with its default and what config.py says of it, in the form of the command line."""
     comments, blocks = _comments(), []
 
-    def describe(node: object, prefix: str) -> None:
+    def describe(node: Any, prefix: str) -> None:
         lines, groups = [f"\n{inspect.cleandoc(type(node).__doc__ or '')}"], []
         for item in dataclasses.fields(node):
             value = getattr(node, item.name)
@@ -143,7 +149,7 @@ def _comments() -> dict[tuple[str, str], str]:
     source = inspect.getsource(sys.modules[Config.__module__])
     lines = source.splitlines()
     return {
-        (node.name, item.target.id): lines[item.end_lineno - 1][item.end_col_offset :].partition("# ")[2]
+        (node.name, item.target.id): lines[(item.end_lineno or 0) - 1][item.end_col_offset :].partition("# ")[2]
         for node in ast.parse(source).body
         if isinstance(node, ast.ClassDef)
         for item in node.body

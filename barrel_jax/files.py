@@ -20,7 +20,7 @@ def download_folder(dataset: str, data_dir: str) -> Path:
     return Path(data_dir or cache_home()).expanduser() / "downloads" / dataset
 
 
-def write(path: Path, fill: Callable[[Path], None]) -> None:
+def write(path: Path, fill: Callable[[Path], object]) -> None:
     """Lets `fill` write a temporary file of the same suffix in the same folder, then renames it to `path`.
 
     A killed process or a full disk leaves the old file, or none, never half of one.

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from barrel_jax.backbones import BACKBONES
+
 MODULES = {
     "Baseline": {"dqinit": False, "qamem_layers": 0},
     "+DQInit": {"dqinit": True, "qamem_layers": 0},
@@ -26,7 +28,7 @@ class Row:
 
     name: str  # of the model: one of MODULES
     config: str  # which file of configs/ it starts from
-    model: dict[str, object]  # fields of config.model
+    model: dict[str, Any]  # fields of config.model
     scored_on: str = ""  # another set than its own, by name; '' for its own test split
     paper: dict[str, float] = field(default_factory=dict)  # NME by subset, '' being the whole test set
     aux_loss: bool = False  # config.optim.aux_loss
@@ -39,12 +41,11 @@ class Row:
     @property
     def label(self) -> str:
         """The model by the paper's name for it (section 4.1), such as BarrelNet-50; `model_of` reads it back."""
-        backbone, model = str(self.model["backbone"]), self.model
-        size = "HRNet" if backbone == "hrnet_w18" else backbone.removeprefix("resnet")
-        strides = "" if model["stride"] == (4 if size == "HRNet" else 32) else f"-s{model['stride']}"
+        backbone, model = BACKBONES[str(self.model["backbone"])], self.model
+        strides = "" if model["stride"] == max(backbone.strides) else f"-s{model['stride']}"
         encoders = f"-e{model['encoder_layers']}" if model["encoder_layers"] else ""
         decoders = f"-d{model['decoder_layers']}" if model["decoder_layers"] != 1 else ""
-        return f"{self.name}-{size}{strides}{encoders}{decoders}"
+        return f"{self.name}-{backbone.size}{strides}{encoders}{decoders}"
 
     @property
     def slug(self) -> str:
@@ -78,22 +79,23 @@ def row(
     return Row(modules, config, model | MODULES[modules], scored_on, numbers, aux_loss)
 
 
-def model_of(label: str) -> dict[str, object]:
+def model_of(label: str) -> dict[str, Any]:
     """Fields of config.model of a label such as BarrelNet-50, Baseline-18-d5, Baseline-50-s8 or Baseline-HRNet.
 
     Raises:
       ValueError: it names no model.
     """
-    found = re.fullmatch(r"(.+?)-(18|34|50|101|HRNet)(?:-s(8|16|32))?(?:-e([1-7]))?(?:-d([0-7]))?", label)
-    if not found or found[1] not in MODULES or (found[2] == "HRNet" and found[3]):
+    backbones = {backbone.size: backbone for backbone in BACKBONES.values()}
+    found = re.fullmatch(rf"(.+?)-({'|'.join(backbones)})(?:-s(\d+))?(?:-e([1-7]))?(?:-d([0-7]))?", label)
+    if not found or found[1] not in MODULES or (found[3] and int(found[3]) not in backbones[found[2]].strides):
         raise ValueError(
             f"{label!r} is no model: NAME-BACKBONE, then -sSTRIDE, -eENCODERS, -dDECODERS where they are not 32, 0, 1; "
-            f"NAME is {', '.join(MODULES)}, BACKBONE is 18, 34, 50, 101 or HRNet"
+            f"NAME is {', '.join(MODULES)}, BACKBONE is {', '.join(backbones)}"
         )
     name, size, stride, encoders, decoders = found.groups()
-    backbone, own_stride = ("hrnet_w18", 4) if size == "HRNet" else (f"resnet{size}", 32)
-    stride = int(stride or own_stride)
-    model = {"backbone": backbone, "stride": stride, "encoder_layers": int(encoders or 0)}
+    backbone = backbones[size]
+    stride = int(stride or max(backbone.strides))
+    model = {"backbone": backbone.name, "stride": stride, "encoder_layers": int(encoders or 0)}
     return model | {"decoder_layers": int(decoders or 1)} | MODULES[name]
 
 

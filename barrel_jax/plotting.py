@@ -34,4 +34,4 @@ def new_figure(width: int, height: int) -> Figure:
 def pixels(figure: Figure) -> np.ndarray:
     """What a figure shows: RGB uint8 [height, width, 3]."""
     figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]

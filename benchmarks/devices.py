@@ -19,8 +19,8 @@ from barrel_jax.input.placement import Faces
 from barrel_jax.models.build import build_model
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import create
-from barrel_jax.training.steps import make_streamed_step
+from barrel_jax.training.steps import TrainStep
+from barrel_jax.training.streams import seed_data
 
 POINTS = 68
 # Name and how it is laid out; the first is what the others are compared with.
@@ -63,12 +63,12 @@ def measure(image_size: int, rounds: int) -> list[dict[str, object]]:
 
 def _side(config: Config, faces: Faces) -> object:
     mesh, model, tx = make_mesh(config.mesh), build_model(config.model, POINTS), optimiser(config.optim, 100)
-    state = [create(model, tx, config, mesh)]
-    step = make_streamed_step(model, tx, config, tuple(range(POINTS)), mesh)
+    train_step, seed = TrainStep(model, tx, config, mesh, tuple(range(POINTS))), seed_data(config.seed)
+    state = [train_step.create(config.seed)]
     batch = from_local(faces, config.batch_size, mesh)
 
     def run() -> object:
-        state[0], loss = step(state[0], batch)
+        state[0], loss = train_step.on_batch(state[0], seed, batch)
         return jax.block_until_ready(loss)
 
     run()

@@ -28,8 +28,8 @@ from barrel_jax.input.placement import Faces
 from barrel_jax.models.build import build_model
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import create
-from barrel_jax.training.steps import epoch_order, make_train_step
+from barrel_jax.training.steps import TrainStep, epoch_order
+from barrel_jax.training.streams import seed_data
 
 READ = """
 import time; start = time.perf_counter()
@@ -54,14 +54,14 @@ def augmentation_share(size: int, repeats: int) -> dict[str, float]:
         jnp.array(rng.random((64, 68, 2), np.float32)),
         jnp.ones((64, 68), bool),
     )
-    step = make_train_step(model, tx, config, W300_68.flip, mesh)
+    train_step, seed = TrainStep(model, tx, config, mesh, W300_68.flip), seed_data(config.seed)
     flip = jnp.array(W300_68.flip)
     alone = jax.jit(lambda key: augment(key, faces.images[:16], faces.points[:16], flip, config.augment))
-    state, order = create(model, tx, config, mesh), epoch_order(0, 0, 64)
+    state, order = train_step.create(config.seed), epoch_order(0, 0, 64)
     times: dict[str, list[float]] = {"step": [], "augment": []}
     for repeat in range(repeats + 2):
         start = time.perf_counter()
-        state, loss = step(state, faces, order)
+        state, loss = train_step.on_faces(state, seed, faces, order)
         loss.block_until_ready()
         middle = time.perf_counter()
         jax.block_until_ready(alone(jax.random.key(repeat)))

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from absl import logging
 
-from barrel_jax.config import Config, ModelConfig
+from barrel_jax.config import Config, MeshConfig, ModelConfig
+from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
-from barrel_jax.export.model import Trained, read_trained
 from barrel_jax.export.write import export
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
@@ -30,28 +30,30 @@ from barrel_jax.paper import model_of
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.pytorch import barrelnet as torch_barrelnet
 from barrel_jax.pytorch.weights import from_flax
+from barrel_jax.training.trained import TrainedRun
 from benchmarks.drawn_weights import LANDMARKS, SIZE, draw_images, spread_variables
 from data.prepare import prepare_config
 
 BOUNDS_PX = {"float32": 0.05, "bfloat16": 0.5}
 
 
-def drawn_model(label: str, images: np.ndarray) -> Trained:
+def drawn_model(label: str, images: np.ndarray) -> TrainedRun:
     """A model of the paper with 98 landmarks and drawn weights."""
     config = ModelConfig(**model_of(label))
     facts = {"dataset": "none", "fingerprint": "", "scheme": "wflw-98", "num_landmarks": LANDMARKS}
-    return Trained(Config(model=config), facts, 0, spread_variables(config, images))
+    mesh = make_mesh(MeshConfig(data=1))
+    return TrainedRun(Path(), Config(model=config), facts, 0, spread_variables(config, images), mesh)
 
 
-def trained_model(workdir: Path, count: int) -> tuple[Trained, np.ndarray]:
+def trained_model(workdir: Path, count: int) -> tuple[TrainedRun, np.ndarray]:
     """A run's model and faces spread over its test split, uint8 [count, S, S, 3]."""
-    trained = read_trained(workdir)
+    trained = TrainedRun.open(workdir)
     data = trained.config.data
     crops = load_split(data, prepare_config(data), data.test_split)
     return trained, np.asarray(crops.images[np.linspace(0, len(crops.images) - 1, count, dtype=int)])
 
 
-def points_of_paths(trained: Trained, images: np.ndarray) -> dict[str, np.ndarray]:
+def points_of_paths(trained: TrainedRun, images: np.ndarray) -> dict[str, np.ndarray]:
     """Points [B, K, 2] in crop units by path, Flax's first."""
     config = dataclasses.replace(trained.config.model, dtype="float32")
     num_landmarks, variables = trained.num_landmarks, trained.variables

@@ -8,7 +8,6 @@ benchmarks/results/seeds.json.
 """
 
 import argparse
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +21,9 @@ from barrel_jax.input.placement import Faces
 from barrel_jax.models.build import build_model
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import State, create
-from barrel_jax.training.steps import epoch_order, make_train_step
+from barrel_jax.training.state import State
+from barrel_jax.training.steps import TrainStep, epoch_order
+from barrel_jax.training.streams import seed_data
 
 POINTS = 68
 
@@ -40,20 +40,21 @@ def measure(image_size: int, seeds: int, rounds: int) -> list[dict[str, object]]
         jnp.array(images), jnp.array(rng.random((count, POINTS, 2), np.float32)), jnp.ones((count, POINTS), bool)
     )
     order = epoch_order(0, 0, count)
-    step = make_train_step(model, tx, config, tuple(range(POINTS)), mesh)
-    together = jax.jit(jax.vmap(step, (0, None, None)), donate_argnums=0)
+    train_step = TrainStep(model, tx, config, mesh, tuple(range(POINTS)))
+    step, given = train_step.on_faces, [seed_data(seed) for seed in range(seeds)]
+    together = jax.jit(jax.vmap(step, (0, 0, None, None)), donate_argnums=0)
     # A state is donated to every step, so each side keeps its own.
-    alone: list[State] = [create(model, tx, replace(config, seed=seed), mesh) for seed in range(seeds)]
+    alone: list[State] = [train_step.create(seed) for seed in range(seeds)]
     stacked = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *alone)]
     alone = [jax.tree.map(jnp.copy, state) for state in alone]
 
     def one_by_one() -> None:
         for index, state in enumerate(alone):
-            alone[index], loss = step(state, faces, order)
+            alone[index], loss = step(state, given[index], faces, order)
             loss.block_until_ready()
 
     def at_once() -> None:
-        stacked[0], losses = together(stacked[0], faces, order)
+        stacked[0], losses = together(stacked[0], jnp.stack(given), faces, order)
         losses.block_until_ready()
 
     seconds = alternate({"one after another": one_by_one, "vmap": at_once}, rounds, settle=0)

@@ -20,14 +20,15 @@ import jax
 import numpy as np
 
 from barrel_jax.benchmark.infer import random_images, random_variables
-from barrel_jax.config import Config, ModelConfig
+from barrel_jax.config import Config, MeshConfig, ModelConfig
+from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.export.load import load_executable, load_onnx
-from barrel_jax.export.model import Trained
 from barrel_jax.export.write import export
 from barrel_jax.models.inference import make_inference
 from barrel_jax.paper import model_of
 from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.training.trained import TrainedRun
 
 LANDMARKS, SIZE = 98, 256
 WAYS = ("executable", "onnx", "compile")
@@ -71,7 +72,8 @@ def main() -> None:
     for label in given.models.split(","):
         config = Config(model=ModelConfig(**model_of(label)))
         facts = {"dataset": "none", "fingerprint": "", "scheme": "wflw-98", "num_landmarks": LANDMARKS}
-        trained = Trained(config, facts, 0, random_variables(config.model, LANDMARKS, SIZE))
+        variables, mesh = random_variables(config.model, LANDMARKS, SIZE), make_mesh(MeshConfig(data=1))
+        trained = TrainedRun(Path(), config, facts, 0, variables, mesh)
         with TemporaryDirectory() as folder:
             about = export(trained, Path(folder), ("executable", "onnx"))
             seconds: dict[str, list[float]] = {way: [] for way in WAYS}

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "barrel_jax").rglob("*.py"))
 # Folders and modules of barrel_jax. Lower may not import higher, and folders of one rank not each other.
 LAYERS = (
-    ("command_line", "files", "markdown", "plotting", "progress", "paper", "faces"),
+    ("arrays", "command_line", "files", "markdown", "plotting", "progress", "backbones", "paper", "faces"),
     ("config", "config_arguments", "provenance"),
     ("devices", "models", "pytorch"),
     ("input", "pretrained"),

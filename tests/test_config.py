@@ -138,7 +138,7 @@ def test_every_check_is_missed_when_it_is_deleted(monkeypatch):
 @pytest.mark.parametrize("backbone", configuration.BACKBONES)
 @pytest.mark.parametrize(("norm", "pretrained"), [("batch", ""), ("batch", "imagenet"), ("frozen", "weights.pth")])
 def test_every_backbone_may_start_from_weights_and_be_frozen_then(backbone, norm, pretrained):
-    stride = 4 if backbone == "hrnet_w18" else 32
+    stride = configuration.BACKBONES[backbone].strides[-1]
     config = Config(model=ModelConfig(backbone=backbone, stride=stride, norm=norm), pretrained=pretrained)
     config.optim.backbone_multiplier = 1.0
     validate(config)

@@ -5,17 +5,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from barrel_jax import config as configuration
-from barrel_jax.config import Config
+from barrel_jax.faces.landmarks import WFLW_98
 from data.face_sets import DOWNLOADED
+from tests.kit import small
+from tests.kit.saved_run import save_run
 from tests.kit.shared import SHARED, needs_shared
-from tests.kit.toy import SHAPE, written
+from tests.kit.toy import SHAPE, make_crops, written
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,8 +79,7 @@ def test_evaluate_scores_predictions_for_own_faces(tmp_path):
 
 def test_evaluate_refuses_a_run_with_other_landmarks(tmp_path):
     own_faces(tmp_path / "faces")
-    configuration.save(Config(), tmp_path / "run")
-    written(tmp_path / "run" / "run.json", {"num_landmarks": 98, "scheme": "wflw-98"})
+    save_run(tmp_path / "run", small.config(model__backbone="resnet10"), replace(make_crops(2), scheme=WFLW_98))
     done = run_evaluate("--workdir", tmp_path / "run", *on_own_faces(tmp_path))
     assert done.returncode != 0
     assert "this run's model predicts 98 points a face (wflw-98), but coco val has 3 (custom-3)" in done.stderr

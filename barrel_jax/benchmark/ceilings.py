@@ -30,7 +30,7 @@ def ceilings(device: str, precisions: tuple[str, ...]) -> list[dict[str, Any]]:
     rows = []
     with jax.default_device(device_of(device)):
         for precision in precisions:
-            row = {"device": device, "precision": precision}
+            row: dict[str, Any] = {"device": device, "precision": precision}
             try:
                 rows.append(row | {"matmul_gflops": _matmul(device, precision), "copy_gb_per_s": _copy(device)})
             except refusals() as error:
@@ -49,7 +49,7 @@ def _matmul(device: str, precision: str) -> float:
 
 
 def _copy(device: str) -> float:
-    block = jax.random.normal(jax.random.key(0), BYTES[device] // 4)
+    block = jax.random.normal(jax.random.key(0), (BYTES[device] // 4,))
     # A sum with a number that the compiler does not know is the copy that it cannot leave out.
     copy = jax.jit(jnp.add).lower(block, jnp.float32(1)).compile()
     return 2e-9 * block.nbytes / _best(lambda: copy(block, jnp.float32(1)))

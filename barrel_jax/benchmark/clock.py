@@ -36,7 +36,8 @@ def alternate(
             for _ in range(times):
                 sides[name]()
         except dropping as error:
-            dropped[name] = reason(error)
+            if dropped is not None:
+                dropped[name] = reason(error)
             del seconds[name]
 
     for name in sides:

@@ -117,7 +117,7 @@ def measure(
             return make_side(impl, Work(models[label], num_landmarks, variables_of(label), images, precision, device))
 
         def check(sides: Mapping[Key, Side], spread: dict[str, float] = spread) -> dict[Key, str]:
-            refused = {}
+            refused: dict[Key, str] = {}
             for label in dict.fromkeys(key[0] for key in sides):
                 of_label = {key: side for key, side in sides.items() if key[0] == label}
                 precision = next(iter(of_label))[3]

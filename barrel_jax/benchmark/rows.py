@@ -19,7 +19,9 @@ KEY = ("model", "impl", "device", "precision", "batch")  # what tells two rows o
 class Side(Protocol):
     """One implementation, ready to run."""
 
-    run: Callable[[], object]  # does its work once and returns when it is done
+    @property
+    def run(self) -> Callable[[], object]:
+        """Does its work once and returns when it is done."""
 
 
 S = TypeVar("S", bound=Side)

@@ -26,8 +26,9 @@ from barrel_jax.pytorch.modes import TORCH_MODES
 from barrel_jax.training.dispatch import steps_at_once
 from barrel_jax.training.losses import landmark_l1
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import State, create
-from barrel_jax.training.steps import epoch_order, in_one_dispatch, make_train_step
+from barrel_jax.training.state import State
+from barrel_jax.training.steps import TrainStep, epoch_order
+from barrel_jax.training.streams import seed_data
 
 # jax takes several steps in one dispatch where a run does, jax-single dispatches each by itself.
 IMPLEMENTATIONS = ("jax", "jax-single", *TORCH_MODES, "torch-dataloader")
@@ -148,19 +149,19 @@ def _jax_steps(impl: str, work: Training) -> Callable[[], jax.Array]:
     mesh, num_landmarks, config = make_mesh(MeshConfig(data=1)), work.points.shape[1], work.config
     model = build_model(config.model, num_landmarks)
     tx = optimiser(config.optim, len(work.images) // config.batch_size)
+    train_step = TrainStep(model, tx, config, mesh, tuple(range(num_landmarks)))
     at_once = work.steps if impl == "jax" else 1
     with jax.default_matmul_precision(MATMUL[work.precision]):
-        state: list[State] = [create(model, tx, config, mesh)]
+        state: list[State] = [train_step.create(config.seed)]
         state[0] = state[0].replace(**jax.tree.map(jax.numpy.asarray, work.variables))
         faces = jax.device_put(Faces(work.images, work.points, np.ones(work.points.shape[:2], bool)))
-        step = make_train_step(model, tx, config, tuple(range(num_landmarks)), mesh)
-        order = epoch_order(0, 0, len(work.images))
-        step = in_one_dispatch(step, at_once) if at_once > 1 else step
-        step = step.lower(state[0], faces, order).compile()
+        order, seed = epoch_order(0, 0, len(work.images)), seed_data(config.seed)
+        program = train_step.in_one_dispatch(at_once) if at_once > 1 else train_step.on_faces
+        step = program.lower(state[0], seed, faces, order).compile()
 
     def run() -> jax.Array:
         for _ in range(work.steps // at_once):
-            state[0], loss = step(state[0], faces, order)
+            state[0], loss = step(state[0], seed, faces, order)
         return jax.block_until_ready(loss)
 
     return run
@@ -206,7 +207,7 @@ def compare_losses(work: Training, implementations: Sequence[str]) -> float:
         predicted = jax.jit(lambda v, x: model.apply(v, x / 255.0, True, mutable=["batch_stats"])[0])(
             work.variables, images.astype(np.float32)
         )
-    ours = float(landmark_l1(predicted, points, np.ones(points.shape[:2], bool)))
+    ours = float(landmark_l1(predicted, jax.numpy.asarray(points), jax.numpy.ones(points.shape[:2], bool)))
     flags("torch", work.precision)
     network = build_torch(plain, points.shape[1], images.shape[1])
     from_flax(work.variables, network)

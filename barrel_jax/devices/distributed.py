@@ -14,7 +14,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -57,7 +57,7 @@ def start(config: Config) -> None:
       TimeoutError: nobody listens at the coordinator's address.
     """
     said = f"config.distributed={config.distributed!r}"
-    limits = {
+    limits: dict[str, Any] = {
         "initialization_timeout": config.join_seconds,
         "heartbeat_timeout_seconds": config.heartbeat_seconds,
         "shutdown_timeout_seconds": config.heartbeat_seconds,
@@ -150,7 +150,7 @@ def in_turns(action: Callable[[], T]) -> T:
     mine = jax.process_index()
     turn = min(mine, 1) if hosts.index(hosts[mine]) == mine else 2
     results = [together(action) if turn == now else together(lambda: None) for now in range(3)]
-    return results[turn]  # the other two are None
+    return results[turn]  # type: ignore[return-value]  # the other two are None
 
 
 def check_alike(config: Config, fingerprints: dict[str, str]) -> None:

@@ -86,7 +86,7 @@ def split(mesh: Mesh) -> NamedSharding:
 
 def local_rows(count: int, mesh: Mesh) -> np.ndarray:
     """Which rows of an axis of `count` that is `split` this process's devices hold, in rising order."""
-    parts = {part[0].indices(count) for part in split(mesh).addressable_devices_indices_map((count,)).values()}
+    parts = {part[0].indices(count) for part in split(mesh).addressable_devices_indices_map((count,)).values() if part}
     return np.concatenate([np.arange(*part) for part in sorted(parts)])
 
 

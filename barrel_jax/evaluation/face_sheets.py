@@ -116,7 +116,7 @@ def _draw_chosen(
 def _draw_face(axes: Axes, image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, scheme: LandmarkScheme) -> None:
     """One crop with both sets of points; the axes run from 0 to 1 from its top-left edge, which is crop units."""
     axes.imshow(image, extent=(0, 1, 1, 0), interpolation="bicubic")
-    axes.add_collection(LineCollection(np.stack([truth, predicted], 1), colors="white", linewidths=0.7, zorder=3))
+    axes.add_collection(LineCollection(np.stack([truth, predicted], 1), colors="white", linewidths=0.7, zorder=3))  # type: ignore[arg-type]
     # The true dot is the larger one: a perfect prediction lies on it as its centre, and both stay visible. One size
     # per dot keeps Agg from its fast path, which moves dots to whole pixels.
     for points, color, size in ((truth, TRUE, 22), (predicted, PREDICTED, 10)):
@@ -129,7 +129,8 @@ def _draw_face(axes: Axes, image: np.ndarray, predicted: np.ndarray, truth: np.n
                 zorder=2,
             )
         )
-        axes.scatter(*points.T, s=np.full(len(points), size), c=color, edgecolors="black", linewidths=0.25, zorder=3)
+        x, y = points.T
+        axes.scatter(x, y, s=np.full(len(points), size), c=color, edgecolors="black", linewidths=0.25, zorder=3)
 
 
 def _legend(figure: Figure, title: str, scheme: LandmarkScheme, height: int) -> None:

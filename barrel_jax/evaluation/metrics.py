@@ -12,6 +12,7 @@ the error NaN: it is left out of the means and counted beside them.
 """
 
 import numpy as np
+from jaxtyping import Float
 
 from barrel_jax.evaluation.significance import bootstrap_intervals
 
@@ -19,7 +20,9 @@ THRESHOLDS = (0.08, 0.10)
 PERCENTILES = (50, 90, 95, 99)
 
 
-def point_errors(points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarray, distance: np.ndarray) -> np.ndarray:
+def point_errors(
+    points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarray, distance: np.ndarray
+) -> Float[np.ndarray, "n K"]:
     """Distance of every point from the truth, divided by the face's own normalising distance: float64 [n, K].
 
     Args:
@@ -55,7 +58,7 @@ def point_errors(points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarr
     return np.where(labelled, np.linalg.norm(points - truth, axis=-1), np.nan) / unit[:, None]
 
 
-def face_means(errors: np.ndarray) -> np.ndarray:
+def face_means(errors: Float[np.ndarray, "n K"]) -> Float[np.ndarray, " n"]:
     """Mean over the points of each face that have an error: float64 [n], NaN where none has. `errors` [n, K].
 
     Over all points it is the face's NME; the mean over the faces is taken afterwards (docs/protocols.md, "Metric": per

@@ -46,7 +46,7 @@ def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
         mapping(points.shape[1], faces)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    keys = {name: _keys(file, name, columns[name]) for name in ("files", "faces") if name in columns}
+    keys: dict[str, list] = {name: _keys(file, name, columns[name]) for name in ("files", "faces") if name in columns}
     for name, values in keys.items():
         if len(values) != len(points):
             raise ValueError(f"{file}: {len(values)} {name} for {len(points)} faces with points")
@@ -71,6 +71,7 @@ def _read_columns(file: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{file}: no such predictions file")
     if file.suffix == ".txt":
         return read_text(file)
+    columns: Any
     if file.suffix == ".npz":
         columns = _read_archive(file)
     elif file.suffix == ".json":

@@ -35,7 +35,7 @@ def read_text(file: Path) -> dict[str, Any]:
     if not lines:
         raise ValueError(f"{file}:1: the file is empty; {_form()}")
     given: dict[int, int] = {}  # the line of each face
-    points = []
+    points: list[Any] = []
     for start in range(0, len(lines), 4):
         number = _face(file, start + 1, lines[start])
         if number in given:

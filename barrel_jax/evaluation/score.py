@@ -29,7 +29,7 @@ from barrel_jax.input.crops import FaceCrops
 
 
 def predict_all(
-    predict: Callable[[Any, np.ndarray], jax.Array],
+    predict: Callable[[Any, jax.Array], jax.Array],
     variables: Mapping[str, Any],
     crops: FaceCrops,
     batch_size: int,
@@ -180,7 +180,7 @@ def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, faces
 
     directory = Path(directory)
     nmes = face_errors(points_px, faces)
-    columns = {
+    columns: dict[str, Any] = {
         "points": np.asarray(points_px, np.float32),
         "files": np.array(faces.files),
         "faces": faces.faces,

@@ -20,11 +20,11 @@ def export_run(given: argparse.Namespace) -> None:
     """Writes what the command line asks for and says how far each file is off."""
     tune_cpu()
 
-    from barrel_jax.export.model import read_trained
     from barrel_jax.export.write import export
+    from barrel_jax.training.trained import TrainedRun
 
     out = given.out or given.workdir / "export"
-    trained = read_trained(given.workdir, given.checkpoint)
+    trained = TrainedRun.open(given.workdir, given.checkpoint)
     about = export(trained, out, given.formats, [int(batch) for batch in given.batches])
     for name, entry in about["files"].items():
         difference = entry["largest_difference"]

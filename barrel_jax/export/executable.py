@@ -81,7 +81,7 @@ def serialise(predict: Callable[[Any, jax.Array], jax.Array], weights: Any, imag
 def _no_cache() -> Iterator[None]:
     # A program that comes from JAX's cache on disk is not whole: serialised again, it lacks functions (jaxlib 0.10.2).
     # Whether there is a cache is asked once in a process, hence the resets.
-    enabled = jax.config.jax_enable_compilation_cache
+    enabled = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()
     try:
@@ -93,8 +93,8 @@ def _no_cache() -> Iterator[None]:
 
 def deserialise(content: bytes) -> Callable[[jax.Array], jax.Array]:
     """The program, with its weights on the first device."""
-    program, weights = pickle.loads(content)
+    (executable, in_tree, out_tree), weights = pickle.loads(content)
     device = jax.devices()[0]
-    compiled = serialize_executable.deserialize_and_load(*program, execution_devices=[device])
+    compiled = serialize_executable.deserialize_and_load(executable, in_tree, out_tree, execution_devices=[device])
     weights = jax.device_put(weights, device)
     return lambda images: compiled(weights, images)

@@ -7,6 +7,7 @@ FileNotFoundError when a file is not there, and ValueError when one is not what 
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -43,7 +44,7 @@ def load_onnx(directory: Path, *, threads: int | None = None, workdir: Path | No
     return _guarded(runtime.deserialise(content, threads), about["image_size"])
 
 
-def _guarded(predict: Callable[[np.ndarray], jax.Array | np.ndarray], size: int, batch: int | None = None) -> Predict:
+def _guarded(predict: Callable[[Any], jax.Array | np.ndarray], size: int, batch: int | None = None) -> Predict:
     def guarded(images: np.ndarray) -> np.ndarray:
         if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or len(images) != (batch or len(images)):
             raise ValueError(

@@ -11,16 +11,15 @@ from typing import Any
 from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.export.executable import machine
-from barrel_jax.export.model import Trained
 from barrel_jax.provenance import versions
-from barrel_jax.training.trained import read_facts
+from barrel_jax.training.trained import TrainedRun, read_facts
 from barrel_jax.training.workdir import FREE
 
 NAME = "manifest.json"
 ANEW = "write it anew: python -m barrel_jax.export WORKDIR"
 
 
-def describe(trained: Trained, contents: dict[str, bytes], differences: dict[str, float]) -> dict[str, Any]:
+def describe(trained: TrainedRun, contents: dict[str, bytes], differences: dict[str, float]) -> dict[str, Any]:
     """The manifest of files by name; `differences` are their points' largest ones from Flax's, in crop units."""
     size = trained.config.data.image_size
     return {
@@ -35,7 +34,7 @@ def describe(trained: Trained, contents: dict[str, bytes], differences: dict[str
         "images": f"uint8 [B, {size}, {size}, 3], RGB",
         "points": f"float32 [B, {trained.num_landmarks}, 2], (x, y), (pixel + 0.5) / {size} of the crop",
         "crop": trained.config.data.crop,
-        "scheme": trained.facts["scheme"],
+        "scheme": trained.scheme,
         "num_landmarks": trained.num_landmarks,
         "image_size": size,
         "dataset": trained.facts["dataset"],
@@ -87,7 +86,7 @@ def _differing(manifest: dict[str, Any], workdir: Path) -> list[str]:
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in node.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat

@@ -11,16 +11,16 @@ import numpy as np
 
 from barrel_jax import files
 from barrel_jax.export import executable, manifest, stablehlo
-from barrel_jax.export.model import Trained
 from barrel_jax.export.onnx import runtime
 from barrel_jax.models.inference import make_inference
+from barrel_jax.training.trained import TrainedRun
 
 FORMATS = ("stablehlo", "executable", "onnx")
 TOLERANCE = 1e-4  # crop units
 
 
 def export(
-    trained: Trained, out: Path, formats: Sequence[str] = FORMATS, batches: Sequence[int] = (1,)
+    trained: TrainedRun, out: Path, formats: Sequence[str] = FORMATS, batches: Sequence[int] = (1,)
 ) -> dict[str, Any]:
     """Writes the files and their manifest, which it returns, in place of what an earlier export left in `out`.
 
@@ -59,7 +59,7 @@ def export(
 
 
 def _serialised(
-    trained: Trained, predict: Callable, weights: Any, formats: Sequence[str], batches: Sequence[int]
+    trained: TrainedRun, predict: Callable, weights: Any, formats: Sequence[str], batches: Sequence[int]
 ) -> Iterator[tuple[str, bytes, Callable, int | None]]:
     # Name and content of each file, the function read back from that content, and its batch unless it takes any.
     size = trained.config.data.image_size
@@ -70,7 +70,7 @@ def _serialised(
         content = executable.serialise(predict, weights, size, batch)
         yield executable.name(batch), content, executable.deserialise(content), batch
     if "onnx" in formats:
-        facts = {"scheme": trained.facts["scheme"], "crop": trained.config.data.crop, "step": str(trained.step)}
+        facts = {"scheme": trained.scheme, "crop": trained.config.data.crop, "step": str(trained.step)}
         content = runtime.serialise(trained.config.model, trained.num_landmarks, size, weights, facts)
         yield runtime.NAME, content, runtime.deserialise(content), None
 
@@ -92,7 +92,7 @@ def _keep(out: Path, contents: dict[str, bytes], about: dict[str, Any]) -> None:
     # The manifest last: with an old one beside new files, or none, nothing is read.
     before = manifest.read(out)["files"] if (out / manifest.NAME).exists() else {}
     for name, content in contents.items():
-        files.write(out / name, lambda temporary, content=content: temporary.write_bytes(content))
+        files.write(out / name, lambda temporary, content=content: temporary.write_bytes(content))  # type: ignore[misc]
     files.write_json(out / manifest.NAME, about)
     for name in before.keys() - contents.keys():
         (out / name).unlink(missing_ok=True)

@@ -7,16 +7,16 @@ at the window's left or top edge to 1 at the other; pixel j of a crop of S pixel
 The functions work on NumPy and on JAX arrays.
 """
 
-from typing import TypeVar
+from jaxtyping import Real
 
-Array = TypeVar("Array")
+from barrel_jax.arrays import OneKind
 
 
-def unit_to_px(points_unit: Array, windows: Array) -> Array:
+def unit_to_px(points_unit: Real[OneKind, "n K 2"], windows: Real[OneKind, "n 4"]) -> Real[OneKind, "n K 2"]:
     """Crop units [n, K, 2] of windows [n, 4] to source pixels [n, K, 2]."""
     return windows[:, None, :2] + windows[:, None, 2:] * points_unit - 0.5
 
 
-def px_to_unit(points_px: Array, windows: Array) -> Array:
+def px_to_unit(points_px: Real[OneKind, "n K 2"], windows: Real[OneKind, "n 4"]) -> Real[OneKind, "n K 2"]:
     """Source pixels [n, K, 2] to crop units [n, K, 2] of windows [n, 4]."""
     return (points_px + 0.5 - windows[:, None, :2]) / windows[:, None, 2:]

@@ -4,8 +4,39 @@
 Flip permutations and normalising points are those of docs/protocols.md.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+NAMED = ("outer_eye_corners", "pupils", "box")
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """What the error of a face is divided by: one of `NAMED`, or the distance of two points.
+
+    `str` is its name in files and flags; `parse` reads it back.
+    """
+
+    name: str = ""
+    points: tuple[int, int] | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Normaliser":
+        """A normaliser as a person writes it, one of `NAMED` or two points 'i,j', or as files have it, 'points_i_j'.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        if text in NAMED:
+            return cls(text)
+        pair = re.fullmatch(r"(?:points_)?(\d+)[,_](\d+)", text)
+        if not pair:
+            raise ValueError(f"the normaliser {text!r} is neither of {', '.join(NAMED)} nor two points such as 36,45")
+        return cls(points=(int(pair[1]), int(pair[2])))
+
+    def __str__(self) -> str:
+        return f"points_{self.points[0]}_{self.points[1]}" if self.points else self.name
 
 
 @dataclass(frozen=True)
@@ -13,8 +44,8 @@ class LandmarkScheme:
     """A set of K landmarks, counted from 0.
 
     `flip` is the left/right permutation, new[i] = old[flip[i]], an involution. The distance of the two points in
-    `normaliser` normalises the error; `normaliser_name` is 'outer_eye_corners' or 'points_i_j'. For one evaluation it
-    can be 'pupils' or 'box' instead, which leave `normaliser` empty (normalisers.py). `contours` are lines through
+    `normaliser` normalises the error; `normaliser_name` is the name of a `Normaliser`. For one evaluation it can be
+    'pupils' or 'box', which leave `normaliser` empty (normalisers.py). `contours` are lines through
     points for drawing, () when unknown. An empty `flip` or `normaliser` was not found; the config must give it.
     """
 
@@ -110,7 +141,7 @@ def make_scheme(
             scheme = replace(like, name=f"custom-{num_points}", flip=flip, contours=())
     if len(normaliser) and tuple(normaliser) != like.normaliser:
         first, second = _points_in_range("config.data.normaliser", normaliser, num_points)
-        scheme = replace(scheme, normaliser=(first, second), normaliser_name=f"points_{first}_{second}")
+        scheme = replace(scheme, normaliser=(first, second), normaliser_name=str(Normaliser(points=(first, second))))
     if not scheme.flip:
         raise ValueError(
             "left and right points could not be paired: give config.data.flip_pairs, as in ((0, 1), (3, 4))"

@@ -1,55 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the error of a face is divided by (docs/protocols.md, "Metric").
 
-'outer_eye_corners' and 'points_i_j' are distances of two points, 'pupils' the distance of the pupils (the means of the
+'outer_eye_corners' and a pair are distances of two points, 'pupils' the distance of the pupils (the means of the
 eyes' contours where none is annotated), 'box' the root of the area of the face's box, as Bulat and Tzimiropoulos have
 it. The choice lies in the scheme of the faces that are scored (`LandmarkScheme.normaliser_name`), so that whatever
 scores, draws or prints them names the same one.
 """
 
-import re
 from dataclasses import replace
 
 import numpy as np
 
-from barrel_jax.faces.landmarks import PUPILS, SCHEMES, LandmarkScheme
-
-NAMED = ("outer_eye_corners", "pupils", "box")
+from barrel_jax.faces.landmarks import PUPILS, SCHEMES, LandmarkScheme, Normaliser
 
 
-def normaliser_name(text: str) -> str:
-    """The name of a normaliser as a person writes it: one of `NAMED`, or two points 'i,j' (or 'points_i_j').
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if text in NAMED:
-        return text
-    pair = re.fullmatch(r"(?:points_)?(\d+)[,_](\d+)", text)
-    if not pair:
-        raise ValueError(f"the normaliser {text!r} is neither of {', '.join(NAMED)} nor two points such as 36,45")
-    return f"points_{int(pair[1])}_{int(pair[2])}"
-
-
-def normalised_by(scheme: LandmarkScheme, name: str) -> LandmarkScheme:
-    """The scheme with its errors normalised by `name`, a name that `normaliser_name` gives.
+def normalised_by(scheme: LandmarkScheme, normaliser: Normaliser) -> LandmarkScheme:
+    """The scheme with its errors normalised otherwise.
 
     Raises:
         ValueError: the scheme has no such normaliser; says which it can have.
     """
-    known = SCHEMES.get(scheme.name)
+    known, name = SCHEMES.get(scheme.name), normaliser.name
     if name == "box":
         return replace(scheme, normaliser=(), normaliser_name="box")
     if name == "pupils" and known:
         return replace(scheme, normaliser=(), normaliser_name="pupils")
     if name == "outer_eye_corners" and (known or scheme.normaliser_name == name):
         return _with_pair(scheme, known or scheme)
-    if name in NAMED:
+    if normaliser.points is None:
         raise ValueError(
             f"the landmarks {scheme.name} have no known {name.replace('_', ' ')}: "
             "normalise by box, or by two points such as 0,1"
         )
-    first, second = (int(point) for point in name.removeprefix("points_").split("_"))
+    first, second = normaliser.points
     if first == second or not all(0 <= point < scheme.num_points for point in (first, second)):
         raise ValueError(
             f"the normaliser {first},{second} must be two different points between 0 and {scheme.num_points - 1} "
@@ -57,7 +40,7 @@ def normalised_by(scheme: LandmarkScheme, name: str) -> LandmarkScheme:
         )
     if known and (first, second) == known.normaliser:
         return _with_pair(scheme, known)
-    return replace(scheme, normaliser=(first, second), normaliser_name=name)
+    return replace(scheme, normaliser=(first, second), normaliser_name=str(normaliser))
 
 
 def distances(scheme: LandmarkScheme, truth_px: np.ndarray, labelled: np.ndarray) -> np.ndarray:
@@ -102,7 +85,7 @@ def normaliser_words(scheme: LandmarkScheme) -> str:
         return "the root of the area of the face's box (tight around its labelled points)"
     first, second = (f"{points[0]}" if len(points) == 1 else f"{points[0]}..{points[-1]}" for points in _ends(scheme))
     points = f"points {first} and {second}"
-    if scheme.normaliser_name.startswith("points_"):
+    if Normaliser.parse(scheme.normaliser_name).points:
         return f"the distance of {points}"
     means = "means of " if ".." in points else ""
     return f"the distance of the {scheme.normaliser_name.replace('_', ' ')} ({means}{points})"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from barrel_jax.faces.landmarks import SCHEMES, LandmarkScheme
+from barrel_jax.faces.landmarks import SCHEMES, LandmarkScheme, Normaliser
 
 TILTS = np.radians((-40, -20, 0, 20, 40))  # of the mirror axis against the vertical, where the search starts
 
@@ -69,7 +69,7 @@ def best_flip(shape: np.ndarray) -> tuple[int, ...]:
 
     best, least = None, np.inf
     for tilt in TILTS:
-        flip = None
+        flip: tuple[int, ...] = ()
         for _ in range(20):
             distance = ((shape[:, None] - _mirror(shape, tilt)[None]) ** 2).sum(axis=-1)
             previous, flip = flip, tuple(linear_sum_assignment(distance)[1].tolist())
@@ -127,7 +127,9 @@ def find_scheme(points: np.ndarray, visible: np.ndarray) -> tuple[LandmarkScheme
             "give config.data.flip_pairs and config.data.normaliser"
         )
     first, second = _widest_pair(shape, flip)
-    scheme = LandmarkScheme(f"custom-{num_points}", num_points, flip, (first, second), f"points_{first}_{second}", ())
+    scheme = LandmarkScheme(
+        f"custom-{num_points}", num_points, flip, (first, second), str(Normaliser(points=(first, second))), ()
+    )
     return scheme, _describe(scheme, shape, len(points), "an order of their own")
 
 

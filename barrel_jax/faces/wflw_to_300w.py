@@ -63,7 +63,7 @@ def map_truth(faces: Truth) -> Truth:
 
     A point is labelled when all that it is made of are, and occluded when one of them is.
     """
-    sources = [np.flatnonzero(row) for row in WEIGHTS.any(axis=0)]
+    sources = [np.flatnonzero(row) for row in WEIGHTS.any(axis=0)]  # type: ignore[union-attr]
     labelled = np.stack([faces.labelled[:, points].all(axis=1) for points in sources], axis=1)
     points_px = map_points(np.where(faces.labelled[..., None], faces.points_px, np.float32(0)))
     return replace(

@@ -12,8 +12,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from barrel_jax.arrays import AnyArray
 from barrel_jax.config import AugmentConfig
+
+Flip = Int[jax.Array | np.ndarray, " K"]
 
 
 class Draw(NamedTuple):
@@ -66,14 +71,14 @@ def _rotated(xy: jax.Array, angle: jax.Array) -> jax.Array:
     return jnp.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
 
 
-def transform_points(points: jax.Array, flip: jax.Array, one: Draw) -> jax.Array:
+def transform_points(points: Float[AnyArray, "K 2"], flip: Flip, one: Draw) -> Float[Array, "K 2"]:
     """Points [K, 2] in crop units after the draw; `flip` is the scheme's permutation [K].
 
     As in PIPNet, points that the shift carries over the edge are clamped to it, those that a rotation carries over
     are not.
     """
-    moved = jnp.where(jnp.any(one.shift != 0), jnp.clip(points + one.shift, 0.0, 1.0), points)
-    mirrored = (moved * jnp.array([-1.0, 1.0]) + jnp.array([1.0, 0.0]))[flip]
+    moved = jnp.where(jnp.any(one.shift != 0), jnp.clip(points + one.shift[None], 0.0, 1.0), points)
+    mirrored = (moved * jnp.array([[-1.0, 1.0]]) + jnp.array([[1.0, 0.0]]))[flip]
     centred = jnp.where(one.flip, mirrored, moved) - 0.5
     return one.zoom * _rotated(centred, one.angle) + 0.5
 
@@ -103,18 +108,19 @@ def _blur_matrix(sigma: jax.Array, size: int) -> jax.Array:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def transform_image(image: jax.Array, one: Draw) -> jax.Array:
+def transform_image(image: UInt8[AnyArray, "S S 3"], one: Draw) -> Float[Array, "S S 3"]:
     """Image uint8 [S, S, 3] after the draw, float32 [S, S, 3] in 0..1."""
     size = image.shape[0]
     unit = (jnp.arange(size) + 0.5) / size - 0.5
     # From an output pixel back to the input: undo zoom and rotation, then the flip, then the shift.
     grid = jnp.stack(jnp.meshgrid(unit, unit, indexing="xy"), axis=-1)
     back = _rotated(grid, -one.angle) / one.zoom
-    back = jnp.where(one.flip, back * jnp.array([-1.0, 1.0]), back) + 0.5
-    source = (back - one.shift) * size - 0.5
+    back = jnp.where(one.flip, back * jnp.array([[[-1.0, 1.0]]]), back) + 0.5
+    source = (back - one.shift[None, None]) * size - 0.5
     sampled = _sample(image, source[..., 0], source[..., 1]) / 255.0
-    inside = jnp.all((back >= one.patch[:2]) & (back < one.patch[2:]), axis=-1, keepdims=True)
-    patched = jnp.where(inside, one.colour, sampled)
+    patch, colour = one.patch[None, None], one.colour[None, None]
+    inside = jnp.all((back >= patch[..., :2]) & (back < patch[..., 2:]), axis=-1, keepdims=True)
+    patched = jnp.where(inside, colour, sampled)
     # Blur and grey are products of grey levels, not of coordinates: at the device's own precision TF32 rounds a level
     # by an eighth of a step of 8 bits and bfloat16, in which the network reads the image anyway, by half a step.
     matrix = _blur_matrix(one.sigma, size)
@@ -126,8 +132,12 @@ def transform_image(image: jax.Array, one: Draw) -> jax.Array:
 
 
 def augment(
-    key: jax.Array, images: jax.Array, points: jax.Array, flip: jax.Array, config: AugmentConfig
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+    key: jax.Array,
+    images: UInt8[AnyArray, "B S S 3"],
+    points: Float[AnyArray, "B K 2"],
+    flip: Flip,
+    config: AugmentConfig,
+) -> tuple[Float[Array, "B S S 3"], Float[Array, "B K 2"], Bool[Array, " B"]]:
     """Augments a batch.
 
     Args:

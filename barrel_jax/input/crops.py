@@ -32,7 +32,7 @@ class Part(NamedTuple):
 class FaceCrops(FaceTruth):
     """One split on the host. A point of window (x, y, w, h) lies at `xy + wh * unit - 0.5` source pixels."""
 
-    images: np.ndarray = field(kw_only=True)  # uint8 [n, S, S, 3], RGB, memory-mapped
+    images: Any = field(kw_only=True)  # uint8 [n, S, S, 3], RGB, memory-mapped, or `MadeImages`
     windows: np.ndarray = field(kw_only=True)  # float32 [n, 4], never None
     parts: tuple[Part, ...] = ()  # the sets that the faces are of, in their order; () when they are of one
 

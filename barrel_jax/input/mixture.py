@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def join(main: FaceCrops, others: Sequence[tuple[FaceCrops, float]]) -> FaceCrop
     )
 
 
-def _joined(images: Sequence[np.ndarray | MadeImages]) -> MadeImages:
+def _joined(images: Sequence[Any]) -> MadeImages:
     starts = np.cumsum([0, *map(len, images)])
 
     def make(index: np.ndarray | slice) -> np.ndarray:

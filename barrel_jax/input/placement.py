@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faces as the training step sees them, and a whole split of them on the devices, which gather their batches there."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,11 +12,11 @@ from barrel_jax.input.crops import FaceCrops
 
 
 class Faces(NamedTuple):
-    """A split, or a batch of it."""
+    """A split, or a batch of it: arrays of JAX's or NumPy's, or their shapes."""
 
-    images: jax.Array  # uint8 [n, S, S, 3]
-    points: jax.Array  # float32 [n, K, 2] in crop units, 0 where not labelled
-    labelled: jax.Array  # bool [n, K]
+    images: Any  # uint8 [n, S, S, 3]
+    points: Any  # float32 [n, K, 2] in crop units, 0 where not labelled
+    labelled: Any  # bool [n, K]
 
 
 def labels(crops: FaceCrops) -> tuple[np.ndarray, np.ndarray]:

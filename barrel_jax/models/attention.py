@@ -5,6 +5,9 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from jaxtyping import Array, Float
+
+from barrel_jax.arrays import AnyArray
 
 # DETR draws every weight Xavier-uniform; torch holds the query, key and value projections in one [3 D, D] matrix,
 # whose fan-out is three times a single projection's: half the variance.
@@ -12,7 +15,7 @@ xavier = nn.initializers.xavier_uniform()
 xavier_packed = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
 
 
-def layer_norm(name: str, dtype: Any) -> nn.LayerNorm:
+def layer_norm(name: str | None, dtype: Any) -> nn.LayerNorm:
     """LayerNorm with torch's epsilon."""
     return nn.LayerNorm(epsilon=1e-5, dtype=dtype, name=name)
 
@@ -25,12 +28,18 @@ class Attention(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, query: jax.Array, key: jax.Array, value: jax.Array, train: bool) -> jax.Array:
+    def __call__(
+        self,
+        query: Float[AnyArray, "B K D"],
+        key: Float[AnyArray, "B S D"],
+        value: Float[AnyArray, "B S D"],
+        train: bool,
+    ) -> Float[Array, "B K D"]:
         """query [B, K, D], key and value [B, S, D] -> [B, K, D]."""
         batch, targets, width = query.shape
         head = width // self.heads
 
-        def project(x: jax.Array, name: str) -> jax.Array:
+        def project(x: AnyArray, name: str) -> jax.Array:
             x = nn.Dense(width, kernel_init=xavier_packed, dtype=self.dtype, name=name)(x)
             return x.reshape(*x.shape[:2], self.heads, head)
 
@@ -56,7 +65,7 @@ class FeedForward(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "B S D"], train: bool) -> Float[Array, "B S D"]:
         """[B, S, D] -> [B, S, D]."""
         y = nn.relu(nn.Dense(self.hidden, kernel_init=xavier, dtype=self.dtype, name="linear1")(x))
         y = nn.Dropout(self.dropout, name="dropout")(y, deterministic=not train)

@@ -4,9 +4,10 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Real
 
+from barrel_jax.arrays import AnyArray
 from barrel_jax.config import ModelConfig
 from barrel_jax.models.attention import layer_norm
 from barrel_jax.models.backbone import make_backbone
@@ -36,7 +37,7 @@ class Head(nn.Module):
         # in full it costs nothing.
         self.layer3 = nn.Dense(2, kernel_init=torch_uniform, dtype=jnp.float32, precision="highest")
 
-    def __call__(self, queries: jax.Array) -> jax.Array:
+    def __call__(self, queries: Float[AnyArray, "B K D"]) -> Float[Array, "B K 2"]:
         """Query embeddings [B, K, D] -> points [B, K, 2] in crop units, float32."""
         return nn.sigmoid(self.layer3(nn.relu(self.layer2(nn.relu(self.layer1(queries)))).astype(jnp.float32)))
 
@@ -61,12 +62,12 @@ class BarrelNet(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "L B K 2"]:
         """Images [B, H, W, 3], RGB in 0..1, to points [L, B, K, 2] in crop units, float32.
 
         L is the number of decoder layers, the last one is the prediction; with no decoder L = 1.
         """
-        images = (images - jnp.array(MEAN)) / jnp.array(STD)
+        images = (images - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
         backbone = make_backbone(self.backbone, self.stride, self.norm, self.dtype, self.norm_group, name="backbone")
         features = backbone(images, train)
         if self.decoder_layers == 0:
@@ -81,7 +82,12 @@ class BarrelNet(nn.Module):
         batch, height, width, _ = memory.shape
         memory = memory.reshape(batch, height * width, self.width)
         memory_positions = sine_positions(height, width, self.width).astype(self.dtype)
-        shared = {"heads": self.heads, "feedforward": self.feedforward, "dropout": self.dropout, "dtype": self.dtype}
+        shared: dict[str, Any] = {
+            "heads": self.heads,
+            "feedforward": self.feedforward,
+            "dropout": self.dropout,
+            "dtype": self.dtype,
+        }
         for index in range(self.encoder_layers):
             memory = EncoderLayer(**shared, name=f"encoder{index}")(memory, memory_positions, train)
 
@@ -92,7 +98,7 @@ class BarrelNet(nn.Module):
             queries = jnp.zeros((batch, self.num_landmarks, self.width), self.dtype)
         norm = layer_norm("decoder_norm", self.dtype)
         head = Head(self.width, self.dtype, name="head")
-        qamem = {"qamem_layers": self.qamem_layers, "qamem_init": self.qamem_init}
+        qamem: dict[str, Any] = {"qamem_layers": self.qamem_layers, "qamem_init": self.qamem_init}
         points = []
         for index in range(self.decoder_layers):
             layer = DecoderLayer(**qamem, **shared, name=f"decoder{index}")

@@ -4,8 +4,9 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
+from barrel_jax.arrays import AnyArray
 from barrel_jax.models.attention import Attention, FeedForward, layer_norm
 from barrel_jax.models.qamem import QAMem
 
@@ -23,12 +24,12 @@ class DecoderLayer(nn.Module):
     @nn.compact
     def __call__(
         self,
-        queries: jax.Array,
-        memory: jax.Array,
-        query_positions: jax.Array,
-        memory_positions: jax.Array,
+        queries: Float[AnyArray, "B K D"],
+        memory: Float[AnyArray, "B S D"],
+        query_positions: Float[AnyArray, "K D"],
+        memory_positions: Float[AnyArray, "S D"],
         train: bool,
-    ) -> jax.Array:
+    ) -> Float[Array, "B K D"]:
         """queries [B, K, D], memory [B, S, D], their positions [K, D] and [S, D] -> [B, K, D]."""
         drop = nn.Dropout(self.dropout, deterministic=not train, name="dropout")
         located = queries + query_positions[None]

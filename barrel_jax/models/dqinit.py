@@ -4,8 +4,9 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
+from barrel_jax.arrays import AnyArray
 from barrel_jax.models.attention import xavier
 
 
@@ -16,7 +17,7 @@ class DQInit(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, memory: jax.Array) -> jax.Array:
+    def __call__(self, memory: Float[AnyArray, "B S D"]) -> Float[Array, "B K D"]:
         """memory [B, S, D] -> queries [B, K, D]."""
         batch, _, width = memory.shape
         dense = nn.Dense(self.num_landmarks * width, kernel_init=xavier, dtype=self.dtype, name="dense")

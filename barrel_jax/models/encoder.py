@@ -4,8 +4,9 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
+from barrel_jax.arrays import AnyArray
 from barrel_jax.models.attention import Attention, FeedForward, layer_norm
 
 
@@ -18,7 +19,9 @@ class EncoderLayer(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, memory: jax.Array, positions: jax.Array, train: bool) -> jax.Array:
+    def __call__(
+        self, memory: Float[AnyArray, "B S D"], positions: Float[AnyArray, "S D"], train: bool
+    ) -> Float[Array, "B S D"]:
         """memory [B, S, D] and the positions [S, D] of its tokens -> [B, S, D]."""
         drop = nn.Dropout(self.dropout, deterministic=not train, name="dropout")
         located = memory + positions[None]

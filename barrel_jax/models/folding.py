@@ -31,7 +31,10 @@ def _fold(params: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[str,
         norm, seen = params["norm"], statistics["norm"]
         factor = norm["scale"] * jax.lax.rsqrt(seen["var"] + EPSILON)
         # The last axis of a kernel [H, W, inputs, outputs] is the one that the norm scales.
-        conv = {"kernel": params["conv"]["kernel"] * factor, "bias": norm["bias"] - seen["mean"] * factor}
+        conv = {
+            "kernel": params["conv"]["kernel"] * factor[None, None, None],
+            "bias": norm["bias"] - seen["mean"] * factor,
+        }
         return {"conv": jax.tree.map(jnp.asarray, conv)}
     return {
         name: _fold(child, statistics.get(name, {})) if isinstance(child, Mapping) else child

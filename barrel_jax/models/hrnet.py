@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HRNet-W18 with the HRNetV2 head (Wang et al., "Deep High-Resolution Representation Learning"; BarrelNet section 4.3).
+"""HRNet with the HRNetV2 head (Wang et al., "Deep High-Resolution Representation Learning"; BarrelNet section 4.3).
 
 The layout is that of the ImageNet classification network (github.com/HRNet/HRNet-Image-Classification, timm's
 `hrnet_w18`) up to its four branches, so that its weights fit: branches are fused by nearest up-sampling. The head has
@@ -11,12 +11,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Real
 
+from barrel_jax.arrays import AnyArray
+from barrel_jax.backbones import HRNET_W18, HRNetPlan
 from barrel_jax.models.resnet import BasicBlock, Bottleneck, ConvNorm
-
-CHANNELS = (18, 36, 72, 144)  # of the branches at stride 4, 8, 16 and 32
-MODULES = (1, 4, 3)  # in the stages of two, three and four branches
-BLOCKS = 4  # in the first stage, and on every branch of a module
 
 
 class HighResolutionModule(nn.Module):
@@ -25,27 +24,29 @@ class HighResolutionModule(nn.Module):
     Down by a chain of 3x3 convolutions of stride 2, up by a 1x1 convolution and nearest up-sampling.
     """
 
+    channels: tuple[int, ...]  # of the branches
+    blocks: int  # on each
     norm: str
     dtype: Any
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, branches: list[jax.Array], train: bool) -> list[jax.Array]:
-        """Branches [B, H / 2^i, W / 2^i, CHANNELS[i]] -> the same shapes."""
+    def __call__(self, branches: list[AnyArray], train: bool) -> list[jax.Array]:
+        """Branches [B, H / 2^i, W / 2^i, channels[i]] -> the same shapes."""
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         branches = list(branches)
-        for i, channels in enumerate(CHANNELS[: len(branches)]):
-            for index in range(BLOCKS):
+        for i, channels in enumerate(self.channels):
+            for index in range(self.blocks):
                 block = BasicBlock(channels=channels, stride=1, dilation=1, **kind, name=f"branch{i}_{index}")
                 branches[i] = block(branches[i], train)
 
-        def brought(x: jax.Array, j: int, i: int) -> jax.Array:
+        def brought(x: AnyArray, j: int, i: int) -> jax.Array:
             if j > i:
-                x = ConvNorm(CHANNELS[i], 1, **kind, name=f"fuse{i}_{j}")(x, train)
+                x = ConvNorm(self.channels[i], 1, **kind, name=f"fuse{i}_{j}")(x, train)
                 x = x.repeat(2 ** (j - i), axis=1).repeat(2 ** (j - i), axis=2)
             for step in range(i - j):
                 last = step == i - j - 1
-                channels = CHANNELS[i] if last else CHANNELS[j]
+                channels = self.channels[i if last else j]
                 x = ConvNorm(channels, 3, **kind, stride=2, name=f"fuse{i}_{j}_{step}")(x, train)
                 x = x if last else nn.relu(x)
             return x
@@ -54,40 +55,44 @@ class HighResolutionModule(nn.Module):
 
 
 class HRNet(nn.Module):
-    """HRNet-W18 as a backbone of stride 4.
+    """HRNet as a backbone of stride 4.
 
     Attributes:
       norm: 'batch' or 'frozen'.
       dtype: compute type; parameters are float32.
       norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
+      plan: its stages and branches.
     """
 
     norm: str
     dtype: Any
     norm_group: int = 0
+    plan: HRNetPlan = HRNET_W18
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        """Normalised images [B, H, W, 3] to features [B, H / 4, W / 4, 270].
+    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
+        """Normalised images [B, H, W, 3] to features [B, H / 4, W / 4, C], 270 channels in HRNet-W18.
 
         Raises:
           ValueError: H or W does not divide by 32, so that the branches' grids do not lie on each other.
         """
         batch, height, width, _ = images.shape
-        if height % 32 or width % 32:
-            raise ValueError(f"HRNet needs images whose sides divide by 32, not {height} x {width}")
+        plan = self.plan
+        if height % plan.divisor or width % plan.divisor:
+            raise ValueError(f"HRNet needs images whose sides divide by {plan.divisor}, not {height} x {width}")
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         x = nn.relu(ConvNorm(64, 3, **kind, stride=2, name="stem1")(images.astype(self.dtype), train))
         x = nn.relu(ConvNorm(64, 3, **kind, stride=2, name="stem2")(x, train))
-        for index in range(BLOCKS):
+        for index in range(plan.blocks):
             x = Bottleneck(channels=64, stride=1, dilation=1, **kind, name=f"layer1_{index}")(x, train)
-        branches = [nn.relu(ConvNorm(CHANNELS[0], 3, **kind, name="transition1_0")(x, train))]
-        for stage, modules in enumerate(MODULES, start=2):
-            lowest = x if stage == 2 else branches[-1]
-            new = ConvNorm(CHANNELS[stage - 1], 3, **kind, stride=2, name=f"transition{stage - 1}_{stage - 1}_0")
-            branches.append(nn.relu(new(lowest, train)))
-            for index in range(modules):
-                branches = HighResolutionModule(**kind, name=f"stage{stage}_{index}")(branches, train)
+        branches, lowest = [nn.relu(ConvNorm(plan.branches[0], 3, **kind, name="transition1_0")(x, train))], x
+        for stage in plan.stages():
+            name = f"{stage.transition}_{len(branches)}_0"
+            branches.append(nn.relu(ConvNorm(stage.channels[-1], 3, **kind, stride=2, name=name)(lowest, train)))
+            for index in range(stage.modules):
+                module = HighResolutionModule(stage.channels, plan.blocks, **kind, name=f"{stage.name}_{index}")
+                branches = module(branches, train)
+            lowest = branches[-1]
         size = (batch, height // 4, width // 4)
         raised = [jax.image.resize(y, (*size, y.shape[-1]), "bilinear") for y in branches[1:]]
         return jnp.concatenate([branches[0], *raised], axis=-1)

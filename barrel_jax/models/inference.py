@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -30,6 +31,12 @@ def make_inference(
     weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, model.dtype), jax.jit(fold)(variables))
 
     def predict(weights: Any, images: jax.Array) -> jax.Array:
-        return model.apply(weights, images.astype(jnp.float32) / 255.0, False)[-1]
+        return predict_points(model, weights, images)
 
     return predict, weights
+
+
+def predict_points(model: nn.Module, variables: Any, images: jax.Array) -> jax.Array:
+    """Images uint8 [B, S, S, 3] -> points float32 [B, K, 2] in crop units, those of the last decoder layer."""
+    points: Any = model.apply(variables, images.astype(jnp.float32) / 255.0, False)
+    return points[-1]

@@ -6,9 +6,12 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from barrel_jax.arrays import AnyArray
 
 
-def sine_positions(height: int, width: int, channels: int) -> jax.Array:
+def sine_positions(height: int, width: int, channels: int) -> Float[Array, "S {channels}"]:
     """DETR's two-dimensional sine encoding (PositionEmbeddingSine with normalize=True), float32 [S, D].
 
     The first half of the channels encodes y, the second x; even channels are sines, odd ones cosines. Coordinates
@@ -34,6 +37,6 @@ class QueryPositions(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self) -> jax.Array:
+    def __call__(self) -> Float[AnyArray, "K D"]:
         """The positions [K, D]."""
         return self.param("embedding", nn.initializers.normal(1.0), (self.num_landmarks, self.width))

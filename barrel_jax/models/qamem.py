@@ -18,6 +18,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from barrel_jax.arrays import AnyArray
 
 
 def identity_per_query(key: jax.Array, shape: tuple[int, int, int], dtype: Any = jnp.float32) -> jax.Array:
@@ -48,7 +51,7 @@ class QAMem(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, extracted: jax.Array) -> jax.Array:
+    def __call__(self, extracted: Float[AnyArray, "B K D"]) -> Float[Array, "B K D"]:
         """Extracted values [B, K, D] -> [B, K, D], row i through its own T^i."""
         _, landmarks, width = extracted.shape
         for index in range(self.layers):

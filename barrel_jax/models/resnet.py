@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ResNet-18/34/50/101 in torchvision's v1.5 layout (stride in the 3x3 convolution, explicit padding).
+"""ResNets in torchvision's v1.5 layout (stride in the 3x3 convolution, explicit padding).
 
 Output stride 16 and 8 replace the stride of the last one or two stages by dilation, in the meaning of torchvision's
-`replace_stride_with_dilation` (DETR's DC5): the first block of a stage keeps the dilation of the stage before it, and
-at stride 8 the two stages end with dilation 2 and 4. (The paper, section 4.3, says "stride 1 and dilation 2, following"
-DETR.) The same is done for the basic blocks of ResNet-18/34, for which torchvision has no such option.
+`replace_stride_with_dilation` (DETR's DC5; `barrel_jax.backbones`): at stride 8 the two stages end with dilation 2 and
+4. (The paper, section 4.3, says "stride 1 and dilation 2, following"
+DETR.) The same is done for the basic blocks of the smaller ones, for which torchvision has no such option.
 """
 
 from typing import Any
@@ -12,16 +12,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Real
 
+from barrel_jax.arrays import AnyArray
+from barrel_jax.backbones import RESNETS
 from barrel_jax.models.windows import convolve, max_pool
 
-# Blocks per stage, and whether the block is a bottleneck.
-LAYOUTS = {
-    "resnet18": ((2, 2, 2, 2), False),
-    "resnet34": ((3, 4, 6, 3), False),
-    "resnet50": ((3, 4, 6, 3), True),
-    "resnet101": ((3, 4, 23, 3), True),
-}
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
@@ -31,7 +27,7 @@ class FrozenBatchNorm(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: AnyArray) -> jax.Array:
         """[B, H, W, C] -> the same shape."""
         shape = (x.shape[-1],)
         scale = jax.lax.stop_gradient(self.param("scale", nn.initializers.ones, shape))
@@ -55,7 +51,7 @@ class GroupedBatchNorm(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: AnyArray) -> jax.Array:
         """[B, H, W, C] -> the same shape; B divides by the group."""
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape)
@@ -68,8 +64,8 @@ class GroupedBatchNorm(nn.Module):
         own_variance = jnp.maximum((wide * wide).mean((1, 2, 3), keepdims=True) - own_mean * own_mean, 0.0)
         mean.value = 0.9 * mean.value + 0.1 * own_mean.mean((0, 1, 2, 3))
         variance.value = 0.9 * variance.value + 0.1 * own_variance.mean((0, 1, 2, 3))
-        factor = scale * jax.lax.rsqrt(own_variance + 1e-5)
-        y = (wide - own_mean) * factor + bias
+        scale, bias = scale[None, None, None, None], bias[None, None, None, None]
+        y = (wide - own_mean) * (scale * jax.lax.rsqrt(own_variance + 1e-5)) + bias
         return y.astype(self.dtype).reshape(x.shape)
 
 
@@ -85,7 +81,7 @@ class ConvNorm(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features]."""
         conv = nn.Conv(
             self.features,
@@ -110,7 +106,7 @@ class ConvNorm(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18/34)."""
+    """Two 3x3 convolutions and a shortcut (ResNet-10/18/34)."""
 
     channels: int
     stride: int
@@ -121,10 +117,10 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
-        first = {"stride": self.stride, "dilation": self.dilation}
+        first: dict[str, Any] = {"stride": self.stride, "dilation": self.dilation}
         y = nn.relu(ConvNorm(self.channels, 3, **kind, **first, name="conv1")(x, train))
         y = ConvNorm(self.channels, 3, **kind, dilation=self.dilation, name="conv2")(y, train)
         if x.shape != y.shape:
@@ -144,10 +140,10 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
-        middle = {"stride": self.stride, "dilation": self.dilation}
+        middle: dict[str, Any] = {"stride": self.stride, "dilation": self.dilation}
         y = nn.relu(ConvNorm(self.channels, 1, **kind, name="conv1")(x, train))
         y = nn.relu(ConvNorm(self.channels, 3, **kind, **middle, name="conv2")(y, train))
         y = ConvNorm(self.channels * self.expansion, 1, **kind, name="conv3")(y, train)
@@ -160,7 +156,7 @@ class ResNet(nn.Module):
     """The convolutional backbone.
 
     Attributes:
-      layout: a key of LAYOUTS.
+      layout: a key of `barrel_jax.backbones.RESNETS`.
       stride: of the output, 32, 16 or 8.
       norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.models.folding`).
       dtype: compute type; parameters are float32.
@@ -174,25 +170,20 @@ class ResNet(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
         """Normalised images [B, H, W, 3] to features [B, ceil(H / stride), ceil(W / stride), C]."""
-        blocks, bottleneck = LAYOUTS[self.layout]
-        block = Bottleneck if bottleneck else BasicBlock
+        plan = RESNETS[self.layout]
+        block = Bottleneck if plan.bottleneck else BasicBlock
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         x = ConvNorm(64, 7, **kind, stride=2, name="stem")(images.astype(self.dtype), train)
         x = max_pool(nn.relu(x))
-        reached, dilation = 4, 1
-        for stage, count in enumerate(blocks):
-            stride, first_dilation = (1 if stage == 0 else 2), dilation
-            if stride == 2 and reached == self.stride:
-                stride, dilation = 1, dilation * 2
-            reached *= stride
-            for index in range(count):
+        for stage in plan.stages(self.stride):
+            for index in range(stage.blocks):
                 x = block(
-                    channels=64 * 2**stage,
-                    stride=stride if index == 0 else 1,
-                    dilation=first_dilation if index == 0 else dilation,
+                    channels=stage.width,
+                    stride=stage.stride if index == 0 else 1,
+                    dilation=stage.first_dilation if index == 0 else stage.dilation,
                     **kind,
-                    name=f"layer{stage + 1}_{index}",
+                    name=f"{stage.name}_{index}",
                 )(x, train)
         return x

@@ -12,17 +12,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from barrel_jax.arrays import AnyArray
 
-def max_pool(images: jax.Array) -> jax.Array:
+
+def max_pool(images: AnyArray) -> jax.Array:
     """3x3 maximum at stride 2 with padding 1, [B, H, W, C] -> [B, ceil(H / 2), ceil(W / 2), C]."""
     return jax.lax.platform_dependent(images, cpu=_maxima_of_slices, default=_windowed_maximum)
 
 
-def _windowed_maximum(images: jax.Array) -> jax.Array:
+def _windowed_maximum(images: AnyArray) -> jax.Array:
     return nn.max_pool(images, (3, 3), (2, 2), ((1, 1), (1, 1)))
 
 
-def _maxima_of_slices(images: jax.Array) -> jax.Array:
+def _maxima_of_slices(images: AnyArray) -> jax.Array:
     # XLA's CPU backend is quicker at the gradient than at a windowed maximum's (select-and-scatter); a few per cent of
     # a step (benchmarks/results/cpu-step.json).
     height, width = -(-images.shape[1] // 2), -(-images.shape[2] // 2)
@@ -34,7 +36,7 @@ def _maxima_of_slices(images: jax.Array) -> jax.Array:
 
 
 def convolve(
-    x: jax.Array,
+    x: AnyArray,
     kernel: jax.Array,
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
@@ -52,10 +54,10 @@ def convolve(
         whole = -(-length // dilation)
         return (whole + stride * (-(-whole // stride) == 2)) * dilation - length
 
-    def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    def plain(x: AnyArray, kernel: jax.Array) -> jax.Array:
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, rhs_dilation=rhs_dilation, **rest)
 
-    def on_subgrids(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    def on_subgrids(x: AnyArray, kernel: jax.Array) -> jax.Array:
         # Zeros beyond the far edges are what the convolution's own padding would be, so they change nothing and are
         # cut off again. They fill the last sub-grids, and make three pixels of two: for grids of 2 x 2 (crops of 64 px
         # at stride 32) XLA's CPU convolutions take fifty times as long as for 3 x 3 (benchmarks/README.md).
@@ -72,7 +74,7 @@ def convolve(
     return jax.lax.platform_dependent(x, kernel, cpu=on_subgrids, default=plain)
 
 
-def to_subgrids(x: jax.Array, dilation: int) -> jax.Array:
+def to_subgrids(x: AnyArray, dilation: int) -> AnyArray:
     """[B, H, W, C] to its sub-grids of every dilation-th pixel, [B dilation^2, H / dilation, W / dilation, C].
 
     A dilated convolution is a plain one on each of them, with the same numbers; a little quicker on CPUs
@@ -83,7 +85,7 @@ def to_subgrids(x: jax.Array, dilation: int) -> jax.Array:
     return x.transpose(0, 2, 4, 1, 3, 5).reshape(-1, height // dilation, width // dilation, channels)
 
 
-def from_subgrids(x: jax.Array, dilation: int) -> jax.Array:
+def from_subgrids(x: AnyArray, dilation: int) -> AnyArray:
     """The inverse of `to_subgrids`."""
     _, height, width, channels = x.shape
     x = x.reshape(-1, dilation, dilation, height, width, channels).transpose(0, 3, 1, 4, 2, 5)

@@ -77,4 +77,4 @@ def make_target(name: str) -> Target:
             f"--topology {name}: {str(error)[:300]}; slices are written v4:2x2x1, v5e:4x4, v5p:2x2x2 or v6e:8x8, and "
             "compiling for them takes libtpu: pip install 'barrel-jax[pod]'"
         ) from error
-    return Target(name, list(devices), sides, CHIPS.get(devices[0].device_kind))
+    return Target(name, list(devices), sides, CHIPS.get(devices[0].device_kind))  # type: ignore[attr-defined]

@@ -30,7 +30,7 @@ def shape_bytes(text: str, *, fast: bool = True) -> int:
     for kind, sides, layout in SHAPE.findall(text):
         if not fast and "S(1)" in layout:
             continue
-        width = WIDTHS.get(kind) or int(re.search(r"\d+", kind)[0]) // 8
+        width = WIDTHS.get(kind) or int(re.findall(r"\d+", kind)[0]) // 8
         for side in filter(None, sides.split(",")):
             width *= int(side)
         total += width

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,8 @@ from barrel_jax.pod import hlo
 from barrel_jax.pod.chips import Target
 from barrel_jax.pod.hlo import Collective, collectives, memory_traffic
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import abstract
-from barrel_jax.training.steps import make_streamed_step
+from barrel_jax.training.steps import TrainStep
+from barrel_jax.training.streams import seed_data
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,17 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     mesh = lay_mesh(target.devices, data)
     check_batch(config.batch_size, mesh)
     model = build_model(config.model, num_landmarks, target.platform)
-    tx = optimiser(config.optim, 100)
-    state = abstract(model, tx, config, mesh)
+    train_step = TrainStep(model, optimiser(config.optim, 100), config, mesh, tuple(range(num_landmarks)))
+    state = train_step.abstract()
     batch, side = config.batch_size, config.data.image_size
 
-    def brought(shape: tuple[int, ...], dtype: jnp.dtype) -> jax.ShapeDtypeStruct:
+    def brought(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((batch, *shape), dtype, sharding=split(mesh))
 
     faces = Faces(
         brought((side, side, 3), jnp.uint8), brought((num_landmarks, 2), jnp.float32), brought((num_landmarks,), bool)
     )
-    step = make_streamed_step(model, tx, config, tuple(range(num_landmarks)), mesh)
-    lowered = step.lower(state, faces)
+    lowered = train_step.on_batch.lower(state, seed_data(config.seed), faces)
     versions = [jax.__version__, version("libtpu") if find_spec("libtpu") else ""]
     reader = Path(hlo.__file__).read_text()  # what was read off a program by other code is not this
     words = json.dumps([lowered.as_text(), target.name, reader, *versions])
@@ -84,7 +84,9 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     start = time.perf_counter()
     compiled = lowered.compile()
     seconds = time.perf_counter() - start
-    memory, cost, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
+    memory: Any = compiled.memory_analysis()
+    cost: Any = compiled.cost_analysis()
+    text = str(compiled.as_text())
     program = Program(
         topology=target.name,
         chips=size,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from barrel_jax import markdown
 from barrel_jax.files import write
@@ -50,7 +51,7 @@ def efficiencies(rows: Sequence[dict]) -> list[float]:
     return [speed / per_chip[0] for speed in per_chip]
 
 
-def text_of(row: dict[str, object], target: Target) -> str:
+def text_of(row: dict[str, Any], target: Target) -> str:
     """One program for people."""
     lines = [
         f"{row['topology']}: {row['chips']} {target.devices[0].device_kind}, {row['batch']} faces a step, "

@@ -50,7 +50,7 @@ class Annotator:
                 continue
             if not len(boxes):
                 tqdm.write(f"{path}: no face found")
-            files.write(self._out / name, lambda temporary, drawing=drawing: write_picture(temporary, drawing))
+            files.write(self._out / name, lambda temporary, drawing=drawing: write_picture(temporary, drawing))  # type: ignore[misc]
         return faults
 
     def video(self, frames: Iterable[np.ndarray], rate: float, total: int, name: str, detect: Detector) -> None:

@@ -48,7 +48,7 @@ def _haar() -> Detector:
         )
     # Of OpenCV's cascades for whole faces, `default` finds more of every sixth of those faces than `alt2` (556 against
     # 539 of 564), with fewer boxes that are no face (3 against 5), and more of the small faces of shared/samples.
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")  # type: ignore[attr-defined]
 
     def detect(image: np.ndarray) -> np.ndarray:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

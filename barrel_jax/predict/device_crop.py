@@ -86,7 +86,7 @@ def _weights(extent: jax.Array, start: jax.Array, width: jax.Array, size: int, s
     # Where the crop's pixels lie in the line shrunk to `smaller` pixels, as in `cut`.
     at = (start + width * (jnp.arange(size) + 0.5) / size) * scale - 0.5
     first = jnp.floor(at)
-    pixel = jnp.arange(side)
+    pixel = jnp.arange(side)[None]
 
     def averaged(taken: jax.Array) -> jax.Array:
         """The share of every pixel in pixel `taken` [S] of the shrunk line."""

@@ -16,14 +16,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from barrel_jax import config as configuration
-from barrel_jax.config import Config, MeshConfig
-from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.config import Config, validate
 from barrel_jax.faces.crop_windows import crop_window, protocol_of
 from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.models.inference import make_inference
 from barrel_jax.predict.device_crop import crop_regions, region_side, take_region
-from barrel_jax.training.trained import read_facts, restore_variables
+from barrel_jax.training.trained import TrainedRun
 
 MOST_FACES = 64  # in one call of the program
 MOST_PIXELS = 64 * 512 * 512  # of the regions in one call: 50 MB, and four times that as float32
@@ -71,15 +69,12 @@ class Predictor:
             FileNotFoundError: no run or no such checkpoint there; says which there are.
             ValueError: its files are damaged, of another version or not of one run, or the dtype is unknown.
         """
-        workdir = Path(workdir)
-        config = configuration.load(workdir)
+        run = TrainedRun.open(workdir, checkpoint)
+        config = run.config
         if dtype:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
-        configuration.validate(config, trained=True)
-        facts = read_facts(workdir)
-        mesh = make_mesh(MeshConfig(data=1))
-        variables, _ = restore_variables(workdir, config, facts["num_landmarks"], checkpoint, mesh)
-        return cls(config, facts["scheme"], facts["num_landmarks"], variables)
+        validate(config, trained=True)
+        return cls(config, run.scheme, run.num_landmarks, run.variables)
 
     def predict(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Points of the faces in an image: float32 [n, K, 2] in source pixels, the top-left pixel's centre is (0, 0).

@@ -5,6 +5,7 @@ A file is a state dict of torchvision's ResNets or timm's `hrnet_w18` (timm's Re
 `.pth` (PyTorch's pickle, tensors only) or `.safetensors` (read without PyTorch).
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from barrel_jax.config import BACKBONES
+from barrel_jax.backbones import BACKBONES
 from barrel_jax.models.backbone import make_backbone
 from barrel_jax.pretrained.imagenet import find_weights
 from barrel_jax.pretrained.state_dicts import read_state_dict, write_state_dict
 from barrel_jax.pretrained.torch_names import to_flax, to_torch, torch_shapes
 
-# What a file may hold beside the backbone: the classifier, and counters that only a run in PyTorch would need.
-RESNET_CLASSIFIER = ("fc.weight", "fc.bias")
-HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
+# What a file may hold beside the backbone and its classifier: counters that only a run in PyTorch would need.
 COUNTER = ".num_batches_tracked"
 
 
@@ -84,7 +83,7 @@ def write_backbone(path: Path, variables: dict[str, Any]) -> None:
 @cache
 def _abstract(backbone: str) -> dict[str, Any]:
     """Shapes of the backbone's variables; the stride and the norm change none of them."""
-    model = make_backbone(backbone, 4 if backbone == "hrnet_w18" else 32, "batch", jnp.float32)
+    model = make_backbone(backbone, max(BACKBONES[backbone].strides), "batch", jnp.float32)
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     return jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), images)
 
@@ -94,7 +93,7 @@ def _differences(weights: dict[str, np.ndarray], backbone: str) -> dict[str, lis
     expected = torch_shapes(_abstract(backbone))
 
     def known(name: str) -> bool:
-        if name.startswith(HRNET_CLASSIFIER) if backbone == "hrnet_w18" else name in RESNET_CLASSIFIER:
+        if re.match(BACKBONES[backbone].classifier, name):
             return True
         return name.endswith(COUNTER) and name.replace(COUNTER, ".running_mean") in expected
 

@@ -25,8 +25,13 @@ def find_weights(backbone: str) -> Path:
 
     Raises:
       FileNotFoundError: it is not there and cannot be fetched.
-      ValueError: its SHA-256 is not that of its name.
+      ValueError: nobody has published any, or its SHA-256 is not that of its name.
     """
+    if backbone not in ADDRESSES:
+        raise ValueError(
+            f"config.pretrained='imagenet': none are published for {backbone}, only for {', '.join(ADDRESSES)}; give a "
+            "file with --config.pretrained=PATH, or '' to start from drawn weights"
+        )
     address = ADDRESSES[backbone]
     path = files.cache_home() / "weights" / address.rpartition("/")[2]
     if path.exists():
@@ -51,7 +56,7 @@ def _fetch(address: str, temporary: Path, path: Path) -> None:
 
 def _check_sha256(content: Path, path: Path, remedy: str) -> None:
     # `content` is what is at `path`, or is about to be.
-    expected = re.search(r"-([0-9a-f]{8,})\.", path.name)[1]
+    expected = re.findall(r"-([0-9a-f]{8,})\.", path.name)[0]
     with content.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(expected):

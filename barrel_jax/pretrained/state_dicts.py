@@ -96,7 +96,7 @@ def _called(path: Path) -> str | None:
         while True:  # before PyTorch 1.6 a file was several pickles in a row
             for opcode, argument, _ in pickletools.genops(stream):
                 if opcode.name in ("GLOBAL", "INST"):
-                    names.append(argument.replace(" ", "."))
+                    names.append(str(argument).replace(" ", "."))
                 elif opcode.name == "STACK_GLOBAL":
                     names.append(".".join(strings[-2:]))
                 elif isinstance(argument, str):

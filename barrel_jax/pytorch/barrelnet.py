@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from barrel_jax.backbones import BACKBONES, HRNetPlan
 from barrel_jax.config import ModelConfig
 from barrel_jax.pytorch.hrnet import HRNet
 from barrel_jax.pytorch.resnet import ResNet
@@ -167,5 +168,6 @@ def build_model(config: ModelConfig, num_landmarks: int, image_size: int) -> Bar
     layout, stride, norm, _ = (fields.pop(name) for name in ("backbone", "stride", "norm", "dtype"))
     if fields.pop("norm_group"):
         raise ValueError(f"model.norm_group={config.norm_group}: PyTorch's batch norm is over the whole batch, 0 here")
-    backbone = HRNet(norm) if layout == "hrnet_w18" else ResNet(layout, stride, norm)
+    plan = BACKBONES[layout]
+    backbone = HRNet(norm, plan) if isinstance(plan, HRNetPlan) else ResNet(layout, stride, norm)
     return BarrelNet(backbone, num_landmarks, (-(-image_size // stride),) * 2, **fields)

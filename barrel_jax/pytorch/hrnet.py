@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HRNet-W18 in PyTorch with the parameter names of timm's `hrnet_w18`, so that its state dicts fit but for the head.
+"""HRNet in PyTorch with the parameter names of timm's `hrnet_w18`, so that its state dicts fit but for the head.
 
 Four branches as in the ImageNet classification network (github.com/HRNet/HRNet-Image-Classification), its classifier
 replaced by the HRNetV2 head, which has no weights: bilinear up-sampling to stride 4 and concatenation.
@@ -9,11 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from barrel_jax.backbones import HRNET_W18, HRNetPlan
 from barrel_jax.pytorch.resnet import NORMS, BasicBlock, Bottleneck
 
-CHANNELS = (18, 36, 72, 144)  # of the branches at stride 4, 8, 16 and 32
-MODULES = (1, 4, 3)  # in the stages of two, three and four branches
-BLOCKS = 4  # in the first stage, and on every branch of a module
 Norm = type[nn.BatchNorm2d]
 
 
@@ -26,20 +24,20 @@ def conv_norm(inputs: int, outputs: int, kernel: int, norm: Norm, *, stride: int
 class HighResolutionModule(nn.Module):
     """Basic blocks on every branch; then each branch becomes the sum of all, brought to its resolution."""
 
-    def __init__(self, count: int, norm: Norm) -> None:
+    def __init__(self, channels: tuple[int, ...], blocks: int, norm: Norm) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(width, width, 1, 1, None, norm) for _ in range(BLOCKS)))
-            for width in CHANNELS[:count]
+            nn.Sequential(*(BasicBlock(width, width, 1, 1, None, norm) for _ in range(blocks))) for width in channels
         )
+        count = len(channels)
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(self._way(j, i, norm) for j in range(count)) for i in range(count)
+            nn.ModuleList(self._way(j, i, channels, norm) for j in range(count)) for i in range(count)
         )
 
     @staticmethod
-    def _way(j: int, i: int, norm: Norm) -> nn.Module:
+    def _way(j: int, i: int, channels: tuple[int, ...], norm: Norm) -> nn.Module:
         # From the channels and the grid of branch j to those of branch i.
-        here, there = CHANNELS[j], CHANNELS[i]
+        here, there = channels[j], channels[i]
         if j == i:
             return nn.Identity()
         if j > i:
@@ -49,42 +47,43 @@ class HighResolutionModule(nn.Module):
         return nn.Sequential(*between, nn.Sequential(*conv_norm(here, there, 3, norm, stride=2, relu=False)))
 
     def forward(self, branches: list[torch.Tensor]) -> list[torch.Tensor]:
-        """[B, CHANNELS[i], H / 2^i, W / 2^i] each -> the same shapes."""
+        """[B, channels[i], H / 2^i, W / 2^i] each -> the same shapes."""
         branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
         return [F.relu(sum(way(x) for way, x in zip(ways, branches, strict=True))) for ways in self.fuse_layers]
 
 
 class HRNet(nn.Module):
-    """HRNet-W18 as a backbone of stride 4.
+    """HRNet as a backbone of stride 4.
 
     Args:
       norm: 'batch' or 'frozen'.
+      plan: its stages and branches.
 
     Attributes:
       channels: of the output.
     """
 
-    def __init__(self, norm: str = "batch") -> None:
+    def __init__(self, norm: str = "batch", plan: HRNetPlan = HRNET_W18) -> None:
         super().__init__()
         kind = NORMS[norm]
-        self.channels = sum(CHANNELS)
+        self.channels = plan.channels
         self.conv1, self.bn1, _ = conv_norm(3, 64, 3, kind, stride=2)
         self.conv2, self.bn2, _ = conv_norm(64, 64, 3, kind, stride=2)
         widen = nn.Sequential(*conv_norm(64, 256, 1, kind, relu=False))
         first = Bottleneck(64, 64, 1, 1, widen, kind)
-        self.layer1 = nn.Sequential(first, *(Bottleneck(256, 64, 1, 1, None, kind) for _ in range(BLOCKS - 1)))
-        kept = [nn.Sequential(*conv_norm(256, CHANNELS[0], 3, kind))]
-        for stage, modules in enumerate(MODULES, start=2):
-            lowest = 256 if stage == 2 else CHANNELS[stage - 2]
-            lower = nn.Sequential(nn.Sequential(*conv_norm(lowest, CHANNELS[stage - 1], 3, kind, stride=2)))
-            setattr(self, f"transition{stage - 1}", nn.ModuleList([*kept, lower]))
-            setattr(self, f"stage{stage}", nn.Sequential(*(HighResolutionModule(stage, kind) for _ in range(modules))))
-            kept = [nn.Identity() for _ in range(stage)]
+        self.layer1 = nn.Sequential(first, *(Bottleneck(256, 64, 1, 1, None, kind) for _ in range(plan.blocks - 1)))
+        kept, lowest = [nn.Sequential(*conv_norm(256, plan.branches[0], 3, kind))], 256
+        for stage in plan.stages():
+            lower = nn.Sequential(nn.Sequential(*conv_norm(lowest, stage.channels[-1], 3, kind, stride=2)))
+            setattr(self, stage.transition, nn.ModuleList([*kept, lower]))
+            modules = (HighResolutionModule(stage.channels, plan.blocks, kind) for _ in range(stage.modules))
+            setattr(self, stage.name, nn.Sequential(*modules))
+            kept, lowest = [nn.Identity() for _ in stage.channels], stage.channels[-1]
         for conv in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalised images [B, 3, H, W], sides that divide by 32 -> features [B, 270, H / 4, W / 4]."""
+        """Normalised images [B, 3, H, W], sides that divide by 32 -> features [B, C, H / 4, W / 4]."""
         x = F.relu(self.bn1(self.conv1(images)), inplace=True)
         x = self.layer1(F.relu(self.bn2(self.conv2(x)), inplace=True))
         branches = self.stage2([transition(x) for transition in self.transition1])

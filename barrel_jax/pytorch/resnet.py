@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ResNet-18/34/50/101 in PyTorch with torchvision's layout and names (v1.5), so that its state dicts fit.
+"""ResNets in PyTorch with torchvision's layout and names (v1.5), so that its state dicts fit.
 
 Stride 16 and 8 are torchvision's `replace_stride_with_dilation`, here for basic blocks as well.
 """
@@ -7,6 +7,8 @@ Stride 16 and 8 are torchvision's `replace_stride_with_dilation`, here for basic
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from barrel_jax.backbones import RESNETS, Stage
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -25,7 +27,7 @@ NORMS = {"batch": nn.BatchNorm2d, "frozen": FrozenBatchNorm2d}
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18/34)."""
+    """Two 3x3 convolutions and a shortcut (ResNet-10/18/34)."""
 
     expansion = 1
 
@@ -83,20 +85,11 @@ class Bottleneck(nn.Module):
         return F.relu(self.bn3(self.conv3(y)).add_(shortcut), inplace=True)
 
 
-# Blocks per stage, and their kind.
-LAYOUTS: dict[str, tuple[tuple[int, ...], type[BasicBlock] | type[Bottleneck]]] = {
-    "resnet18": ((2, 2, 2, 2), BasicBlock),
-    "resnet34": ((3, 4, 6, 3), BasicBlock),
-    "resnet50": ((3, 4, 6, 3), Bottleneck),
-    "resnet101": ((3, 4, 23, 3), Bottleneck),
-}
-
-
 class ResNet(nn.Module):
     """torchvision's ResNet without its pooling and classifier.
 
     Args:
-      layout: a key of LAYOUTS.
+      layout: a key of `barrel_jax.backbones.RESNETS`.
       stride: of the output, 32, 16 or 8.
       norm: 'batch' or 'frozen'.
 
@@ -109,35 +102,32 @@ class ResNet(nn.Module):
 
     def __init__(self, layout: str, stride: int, norm: str = "batch") -> None:
         super().__init__()
-        for name, value, known in (("layout", layout, LAYOUTS), ("stride", stride, (32, 16, 8)), ("norm", norm, NORMS)):
+        if layout not in RESNETS:
+            raise ValueError(f"ResNet: layout={layout!r} is none of {', '.join(RESNETS)}")
+        plan = RESNETS[layout]
+        for name, value, known in (("stride", stride, plan.strides), ("norm", norm, NORMS)):
             if value not in known:
                 raise ValueError(f"ResNet: {name}={value!r} is none of {', '.join(map(str, known))}")
-        blocks, self.block = LAYOUTS[layout]
-        self.norm = NORMS[norm]
-        self.channels, self.dilation = 64, 1
+        self.block = Bottleneck if plan.bottleneck else BasicBlock
+        self.norm, self.channels = NORMS[norm], 64
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = self.norm(64)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = self._stage(blocks[0], 64, 1, dilate=False)
-        self.layer2 = self._stage(blocks[1], 128, 2, dilate=False)
-        self.layer3 = self._stage(blocks[2], 256, 2, dilate=stride < 16)
-        self.layer4 = self._stage(blocks[3], 512, 2, dilate=stride < 32)
+        self.layer1, self.layer2, self.layer3, self.layer4 = map(self._stage, plan.stages(stride))
         for conv in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
 
-    def _stage(self, count: int, planes: int, stride: int, *, dilate: bool) -> nn.Sequential:
-        first_dilation = self.dilation
-        if dilate:
-            self.dilation *= stride
-            stride = 1
-        inputs, self.channels = self.channels, planes * self.block.expansion
+    def _stage(self, stage: Stage) -> nn.Sequential:
+        inputs, self.channels = self.channels, stage.channels
         downsample = None
-        if stride != 1 or inputs != self.channels:
-            conv = nn.Conv2d(inputs, self.channels, 1, stride, bias=False)
-            downsample = nn.Sequential(conv, self.norm(self.channels))
-        blocks = [self.block(inputs, planes, stride, first_dilation, downsample, self.norm)]
-        blocks += [self.block(self.channels, planes, 1, self.dilation, None, self.norm) for _ in range(count - 1)]
-        return nn.Sequential(*blocks)
+        if stage.stride != 1 or inputs != stage.channels:
+            conv = nn.Conv2d(inputs, stage.channels, 1, stage.stride, bias=False)
+            downsample = nn.Sequential(conv, self.norm(stage.channels))
+        first = self.block(inputs, stage.width, stage.stride, stage.first_dilation, downsample, self.norm)
+        others = (
+            self.block(stage.channels, stage.width, 1, stage.dilation, None, self.norm) for _ in range(stage.blocks - 1)
+        )
+        return nn.Sequential(first, *others)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised images [B, 3, H, W] -> features [B, C, ceil(H / stride), ceil(W / stride)]."""

@@ -90,13 +90,13 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
     failed = execute(runs)
     measured = None
     if given.grid in ("table4", "fig5"):
-        path, error = measure_speed(runs, given)
-        failed |= {path: error} if error else {}
+        path, fault = measure_speed(runs, given)
+        failed |= {path: fault} if fault else {}
         measured = json.loads(path.read_text())["rows"] if path.exists() else []
     scored = [(run.row, run.seed, run.scores) for run in runs]
     print(write_results(given.grid, scored, given.runs, measured, arguments))
-    for path, error in failed.items():
-        print(f"FAILED {path}: {error}", file=sys.stderr)
+    for path, fault in failed.items():
+        print(f"FAILED {path}: {fault}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -47,7 +47,7 @@ def collect(
             found[seed] = json.loads(path.read_text())
     records = []
     for row, found in rows.values():
-        for subset in row.paper or {"": None}:
+        for subset in row.paper or ("",):
             # A set of one's own has not the subsets of the paper's.
             scores = [m if not subset else m["subsets"].get(subset) for m in found.values()]
             nmes = [m["nme"] for m in scores if m is not None]

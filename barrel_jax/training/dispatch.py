@@ -7,54 +7,28 @@ Both ways take the same faces in the same order, so that a run may go on in the 
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.sharding import Mesh
 
 from barrel_jax.config import Config
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.placement import place
 from barrel_jax.input.streaming import stream
-from barrel_jax.models.barrelnet import BarrelNet
 from barrel_jax.training.order import epoch_length, epoch_order_of
 from barrel_jax.training.state import State
-from barrel_jax.training.steps import in_one_dispatch, make_streamed_step, make_train_step
+from barrel_jax.training.steps import TrainStep
+from barrel_jax.training.streams import seed_data
 
-Compiled = Callable[[str, Callable], Callable]  # Log.compiled
-Advance = Callable[[State, int, int], tuple[State, jax.Array, int]]
+Compiled = Callable[[str, jax.stages.Wrapped], Callable]  # Log.compiled
 
 
-def stepper(
-    config: Config,
-    crops: FaceCrops,
-    model: BarrelNet,
-    tx: optax.GradientTransformation,
-    mesh: Mesh,
-    first: int,
-    total: int,
-    compiled: Compiled,
-) -> Advance:
-    """What takes a run from step `first` to step `total`, some steps at a time, with programs made by `compiled`.
-
-    Returns:
-      advance(state, step, most) -> (state, losses, count): takes `count` steps, at most `most`, after `step` of them;
-      the state given is donated, the losses are a scalar or [count].
-    """
-    if config.data.resident and jax.process_count() == 1:
-        return _on_resident(config, crops, model, tx, mesh, compiled)
-    step_fn = compiled("a training step", make_streamed_step(model, tx, config, crops.scheme.flip, mesh))
-    steps_per_epoch = epoch_length(crops) // config.batch_size
-
-    def order_of(epoch: int) -> np.ndarray:
-        return np.asarray(epoch_order_of(config.seed, epoch, crops))
-
-    batches = stream(crops, order_of, config.batch_size, steps_per_epoch, first, total, mesh)
-
-    def advance(state: State, step: int, most: int) -> tuple[State, jax.Array, int]:
-        del step, most
-        return *step_fn(state, next(batches)), 1
-
-    return advance
+def make_trainer(
+    train_step: TrainStep, crops: FaceCrops, first: int, total: int, compiled: Compiled
+) -> "Resident | Streamed":
+    """What takes a run from step `first` to step `total`, some steps at a time, with programs made by `compiled`."""
+    if train_step.config.data.resident and jax.process_count() == 1:
+        return Resident(train_step, crops, first, compiled)
+    return Streamed(train_step, crops, first, total, compiled)
 
 
 def steps_at_once(config: Config) -> int:
@@ -62,28 +36,50 @@ def steps_at_once(config: Config) -> int:
     return config.loop.dispatch_steps or (1 if jax.default_backend() == "cpu" else 10)
 
 
-def _on_resident(
-    config: Config,
-    crops: FaceCrops,
-    model: BarrelNet,
-    tx: optax.GradientTransformation,
-    mesh: Mesh,
-    compiled: Compiled,
-) -> Advance:
-    faces, steps_per_epoch = place(crops, mesh), epoch_length(crops) // config.batch_size
-    at_once = steps_at_once(config)
-    step = make_train_step(model, tx, config, crops.scheme.flip, mesh)
-    step_fn = {1: compiled("a training step", step)}
-    if at_once > 1:
-        step_fn[at_once] = compiled(f"{at_once} training steps in one dispatch", in_one_dispatch(step, at_once))
-    orders: dict[int, jax.Array] = {}
+class Resident:
+    """Steps on faces that lie on every device."""
 
-    def advance(state: State, step: int, most: int) -> tuple[State, jax.Array, int]:
-        epoch = step // steps_per_epoch
-        if epoch not in orders:
-            orders.clear()
-            orders[epoch] = epoch_order_of(config.seed, epoch, crops)
-        count = at_once if most >= at_once else 1
-        return *step_fn[count](state, faces, orders[epoch]), count
+    def __init__(self, train_step: TrainStep, crops: FaceCrops, first: int, compiled: Compiled) -> None:
+        config = train_step.config
+        self._crops, self._seed = crops, config.seed
+        self._faces, self._seed_data = place(crops, train_step.mesh), seed_data(config.seed)
+        self._steps_per_epoch = epoch_length(crops) // config.batch_size
+        self._at_once, self._done = steps_at_once(config), first
+        self._programs = {1: compiled("a training step", train_step.on_faces)}
+        if self._at_once > 1:
+            words = f"{self._at_once} training steps in one dispatch"
+            self._programs[self._at_once] = compiled(words, train_step.in_one_dispatch(self._at_once))
+        self._epoch, self._order = -1, jnp.zeros(0, int)
 
-    return advance
+    def advance(self, state: State, most: int) -> tuple[State, jax.Array, int]:
+        """The state, which is donated, some steps of one epoch later, at most `most`; their losses; their number.
+
+        The losses are a scalar or [number].
+        """
+        epoch = self._done // self._steps_per_epoch
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, epoch_order_of(self._seed, epoch, self._crops)
+        count = self._at_once if most >= self._at_once else 1
+        self._done += count
+        return *self._programs[count](state, self._seed_data, self._faces, self._order), count
+
+
+class Streamed:
+    """Steps on batches that are read while the devices work; one at a time."""
+
+    def __init__(self, train_step: TrainStep, crops: FaceCrops, first: int, total: int, compiled: Compiled) -> None:
+        config = train_step.config
+        self._seed_data = seed_data(config.seed)
+        self._program = compiled("a training step", train_step.on_batch)
+
+        def order_of(epoch: int) -> np.ndarray:
+            return np.asarray(epoch_order_of(config.seed, epoch, crops))
+
+        steps_per_epoch = epoch_length(crops) // config.batch_size
+        self._batches = stream(crops, order_of, config.batch_size, steps_per_epoch, first, total, train_step.mesh)
+
+    def advance(self, state: State, most: int) -> tuple[State, jax.Array, int]:
+        """The state, which is donated, one step later; its loss; 1."""
+        if most < 1:
+            raise ValueError(f"{most} steps are none to take")
+        return *self._program(state, self._seed_data, next(self._batches)), 1

@@ -74,7 +74,7 @@ class Log:
             yield
         self.bar.skip(self.watch.seconds(activity) - before)
 
-    def compiled(self, name: str, program: Callable) -> Callable:
+    def compiled(self, name: str, program: jax.stages.Wrapped) -> Callable:
         """A jitted program that is compiled, and its `name` and the seconds told, when it is first called.
 
         It takes arguments of that call's types, shapes and layouts alone.

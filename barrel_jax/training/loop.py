@@ -27,13 +27,13 @@ from barrel_jax.input.mixture import join
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
-from barrel_jax.training.dispatch import stepper
+from barrel_jax.training.dispatch import make_trainer
 from barrel_jax.training.log import Log
 from barrel_jax.training.optimiser import learning_rate, optimiser
 from barrel_jax.training.order import epoch_length
 from barrel_jax.training.starting import Origin, begin, read_origin
-from barrel_jax.training.state import State, abstract, create
-from barrel_jax.training.steps import make_predict_step
+from barrel_jax.training.state import State
+from barrel_jax.training.steps import TrainStep, make_predict_step
 from barrel_jax.training.workdir import claim
 
 
@@ -97,7 +97,11 @@ class _Run:
 
         crops, config = self.test_crops, self.config
         points_px = predict_all(self.predict, state.variables(), crops, config.loop.eval_batch, self.mesh)
-        about = {"crop": config.data.crop, "checkpoint_step": int(state.step), "config": dataclasses.asdict(config)}
+        about: dict[str, Any] = {
+            "crop": config.data.crop,
+            "checkpoint_step": int(state.step),
+            "config": dataclasses.asdict(config),
+        }
         metrics = score(points_px, crops, **about)
         if is_first():
             title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
@@ -123,7 +127,9 @@ def _load_both(config: Config, prepared: Path | Callable[[DataConfig], Path]) ->
     data = config.data
     directory = prepared(data) if callable(prepared) else prepared
     main = load_split(config.data, directory, data.train_split)
-    train_crops = join(main, [(_load_other(config, main, *named, prepared), share) for *named, share in data.also])
+    train_crops = join(
+        main, [(_load_other(config, main, dataset, source, prepared), share) for dataset, source, share in data.also]
+    )
     if epoch_length(train_crops) < config.batch_size:
         raise ValueError(
             f"config.batch_size={config.batch_size}, but {data.train_split!r} has {len(main)} faces; "
@@ -194,8 +200,9 @@ def train(
     model = build_model(config.model, scheme.num_points)
     steps_per_epoch = epoch_length(train_crops) // config.batch_size
     total = config.optim.epochs * steps_per_epoch
-    tx, rate = optimiser(config.optim, steps_per_epoch), learning_rate(config.optim, steps_per_epoch)
-    like = abstract(model, tx, config, mesh)
+    rate = learning_rate(config.optim, steps_per_epoch)
+    train_step = TrainStep(model, optimiser(config.optim, steps_per_epoch), config, mesh, scheme.flip)
+    like = train_step.abstract()
     start = begin(origin, config, {"params": like.params, "batch_stats": like.batch_stats}, train_crops)
     said = in_turns(lambda: claim(workdir, config, train_crops, start.facts()))
     if is_first():
@@ -211,7 +218,7 @@ def train(
                 print(f"told to stop before step {step + 1} of {total}; the same command goes on from there")
             return None
         if state is None:
-            state = create(model, tx, config, mesh, start.weights)
+            state = train_step.create(config.seed, start.weights)
         if is_first():
             print(
                 f"{model.backbone}, stride {model.stride}, {count_parameters(state.params) / 1e6:.2f}M parameters; "
@@ -227,11 +234,11 @@ def train(
         if step == total:
             metrics, points_px = run.predict_test(state)
         with log.apart("preparation"):
-            advance = stepper(config, train_crops, model, tx, mesh, step, total, log.compiled)
+            trainer = make_trainer(train_step, train_crops, step, total, log.compiled)
             run.since = (step, log.watch.seconds("training"))
 
         while step < total:
-            state, losses, count = advance(state, step, run.until_due(step, total))
+            state, losses, count = trainer.advance(state, run.until_due(step, total))
             if run.pending:  # two dispatches at once: what counts as done is done, and a stop need not wait for many
                 jax.block_until_ready(run.pending[-1][1])
             run.pending.append((step, losses))

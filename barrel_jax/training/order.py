@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.training.steps import epoch_order, shuffled
+from barrel_jax.training.streams import Stream, seed_data, stream_key
 
 
 def epoch_length(crops: FaceCrops) -> int:
@@ -29,10 +30,10 @@ def epoch_order_of(seed: int, epoch: int, crops: FaceCrops) -> jax.Array:
     for number, part in enumerate(crops.parts[1:]):
         begin, end = epoch * part.visits, (epoch + 1) * part.visits
         rounds = range(begin // part.faces, (end - 1) // part.faces + 1)
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 3), number)
+        key = jax.random.fold_in(stream_key(seed_data(seed), Stream.OTHER_SETS), number)
         faces = jnp.concatenate([shuffled(key, round_, part.faces) for round_ in rounds])
         skipped = rounds[0] * part.faces
         visited.append(start + faces[begin - skipped : end - skipped])
         start += part.faces
     together = jnp.concatenate(visited)
-    return together[shuffled(jax.random.fold_in(jax.random.key(seed), 4), epoch, len(together))]
+    return together[shuffled(stream_key(seed_data(seed), Stream.MIXTURE), epoch, len(together))]

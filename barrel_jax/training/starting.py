@@ -9,14 +9,13 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from barrel_jax import config as configuration
 from barrel_jax.config import Config
 from barrel_jax.devices.distributed import together
 from barrel_jax.devices.sharding import lay_mesh
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.pretrained.backbone import load, read_backbone
 from barrel_jax.training.checkpoint import has_checkpoint
-from barrel_jax.training.trained import read_facts, restore_variables
+from barrel_jax.training.trained import TrainedRun
 from barrel_jax.training.transfer import Start, Trained, describe, fit
 
 
@@ -95,10 +94,8 @@ def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:
         return Trained(
             f"{init_from} ({backbone} alone)", {kind: {"backbone": tree} for kind, tree in variables.items()}
         )
-    facts, config = together(lambda: (read_facts(path), configuration.load(path)))
     which = "best" if has_checkpoint(path, "best") else "latest"
     # Laid out whole on every device, so that every process can fetch it.
-    whole = lay_mesh(list(mesh.devices.flat), mesh.size)
-    variables, step = restore_variables(path, config, facts["num_landmarks"], which, whole)
-    about = f"{init_from} ({which} checkpoint, step {step}: {describe(config.model, facts)})"
-    return Trained(about, jax.device_get(variables), config.model, facts)
+    run = TrainedRun.open(path, which, lay_mesh(list(mesh.devices.flat), mesh.size))
+    about = f"{init_from} ({which} checkpoint, step {run.step}: {describe(run.config.model, run.facts)})"
+    return Trained(about, jax.device_get(run.variables), run.config.model, run.facts)

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout
+from barrel_jax.training.streams import seed_data, seed_key
 
 
 class State(flax.struct.PyTreeNode):
@@ -30,23 +31,25 @@ class State(flax.struct.PyTreeNode):
         return {"params": self.params, "batch_stats": self.batch_stats} if self.ema is None else self.ema
 
 
-def _initialiser(model: nn.Module, tx: optax.GradientTransformation, config: Config) -> Callable[..., State]:
-    def init(start: Mapping[str, Any] | None = None) -> State:
+def _initialiser(model: nn.Module, optimiser: optax.GradientTransformation, config: Config) -> Callable[..., State]:
+    def init(seed: jax.Array, start: Mapping[str, Any] | None = None) -> State:
         images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3), jnp.float32)
-        variables = model.init({"params": jax.random.key(config.seed)}, images, False)
+        variables = model.init({"params": seed_key(seed)}, images, False)
         if start:
             given = jax.tree.map(jnp.copy, flatten_dict(start))
             variables = unflatten_dict({**flatten_dict(variables), **given})
         params, batch_stats = variables["params"], variables["batch_stats"]
         average = {"params": params, "batch_stats": batch_stats} if config.optim.ema_decay > 0 else None
-        return State(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), jax.tree.map(jnp.copy, average))
+        return State(
+            jnp.zeros((), jnp.int32), params, batch_stats, optimiser.init(params), jax.tree.map(jnp.copy, average)
+        )
 
     return init
 
 
-def abstract(model: nn.Module, tx: optax.GradientTransformation, config: Config, mesh: Mesh) -> State:
+def abstract(model: nn.Module, optimiser: optax.GradientTransformation, config: Config, mesh: Mesh) -> State:
     """Shapes, types and shardings of a run's state, without its arrays: what a checkpoint is restored into."""
-    shapes = jax.eval_shape(_initialiser(model, tx, config))
+    shapes = jax.eval_shape(_initialiser(model, optimiser, config), seed_data(0))
     return jax.tree.map(
         lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
         shapes,
@@ -56,14 +59,15 @@ def abstract(model: nn.Module, tx: optax.GradientTransformation, config: Config,
 
 def create(
     model: nn.Module,
-    tx: optax.GradientTransformation,
+    optimiser: optax.GradientTransformation,
     config: Config,
     mesh: Mesh,
     start: Mapping[str, Any] | None = None,
 ) -> State:
     """The state at step 0, made on the devices it lives on.
 
-    `start` is the part of {params, batch_stats} that is given, for the moving average too; the rest is drawn.
+    `start` is the part of {params, batch_stats} that is given, for the moving average too; the rest is drawn from the
+    config's seed.
     """
-    shardings = jax.tree.map(lambda x: x.sharding, abstract(model, tx, config, mesh))
-    return jax.jit(_initialiser(model, tx, config), out_shardings=shardings)(start)
+    shardings = jax.tree.map(lambda x: x.sharding, abstract(model, optimiser, config, mesh))
+    return jax.jit(_initialiser(model, optimiser, config), out_shardings=shardings)(seed_data(config.seed), start)

@@ -2,12 +2,13 @@
 """The jitted programs: a training step, on faces in device memory or on a batch brought to it, and a prediction.
 
 Order and randomness are pure functions of (seed, step): epoch e visits the faces in `epoch_order(seed, e, n)`, a
-step's draws come from `fold_in(seed, step)`. A resumed run therefore needs no state but the checkpoint's, and neither
-depends on the number of devices.
+step's draws come from the seed's `Stream.STEP` and its number. A resumed run therefore needs no state but the
+checkpoint's, and neither depends on the number of devices.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache, cached_property, partial
 from typing import Any
 
 import flax.linen as nn
@@ -21,11 +22,10 @@ from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
 from barrel_jax.input.augment import augment
 from barrel_jax.input.placement import Faces
+from barrel_jax.models.inference import predict_points
 from barrel_jax.training.losses import landmark_l1
-from barrel_jax.training.state import State
-
-Update = Callable[[State, Faces], tuple[State, jax.Array]]
-TrainStep = Callable[[State, Faces, jax.Array], tuple[State, jax.Array]]
+from barrel_jax.training.state import State, abstract, create
+from barrel_jax.training.streams import Stream, seed_data, stream_key
 
 
 @partial(jax.jit, static_argnums=2)
@@ -36,25 +36,85 @@ def shuffled(key: jax.Array, number: int, count: int) -> jax.Array:
 
 def epoch_order(seed: int, epoch: int, count: int) -> jax.Array:
     """The order [n] in which an epoch visits the faces; what is left after whole batches is left out that time."""
-    return shuffled(jax.random.fold_in(jax.random.key(seed), 1), epoch, count)
+    return shuffled(stream_key(seed_data(seed), Stream.ORDER), epoch, count)
 
 
-def make_update(
-    model: nn.Module, tx: optax.GradientTransformation, config: Config, flip: tuple[int, ...], mesh: Mesh
-) -> Update:
-    """What a training step does with its batch: augment, forward, L1, backward, Adam; not compiled yet."""
-    flip_index = np.array(flip)
+class TrainStep:
+    """A step of training, as programs; each is compiled once for all steps and all seeds.
 
-    def update(state: State, batch: Faces) -> tuple[State, jax.Array]:
-        draw_key, dropout_key = jax.random.split(
-            jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), 2), state.step)
-        )
+    Every program takes the state, which it is donated, and the seed (`streams.seed_data`), and returns the next state
+    and the loss of the batch, a float32 scalar in crop units.
+
+    Args:
+      model: BarrelNet, or any module from images [B, S, S, 3] to points [L, B, K, 2] in crop units.
+      optimiser: what makes updates of gradients.
+      config: of the run; its seed is not read.
+      mesh: the devices, and how a run lies on them.
+      flip: the permutation [K] of the points of a mirrored face.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: optax.GradientTransformation,
+        config: Config,
+        mesh: Mesh,
+        flip: tuple[int, ...],
+    ) -> None:
+        self.model, self.optimiser, self.config, self.mesh = model, optimiser, config, mesh
+        self._flip = np.array(flip)
+        self.in_one_dispatch = cache(self._in_one_dispatch)
+
+    def abstract(self) -> State:
+        """Shapes, types and layout of the state (`state.abstract`)."""
+        return abstract(self.model, self.optimiser, self.config, self.mesh)
+
+    def create(self, seed: int, start: Mapping[str, Any] | None = None) -> State:
+        """The state at step 0 (`state.create`)."""
+        return create(self.model, self.optimiser, replace(self.config, seed=seed), self.mesh, start)
+
+    @cached_property
+    def on_faces(self) -> jax.stages.Wrapped:
+        """step(state, seed, faces, order): on faces that lie on every device.
+
+        `order` is the epoch's, from `epoch_order`; the step finds its own batch in it.
+        """
+        return jax.jit(self._choose_and_update, donate_argnums=0)
+
+    @cached_property
+    def on_batch(self) -> jax.stages.Wrapped:
+        """step(state, seed, batch): on a batch that `barrel_jax.input.streaming` brings."""
+        return jax.jit(self.update, donate_argnums=0)
+
+    def _in_one_dispatch(self, count: int) -> jax.stages.Wrapped:
+        """`count` steps `on_faces` of one epoch as one program, which the host starts once; the losses are [count]."""
+
+        def steps(state: State, seed: jax.Array, faces: Faces, order: jax.Array) -> tuple[State, jax.Array]:
+            def step(state: State, _: None) -> tuple[State, jax.Array]:
+                return self._choose_and_update(state, seed, faces, order)
+
+            return jax.lax.scan(step, state, length=count)
+
+        return jax.jit(steps, donate_argnums=0)
+
+    def _choose_and_update(
+        self, state: State, seed: jax.Array, faces: Faces, order: jax.Array
+    ) -> tuple[State, jax.Array]:
+        batch_size = self.config.batch_size
+        start = state.step % (order.shape[0] // batch_size) * batch_size
+        chosen = jax.lax.dynamic_slice_in_dim(order, start, batch_size)
+        return self.update(state, seed, jax.tree.map(lambda x: x[chosen], faces))
+
+    def update(self, state: State, seed: jax.Array, batch: Faces) -> tuple[State, jax.Array]:
+        """What a step does with its batch: augment, forward, L1, backward, Adam; not compiled."""
+        config, mesh = self.config, self.mesh
+        draw_key, dropout_key = jax.random.split(jax.random.fold_in(stream_key(seed, Stream.STEP), state.step))
         batch = jax.lax.with_sharding_constraint(batch, split(mesh))
-        images, truth, flipped = augment(draw_key, batch.images, batch.points, flip_index, config.augment)
-        labelled = jnp.where(flipped[:, None], batch.labelled[:, flip_index], batch.labelled)
+        images, truth, flipped = augment(draw_key, batch.images, batch.points, self._flip, config.augment)
+        labelled = jnp.where(flipped[:, None], batch.labelled[:, self._flip], batch.labelled)
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
-            points, changed = model.apply(
+            points, changed = self.model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 images,
                 True,
@@ -69,7 +129,7 @@ def make_update(
         # of each convolution's gradient around a ring, step by step (barrel_jax.pod shows it).
         gradient = jax.lax.with_sharding_constraint(gradient, replicated(mesh))
         gradient = jax.lax.with_sharding_constraint(gradient, moments_layout(gradient, mesh, config.mesh))
-        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
+        updates, opt_state = self.optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
         if ema is not None:
@@ -79,45 +139,8 @@ def make_update(
         following = State(state.step + 1, params, batch_stats, opt_state, ema)
         return jax.lax.with_sharding_constraint(following, layout(following, mesh, config.mesh)), loss
 
-    return update
 
-
-def make_train_step(
-    model: nn.Module, tx: optax.GradientTransformation, config: Config, flip: tuple[int, ...], mesh: Mesh
-) -> TrainStep:
-    """The training step on faces that lie on every device: gather, then `make_update`.
-
-    Returns:
-      step(state, faces, order) -> (state, loss); the state given is donated. `order` is the epoch's, from
-      `epoch_order`; the step finds its own batch in it.
-    """
-    update = make_update(model, tx, config, flip, mesh)
-
-    def step(state: State, faces: Faces, order: jax.Array) -> tuple[State, jax.Array]:
-        start = state.step % (order.shape[0] // config.batch_size) * config.batch_size
-        chosen = jax.lax.dynamic_slice_in_dim(order, start, config.batch_size)
-        return update(state, jax.tree.map(lambda x: x[chosen], faces))
-
-    return jax.jit(step, donate_argnums=0)
-
-
-def make_streamed_step(
-    model: nn.Module, tx: optax.GradientTransformation, config: Config, flip: tuple[int, ...], mesh: Mesh
-) -> Update:
-    """The training step on a batch that `barrel_jax.input.streaming` brings: step(state, batch) -> (state, loss)."""
-    return jax.jit(make_update(model, tx, config, flip, mesh), donate_argnums=0)
-
-
-def in_one_dispatch(step: TrainStep, count: int) -> TrainStep:
-    """`count` steps of one epoch as one program, which the host starts once; the losses are [count]."""
-
-    def steps(state: State, faces: Faces, order: jax.Array) -> tuple[State, jax.Array]:
-        return jax.lax.scan(lambda state, _: step(state, faces, order), state, length=count)
-
-    return jax.jit(steps, donate_argnums=0)
-
-
-def make_predict_step(model: nn.Module, mesh: Mesh) -> Callable[[Any, jax.Array], jax.Array]:
+def make_predict_step(model: nn.Module, mesh: Mesh) -> jax.stages.Wrapped:
     """predict(variables, images uint8 [B, S, S, 3]) -> points float32 [B, K, 2] in crop units, on every device.
 
     B must divide by the number of devices.
@@ -125,6 +148,6 @@ def make_predict_step(model: nn.Module, mesh: Mesh) -> Callable[[Any, jax.Array]
 
     def predict(variables: Any, images: jax.Array) -> jax.Array:
         images = jax.lax.with_sharding_constraint(images, split(mesh))
-        return model.apply(variables, images.astype(jnp.float32) / 255.0, False)[-1]
+        return predict_points(model, variables, images)
 
     return jax.jit(predict, out_shardings=replicated(mesh))

@@ -1,17 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run has trained: the facts of run.json, and the weights at a checkpoint."""
+"""A run that was trained, as what comes after training takes it: its config, its facts, its weights."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 from jax.sharding import Mesh
 
+from barrel_jax import config as configuration
 from barrel_jax import files
-from barrel_jax.config import Config
+from barrel_jax.config import Config, MeshConfig
+from barrel_jax.devices.distributed import together
+from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.evaluation.score import predict_all
+from barrel_jax.faces.wflw_to_300w import mapping
+from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
+from barrel_jax.training.steps import make_predict_step
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's model at a checkpoint."""
+
+    workdir: Path
+    config: Config
+    facts: dict[str, Any]  # of run.json: dataset, fingerprint, scheme, num_landmarks, ...
+    step: int  # of the checkpoint
+    variables: dict[str, Any]  # {params, batch_stats}, the moving average where there is one, laid out on the mesh
+    mesh: Mesh
+
+    @classmethod
+    def open(cls, workdir: str | Path, checkpoint: str = "latest", mesh: Mesh | None = None) -> "TrainedRun":
+        """Reads a run.
+
+        Args:
+          workdir: the run's folder.
+          checkpoint: 'latest', 'best' (lowest error on the test split) or a saved step.
+          mesh: devices that the weights are laid out on; the first one by default.
+
+        Raises:
+          FileNotFoundError: the folder holds no run, or no such checkpoint; says which there are.
+          ValueError: its files are damaged, or the checkpoint is of another model than the config describes.
+        """
+        workdir, mesh = Path(workdir), mesh or make_mesh(MeshConfig(data=1))
+        config, facts = together(lambda: (configuration.load(workdir), read_facts(workdir)))
+        variables, step = restore_variables(workdir, config, facts["num_landmarks"], checkpoint, mesh)
+        return cls(workdir, config, facts, step, variables, mesh)
+
+    @property
+    def num_landmarks(self) -> int:
+        """K."""
+        return self.facts["num_landmarks"]
+
+    @property
+    def scheme(self) -> str:
+        """The name of the points."""
+        return self.facts["scheme"]
+
+    def predict(self, crops: FaceCrops) -> np.ndarray:
+        """Points of crops in source pixels: float32 [n, K, 2] (`score.predict_all`).
+
+        Raises:
+          ValueError: the model's points cannot be compared with those of the crops, or are not finite.
+        """
+        try:
+            mapping(self.num_landmarks, crops, self.scheme)
+        except ValueError as error:
+            raise ValueError(f"{self.workdir}: this run's model predicts {error}") from error
+        return predict_all(self._program, self.variables, crops, self.config.loop.eval_batch, self.mesh)
+
+    @cached_property
+    def _program(self) -> jax.stages.Wrapped:
+        return make_predict_step(build_model(self.config.model, self.num_landmarks), self.mesh)
 
 
 def read_facts(workdir: Path) -> dict[str, Any]:

@@ -86,7 +86,10 @@ def fit(trained: Trained, like: Mapping[str, Any], model: ModelConfig, crops: Fa
     parts: dict[str, list[str]] = {}
     for name in ours:
         parts.setdefault(_part(name), []).append(name)
-    weights, taken, mapped, drawn = {}, {}, {}, {}
+    weights: dict[str, np.ndarray] = {}
+    taken: dict[str, int] = {}
+    mapped: dict[str, int] = {}
+    drawn: dict[str, str] = {}
     for part, names in parts.items():
         shapes = {name: ours[name].shape for name in names}
         how, found = _part_of(part, shapes, theirs, trained, model, crops)
@@ -136,7 +139,7 @@ def _part_of(
         return f"the run's backbone is {trained.model.backbone}", {}
     if any(name not in theirs for name in shapes):
         return "the run has none", {}
-    if "attention" in part and trained.model.heads != model.heads:
+    if "attention" in part and trained.model is not None and trained.model.heads != model.heads:
         return f"the run has {trained.model.heads} heads", {}
     found, how = {name: theirs[name] for name in shapes}, ""
     if any(LANDMARKS_FIRST.search(name) or LANDMARKS_LAST.search(name) for name in shapes):

@@ -66,7 +66,8 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
                 "choose another --workdir"
             )
         kept = {name: theirs[name] for name in ("init_from", "lengthened") if name in theirs}
-        before, now = configuration.settings(configuration.load(workdir)), configuration.settings(config)
+        before: dict[str, Any] = configuration.settings(configuration.load(workdir))
+        now: dict[str, Any] = configuration.settings(config)
         if now["optim.epochs"] > before["optim.epochs"]:
             said = _lengthened(workdir, config, before["optim.epochs"])
             kept["lengthened"] = [*kept.get("lengthened", []), [before["optim.epochs"], config.optim.epochs]]

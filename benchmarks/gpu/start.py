@@ -12,8 +12,8 @@ import jax
 import numpy as np
 
 from barrel_jax import files
-from barrel_jax.export.model import read_trained
 from barrel_jax.pretrained import backbone as pretrained
+from barrel_jax.training.trained import TrainedRun
 
 
 def write_start(run: Path, out: Path, which: str) -> None:
@@ -23,7 +23,7 @@ def write_start(run: Path, out: Path, which: str) -> None:
       FileNotFoundError: no run there, or no such checkpoint.
       ValueError: the run's files are damaged; a number does not fit into half precision.
     """
-    weights = {kind: tree["backbone"] for kind, tree in read_trained(run, which).variables.items()}
+    weights = {kind: tree["backbone"] for kind, tree in TrainedRun.open(run, which).variables.items()}
     half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), weights)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(half)):
         raise ValueError(f"{run}: its backbone has numbers beyond half precision")

@@ -17,9 +17,9 @@ import pytest
 
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.significance import sign_flip_p
-from barrel_jax.export.model import read_trained
 from barrel_jax.input.crops import load_crops
 from barrel_jax.pretrained.backbone import read_backbone
+from barrel_jax.training.trained import TrainedRun
 from benchmarks import tables
 from benchmarks.gpu import cut_set, drawn, pack, recipes, report, speed, timing
 from benchmarks.gpu.__main__ import main
@@ -222,7 +222,7 @@ def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
     run = save_run(tmp_path / "run", small.config(), load_crops(tmp_path / "faces", "train", 32, "pipnet"))
     out = tmp_path / "start.safetensors"
     assert main(["start", str(run), "--out", str(out)]) == 0 and "22.4 MB" in capsys.readouterr().out
-    there, kept = read_backbone(out, "resnet18"), read_trained(run).variables
+    there, kept = read_backbone(out, "resnet18"), TrainedRun.open(run).variables
     for kind in ("params", "batch_stats"):
         pairs = zip(jax.tree.leaves(there[kind]), jax.tree.leaves(kept[kind]["backbone"]), strict=True)
         for ours, theirs in pairs:

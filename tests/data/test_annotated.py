@@ -11,7 +11,7 @@ import scipy.io
 from barrel_jax.config import DataConfig
 from barrel_jax.evaluation.predictions import read_predictions
 from barrel_jax.evaluation.score import crop_errors, face_errors, score
-from barrel_jax.faces.landmarks import W300_68
+from barrel_jax.faces.landmarks import W300_68, Normaliser
 from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.input.crops import load_crops
 from data.annotated import truth_of
@@ -45,7 +45,9 @@ def cofw68():
 def test_published_detections_on_cofw68(cofw68, detector):
     points_px = read_predictions(SHARED / "cofw68" / "results" / f"{detector}.txt", cofw68)
     scores = score(points_px, cofw68)
-    pupils = score(points_px, dataclasses.replace(cofw68, scheme=normalised_by(cofw68.scheme, "pupils")))
+    pupils = score(
+        points_px, dataclasses.replace(cofw68, scheme=normalised_by(cofw68.scheme, Normaliser.parse("pupils")))
+    )
     got = [round(scores["nme"], 4)]
     for threshold in ("0.10", "0.08"):
         got += [round(scores["fr"][threshold], 2), round(scores["auc"][threshold], 4)]

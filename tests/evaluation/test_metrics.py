@@ -30,7 +30,7 @@ def test_nme_of_three_points_by_hand():
     np.testing.assert_allclose(nme(points, truth, labelled, UNIT), [0.2], atol=1e-15)
     # From the first eye corner to the chin it is sqrt(125): another unit, another number.
     unit = np.sqrt([125])
-    np.testing.assert_allclose(nme(points, truth, labelled, unit), [2 / np.sqrt(125)], atol=1e-15)
+    np.testing.assert_allclose(nme(points, truth, labelled, np.array(unit)), [2 / np.sqrt(125)], atol=1e-15)
 
 
 def test_a_point_without_label_does_not_count_whatever_its_value():
@@ -119,7 +119,7 @@ def test_wrong_shapes_points_and_normalisers_are_refused():
         nme(points[:, :2], truth, labelled, UNIT)
     for unit in ([10.0, 10.0], [-1.0], [np.inf]):
         with pytest.raises(ValueError, match="1 faces need as many normalising distances of 0 or more"):
-            nme(points, truth, labelled, unit)
+            nme(points, truth, labelled, np.array(unit))
     points[0, 2, 1] = np.inf
     with pytest.raises(ValueError, match=r"1 predicted points are not finite, first: face 0 .*, point 2"):
         nme(points, truth, labelled, UNIT)

@@ -15,7 +15,7 @@ from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.sharding import make_mesh, replicated, split
 from barrel_jax.evaluation import score
 from barrel_jax.evaluation.predictions import read_predictions
-from barrel_jax.faces.landmarks import W300_68
+from barrel_jax.faces.landmarks import W300_68, Normaliser
 from barrel_jax.faces.normalisers import normalised_by
 from tests.kit.toy import make_crops, make_truth, shifted
 
@@ -193,13 +193,15 @@ def test_the_normaliser_of_the_scheme_divides_every_number():
     faces = make_truth(W300_68, np.random.default_rng(1).normal(0, 50, (5, 68, 2)))
     points_px = shifted(faces, [1, 2, 3, 4, 5])
     sides = np.sqrt(np.ptp(faces.points_px.astype(float), axis=1).prod(axis=1))
-    boxed = dataclasses.replace(faces, scheme=normalised_by(W300_68, "box"))
+    boxed = dataclasses.replace(faces, scheme=normalised_by(W300_68, Normaliser.parse("box")))
     scores = score.score(points_px, boxed)
     assert scores["nme"] == pytest.approx(100 * (np.arange(1, 6) / sides).mean(), rel=1e-5)
     assert scores["regions"]["jaw"] == pytest.approx(scores["nme"], rel=1e-6)
     assert scores["point_nme"][3] == pytest.approx(scores["nme"], rel=1e-6)
     assert (scores["normaliser"], scores["normaliser_points"]) == ("box", [])
-    pupils = score.score(points_px, dataclasses.replace(faces, scheme=normalised_by(W300_68, "pupils")))
+    pupils = score.score(
+        points_px, dataclasses.replace(faces, scheme=normalised_by(W300_68, Normaliser.parse("pupils")))
+    )
     assert pupils["normaliser"] == "pupils" and pupils["nme"] != scores["nme"]
 
 

@@ -17,7 +17,6 @@ from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.export import executable, manifest, stablehlo
 from barrel_jax.export.__main__ import main
 from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
-from barrel_jax.export.model import read_trained
 from barrel_jax.export.onnx import runtime
 from barrel_jax.export.write import export
 from barrel_jax.models.build import build_model
@@ -25,6 +24,7 @@ from barrel_jax.models.inference import make_inference
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
+from barrel_jax.training.trained import TrainedRun
 from tests.kit.small import config as small
 from tests.kit.toy import written
 
@@ -80,7 +80,7 @@ def copied(exported, tmp_path):
 @pytest.fixture(scope="module")
 def points(workdir):
     """What the Flax model says, not folded."""
-    trained = read_trained(workdir)
+    trained = TrainedRun.open(workdir)
     model = build_model(trained.config.model, K)
     found = jax.jit(lambda v, x: model.apply(v, x / 255.0, False)[-1])(trained.variables, IMAGES.astype(np.float32))
     assert trained.step == 7 and np.ptp(found) > 0.1
@@ -189,7 +189,7 @@ def test_files_of_another_run_are_refused(workdir, copied, tmp_path):
 
 
 def test_an_onnx_file_of_another_run_is_refused(workdir, copied):
-    trained = read_trained(workdir)
+    trained = TrainedRun.open(workdir)
     _, weights = make_inference(trained.config.model, K, drawn(trained.variables, seed=2))
     (copied / "model.onnx").write_bytes(runtime.serialise(trained.config.model, K, SIZE, weights))
     with pytest.raises(ValueError, match=r"model\.onnx: its SHA-256 is .*of another export"):
@@ -221,12 +221,12 @@ def test_images_that_do_not_fit_are_named(exported):
 def test_a_file_that_differs_from_flax_is_not_kept(workdir, tmp_path, monkeypatch):
     monkeypatch.setattr("barrel_jax.export.onnx.network.MEAN", (0.5, 0.5, 0.5))
     with pytest.raises(ValueError, match=r"model\.onnx: its points differ from Flax's by .* nothing is written"):
-        export(read_trained(workdir), tmp_path / "out", ("onnx",))
+        export(TrainedRun.open(workdir), tmp_path / "out", ("onnx",))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_new_export_takes_the_place_of_the_old(workdir, copied):
-    export(read_trained(workdir), copied, ("onnx",))
+    export(TrainedRun.open(workdir), copied, ("onnx",))
     assert {path.name for path in copied.iterdir()} == {"model.onnx", "manifest.json"}
 
 
@@ -235,6 +235,7 @@ def test_a_new_export_takes_the_place_of_the_old(workdir, copied):
     [
         ({"stride": 8, "decoder_layers": 2, "qamem_layers": 2}, 72),
         ({"backbone": "resnet50", "stride": 16, "encoder_layers": 1, "dqinit": False, "decoder_layers": 2}, 64),
+        ({"backbone": "resnet10", "stride": 16}, 64),
         ({"backbone": "hrnet_w18", "stride": 4, "qamem_layers": 0}, 64),
         ({"decoder_layers": 0, "qamem_layers": 0, "dqinit": False}, 64),
     ],

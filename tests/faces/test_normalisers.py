@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
-from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98, LandmarkScheme
-from barrel_jax.faces.normalisers import distances, normalised_by, normaliser_name, normaliser_points, normaliser_words
+from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98, LandmarkScheme, Normaliser
+from barrel_jax.faces.normalisers import distances, normalised_by, normaliser_points, normaliser_words
 from tests.kit.toy import SCHEME, SHAPE
 
 ALL = np.ones((1, 3), bool)
@@ -18,34 +18,34 @@ def some_face(scheme):
 def test_distances_by_hand():
     shape = SHAPE[None]  # (10, 10), (30, 10), (20, 30)
     assert distances(SCHEME, shape, ALL) == [20]
-    assert distances(normalised_by(SCHEME, "points_0_2"), shape, ALL) == [pytest.approx(np.sqrt(500))]
-    assert distances(normalised_by(SCHEME, "box"), shape, ALL) == [20]
+    assert distances(normalised_by(SCHEME, Normaliser.parse("points_0_2")), shape, ALL) == [pytest.approx(np.sqrt(500))]
+    assert distances(normalised_by(SCHEME, Normaliser.parse("box")), shape, ALL) == [20]
     flat = np.array([[[0, 0], [8, 0], [4, 2]]], float)
-    assert distances(normalised_by(SCHEME, "box"), flat, ALL) == [4]  # the root of 8 x 2
+    assert distances(normalised_by(SCHEME, Normaliser.parse("box")), flat, ALL) == [4]  # the root of 8 x 2
 
 
 @pytest.mark.parametrize(("scheme", "left", "right"), [(WFLW_98, 96, 97), (COFW_29, 16, 17)])
 def test_annotated_pupils(scheme, left, right):
     truth, labelled = some_face(scheme)
     expected = np.linalg.norm(truth[:, left] - truth[:, right], axis=-1)
-    assert distances(normalised_by(scheme, "pupils"), truth, labelled) == pytest.approx(expected)
+    assert distances(normalised_by(scheme, Normaliser.parse("pupils")), truth, labelled) == pytest.approx(expected)
     labelled[0, left] = False
-    assert np.isnan(distances(normalised_by(scheme, "pupils"), truth, labelled)).all()
+    assert np.isnan(distances(normalised_by(scheme, Normaliser.parse("pupils")), truth, labelled)).all()
 
 
 def test_pupils_of_68_points_are_the_means_of_the_eyes():
     truth, labelled = some_face(W300_68)
     expected = np.linalg.norm(truth[:, 36:42].mean(1) - truth[:, 42:48].mean(1), axis=-1)
-    assert distances(normalised_by(W300_68, "pupils"), truth, labelled) == pytest.approx(expected)
+    assert distances(normalised_by(W300_68, Normaliser.parse("pupils")), truth, labelled) == pytest.approx(expected)
     labelled[0, 40] = False
-    assert np.isnan(distances(normalised_by(W300_68, "pupils"), truth, labelled)).all()
+    assert np.isnan(distances(normalised_by(W300_68, Normaliser.parse("pupils")), truth, labelled)).all()
 
 
 def test_the_box_is_that_of_the_labelled_points():
     truth = np.repeat(SHAPE[None], 3, 0)
     labelled = np.array([[True, True, False], [False, False, False], [False, False, True]])
     truth[0, 2] = np.nan
-    got = distances(normalised_by(SCHEME, "box"), truth, labelled)
+    got = distances(normalised_by(SCHEME, Normaliser.parse("box")), truth, labelled)
     np.testing.assert_array_equal(got, [0, np.nan, 0])  # a line, nothing, a point
 
 
@@ -56,31 +56,33 @@ def test_points_that_are_not_labelled_or_coincide():
 
 
 def test_names():
-    assert [normaliser_name(name) for name in ("outer_eye_corners", "pupils", "box")] == [
+    assert [str(Normaliser.parse(name)) for name in ("outer_eye_corners", "pupils", "box")] == [
         "outer_eye_corners",
         "pupils",
         "box",
     ]
-    assert normaliser_name("36,45") == normaliser_name("points_36_45") == "points_36_45"
+    assert str(Normaliser.parse("36,45")) == str(Normaliser.parse("points_36_45")) == "points_36_45"
     for wrong in ("eyes", "36", "36,45,3", "a,b", "-1,2", ""):
         with pytest.raises(ValueError, match="neither of outer_eye_corners, pupils, box nor two points"):
-            normaliser_name(wrong)
+            Normaliser.parse(wrong)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 def test_the_corners_given_as_points_are_the_corners(scheme):
     first, second = scheme.normaliser
-    assert normalised_by(scheme, f"points_{first}_{second}") == scheme
-    assert normalised_by(normalised_by(scheme, "box"), "outer_eye_corners") == scheme
+    assert normalised_by(scheme, Normaliser.parse(f"points_{first}_{second}")) == scheme
+    assert (
+        normalised_by(normalised_by(scheme, Normaliser.parse("box")), Normaliser.parse("outer_eye_corners")) == scheme
+    )
 
 
 def test_what_the_landmarks_do_not_have_is_refused():
     for name in ("pupils", "outer_eye_corners"):
         with pytest.raises(ValueError, match=f"custom-3 have no known {name.replace('_', ' ')}: normalise by box"):
-            normalised_by(SCHEME, name)
+            normalised_by(SCHEME, Normaliser.parse(name))
     for name in ("points_0_3", "points_1_1"):
         with pytest.raises(ValueError, match=r"two different points between 0 and 2 \(custom-3\)"):
-            normalised_by(SCHEME, name)
+            normalised_by(SCHEME, Normaliser.parse(name))
     alone = LandmarkScheme("custom-1", 1, (0,), (), "", ())
     with pytest.raises(ValueError, match="custom-1 have no normaliser"):
         distances(alone, np.zeros((1, 1, 2)), np.ones((1, 1), bool))
@@ -90,7 +92,7 @@ def test_what_the_landmarks_do_not_have_is_refused():
 
 def test_in_words_and_as_points():
     def said(scheme, name):
-        chosen = normalised_by(scheme, name)
+        chosen = normalised_by(scheme, Normaliser.parse(name))
         return normaliser_words(chosen), normaliser_points(chosen)
 
     assert said(W300_68, "outer_eye_corners") == ("the distance of the outer eye corners (points 36 and 45)", [36, 45])

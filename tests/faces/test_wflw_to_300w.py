@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from barrel_jax.faces.landmarks import W300_68, WFLW_98
+from barrel_jax.faces.landmarks import W300_68, WFLW_98, Normaliser
 from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.faces.wflw_to_300w import WEIGHTS, comparable, map_points, map_truth, mapping
 from tests.kit.toy import SCHEME, SHAPE, make_truth
@@ -62,7 +62,7 @@ def test_truth_is_mapped_with_its_labels():
     faces.points_px[0, 62] = np.nan
     faces.visible[1, 41] = 1  # below 18
     faces.points_px[1, 1] = np.nan  # in no point
-    mapped = map_truth(dataclasses.replace(faces, scheme=normalised_by(WFLW_98, "box")))
+    mapped = map_truth(dataclasses.replace(faces, scheme=normalised_by(WFLW_98, Normaliser.parse("box"))))
     assert mapped.scheme == W300_68 and mapped.points_px.shape == (2, 68, 2) and mapped.points_px.dtype == np.float32
     assert np.flatnonzero(~mapped.labelled[0]).tolist() == [37, 38] and mapped.labelled[1].all()
     assert np.isnan(mapped.points_px[0, [37, 38]]).all()

@@ -20,14 +20,10 @@ from barrel_jax.evaluation.score import predict_all, score
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
-from barrel_jax.models.resnet import LAYOUTS
-from barrel_jax.training.dispatch import stepper
-from barrel_jax.training.state import create
-from barrel_jax.training.steps import make_predict_step
+from barrel_jax.training.dispatch import make_trainer
+from barrel_jax.training.steps import TrainStep, make_predict_step
 from tests.kit import small
 
-# Half a ResNet-18 compiles in half the time.
-LAYOUTS["resnet10"] = ((1, 1, 1, 1), False)
 # Batch norm over 8 faces of 1 x 1 magnifies rounding: at ten times the rate losses part by 1e-3 in 20 steps.
 RATE = 1e-3
 
@@ -53,11 +49,12 @@ def run(config: Config, train: FaceCrops, test: FaceCrops, steps: int = 20) -> d
     """Losses, the first step's gradients, statistics after it, the final score and points."""
     mesh, tx = make_mesh(config.mesh), optax.chain(remembered(), optax.sgd(RATE))
     model = build_model(config.model, 29)
-    state = create(model, tx, config, mesh)
-    advance = stepper(config, train, model, tx, mesh, 0, steps, lambda name, program: program)
+    train_step = TrainStep(model, tx, config, mesh, train.scheme.flip)
+    state = train_step.create(config.seed)
+    trainer = make_trainer(train_step, train, 0, steps, lambda name, program: program)
     losses, first = [], {}
     for step in range(steps):
-        state, loss, count = advance(state, step, 1)
+        state, loss, count = trainer.advance(state, 1)
         assert count == 1
         losses.append(float(loss))
         if step == 0:

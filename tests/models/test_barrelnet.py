@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from barrel_jax.models import resnet
 from barrel_jax.models.barrelnet import MEAN, STD, BarrelNet
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "barrelnet_params.txt"
@@ -71,10 +70,9 @@ def draw(model):
 
 
 @pytest.fixture
-def shallow(monkeypatch):
-    """One basic block per stage: quick to compile."""
-    monkeypatch.setitem(resnet.LAYOUTS, "shallow", ((1, 1, 1, 1), False))
-    return TINY | {"backbone": "shallow"}
+def shallow():
+    """Quick to compile."""
+    return TINY | {"backbone": "resnet10"}
 
 
 def test_normalisation_is_imagenets():

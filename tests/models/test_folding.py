@@ -35,7 +35,9 @@ def drawn(config):
     return model, jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-@pytest.mark.parametrize(("backbone", "stride"), [("resnet18", 8), ("resnet50", 32), ("hrnet_w18", 4)])
+@pytest.mark.parametrize(
+    ("backbone", "stride"), [("resnet10", 32), ("resnet18", 8), ("resnet50", 32), ("hrnet_w18", 4)]
+)
 def test_folded_outputs_are_those_of_the_running_statistics(backbone, stride):
     config = ModelConfig(backbone=backbone, stride=stride, **SMALL)
     model, variables = drawn(config)

@@ -87,16 +87,17 @@ def test_features_are_pytorchs():
     np.testing.assert_allclose(features, expected, rtol=0, atol=1e-4)
 
 
-def test_training_normalises_by_the_batch_and_frozen_norm_does_not(monkeypatch):
-    for module in (hrnet, torch_hrnet):
-        monkeypatch.setattr(module, "BLOCKS", 1)
-    model = reference.randomise(torch_hrnet.HighResolutionModule(3, nn.BatchNorm2d), seed=2)
+def test_training_normalises_by_the_batch_and_frozen_norm_does_not():
+    channels = (18, 36, 72)
+    model = reference.randomise(torch_hrnet.HighResolutionModule(channels, 1, nn.BatchNorm2d), seed=2)
     for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
         norm.running_mean.normal_(generator=torch.Generator().manual_seed(3))
         norm.running_var.uniform_(0.5, 2, generator=torch.Generator().manual_seed(4))
-    branches = [images(2, 32 >> i, 32 >> i, channels) for i, channels in enumerate((18, 36, 72))]
+    branches = [images(2, 32 >> i, 32 >> i, channels) for i, channels in enumerate(channels)]
     init = jax.eval_shape(
-        lambda key, x: hrnet.HighResolutionModule("batch", jnp.float32).init(key, x, False), jax.random.key(0), branches
+        lambda key, x: hrnet.HighResolutionModule(channels, 1, "batch", jnp.float32).init(key, x, False),
+        jax.random.key(0),
+        branches,
     )
     before = flax_weights(model, init)
     with torch.no_grad():
@@ -104,7 +105,7 @@ def test_training_normalises_by_the_batch_and_frozen_norm_does_not(monkeypatch):
         trained = [nhwc(y) for y in model.train()(list(map(nchw, branches)))]
     assert np.abs(evaluated[2] - trained[2]).max() > 0.1
     for norm, expected in (("frozen", evaluated), ("batch", trained)):
-        ours = hrnet.HighResolutionModule(norm, jnp.float32)
+        ours = hrnet.HighResolutionModule(channels, 1, norm, jnp.float32)
         features, updated = ours.apply(before, branches, True, mutable=["batch_stats"])
         for y, torchs in zip(features, expected, strict=True):
             np.testing.assert_allclose(y, torchs, rtol=0, atol=1e-4)

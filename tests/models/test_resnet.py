@@ -26,10 +26,12 @@ def shapes(leaves):
     return {path: tuple(leaf.shape) for path, leaf in leaves.items()}
 
 
-# torchvision's published parameter counts, less its classifier (1000 classes on 512 or 2048 features).
+# Published parameter counts (torchvision's; ResNet-10's is pytorchcv's), less the classifier: 1000 classes on 512 or
+# 2048 features.
 @pytest.mark.parametrize(
     ("layout", "count"),
     [
+        ("resnet10", 5_418_792 - 513_000),
         ("resnet18", 11_689_512 - 513_000),
         ("resnet34", 21_797_672 - 513_000),
         ("resnet50", 25_557_032 - 2_049_000),
@@ -48,6 +50,8 @@ def test_every_layout_has_torchvisions_weights(layout, count):
 @pytest.mark.parametrize(
     ("layout", "stride", "height", "width"),
     [
+        ("resnet10", 32, 96, 80),
+        ("resnet10", 8, 64, 48),
         ("resnet18", 32, 96, 80),
         ("resnet18", 16, 72, 56),
         ("resnet18", 8, 64, 48),

@@ -32,6 +32,7 @@ from barrel_jax.pytorch import weights as torch_weights
 from barrel_jax.pytorch.resnet import ResNet
 from barrel_jax.training import loop
 from barrel_jax.training.checkpoint import Checkpoints
+from barrel_jax.training.dispatch import Resident
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
 from data.prepare import prepare_config
@@ -62,7 +63,13 @@ def assert_equal(ours, expected):
 
 @pytest.mark.parametrize(
     ("layout", "published"),
-    [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032), ("resnet101", 44_549_160)],
+    [
+        ("resnet10", 5_418_792),
+        ("resnet18", 11_689_512),
+        ("resnet34", 21_797_672),
+        ("resnet50", 25_557_032),
+        ("resnet101", 44_549_160),
+    ],
 )
 def test_torchvisions_state_dicts_fit(tmp_path, layout, published):
     """Names, shapes and counts as published; the numbers where the PyTorch model's own conversion puts them."""
@@ -159,7 +166,7 @@ def test_every_fault_of_names_is_listed(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("expected", ["resnet34", "resnet101", "hrnet_w18"])
+@pytest.mark.parametrize("expected", ["resnet10", "resnet34", "resnet101", "hrnet_w18"])
 def test_another_architecture_is_named(tmp_path, expected):
     path = saved(tmp_path / "weights.pth", with_classifier(resnet18()))
     with pytest.raises(ValueError, match=f"weights of resnet18, and config.model.backbone is '{expected}'; set") as e:
@@ -326,8 +333,10 @@ def test_without_a_network_the_address_and_the_place_are_said(published, monkeyp
         assert not any(cached.iterdir())
 
 
-def test_every_backbone_has_an_address_with_a_sha256():
-    assert set(imagenet.ADDRESSES) == set(configuration.BACKBONES)
+def test_every_backbone_but_the_smallest_has_an_address_with_a_sha256():
+    assert set(imagenet.ADDRESSES) == set(configuration.BACKBONES) - {"resnet10"}
+    with pytest.raises(ValueError, match=r"none are published for resnet10, only for resnet18, .*PATH, or ''"):
+        pretrained.load("imagenet", "resnet10")
     for address in imagenet.ADDRESSES.values():
         assert re.fullmatch(r"https://\S+-[0-9a-f]{8}\.pth", address)
 
@@ -348,28 +357,23 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, 
     config.optim.backbone_multiplier, config.loop.eval_epochs, config.loop.save_steps = 0.0, 2, 6
     config.model.decoder_layers, config.model.dqinit, config.model.qamem_layers = 0, False, 0
     directory = prepare_config(config.data)
-    make = loop.stepper
+    advance = Resident.advance
 
     def stops_at(last):
-        def made(*args):
-            advance = make(*args)
+        def stopping(trainer, state, most):
+            if int(state.step) == last:
+                raise KeyboardInterrupt
+            return advance(trainer, state, most)
 
-            def stopping(state, step, most):
-                if step == last:
-                    raise KeyboardInterrupt
-                return advance(state, step, most)
-
-            return stopping
-
-        return made
+        return stopping
 
     for last in (0, 7):  # the first time before there is a checkpoint
-        monkeypatch.setattr(loop, "stepper", stops_at(last))
+        monkeypatch.setattr(Resident, "advance", stops_at(last))
         with pytest.raises(KeyboardInterrupt):
             loop.train(config, workdir, directory)
         assert f"backbone from {path}; 12 steps" in capsys.readouterr().out
     path.unlink()
-    monkeypatch.setattr(loop, "stepper", make)
+    monkeypatch.setattr(Resident, "advance", advance)
     loop.train(config, workdir, directory)
     printed = capsys.readouterr().out
     assert "backbone from" not in printed and "going on from step 6 of 12" in printed

@@ -12,9 +12,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from barrel_jax.config import ModelConfig
-from barrel_jax.models import build, resnet
+from barrel_jax.models import build
 from barrel_jax.models.barrelnet import BarrelNet as FlaxBarrelNet
-from barrel_jax.pytorch import resnet as torch_resnet
 from barrel_jax.pytorch.barrelnet import BarrelNet, build_model
 from barrel_jax.pytorch.resnet import ResNet
 from barrel_jax.pytorch.weights import flax_views, to_flax
@@ -162,7 +161,7 @@ def same_weights(config, num_landmarks):
 
 
 @pytest.mark.parametrize("num_landmarks", [68, 29, 98])
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "resnet101"])
+@pytest.mark.parametrize("backbone", ["resnet10", "resnet18", "resnet50", "resnet101"])
 def test_every_model_of_table_1_has_the_same_weights(backbone, num_landmarks):
     """Baseline and BarrelNet on 300W, COFW and WFLW. DQInit has K D^2 + K D numbers, and so has a layer of QAMem."""
     baseline = same_weights(ModelConfig(backbone=backbone, dqinit=False, qamem_layers=0), num_landmarks)
@@ -180,18 +179,10 @@ def test_hrnet_baseline_of_table_4_has_the_same_weights():
     same_weights(config, 98)
 
 
-@pytest.fixture
-def shallow(monkeypatch):
-    """A layout of one block per stage: quick to compile."""
-    monkeypatch.setitem(resnet.LAYOUTS, "shallow", ((1, 1, 1, 1), False))
-    monkeypatch.setitem(torch_resnet.LAYOUTS, "shallow", ((1, 1, 1, 1), torch_resnet.BasicBlock))
-    return "shallow"
-
-
-def test_first_draws_are_flaxs(shallow):
+def test_first_draws_are_flaxs():
     """Spread and largest value of every large parameter; biases, norms and QAMem start from the same numbers."""
     fields = {"width": 64, "feedforward": 128, "encoder_layers": 1, "qamem_layers": 2}
-    config = ModelConfig(backbone=shallow, dtype="float32", **fields)
+    config = ModelConfig(backbone="resnet10", dtype="float32", **fields)
     init = jax.jit(build.build_model(config, 29).init, static_argnums=2)
     ours = init(jax.random.key(0, impl="rbg"), jnp.zeros((1, 32, 32, 3)), False)  # rbg is quicker to compile
     torch.manual_seed(0)
@@ -233,10 +224,10 @@ def test_points_are_float32_under_autocast_and_lie_near():
         assert 0 < (coarse - expected).abs().max() < 0.1
 
 
-def test_compiles_into_one_graph_with_the_same_points_and_gradients(shallow):
+def test_compiles_into_one_graph_with_the_same_points_and_gradients():
     """fullgraph is an error at a graph break; backend 'aot_eager' is all of torch.compile but the code it writes."""
     torch.manual_seed(0)
-    config = ModelConfig(backbone=shallow, encoder_layers=1, qamem_layers=2, width=32, feedforward=48, dropout=0.0)
+    config = ModelConfig(backbone="resnet10", encoder_layers=1, qamem_layers=2, width=32, feedforward=48, dropout=0.0)
     model, x = build_model(config, K, WIDTH).train(), torch.rand(B, 3, WIDTH, WIDTH)
     expected = model(x)
     weights = torch.randn(expected.shape)

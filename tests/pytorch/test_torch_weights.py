@@ -29,7 +29,9 @@ def model(seed, **fields):
 
 
 @pytest.mark.parametrize(
-    "fields", [FULL, PLAIN, FULL | {"backbone": "resnet50", "stride": 8}], ids=["full", "plain", "resnet50"]
+    "fields",
+    [FULL, PLAIN, FULL | {"backbone": "resnet50", "stride": 8}, FULL | {"backbone": "resnet10"}],
+    ids=["full", "plain", "resnet50", "resnet10"],
 )
 def test_there_and_back_is_bit_exact(fields):
     first, second = model(1, **fields), model(2, **fields)

@@ -10,6 +10,7 @@ import pytest
 from barrel_jax import progress
 from barrel_jax.training import loop
 from barrel_jax.training.checkpoint import Checkpoints
+from barrel_jax.training.dispatch import Resident
 from data.prepare import prepare_config
 from tests.kit import small
 
@@ -120,18 +121,14 @@ def test_learning_lowers_the_loss(tmp_path, trained):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, trained, monkeypatch):
     config, _, _ = trained
-    make = loop.stepper
+    advance = Resident.advance
 
-    def breaks_at_step_7(*args):
-        advance = make(*args)
+    def breaks_at_step_7(trainer, state, most):
+        step = int(state.step)
+        state, losses, count = advance(trainer, state, most)
+        return state, losses * np.nan if step == 7 else losses, count
 
-        def broken(state, step, most):
-            state, losses, count = advance(state, step, most)
-            return state, losses * np.nan if step == 7 else losses, count
-
-        return broken
-
-    monkeypatch.setattr(loop, "stepper", breaks_at_step_7)
+    monkeypatch.setattr(Resident, "advance", breaks_at_step_7)
     with pytest.raises(
         FloatingPointError, match=r"first at step 7; the last good checkpoint is that of step 4\. Lower"
     ):

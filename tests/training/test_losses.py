@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+import inspect
+
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -27,3 +30,19 @@ def test_by_hand_with_an_unlabelled_point_and_two_layers():
 
 def test_a_batch_without_labels_costs_nothing():
     assert landmark_l1(jnp.ones((1, 2, 3, 2)), jnp.zeros((2, 3, 2)), jnp.zeros((2, 3), bool)) == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "truth", "labelled"),
+    [
+        ((1, 3, 1, 2), (3, 1, 2), (1, 4)),  # broadcast, a wrong number in silence
+        ((1, 3, 4, 2), (1, 4, 2), (3, 4)),
+        ((3, 4, 2), (3, 4, 2), (3, 4)),
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_refused(points, truth, labelled):
+    arrays = jnp.zeros(points), jnp.zeros(truth), jnp.ones(labelled, bool)
+    with pytest.raises(jaxtyping.TypeCheckError, match="landmark_l1"):  # the signature, which tests check
+        landmark_l1(*arrays)
+    with pytest.raises(ValueError, match=r"must be \[L, B, K, 2\], \[B, K, 2\] and \[B, K\]"):  # a user's run
+        inspect.unwrap(landmark_l1)(*arrays)

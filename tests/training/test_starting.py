@@ -140,7 +140,7 @@ def test_what_cannot_be_started_from_leaves_no_run_behind(run, sets, tmp_path):
         init_from=str(tmp_path / "nowhere"),
     )
     (tmp_path / "empty").mkdir()
-    fails("empty/run.json: no run there", FileNotFoundError, init_from=str(tmp_path / "empty"))
+    fails("empty/config.json: no run there", FileNotFoundError, init_from=str(tmp_path / "empty"))
     frozen = {"model__backbone": "resnet34", "model__norm": "frozen", "init_from": str(run)}
     fails("norm='frozen' keeps the given statistics, and .* has no resnet34; name one with config", **frozen)
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,25 +10,37 @@ from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import check_batch, make_mesh
 from barrel_jax.faces.landmarks import COFW_29
 from barrel_jax.models.build import build_model
-from barrel_jax.training.state import create
-from barrel_jax.training.steps import epoch_order, in_one_dispatch, make_predict_step, make_train_step
+from barrel_jax.training.steps import TrainStep, epoch_order, make_predict_step
+from barrel_jax.training.streams import Stream, seed_data, stream_key
 from tests.kit import small
 
 
 def run(devices, steps=1, tx=None, **fields):
     """State and losses after some steps of plain SGD, whose update is the gradient itself."""
-    config = small.config(**fields)
-    mesh = make_mesh(MeshConfig(data=devices))
-    model = build_model(config.model, 29)
-    tx = tx or optax.sgd(1.0)
-    state = create(model, tx, config, mesh)
+    train_step = make(devices, tx, **fields)
+    seed = train_step.config.seed
+    state = train_step.create(seed)
     start = jax.device_get(state.params)
-    step = make_train_step(model, tx, config, COFW_29.flip, mesh)
-    faces, losses = small.faces(20, config.data.image_size, 29), []
+    faces, losses = small.faces(20, train_step.config.data.image_size, 29), []
     for _ in range(steps):
-        state, loss = step(state, faces, epoch_order(config.seed, 0, 20))
+        state, loss = train_step.on_faces(state, seed_data(seed), faces, epoch_order(seed, 0, 20))
         losses.append(float(loss))
-    return start, jax.device_get(state), losses, step, model, mesh
+    return start, jax.device_get(state), losses, train_step
+
+
+def traced_once():
+    """A TrainStep whose second trace is an error."""
+
+    class Counted(TrainStep):
+        update = chex.assert_max_traces(TrainStep.update, n=1)
+
+    return Counted
+
+
+def make(devices, tx=None, kind=TrainStep, **fields):
+    config = small.config(**fields)
+    model, mesh = build_model(config.model, 29), make_mesh(MeshConfig(data=devices))
+    return kind(model, tx or optax.sgd(1.0), config, mesh, COFW_29.flip)
 
 
 @pytest.fixture(scope="module")
@@ -40,59 +53,75 @@ def test_loss_gradients_and_statistics_agree_on_1_and_8_devices(one):
     start, state, losses, *_ = one
     _, state8, losses8, *_ = run(8)
     np.testing.assert_allclose(losses, losses8, atol=1e-5)
-    assert jax.tree.structure(state.params) == jax.tree.structure(state8.params)
-    for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(state8.params), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-    for a, b in zip(jax.tree.leaves(state.batch_stats), jax.tree.leaves(state8.batch_stats), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    chex.assert_trees_all_close(state.params, state8.params, atol=1e-5)
+    chex.assert_trees_all_close(state.batch_stats, state8.batch_stats, atol=1e-5)
     moved = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (start, state.params)), strict=True)]
     assert np.mean(np.array(moved) > 1e-4) > 0.8
 
 
 @pytest.mark.quick
-def test_a_step_compiles_once_and_takes_the_state_it_was_given(one):
-    _, _, _, step, model, mesh = one
-    state = create(model, optax.sgd(1.0), small.config(), mesh)
+def test_a_step_compiles_once_and_takes_the_state_it_was_given():
+    train_step = make(1, kind=traced_once())
+    state, seed = train_step.create(0), seed_data(0)
     faces, order = small.faces(20, 32, 29), epoch_order(0, 0, 20)
-    before = step._cache_size()
-    following, _ = step(state, faces, order)
-    step(following, faces, order)
-    assert step._cache_size() == before
+    following, _ = train_step.on_faces(state, seed, faces, order)
+    train_step.on_faces(following, seed, faces, order)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
 
 
 def test_the_seed_decides_and_steps_differ(one):
-    _, _, losses, *_ = one
+    _, _, losses, train_step = one
     assert run(1)[2] == losses
-    assert run(1, seed=1)[2] != losses
+    state, faces = train_step.create(1), small.faces(20, 32, 29)
+    assert float(train_step.on_faces(state, seed_data(1), faces, epoch_order(1, 0, 20))[1]) != losses[0]
+
+
+def test_three_seeds_of_a_grid_share_their_programs():
+    """In one process they are traced once; and what one process compiled is the same text, so the cache on disk has it.
+
+    The draws are those of the seed all the same.
+    """
+    faces, order, train_step = small.faces(20, 32, 29), epoch_order(0, 0, 20), make(1, kind=traced_once())
+    step = train_step.on_faces
+    losses = [float(step(train_step.create(0), seed_data(seed), faces, order)[1]) for seed in range(3)]
+    assert len(set(losses)) == 3
+    texts = set()
+    for seed in range(3):
+        of_seed = make(1, seed=seed)
+        texts.add(of_seed.on_faces.lower(of_seed.abstract(), seed_data(seed), faces, order).as_text())
+    assert len(texts) == 1
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("seed", [0, 7, 2**31, 2**32 - 1])
+def test_streams_are_those_of_the_runs_that_there_are(seed):
+    """Runs that were begun before the streams had names go on with the same numbers."""
+    assert [int(stream) for stream in (Stream.ORDER, Stream.STEP, Stream.OTHER_SETS, Stream.MIXTURE)] == [1, 2, 3, 4]
+    for stream in Stream:
+        expected = jax.random.key_data(jax.random.fold_in(jax.random.key(seed), int(stream)))
+        np.testing.assert_array_equal(
+            jax.random.key_data(jax.jit(stream_key, static_argnums=1)(seed_data(seed), stream)), expected
+        )
 
 
 def test_steps_of_one_dispatch_are_the_steps_one_by_one(one):
-    _, _, _, step, model, mesh = one
+    train_step, seed = one[-1], seed_data(0)
     faces, order = small.faces(20, 32, 29), epoch_order(0, 0, 20)
-
-    def start():
-        return create(model, optax.sgd(1.0), small.config(), mesh)
-
-    state, losses = in_one_dispatch(step, 2)(start(), faces, order)
-    alone, first = step(start(), faces, order)
-    alone, second = step(alone, faces, order)
+    state, losses = train_step.in_one_dispatch(2)(train_step.create(0), seed, faces, order)
+    alone, first = train_step.on_faces(train_step.create(0), seed, faces, order)
+    alone, second = train_step.on_faces(alone, seed, faces, order)
     np.testing.assert_allclose(losses, [first, second], rtol=1e-5)
     assert int(state.step) == 2 and first != second
-    for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(alone.params), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    chex.assert_trees_all_close(state.params, alone.params, atol=1e-5)
 
 
 def test_unlabelled_points_change_nothing():
-    config = small.config()
-    mesh = make_mesh(MeshConfig(data=1))
-    model, tx = build_model(config.model, 29), optax.sgd(0.1)
-    step = make_train_step(model, tx, config, COFW_29.flip, mesh)
+    train_step = make(1, optax.sgd(0.1))
     faces = small.faces(20, 32, 29)
     junk = faces._replace(points=np.where(faces.labelled[..., None], faces.points, 0.9).astype(np.float32))
     results = []
     for given in (faces, junk):
-        state, loss = step(create(model, tx, config, mesh), given, epoch_order(0, 0, 20))
+        state, loss = train_step.on_faces(train_step.create(0), seed_data(0), given, epoch_order(0, 0, 20))
         results.append((float(loss), jax.device_get(state.params)))
     assert results[0][0] == results[1][0]
     jax.tree.map(np.testing.assert_array_equal, results[0][1], results[1][1])
@@ -114,7 +143,8 @@ def test_the_moving_average_by_hand():
 
 
 def test_predictions_do_not_depend_on_the_devices_or_the_batch(one):
-    _, state, _, _, model, mesh = one
+    _, state, _, train_step = one
+    model, mesh = train_step.model, train_step.mesh
     images = small.faces(16, 32, 29).images
     alone = make_predict_step(model, mesh)(state.variables(), images)
     split = make_predict_step(model, make_mesh(MeshConfig(data=8)))(state.variables(), images)
@@ -135,9 +165,8 @@ def test_the_loss_is_of_the_last_decoder_layer_or_of_all_when_asked():
     """The same batch by hand: without augmentation and dropout a step's loss is L1 of a plain forward pass."""
     still = {f"augment__{name}_prob": 0.0 for name in ("translate", "occlude", "flip", "rotate", "blur", "grey")}
     fields = still | {"model__decoder_layers": 3, "model__dropout": 0.0}
-    config, mesh = small.config(**fields), make_mesh(MeshConfig(data=1))
-    model = build_model(config.model, 29)
-    state = create(model, optax.sgd(1.0), config, mesh)
+    train_step = make(1, **fields)
+    config, model, state = train_step.config, train_step.model, train_step.create(0)
     faces, chosen = small.faces(20, 32, 29), np.asarray(epoch_order(config.seed, 0, 20)[: config.batch_size])
     points, _ = model.apply(state.variables(), faces.images[chosen] / np.float32(255), True, mutable=["batch_stats"])
     labelled = faces.labelled[chosen]

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from barrel_jax.backbones import BACKBONES, HRNetPlan, ResNetPlan
 from barrel_jax.export.onnx.graph import Graph
-from barrel_jax.models.hrnet import BLOCKS, MODULES
-from barrel_jax.models.resnet import LAYOUTS
 
 Params = Mapping[str, Any]
 
@@ -38,24 +37,27 @@ def _block(graph: Graph, x: str, params: Params, stride: int = 1, dilation: int 
     return graph("Relu", graph("Add", x, y))
 
 
-def resnet(graph: Graph, images: str, params: Params, layout: str, output_stride: int) -> str:
-    """models/resnet.py: normalised images [B, 3, H, W] -> [B, C, ceil(H / stride), ceil(W / stride)]."""
+def write_backbone(graph: Graph, images: str, params: Params, backbone: str, stride: int) -> str:
+    """Normalised images [B, 3, H, W] -> features [B, C, ceil(H / stride), ceil(W / stride)] of a backbone by name."""
+    plan = BACKBONES[backbone]
+    if isinstance(plan, HRNetPlan):
+        return _hrnet(graph, images, params, plan)
+    return _resnet(graph, images, params, plan, stride)
+
+
+def _resnet(graph: Graph, images: str, params: Params, plan: ResNetPlan, output_stride: int) -> str:
+    """models/resnet.py."""
     x = graph("Relu", convolution(graph, images, params["stem"]["conv"], 2))
     x = graph("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
-    reached, dilation = 4, 1
-    for stage, count in enumerate(LAYOUTS[layout][0]):
-        stride, first = (1 if stage == 0 else 2), dilation
-        if stride == 2 and reached == output_stride:
-            stride, dilation = 1, dilation * 2
-        reached *= stride
-        for index in range(count):
-            given = (1, dilation) if index else (stride, first)
-            x = _block(graph, x, params[f"layer{stage + 1}_{index}"], *given)
+    for stage in plan.stages(output_stride):
+        for index in range(stage.blocks):
+            given = (1, stage.dilation) if index else (stage.stride, stage.first_dilation)
+            x = _block(graph, x, params[f"{stage.name}_{index}"], *given)
     return x
 
 
-def hrnet(graph: Graph, images: str, params: Params) -> str:
-    """models/hrnet.py: normalised images [B, 3, H, W] -> [B, 270, H / 4, W / 4]."""
+def _hrnet(graph: Graph, images: str, params: Params, plan: HRNetPlan) -> str:
+    """models/hrnet.py."""
 
     def conv(x: str, name: str, stride: int = 1) -> str:
         return convolution(graph, x, params[name]["conv"], stride)
@@ -64,24 +66,24 @@ def hrnet(graph: Graph, images: str, params: Params) -> str:
         return graph("Resize", x, "", np.array([1, 1, factor, factor], np.float32), **how)
 
     x = graph("Relu", conv(graph("Relu", conv(images, "stem1", 2)), "stem2", 2))
-    for index in range(BLOCKS):
+    for index in range(plan.blocks):
         x = _block(graph, x, params[f"layer1_{index}"])
-    branches = [graph("Relu", conv(x, "transition1_0"))]
-    for stage, modules in enumerate(MODULES, start=2):
-        lowest = x if stage == 2 else branches[-1]
-        branches.append(graph("Relu", conv(lowest, f"transition{stage - 1}_{stage - 1}_0", 2)))
-        for index in range(modules):
-            branches = _module(graph, branches, params[f"stage{stage}_{index}"], raised)
+    branches, lowest = [graph("Relu", conv(x, "transition1_0"))], x
+    for stage in plan.stages():
+        branches.append(graph("Relu", conv(lowest, f"{stage.transition}_{len(branches)}_0", 2)))
+        for index in range(stage.modules):
+            branches = _module(graph, branches, params[f"{stage.name}_{index}"], plan.blocks, raised)
+        lowest = branches[-1]
     half_pixel = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
     grown = [raised(y, 2**level, **half_pixel) for level, y in enumerate(branches[1:], start=1)]
     return graph("Concat", branches[0], *grown, axis=1)
 
 
-def _module(graph: Graph, branches: list[str], params: Params, raised: Any) -> list[str]:
+def _module(graph: Graph, branches: list[str], params: Params, blocks: int, raised: Any) -> list[str]:
     nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     branches = list(branches)
     for i in range(len(branches)):
-        for index in range(BLOCKS):
+        for index in range(blocks):
             branches[i] = _block(graph, branches[i], params[f"branch{i}_{index}"])
 
     def brought(x: str, j: int, i: int) -> str:

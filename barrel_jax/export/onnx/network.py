@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from barrel_jax.config import ModelConfig
-from barrel_jax.export.onnx.backbone import convolution, hrnet, resnet
+from barrel_jax.export.onnx.backbone import convolution, write_backbone
 from barrel_jax.export.onnx.graph import Graph
 from barrel_jax.models.barrelnet import MEAN, STD
 from barrel_jax.models.positions import sine_positions
@@ -44,11 +44,7 @@ def _points(graph: Graph, config: ModelConfig, num_landmarks: int, image_size: i
     x = graph("Cast", graph("Transpose", "images", perm=(0, 3, 1, 2)), to=onnx.TensorProto.FLOAT)
     mean, std = (np.array(value, np.float32)[:, None, None] for value in (MEAN, STD))
     x = graph("Mul", graph("Sub", x, 255 * mean), 1 / (255 * std))
-    backbone = params["backbone"]
-    if config.backbone == "hrnet_w18":
-        features = hrnet(graph, x, backbone)
-    else:
-        features = resnet(graph, x, backbone, config.backbone, config.stride)
+    features = write_backbone(graph, x, params["backbone"], config.backbone, config.stride)
     if config.decoder_layers == 0:
         pooled = graph("Flatten", graph("GlobalAveragePool", features))
         return _reshaped(graph, _dense(graph, pooled, params["regression"]), 0, num_landmarks, 2)
@@ -61,8 +57,8 @@ def _points(graph: Graph, config: ModelConfig, num_landmarks: int, image_size: i
         memory = _encoder_layer(graph, memory, positions, params[f"encoder{index}"], config.heads)
 
     if config.dqinit:
-        mean = graph("ReduceMean", memory, axes=[1], keepdims=0)
-        queries = _reshaped(graph, _dense(graph, mean, params["dqinit"]["dense"]), 0, num_landmarks, config.width)
+        pooled = graph("ReduceMean", memory, axes=[1], keepdims=0)
+        queries = _reshaped(graph, _dense(graph, pooled, params["dqinit"]["dense"]), 0, num_landmarks, config.width)
     else:
         # For any batch: it is the memory that makes the cross-attention's output [B, K, D].
         queries = graph("Identity", np.zeros((1, num_landmarks, config.width), np.float32))

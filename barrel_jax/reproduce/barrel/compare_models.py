@@ -74,7 +74,7 @@ def _common(names: list[str]) -> str:
 def check_alike(runs: Sequence[Measured]) -> None:
     """Raises ValueError when the runs were scored on other faces, or in another way, than the first; says which."""
     for kind in ("scores", "other"):
-        first, *others = [(run.workdir, getattr(run, kind)) for run in runs if getattr(run, kind)] or [(None, {})]
+        first, *others = [(run.workdir, getattr(run, kind)) for run in runs if getattr(run, kind)] or [(Path(), {})]
         for workdir, scores in others:
             different = [
                 f"{field} {first[1].get(field)!r} and {scores.get(field)!r}"

@@ -45,7 +45,7 @@ def draw_barrels(barrels: dict[str, Any]) -> np.ndarray:
     figure.text(18 / width, 1 - 40 / height, lines, fontsize=9, color=MUTED, va="top")
     for place, model in enumerate(models):
         left, bottom = place % columns * PANEL, (rows - 1 - place // columns) * TALL
-        axes = figure.add_axes((left / width, bottom / height, PANEL / width, TALL / height), **LIMITS)
+        axes = figure.add_axes((left / width, bottom / height, PANEL / width, TALL / height), **LIMITS)  # type: ignore[call-overload]
         axes.set_axis_off()
         _draw_barrel(axes, model)
     return pixels(figure)
@@ -99,8 +99,9 @@ def _draw_stave(
     if height is None:
         shape = _outline(left, right, 0, 1)
         axes.add_patch(Polygon(shape, fc="none", ec=MUTED, lw=1.2, ls=(0, (4, 3)), zorder=3))
+        x, y = _place(np.array([middle]), np.array([0.5]))[0]
         axes.text(
-            *_place(np.array([middle]), np.array([0.5]))[0], "not measured", rotation=90, ha="center", va="center",
+            x, y, "not measured", rotation=90, ha="center", va="center",
             fontsize=9, color=MUTED, zorder=6,
         )  # fmt: skip
         return
