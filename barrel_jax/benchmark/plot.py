@@ -57,6 +57,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
         "table4": "Faces per second, one at a time",
     }[result["benchmark"]]
     size = f"{result['image_size']} px, {result['num_landmarks']} points"
+    size += "".join(f"; {gpu.split(',')[0]}" for gpu in result.get("machine", {}).get("gpus", ()))
     note = "Longer is quicker." if table4 else "Shorter is quicker; a line reaches to the 95th percentile."
     columns = min(2, len(panels))
     tall = TITLE + BAR * max(len(bars) for bars in panels.values())

@@ -23,6 +23,7 @@ from barrel_jax.benchmark import plot
 from barrel_jax.benchmark.rows import measured
 from barrel_jax.evaluation.significance import bootstrap_intervals, sign_flip_p
 from benchmarks import growth, tables
+from benchmarks.gpu import learning_curves
 from benchmarks.gpu.step import read
 
 Result = dict[str, Any]
@@ -116,6 +117,8 @@ def _draw(name: str, result: Result, results: Path) -> None:
     picture = results / f"{name}.png"
     if result["benchmark"] in ("infer", "train", "table4") and measured(result["rows"]):
         plot.draw(result, picture)
+    elif name == "w300-gpu":
+        files.write(picture, lambda path: growth.write_picture(path, learning_curves.draw(result["rows"])))
     elif name == "growth-gpu" and result.get("equations"):
         files.write(picture, lambda path: growth.write_picture(path, growth.draw(result)))
 
