@@ -42,6 +42,7 @@ class Sizes:
     ablation: Budget
     start: Budget
     drawn: int  # synthetic faces
+    backbone: str
     width: int  # of the decoder
     runs: int  # the first ones of the list alone; 0 for all
 
@@ -51,6 +52,7 @@ FULL = Sizes(
     ablation=Budget(128, 6_800, 32, 5, 70),
     start=Budget(128, 7_000, 64, 1, 150),
     drawn=12_000,
+    backbone="resnet18",
     width=256,
     runs=0,
 )
@@ -59,6 +61,7 @@ REHEARSAL = Sizes(
     ablation=Budget(32, 12, 8, 1, 90),
     start=Budget(32, 2, 8, 1, 90),
     drawn=16,
+    backbone="resnet10",
     width=32,
     runs=3,
 )
@@ -86,7 +89,7 @@ class Run:
 def _run(kind: str, modules: str, decoders: int = 1, seed: int = 0, sets: Sequence[str] = (W300,)) -> Run:
     suffix = f"-18-d{decoders}" if decoders > 1 else "-18"
     label = "Regression-18" if decoders == 0 else modules + suffix
-    model = {"backbone": "resnet18", "stride": 32, "decoder_layers": decoders} | MODULES[modules]
+    model = {"stride": 32, "decoder_layers": decoders} | MODULES[modules]
     return Run(kind, label, seed, tuple(sets), kind in ("recipe", "ablation"), model)
 
 
@@ -131,7 +134,7 @@ def config_of(run: Run, sizes: Sizes, optimiser: str, visits: int) -> Config:
     config.batch_size = budget.batch
     for name, value in run.model.items():
         setattr(config.model, name, value)
-    config.model.width = sizes.width
+    config.model.backbone, config.model.width = sizes.backbone, sizes.width
     if sizes.width < 256:
         config.model.heads, config.model.feedforward = 4, 2 * sizes.width
     # An epoch is one dispatch: a single program is compiled, and the host has nothing to do between steps.

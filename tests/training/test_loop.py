@@ -63,7 +63,7 @@ def test_compiling_counts_neither_for_the_speed_nor_for_the_time_left(tmp_path, 
     whole = time.perf_counter() - started
     said = capsys.readouterr()
     # Each program is compiled once, and that is when its seconds are told.
-    wanted = ["jit(step)", "jit(predict)"]
+    wanted = ["jit(_choose_and_update)", "jit(predict)"]
     assert [name for name in compiled if name in wanted] == wanted
     step_s, predict_s = (
         float(re.search(rf"^compiled {name} in (\d+\.\d) s$", said.out, re.MULTILINE)[1])
