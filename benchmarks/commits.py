@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("before", help="a commit")
     parser.add_argument("after", help="another one")
     parser.add_argument("--pythons", type=Path, nargs="+", default=[Path(sys.executable)])
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="(default: all)")
     parser.add_argument("--pairs", type=int, default=3, help="turns (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=10, help="timed repeats of a turn (default: %(default)s)")
     given = parser.parse_args()
@@ -73,7 +74,7 @@ def main() -> None:
             rows = [
                 row
                 for python in given.pythons
-                for case in CASES
+                for case in given.cases
                 for row in compare(python.absolute(), *folders, case, given.pairs, given.rounds)
             ]
         finally:
