@@ -2,6 +2,7 @@
 """The GPU programme: its clock, what fails, what is there already, being stopped, faces, report, rehearsals."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import signal
@@ -357,13 +358,20 @@ def rehearse(tmp_path, part):
     return report.report(out, results, print), results
 
 
+# Where PyTorch is not installed its rows say so, and nothing else may fail.
+NO_TORCH = (
+    set() if importlib.util.find_spec("torch") else {("torch-eager", "ModuleNotFoundError: No module named 'torch'")}
+)
+
+
 def test_the_speed_part_rehearsed(tmp_path, capsys):
     names, results = rehearse(tmp_path, "speed")
     assert "a rehearsal, whose numbers are no results" in capsys.readouterr().err
     assert names == ["train-gpu", "infer-gpu", "gpu-parity", "table4-gpu", "gpu-xla", "gpu-seeds", "growth-gpu"]
     for name in names:
         result = json.loads((results / f"{name}.json").read_text())
-        assert result["rows"] and not any("error" in row for row in result["rows"]), name
+        failed = {(row["impl"], row["error"]) for row in result["rows"] if "error" in row}
+        assert result["rows"] and failed <= NO_TORCH, (name, failed)
         assert tables.TABLES[name](result)
     parity = json.loads((results / "gpu-parity.json").read_text())["rows"]
     assert all(row["largest_px"] < 0.05 for row in parity if row["precision"] == "float32")
