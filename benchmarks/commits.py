@@ -65,6 +65,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="timed repeats of a turn (default: %(default)s)")
     given = parser.parse_args()
     result = describe("commits", "", sys.argv[1:])
+    for name in ("before", "after"):  # a branch moves on
+        asked = ["git", "-C", str(ROOT), "rev-parse", "--short", getattr(given, name)]
+        setattr(given, name, subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
     with tempfile.TemporaryDirectory() as folder:
         folders = []
         for commit in (given.before, given.after):

@@ -6,8 +6,8 @@ python train.py --config configs/w300_scratch.py --config.optim.backbone_multipl
 
 The first starts from a run of configs/pretrain.py, the second from drawn weights, from which a backbone learns twice as
 fast. The tenth of the training faces that is kept is scored while it trains; the test split is opened by python
-evaluate.py --workdir runs/w300_scratch --split test. 1,810 faces: Common 3.34 and 3.48 %, 31 to 90 seconds of an H200
-which others shared and half a minute of compiling, about 2.5 hours of two CPU cores by their speed.
+evaluate.py --workdir runs/w300_scratch --split test. 1,810 faces: Common 3.34 and 3.48 %, 96 and 218 seconds of an
+H200 that others shared, with the compiling of the second; on CPUs not measured.
 """
 
 from barrel_jax.config import Config
