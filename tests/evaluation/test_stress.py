@@ -145,7 +145,7 @@ def test_a_face_is_perturbed_alike_in_any_company_and_at_any_strength():
 def test_a_record_by_hand():
     errors = np.array([[0.1, 0.3], [np.nan, np.nan], [0.2, np.nan]])
     record = _record("blur", 0.01, "unit", errors)
-    assert record == pytest.approx({"kind": "blur", "strength": 0.01, "unit": "unit", "num_images": 2} | {
+    assert vars(record) == pytest.approx({"kind": "blur", "strength": 0.01, "unit": "unit", "num_images": 2} | {
         "nme": 20.0, "worst": 25.0}, nan_ok=True)  # fmt: skip
 
 
