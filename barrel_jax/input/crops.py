@@ -45,7 +45,7 @@ class FaceCrops(FaceTruth):
 
 def cut(
     image: UInt8[np.ndarray, "H W 3"],
-    region: Real[np.ndarray, " 4"],
+    region: Real[np.ndarray, " 4"] | Sequence[int],
     window: Float[np.ndarray, " 4"],
     size: int,
     padded: bool,
@@ -69,14 +69,14 @@ def cut(
 class MadeImages:
     """Images uint8 [n, S, S, 3] that are made when they are asked for, by the numbers of their faces; none is kept."""
 
-    def __init__(self, count: int, make: Callable[[np.ndarray], np.ndarray]) -> None:
+    def __init__(self, count: int, make: Callable[[Any], np.ndarray]) -> None:
         self._count = count
         self._make = make
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+    def __getitem__(self, index: np.ndarray | slice | int) -> np.ndarray:
         return self._make(index)
 
 

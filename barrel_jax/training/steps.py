@@ -35,7 +35,7 @@ Order = Int[Array | np.ndarray, " n"]
 
 
 @partial(jax.jit, static_argnums=2)
-def shuffled(key: Key[Array, ""], number: int, count: int) -> Int[Array, " {count}"]:
+def shuffled(key: Key[Array, ""], number: int | Int[Array, ""], count: int) -> Int[Array, " {count}"]:
     """The permutation of 0..count-1 with a number, of those that a key gives."""
     return jax.random.permutation(jax.random.fold_in(key, number), count)
 
