@@ -25,9 +25,11 @@ from benchmarks import tables
 from benchmarks.gpu import cut_set, drawn, pack, recipes, report, speed, timing
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.programme import Programme, steps_of
+from benchmarks.gpu.parts import steps_of
+from benchmarks.gpu.programme import Programme
 from benchmarks.gpu.quiet import Quiet
 from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.sizes import REHEARSAL
 from benchmarks.gpu.step import Rows, read
 from benchmarks.gpu.turn import Turn
 from benchmarks.gpu.worker import TimeUp, Worker
@@ -329,7 +331,7 @@ def test_runs_are_compared_face_by_face(tmp_path):
 def test_a_simulated_gpu_costs_only_its_own_rows(tmp_path, monkeypatch):
     cuda_plugin.simulate(monkeypatch, tmp_path)
     cuda_plugin.fail(monkeypatch, at_once="torch-eager", out_of_memory="torch-compile", after=0)
-    sizes = dataclasses.replace(speed.REHEARSAL, landmarks=3, image_size=32)
+    sizes = dataclasses.replace(REHEARSAL, landmarks=3, image_size=32)
     given = (sizes, "BarrelNet-18", 2, "float32", speed.THROUGHPUT, 2)
     rows = Rows(tmp_path / "infer.json", {"commit": "c"})
     timing.infer(rows, *given)
