@@ -69,6 +69,7 @@ def test_the_clock_learns_how_far_estimates_are_off(monkeypatch):
     assert clock.pace == 0.5 and clock.fits(80) and not clock.fits(81)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_what_fails_costs_itself_and_what_is_there_is_not_done_again(tmp_path, capsys, lanes):
     states = start(tmp_path, "all", 900, lanes)
@@ -98,6 +99,7 @@ def test_what_fails_costs_itself_and_what_is_there_is_not_done_again(tmp_path, c
     assert len(rows_of(tmp_path, "aborts")) == 2  # the row of the first start is kept
 
 
+@pytest.mark.processes
 def test_a_step_that_takes_too_long_leaves_what_was_measured(tmp_path):
     given = settings(tmp_path, "lingering")
     (tmp_path / "out").mkdir()
