@@ -57,9 +57,9 @@ def choose(faces: list[tuple[str, Face]], shape: np.ndarray | None, count: int) 
 
     Args: the mean `shape` [K, 2], None where it is not known.
     """
-    distances = [_distance(face, shape) for _, face in faces]
-    usual = max(float(np.median(distances)), 1e-3) if distances else 1.0
-    doubts = [_doubt(face, distance / usual) for (_, face), distance in zip(faces, distances, strict=True)]
+    distances = _distances([face for _, face in faces], shape)
+    usual = max(float(np.median(distances)), 1e-3) if len(distances) else 1.0
+    doubts = [_doubt(face, distance / usual) for (_, face), distance in zip(faces, distances.tolist(), strict=True)]
     order = sorted((number for number, (_, why) in enumerate(doubts) if why), key=lambda number: -doubts[number][0])
     chosen = order[:count]
     rest = [number for number, (_, why) in enumerate(doubts) if not why]
@@ -69,14 +69,14 @@ def choose(faces: list[tuple[str, Face]], shape: np.ndarray | None, count: int) 
 
 
 def _doubt(face: Face, unlike: float) -> tuple[float, str]:
-    """How doubtful a face is, and in what; ('' when it is not)."""
+    """How doubtful a face is, and in what; '' when it is not."""
     labelled = face.points[face.labelled]
     missed = points_missed(face.box, labelled) / len(labelled)
     if missed > 0.5:
         return 100 + missed, f"box misses {100 * missed:.0f} % of the points"
     if unlike > UNLIKE:
         return 10 + unlike, f"shape {unlike:.0f} times as far from the mean"
-    if face.size:
+    if face.size and (labelled.min() < -0.5 or (labelled.max(axis=0) > np.array(face.size) - 0.5).any()):
         outside = float(((labelled < -0.5) | (labelled > np.array(face.size) - 0.5)).any(axis=1).mean())
         if outside > 0.25:
             return 5 + outside, f"{100 * outside:.0f} % of the points outside"
@@ -85,18 +85,24 @@ def _doubt(face: Face, unlike: float) -> tuple[float, str]:
     return 0.0, ""
 
 
-def _distance(face: Face, shape: np.ndarray | None) -> float:
-    """Root mean square distance of a face's points from the mean shape laid on them, in radii of the shape."""
-    labelled = face.labelled
-    if shape is None or labelled.sum() < 3:
-        return 0.0
-    z, target = (form[labelled].astype(np.float64) @ np.array([1, 1j]) for form in (face.points, shape))
-    z, target = z - z.mean(), target - target.mean()
-    power = float((np.abs(z) ** 2).sum())
-    if power == 0:
-        return 10.0
-    factor = (np.conj(z) * target).sum() / power
-    return float(np.sqrt((np.abs(factor * z - target) ** 2).mean()))
+def _distances(faces: list[Face], shape: np.ndarray | None) -> np.ndarray:
+    """Root mean square distances [n] of the points of faces from the mean shape laid on them, in radii of the shape.
+
+    0 for faces of fewer than three labelled points, of which every shape is like every other.
+    """
+    if shape is None or not faces:
+        return np.zeros(len(faces))
+    # As complex numbers x + iy, one factor scales and turns.
+    labelled = np.stack([face.labelled for face in faces])
+    count = np.maximum(labelled.sum(axis=1, keepdims=True), 1)
+    z = np.where(labelled, np.nan_to_num(np.stack([face.points for face in faces])) @ np.array([1, 1j]), 0)
+    z = np.where(labelled, z - z.sum(axis=1, keepdims=True) / count, 0)
+    target = np.where(labelled, shape @ np.array([1, 1j]), 0)
+    target = np.where(labelled, target - target.sum(axis=1, keepdims=True) / count, 0)
+    power = (np.abs(z) ** 2).sum(axis=1, keepdims=True)
+    factor = (np.conj(z) * target).sum(axis=1, keepdims=True) / np.maximum(power, 1e-12)
+    distances = np.sqrt((np.abs(factor * z - target) ** 2).sum(axis=1) / count[:, 0])
+    return np.where(labelled.sum(axis=1) < 3, 0.0, distances)
 
 
 def _sheet(source: Source, chosen: list[Choice], shape: np.ndarray | None) -> np.ndarray:

@@ -35,8 +35,13 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report for people; sentences on one fault are one line."""
-        remarks = {"note": self.notes, "gap": self.gaps, "fault": self.faults, "doubt": self.doubts}
-        said = [f"{kind}: {line}" for kind, sentences in remarks.items() for line in grouped(sentences)]
+        remarks = {
+            "note": grouped(self.notes),
+            "gap": self.gaps,
+            "fault": grouped(self.faults),
+            "doubt": grouped(self.doubts),
+        }
+        said = [f"{kind}: {line}" for kind, sentences in remarks.items() for line in sentences]
         sheet = [f"contact sheet: {self.sheet}"] if self.sheet else []
         doubts = f", {len(self.doubts):,} doubt(s)" if self.doubts else ""
         return [*filter(None, self.about), *said, *sheet, f"{self._faults():,} fault(s){doubts}"]

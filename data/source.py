@@ -15,6 +15,7 @@ from barrel_jax.faces.landmarks import LandmarkScheme
 from data.grouping import grouped
 from data.images import read_image
 
+GRACE = 0.5  # pixels by which a point may lie outside its box: boxes are often drawn from rounded points
 SAMPLES, SAMPLE = 16, 1024  # places of a file and bytes at each that its digest takes
 FORMAT = b"faces 3"  # part of every digest: changes with the stored record, so that sets built before are built anew
 
@@ -39,12 +40,9 @@ class Face:
 
 
 def points_missed(box: np.ndarray, points_px: np.ndarray) -> int:
-    """How many of points [n, 2] lie outside a box [4] (x, y, w, h in edge coordinates).
-
-    Half a pixel of grace: boxes are often drawn from rounded points, or in whole pixels.
-    """
+    """How many of points [n, 2] lie outside a box [4] (x, y, w, h in edge coordinates)."""
     edge = points_px + 0.5
-    return int(((edge < box[:2] - 0.5) | (edge > box[:2] + box[2:] + 0.5)).any(axis=1).sum())
+    return int(((edge < box[:2] - GRACE) | (edge > box[:2] + box[2:] + GRACE)).any(axis=1).sum())
 
 
 @dataclass

@@ -11,7 +11,7 @@ from data.coco.annotations import Row
 from data.source import Findings
 
 PLACEHOLDERS = ("auto", "keep", "drop")  # of far ones and near ones: drop the far, keep all, drop all
-FAR = 0.5  # of the longer side of the face, from its other points
+FAR = 0.15  # of the longer side of the face, from its other points
 
 
 def drop_placeholders(path: Path, rows: Sequence[Row], mode: str, findings: Findings) -> list[Row]:
@@ -54,12 +54,15 @@ def drop_placeholders(path: Path, rows: Sequence[Row], mode: str, findings: Find
 
 
 def _placeholders(row: Row) -> tuple[np.ndarray, np.ndarray]:
-    """Which labelled points are written as placeholders are, and which of these lie far from the face: bool [K]."""
+    """Which labelled points are written as placeholders are, and which of these are none of the face: bool [K].
+
+    Those that lie far from it, and those of which a face has several, since no two points of a face coincide.
+    """
     given = row.labelled & (row.points[:, 0] == row.points[:, 1]) & (row.points[:, 0] <= 0)
     others = row.labelled & ~given
     if not given.any():
         return given, given
-    if not others.any():
+    if given.sum() > 1 or not others.any():
         return given, given if given.sum() > 1 else np.zeros_like(given)
     low, high = row.points[others].min(axis=0), row.points[others].max(axis=0)
     reach = FAR * max((high - low).max(), 1.0)

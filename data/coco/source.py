@@ -23,7 +23,7 @@ from data.coco.placeholders import drop_placeholders
 from data.coco.reading import Reading
 from data.coco.units import Numbers, boxes_to_pixels, doubts_on, to_pixels
 from data.coco.upright import axes_of, fault_of_mean_face
-from data.source import Face, Findings, Source, digest_files, files_below, points_missed
+from data.source import GRACE, Face, Findings, Source, digest_files, files_below
 
 GET = "put train.json, val.json (COCO keypoints) and images/ of your own faces"
 ABOUT = "Their licence is that of your own pictures."
@@ -139,31 +139,34 @@ def _faces(
 
     A box that misses its points is a doubt, unless the numbers of the whole split are `doubted`.
     """
-    faces, without = [], 0
-    for row, points_px, box in zip(rows, points, boxes, strict=True):
-        labelled = row.labelled
-        # Zero width or height says that nobody drew a box; one below zero is a mistake.
-        empty = not np.isfinite(box).all() or (min(box[2:]) == 0 and max(box[2:]) >= 0)
-        if empty and labelled.sum() < 2:
+    labelled, sizes = np.stack([row.labelled for row in rows]), np.array([row.size for row in rows])
+    # Zero width or height says that nobody drew a box; one below zero is a mistake.
+    empty = ~np.isfinite(boxes).all(axis=1) | ((boxes[:, 2:].min(axis=1) == 0) & (boxes[:, 2:].max(axis=1) >= 0))
+    boxes = boxes.copy()
+    for number in np.flatnonzero(empty):
+        boxes[number] = landmark_box(points[number], labelled[number])
+    edge = points + 0.5  # from the pixel's centre to the frame of boxes
+    outside = (((edge < 0) | (edge > sizes[:, None])).any(axis=2) & labelled).sum(axis=1).tolist()
+    low, high = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
+    missed = (((edge < low - GRACE) | (edge > high + GRACE)).any(axis=2) & labelled).sum(axis=1).tolist()
+    faces = []
+    for number, (row, box, count) in enumerate(zip(rows, boxes, labelled.sum(axis=1).tolist(), strict=True)):
+        if empty[number] and count < 2:
             findings.faults.append(
                 f"{row.place} has no box and only one labelled point; add bbox [x, y, width, height]"
             )
             continue
-        without += empty
-        box = landmark_box(points_px, labelled) if empty else box
-        if fault := _box_fault(row, box):
+        if fault := _box_fault(row, box.tolist()):
             findings.faults.append(fault)
             continue
-        edge = points_px[labelled] + 0.5  # from the pixel's centre to the frame of boxes
         findings.counts["faces"] += 1
         findings.counts["points_not_labelled"] += int((row.visible == 0).sum())
-        findings.counts["points_outside_image"] += int(((edge < 0) | (edge > row.size)).any(axis=1).sum())
-        missed = points_missed(box, points_px[labelled])
-        if missed > len(edge) / 2:
+        findings.counts["points_outside_image"] += outside[number]
+        if missed[number] > count / 2:
             findings.counts["boxes_missing_points"] += 1
             if not doubted:
                 findings.doubts.append(
-                    f"{row.place} has a box that misses {missed} of {len(edge)} labelled points; correct bbox"
+                    f"{row.place} has a box that misses {missed[number]} of {count} labelled points; correct bbox"
                 )
         faces.append(
             Face(
@@ -171,10 +174,11 @@ def _faces(
                 file=row.file,
                 size=row.size,
                 box=box.astype(np.float32),
-                points=points_px.astype(np.float32),
-                visible=np.where(labelled, row.visible, 0).astype(np.uint8),
+                points=np.where(row.labelled[:, None], points[number], np.nan).astype(np.float32),
+                visible=np.where(row.labelled, row.visible, 0).astype(np.uint8),
             )
         )
+    without = int(empty.sum())
     if without:
         findings.counts["faces_without_box"] += without
         findings.notes.append(
@@ -184,15 +188,17 @@ def _faces(
     return faces
 
 
-def _box_fault(row: Row, box: np.ndarray) -> str:
+def _box_fault(row: Row, box: list[float]) -> str:
     """What is wrong with a box x, y, w, h in pixels; '' when nothing is."""
-    shown = [float(f"{value:.6g}") for value in box]
-    if min(box[2:]) <= 0:
+    (x, y, w, h), (width, height) = box, row.size
+    if min(w, h) <= 0:
+        shown = [float(f"{value:.6g}") for value in box]
         return f"{row.place} has a box without area: {shown}; correct bbox [x, y, width, height]"
-    if min(np.minimum(box[:2] + box[2:], row.size) - np.maximum(box[:2], 0)) < 1:
+    if min(min(x + w, width) - max(x, 0), min(y + h, height) - max(y, 0)) < 1:
+        shown = [float(f"{value:.6g}") for value in box]
         return (
-            f"{row.place} has a box {shown} that shows less than a pixel of its image of {row.size[0]} x "
-            f"{row.size[1]}; correct bbox"
+            f"{row.place} has a box {shown} that shows less than a pixel of its image of {width} x {height}; correct "
+            "bbox"
         )
     return ""
 

@@ -6,6 +6,7 @@ with `-fraction` or `-percent` of the picture's width and height behind it, such
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,13 @@ class Numbers:
     points: np.ndarray  # float64 [n, K, 2]
     boxes: np.ndarray  # float64 [n, 4]
     sizes: np.ndarray  # float64 [n, 2], width and height of the pictures
+
+    @cached_property
+    def spans(self) -> np.ndarray:
+        """The tight boxes of the points as written: least x and y, and by how much the largest are larger [n, 4]."""
+        known = np.isfinite(self.points)
+        low = np.where(known, self.points, np.inf).min(axis=1)
+        return np.concatenate([low, np.where(known, self.points, -np.inf).max(axis=1) - low], axis=1)
 
 
 def to_pixels(points: np.ndarray, layout: str, sizes: np.ndarray) -> np.ndarray:
@@ -100,7 +108,7 @@ def _fit(numbers: Numbers, boxes: str, points: str) -> float | None:
     usable = np.isfinite(given).all(axis=1)
     if usable.sum() < min(FEW, len(usable)) or not usable.any():
         return None
-    tight = _spans(to_pixels(numbers.points, points, numbers.sizes))[usable]
+    tight = _spans(numbers, points)[usable]
     given = given[usable]
     low = np.maximum(given[:, :2], tight[:, :2])
     high = np.minimum(given[:, :2] + given[:, 2:], tight[:, :2] + tight[:, 2:])
@@ -109,10 +117,11 @@ def _fit(numbers: Numbers, boxes: str, points: str) -> float | None:
     return float(np.median(shared / np.maximum(areas, 1e-9)))
 
 
-def _spans(points: np.ndarray) -> np.ndarray:
-    """Tight boxes x, y, w, h [n, 4] of points [n, K, 2], not labelled ones being NaN."""
-    low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
-    return np.concatenate([low, np.maximum(high - low, 1e-9)], axis=1)
+def _spans(numbers: Numbers, points: str) -> np.ndarray:
+    """Tight boxes x, y, w, h [n, 4] in pixels of points in a layout, not labelled ones being NaN."""
+    order, unit = _parted(points)
+    spans = boxes_to_pixels(numbers.spans, ("yxhw" if order == "yx" else "xywh") + unit, numbers.sizes)
+    return np.concatenate([spans[:, :2], np.maximum(spans[:, 2:], 1e-9)], axis=1)
 
 
 def _best_box(numbers: Numbers, points: str, boxes: str) -> str:
@@ -147,7 +156,7 @@ def _is_percent(numbers: Numbers, order: str) -> bool:
 
 def _centres_speak_for_percent(numbers: Numbers, order: str) -> bool:
     """Whether the faces lie in the upper left of their pictures as pixels, and about the middle as per cent."""
-    spans = _spans(to_pixels(numbers.points, order, numbers.sizes))
+    spans = _spans(numbers, order)
     centres = spans[:, :2] + spans[:, 2:] / 2
     as_pixels, as_percent = (np.median(centres / sizes, axis=0) for sizes in (numbers.sizes, 100.0))
     # The reach tells most: where per cent are meant some face comes near the right and lower border.
