@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from barrel_jax import files
 from barrel_jax.faces.landmarks import SCHEMES
-from barrel_jax.pictures import decode, orientation, turned, unreadable_kind
 from barrel_jax.plotting import write_picture
 from barrel_jax.predict.detectors import Detector
 from barrel_jax.predict.drawing import draw_faces
@@ -96,15 +95,13 @@ class Annotator:
 def read_picture(path: Path, upright: bool) -> np.ndarray:
     """A picture file as RGB uint8 [H, W, 3], turned as its EXIF says if `upright`. ValueError when it is none."""
     try:
-        encoded = path.read_bytes()
+        encoded = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    image = decode(encoded)
+    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(encoded, flags) if len(encoded) else None
     if image is None:
-        kind = unreadable_kind(encoded)
-        said = f"{kind}, which OpenCV does not read; convert it to JPEG or PNG" if kind else "damaged, or no picture"
-        raise ValueError(f"{path}: not a picture that OpenCV can read: {said}")
-    image = turned(image, orientation(encoded)) if upright else image
+        raise ValueError(f"{path}: not a picture that OpenCV can read, or damaged")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
