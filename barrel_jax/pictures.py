@@ -35,7 +35,7 @@ STARTS = (
     (b"<?xml", "XML"),
     (b"<!DOCTYPE", "a web page"),
     (b"<html", "a web page"),
-    (b"version https://git-lfs", "a Git LFS pointer, and the picture was not fetched (git lfs pull)"),
+    (b"version https://git-lfs", "a Git LFS pointer"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "gzip"),
     (b"FUJIFILMCCD-RAW", "a camera's raw file"),

@@ -126,7 +126,7 @@ def _keypoints(place: str, given: object, num_points: int, findings: Findings) -
         length = len(given) if isinstance(given, list) else "no"
         findings.faults.append(
             f"{place} has {length} keypoint values where {num_points} points need {3 * num_points} numbers x, y, v; "
-            "give all faces the same list of points, with v = 0 for those not labelled"
+            "give all faces the same list of points, with v = 0 for those not labelled, or keep one category alone"
         )
         return None
     keypoints = _plain_numbers(given)

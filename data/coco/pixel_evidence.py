@@ -51,7 +51,7 @@ def alike_in(
 
 
 def patch_of(pixels: np.ndarray, row: Row, shape: np.ndarray) -> np.ndarray | None:
-    """The grey pixels [SIDE * SIDE] about a face laid on the mean shape, of mean 0 and length 1; None where all are one."""
+    """The grey pixels [SIDE²] about a face laid on the mean shape, of mean 0 and length 1; None where all are equal."""
     labelled = row.labelled & np.isfinite(shape).all(axis=1)
     if labelled.sum() < 2:
         return None
