@@ -137,25 +137,26 @@ def _by_pixels(found: dict[str, Frame], of_file: dict[str, list[Row]], paths: di
 
 
 def _say(directory: Path, found: dict[str, Frame], findings: Findings) -> None:
-    whys = {"size": "by the stated width and height", "border": "by the points inside the picture",
-            "faces": "by the faces, upright in that frame", "switch": "by the switch",
-            "pixels": "by the pixels, whose faces are alike under the points in that frame"}  # fmt: skip
-    groups: dict[tuple[int, bool, str], list[str]] = {}
+    whys = {"size": "the stated width and height", "border": "the points inside the picture",
+            "faces": "the faces, upright in that frame", "switch": "the switch",
+            "pixels": "the pixels, whose faces are alike under the points in that frame"}  # fmt: skip
+    groups: dict[tuple[int, bool, bool], list[str]] = {}
     for file, frame in found.items():
         findings.counts[f"pictures_of_EXIF_orientation_{frame.orientation}"] += 1
-        groups.setdefault((frame.orientation, frame.upright, frame.by), []).append(file)
-    for (stated, upright, by), files in sorted(groups.items()):
+        groups.setdefault((frame.orientation, frame.upright, bool(frame.by)), []).append(file)
+    for (stated, upright, is_decided), files in sorted(groups.items()):
         frame = "as viewers show them, and are turned" if upright else "as stored, and are not turned"
         count = f"{directory}/images: {len(files):,} pictures of EXIF orientation {stated} (such as {files[0]})"
-        other = "stored" if upright else "upright"
+        own, other = ("upright", "stored") if upright else ("stored", "upright")
         switch = f"--exif {other} (training: --config.data.exif={other})"
-        if by:
-            findings.notes.append(f"{count} were taken {frame}, {whys[by]}; the other way: {switch}")
+        if is_decided:
+            by = ", ".join(sorted({whys[found[file].by] for file in files}))
+            findings.notes.append(f"{count} were taken {frame}, by {by}; the other way: {switch}")
         else:
             findings.doubts.append(
-                f"{count} may have been annotated as viewers show them or as stored: sizes and points fit both; they "
-                f"were taken {frame}; look at the contact sheet, and if they are wrong read them with {switch}, else "
-                f"with --exif {'upright' if upright else 'stored'}"
+                f"{count} may have been annotated as viewers show them or as stored: sizes, points and pixels fit both; "
+                f"they were taken {frame}; look at the contact sheet, and if they are wrong read them with {switch}, "
+                f"else with --exif {own}"
             )
 
 
