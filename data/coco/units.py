@@ -175,8 +175,7 @@ def _points_by_picture(numbers: Numbers, points: str, transposed: bool) -> str:
 def _is_percent(numbers: Numbers, order: str) -> bool:
     """Whether no point lies beyond 100 although most pictures are larger, in faces enough to tell.
 
-    As pixels the faces lie in the upper left of their pictures then, and as per cent about the middle; or they are all
-    in the upper left half of large pictures.
+    As pixels the faces lie in the upper left of their pictures then, and as per cent nearer to the middle.
     """
     large = (numbers.sizes > 105).all(axis=1)
     points = to_pixels(numbers.points, order, numbers.sizes)
@@ -185,10 +184,7 @@ def _is_percent(numbers: Numbers, order: str) -> bool:
     points, sizes, spans = points[large], numbers.sizes[large], _spans(numbers, order)[large]
     centres = spans[:, :2] + spans[:, 2:] / 2
     as_pixels, as_percent = (np.abs(np.median(centres / size, axis=0) - 0.5).max() for size in (sizes, 100.0))
-    reach = np.nanmax(points / sizes[:, None], axis=(0, 1))
-    return bool(
-        np.nanmax(points) > 2 and ((as_percent + 0.03 < as_pixels and (reach < 0.9).all()) or (reach < 0.55).all())
-    )
+    return bool(np.nanmax(points) > 2 and as_percent + 0.03 < as_pixels)
 
 
 def _share_outside(numbers: Numbers, points: str) -> float:

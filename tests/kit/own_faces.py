@@ -21,7 +21,7 @@ def draw(seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     picture = rng.integers(60, 200, (SIZE[1], SIZE[0], 3), np.uint8)
     # To the right of the middle and above it, so that turned pictures have nothing where the points are.
-    corner = rng.integers((130, 12), (190, 50)).astype(float)
+    corner = rng.integers((110, 12), (150, 50)).astype(float)
     points = np.round(FIVE + corner + rng.normal(0, 0.7, (5, 2)), 2)
     x, y = np.round(corner + (20, 21)).astype(int).tolist()
     cv2.ellipse(picture, (x, y), (19, 20), 0, 0, 360, (150, 180, 220), -1)
