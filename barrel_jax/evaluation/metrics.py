@@ -11,9 +11,12 @@ Errors and thresholds are fractions of the normalising distance (normalisers.py)
 the error NaN: it is left out of the means and counted beside them.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
+from barrel_jax.evaluation.scores import Summary
 from barrel_jax.evaluation.significance import bootstrap_intervals
 
 THRESHOLDS = (0.08, 0.10)
@@ -70,7 +73,7 @@ def face_means(errors: Float[np.ndarray, "n K"]) -> Float[np.ndarray, " n"]:
     return np.where(counted.any(1), means, np.nan)
 
 
-def unscorable(distance: np.ndarray) -> dict[str, int]:
+def unscorable(distance: Float[np.ndarray, " n"]) -> dict[str, int]:
     """How many faces have no score, by reason, from their normalising distances [n].
 
     `normaliser_missing`: points that it needs are not labelled; `normaliser_zero`: they coincide.
@@ -79,17 +82,17 @@ def unscorable(distance: np.ndarray) -> dict[str, int]:
     return {"normaliser_missing": int(np.isnan(distance).sum()), "normaliser_zero": int((distance == 0).sum())}
 
 
-def mean(nmes: np.ndarray) -> float:
+def mean(nmes: Float[np.ndarray, " n"]) -> float:
     """Mean over the scored faces; NaN when no face is scored. `nmes` [n]."""
     return _mean(_scored(nmes))
 
 
-def failure_rate(nmes: np.ndarray, threshold: float) -> float:
+def failure_rate(nmes: Float[np.ndarray, " n"], threshold: float) -> float:
     """Fraction of the scored faces with an error strictly above `threshold`; NaN when no face is scored. `nmes` [n]."""
     return _mean(_scored(nmes) > threshold)
 
 
-def auc(nmes: np.ndarray, threshold: float) -> float:
+def auc(nmes: Float[np.ndarray, " n"], threshold: float) -> float:
     """Area under the cumulative error curve from 0 to `threshold`, divided by `threshold`: 0..1, exact. `nmes` [n].
 
     The curve is a step function that each face lifts by 1/n at its own error, so the area is
@@ -98,7 +101,7 @@ def auc(nmes: np.ndarray, threshold: float) -> float:
     return _mean(np.maximum(0, 1 - _scored(nmes) / threshold))
 
 
-def cumulative_error(nmes: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+def cumulative_error(nmes: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
     """Fraction of the scored faces with an error of at most each of `thresholds` [t]: float64 [t]. `nmes` [n]."""
     scored = np.sort(_scored(nmes))
     return (
@@ -108,7 +111,7 @@ def cumulative_error(nmes: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     )
 
 
-def percentiles(nmes: np.ndarray, percents: tuple[int, ...] = PERCENTILES) -> dict[str, float]:
+def percentiles(nmes: Float[np.ndarray, " n"], percents: tuple[int, ...] = PERCENTILES) -> dict[str, float]:
     """Errors that so many percent of the scored faces do not exceed, interpolated, fractions. `nmes` [n]."""
     scored = _scored(nmes)
     return {
@@ -116,7 +119,7 @@ def percentiles(nmes: np.ndarray, percents: tuple[int, ...] = PERCENTILES) -> di
     }
 
 
-def intervals(nmes: np.ndarray) -> dict:
+def intervals(nmes: Float[np.ndarray, " n"]) -> dict[str, Any]:
     """95 % percentile bootstrap intervals over the scored faces, [low, high] each, for `summarise`. `nmes` [n].
 
     All three are means of something that each face has, so that one set of drawn faces serves them all.
@@ -132,21 +135,21 @@ def intervals(nmes: np.ndarray) -> dict:
     }
 
 
-def summarise(nmes: np.ndarray) -> dict:
-    """The fields of `metrics.json` for one set or subset, from its faces' errors `nmes` [n].
+def summarise(nmes: Float[np.ndarray, " n"], in_crop: Float[np.ndarray, " n"]) -> Summary:
+    """The metrics of one set or subset, from its faces' errors in source pixels [n] and in crop units [n].
 
-    `num_images` counts the scored faces and `num_unscorable` the others; `nme`, `fr`, their intervals and `percentiles`
-    are percent, `auc` and its intervals are 0..1. The numbers of an empty set are NaN, and the intervals of one face.
+    The numbers of an empty set are NaN, and the intervals of one face.
     """
-    return {
-        "num_images": int(_scored(nmes).size),
-        "num_unscorable": int(np.isnan(nmes).sum()),
-        "nme": 100 * mean(nmes),
-        "fr": {f"{threshold:.2f}": 100 * failure_rate(nmes, threshold) for threshold in THRESHOLDS},
-        "auc": {f"{threshold:.2f}": auc(nmes, threshold) for threshold in THRESHOLDS},
-        "percentiles": {name: 100 * error for name, error in percentiles(nmes).items()},
+    return Summary(
+        num_images=int(_scored(nmes).size),
+        num_unscorable=int(np.isnan(nmes).sum()),
+        nme=100 * mean(nmes),
+        nme_crop=100 * mean(in_crop),
+        fr={f"{threshold:.2f}": 100 * failure_rate(nmes, threshold) for threshold in THRESHOLDS},
+        auc={f"{threshold:.2f}": auc(nmes, threshold) for threshold in THRESHOLDS},
+        percentiles={name: 100 * error for name, error in percentiles(nmes).items()},
         **intervals(nmes),
-    }
+    )
 
 
 def _scored(nmes: np.ndarray) -> np.ndarray:

@@ -14,12 +14,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, Real, UInt8
 
 from barrel_jax import files
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import from_local, local_rows
 from barrel_jax.evaluation import metrics
 from barrel_jax.evaluation.predictions import face_name
+from barrel_jax.evaluation.scores import Scores, Summary
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.geometry import px_to_unit, unit_to_px
 from barrel_jax.faces.landmarks import REGIONS
@@ -29,12 +31,12 @@ from barrel_jax.input.crops import FaceCrops
 
 
 def predict_all(
-    predict: Callable[[Any, jax.Array], jax.Array],
+    predict: Callable[[Any, UInt8[jax.Array, "B S S 3"]], Float[jax.Array, "B K 2"]],
     variables: Mapping[str, Any],
     crops: FaceCrops,
     batch_size: int,
     mesh: jax.sharding.Mesh,
-) -> np.ndarray:
+) -> Float[np.ndarray, "n K 2"]:
     """Points of every face of a split in source pixels: float32 [n, K, 2].
 
     Args:
@@ -70,12 +72,12 @@ def predict_all(
     if len(broken):
         raise ValueError(
             f"the model's points are not finite for {len(broken)} of {total} faces, first: "
-            f"{face_name(crops, broken[0])}; use an earlier checkpoint"
+            f"{face_name(crops, int(broken[0]))}; use an earlier checkpoint"
         )
     return unit_to_px(points_unit, crops.windows).astype(np.float32)
 
 
-def face_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
+def face_errors(points_px: Real[np.ndarray, "n K 2"], faces: FaceTruth) -> Float[np.ndarray, " n"]:
     """Normalised mean error of each face, a fraction: float64 [n], NaN where there is no score.
 
     Args: `points_px` predicted points [n, K, 2] in source pixels. Raises ValueError as `metrics.point_errors` and
@@ -84,7 +86,7 @@ def face_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
     return metrics.face_means(_point_errors(points_px, faces))
 
 
-def crop_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
+def crop_errors(points_px: Real[np.ndarray, "n K 2"], faces: FaceTruth) -> Float[np.ndarray, " n"]:
     """`face_errors` measured in crop units, as PIPNet's lib/test.py measures: float64 [n]; all NaN without windows.
 
     Points and normaliser are taken to fractions of the crop's window, x of its width and y of its height. Where the
@@ -97,7 +99,7 @@ def crop_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
 
 
 def score(
-    points_px: np.ndarray,
+    points_px: Real[np.ndarray, "n K 2"],
     faces: FaceTruth,
     *,
     mapped: str = "",
@@ -105,8 +107,8 @@ def score(
     crop_frame: str = "",
     checkpoint_step: int | None = None,
     config: Config | Mapping | None = None,
-) -> dict:
-    """The content of `metrics.json`: the whole split on top, each flag's faces under `subsets`.
+) -> Scores:
+    """The metrics of a whole split and of each flag's faces.
 
     Args:
         points_px: predicted points [n, K, 2] in source pixels, in the order of `faces`.
@@ -116,50 +118,47 @@ def score(
         crop_frame: the protocol of the faces' windows, in which `nme_crop` is measured; `crop` by default.
         checkpoint_step, config: which model made them; None for predictions from elsewhere.
 
-    It says the set, its `fingerprint` and split; the `scheme` of the compared points; the normaliser, its points and
-    `normalised_by` (words); `partial` (what is missing of the published set), `clamped`, `mapped`, `crop` and
-    `crop_frame`. Of all faces and of each subset it has the fields of `metrics.summarise`, measured in source pixels,
-    and `nme_crop`, the NME measured in the crop (`crop_errors`). Of all faces also `unscorable`, `point_nme` [K] and
-    `regions` (percent: each point's mean over the scored faces; the mean over the faces of the mean over a facial
-    region's labelled points). A number that does not exist is NaN. Raises ValueError as `face_errors`.
+    A number that does not exist is NaN. Raises ValueError as `face_errors`.
     """
     errors, in_crop = _point_errors(points_px, faces), crop_errors(points_px, faces)
     nmes, scheme = metrics.face_means(errors), faces.scheme
 
-    def summary(chosen: np.ndarray | slice) -> dict:
-        return metrics.summarise(nmes[chosen]) | {"nme_crop": 100 * metrics.mean(in_crop[chosen])}
+    def summary(chosen: np.ndarray | slice) -> Summary:
+        return metrics.summarise(nmes[chosen], in_crop[chosen])
 
     counted = np.isfinite(errors)
-    return {
-        "dataset": faces.dataset,
-        "split": faces.split,
-        "fingerprint": faces.fingerprint,
-        "scheme": scheme.name,
-        "normaliser": scheme.normaliser_name,
-        "normaliser_points": normaliser_points(scheme),
-        "normalised_by": normaliser_words(scheme),
-        "partial": faces.partial,
-        "clamped": faces.clamped,
-        "mapped": mapped,
-        "crop": crop,
-        "crop_frame": crop_frame or crop,
-        **summary(slice(None)),
-        "unscorable": metrics.unscorable(distances(scheme, faces.points_px, faces.labelled)),
-        "point_nme": [
+    return Scores(
+        **vars(summary(slice(None))),
+        dataset=faces.dataset,
+        split=faces.split,
+        fingerprint=faces.fingerprint,
+        scheme=scheme.name,
+        normaliser=scheme.normaliser_name,
+        normaliser_points=normaliser_points(scheme),
+        normalised_by=normaliser_words(scheme),
+        partial=faces.partial,
+        clamped=faces.clamped,
+        mapped=mapped,
+        crop=crop,
+        crop_frame=crop_frame or crop,
+        unscorable=metrics.unscorable(distances(scheme, faces.points_px, faces.labelled)),
+        point_nme=[
             100 * float(column[seen].mean()) if seen.any() else math.nan
             for column, seen in zip(errors.T, counted.T, strict=True)
         ],
-        "regions": {
+        regions={
             name: 100 * metrics.mean(metrics.face_means(errors[:, points]))
             for name, points in REGIONS.get(scheme.name, {}).items()
         },
-        "subsets": {name: summary(faces.flags[:, flag]) for flag, name in enumerate(faces.flag_names)},
-        "checkpoint_step": checkpoint_step,
-        "config": files.plain(config),
-    }
+        subsets={name: summary(faces.flags[:, flag]) for flag, name in enumerate(faces.flag_names)},
+        checkpoint_step=checkpoint_step,
+        config=files.plain(config),
+    )
 
 
-def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, faces: FaceTruth) -> list[Path]:
+def write_evaluation(
+    directory: Path, scores: Scores, points_px: Real[np.ndarray, "n K 2"], faces: FaceTruth
+) -> list[Path]:
     """Writes the numbers and pictures of an evaluation into `directory`; returns their paths.
 
     `predictions.npz`, `ced.png`, with pixels (`FaceCrops`) `worst.png` and `faces.png` (faces spread over the split)

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from barrel_jax.evaluation.metrics import face_means, mean, point_errors
+from barrel_jax.evaluation.scores import Stress, StressRecord
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.geometry import px_to_unit, unit_to_px
 from barrel_jax.faces.head_pose import MEASURED, fifths, turned
@@ -40,23 +41,27 @@ KINDS = {
 }
 UNPERTURBED, POSE = "none", "large pose"
 POSE_UNIT = "fifth of the faces, from frontal to turned"
-Predict = Callable[[FaceCrops], np.ndarray]
+Predict = Callable[[FaceCrops], Float[np.ndarray, "n K 2"]]
 
 
-def stress(predict: Predict, crops: FaceCrops, truth: FaceTruth, directory: Path, protocol: str) -> dict[str, Any]:
-    """The content of `stress.json`: errors unperturbed (strength 0), and of each kind at its five strengths.
+def stress(
+    predict: Predict,
+    crops: FaceCrops,
+    truth: FaceTruth,
+    directory: Path,
+    protocol: str,
+    checkpoint_step: int | None = None,
+) -> Stress:
+    """Errors unperturbed (strength 0), and of each kind at its five strengths.
 
     Args:
         predict: crops of n faces -> the model's points [n, K, 2] in source pixels.
         crops: the faces as the model sees them.
         truth: the same faces as they are scored (`wflw_to_300w.comparable`); its scheme says what normalises errors.
         directory: of the built set, and protocol: the crop protocol, from which `crops` were cut.
+        checkpoint_step: of the model.
 
-    Beside the `records` it says of which faces they are, what normalises them, the `seed` of the perturbations, and how
-    `pose` was measured. A record has `kind`, `strength` and its `unit`, `nme` and `worst` (percent: the means over the
-    faces of the mean and of the largest error of a face's points, as a share of the normaliser; NaN without a face) and
-    `num_images`, the faces that count: those that have a score. In a scheme whose nose is not known there is none of
-    large pose.
+    In a scheme whose nose is not known there is no record of large pose.
 
     Raises ValueError as `score.predict_all` and `input.crops.recut`.
     """
@@ -79,35 +84,29 @@ def stress(predict: Predict, crops: FaceCrops, truth: FaceTruth, directory: Path
         turns = np.where(np.isfinite(face_means(unperturbed)), turns, np.nan)
         groups = enumerate(fifths(turns), start=1)
         records += [_record(POSE, float(number), POSE_UNIT, unperturbed[faces]) for number, faces in groups]
-    return {
-        "dataset": crops.dataset,
-        "split": crops.split,
-        "fingerprint": crops.fingerprint,
-        "normaliser": truth.scheme.normaliser_name,
-        "normalised_by": normaliser_words(truth.scheme),
-        "crop": protocol,
-        "seed": SEED,
-        "pose": MEASURED if turns is not None else f"not measurable: the nose of {truth.scheme.name} is not known",
-        "records": records,
-    }
+    return Stress(
+        dataset=crops.dataset,
+        split=crops.split,
+        fingerprint=crops.fingerprint,
+        normaliser=truth.scheme.normaliser_name,
+        normalised_by=normaliser_words(truth.scheme),
+        crop=protocol,
+        seed=SEED,
+        pose=MEASURED if turns is not None else f"not measurable: the nose of {truth.scheme.name} is not known",
+        records=records,
+        checkpoint_step=checkpoint_step,
+    )
 
 
-def _record(kind: str, strength: float, unit: str, errors: np.ndarray) -> dict[str, Any]:
+def _record(kind: str, strength: float, unit: str, errors: np.ndarray) -> StressRecord:
     """One record, from errors [n, K] (fractions)."""
     nmes = face_means(errors)
     worst = np.nan_to_num(errors).max(axis=1, initial=0)[np.isfinite(nmes)]
-    return {
-        "kind": kind,
-        "strength": strength,
-        "unit": unit,
-        "nme": 100 * mean(nmes),
-        "worst": 100 * mean(worst),
-        "num_images": len(worst),
-    }
+    return StressRecord(kind, strength, unit, 100 * mean(nmes), 100 * mean(worst), len(worst))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def draws(kind: str, count: int, strength: float) -> Draw:
+def draws(kind: str, count: int, strength: float | jax.Array) -> Draw:
     """What happens to each face of a split at 'occlusion', 'rotation' or 'blur': a `Draw` of arrays [count, ...].
 
     `strength` is in the kind's unit (`KINDS`). Patches lie inside the crop; half of them have a random colour and half
@@ -133,7 +132,7 @@ def draws(kind: str, count: int, strength: float) -> Draw:
     return jax.vmap(one)(_keys(kind, count))
 
 
-def shifts(count: int, strength: float) -> np.ndarray:
+def shifts(count: int, strength: float) -> Float[np.ndarray, "count 2"]:
     """Where each face's window moves, in shares of its width and height: float64 [count, 2] of length `strength`."""
     direction = jax.vmap(lambda key: jax.random.uniform(key, maxval=2 * math.pi))(_keys("box shift", count))
     return strength * np.stack([np.cos(direction), np.sin(direction)], axis=1).astype(np.float64)
@@ -150,7 +149,7 @@ def _perturb(images: jax.Array, drawn: Draw) -> jax.Array:
     return jnp.round(255 * jax.vmap(transform_image)(images, drawn)).astype(jnp.uint8)
 
 
-def predict_perturbed(predict: Predict, crops: FaceCrops, drawn: Draw) -> np.ndarray:
+def predict_perturbed(predict: Predict, crops: FaceCrops, drawn: Draw) -> Float[np.ndarray, "n K 2"]:
     """Points [n, K, 2] in source pixels that a model finds in crops after their draws [n, ...], taken back.
 
     Args as `stress`; the draws may turn, zoom, hide, blur and grey, but neither shift nor flip.
@@ -163,7 +162,7 @@ def predict_perturbed(predict: Predict, crops: FaceCrops, drawn: Draw) -> np.nda
     return unit_to_px(undo(px_to_unit(points_px, crops.windows), drawn), crops.windows).astype(np.float32)
 
 
-def undo(points_unit: np.ndarray, drawn: Draw) -> np.ndarray:
+def undo(points_unit: Float[np.ndarray, "n K 2"], drawn: Draw) -> Float[np.ndarray, "n K 2"]:
     """Points [n, K, 2] in units of the perturbed crops, in those of the crops before: `augment.transform_points` back.
 
     `drawn` has arrays [n, ...] and neither shift nor flip, which no perturbation here has.
