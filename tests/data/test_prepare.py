@@ -90,6 +90,16 @@ def test_a_picture_that_was_changed_under_its_name_and_size_is_built_anew(source
     assert FACE_SETS["coco"].digest(str(source), {}) != digest
 
 
+def test_doubts_are_said_whenever_the_set_is_used(source, tmp_path, capsys):
+    document = json.loads((source / "train.json").read_text())
+    document["annotations"][3]["bbox"] = [0, 20, 9, 9]
+    (source / "train.json").write_text(json.dumps(document))
+    for _ in range(2):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+        assert "doubt: " in (said := capsys.readouterr().out)
+        assert "annotation 3 (3.png) has a box that misses 3 of 3 labelled points; correct bbox" in said
+
+
 def test_a_rebuild_is_forced(source, tmp_path, capsys):
     arguments = ["coco", "--source", str(source), "--data-dir", str(tmp_path / "sets")]
     assert main(arguments) == 0
