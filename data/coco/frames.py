@@ -2,10 +2,10 @@
 """Which frame the points of a turned picture are in: that of the stored pixels, or of the picture as viewers show it.
 
 A file whose orientation is not 1 (barrel_jax.pictures) looks different in a tool that heeds it and in one that does
-not, and annotations tell neither. The stated width and height decide where they are those of one frame alone; then the
-points, which lie inside their picture; then the faces, which are upright in the picture that viewers show and turned
-the other way in the stored one; and the pixels under their points (data.pixel_evidence). What stays open is a doubt,
-and `config.data.exif` decides it.
+not, and annotations tell neither. What decides, in this order: the points, when they lie inside the picture in one frame
+alone; the stated width and height, when they are those of one frame alone and the faces do not speak against them;
+`config.data.exif`; the faces, which are upright in the picture that viewers show and turned the other way in the stored
+one; and over the faces the pixels under their points (data.pixel_evidence). What stays open is a doubt.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from data.coco.upright import Axes
 from data.pixel_evidence import MOST, alike_in, patch_of
 from data.source import Findings
 
-EXIF = ("auto", "stored", "upright")  # decided by sizes, points and faces, or always one frame
+EXIF = ("auto", "stored", "upright")  # what `config.data.exif` may be
 HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
 AGAINST = "size against faces"  # decides until pixels do, and stays a doubt
 UNCERTAIN = ("", AGAINST, "faces")  # what pixels may overrule
