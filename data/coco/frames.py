@@ -2,10 +2,10 @@
 """Which frame the points of a turned picture are in: that of the stored pixels, or of the picture as viewers show it.
 
 A file whose orientation is not 1 (barrel_jax.pictures) looks different in a tool that heeds it and in one that does
-not, and annotations tell neither. What decides, in this order: the points, when they lie inside the picture in one frame
-alone; the stated width and height, when they are those of one frame alone and the faces do not speak against them;
-`config.data.exif`; the faces, which are upright in the picture that viewers show and turned the other way in the stored
-one; and over the faces the pixels under their points (data.pixel_evidence). What stays open is a doubt.
+not, and annotations tell neither. What decides, in this order: the points, when they lie inside the picture in one
+frame alone; the stated width and height, when they are those of one frame alone and the faces do not speak against
+them; `config.data.exif`; the faces, which are upright in the picture that viewers show and turned the other way in the
+stored one; and over the faces the pixels under their points (data.pixel_evidence). What stays open is a doubt.
 """
 
 from collections import Counter
