@@ -11,6 +11,7 @@ import numpy as np
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.faces.symmetry import find_scheme
 from data.coco.annotations import read_faces
+from data.convert.recognise import convert_hint, meant_format
 from data.source import Face, Findings, Source, digest_files, files_below
 
 GET = "put train.json, val.json (COCO keypoints) and images/ of your own faces"
@@ -37,9 +38,14 @@ def split_files(directory: Path) -> list[Path]:
     if not files:
         raise FileNotFoundError(
             f"{directory}: no <split>.json here; put train.json and val.json (COCO keypoints) there"
+            f"{convert_hint(directory)}"
         )
+    if meant_format(files[0]) not in ("coco", ""):
+        raise FileNotFoundError(f"{files[0]}: not COCO keypoints JSON{convert_hint(directory)}")
     if not (directory / "images").is_dir():
-        raise FileNotFoundError(f"{directory}/images: no such folder; put the images there under their file_name")
+        raise FileNotFoundError(
+            f"{directory}/images: no such folder; put the images there under their file_name{convert_hint(directory)}"
+        )
     return files
 
 

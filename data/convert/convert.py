@@ -85,18 +85,15 @@ def annotation_files(task: Task, findings: Findings) -> list[Path]:
     if source.is_file():
         return [source]
     looks = {path: recognise(path) for path in files_of(source, form.suffixes, task.out)}
-    fitting = [path for path, look in looks.items() if look == task.form]
-    others = [
-        f"{path} ({FORMATS[look].about if look else 'unknown'})" for path, look in looks.items() if look != task.form
-    ]
+    # What looks like nothing may be a damaged file of this format, whose fault is to be said; a .txt may be anything.
+    fitting = [path for path, look in looks.items() if look == task.form or (not look and path.suffix != ".txt")]
+    others = {path: FORMATS[look].about if look else "a text" for path, look in looks.items() if path not in fitting}
+    listed = [f"{path} ({about})" for path, about in others.items()]
     if not fitting:
-        # The only file of its kind is read even if it is not recognised, so that its own fault is said.
-        if len(looks) == 1 and not next(iter(looks.values())):
-            return list(looks)
-        there = f"; there is {', '.join(others[:3])}" if others else f": none ends in {' or '.join(form.suffixes)}"
+        there = f"; there is {', '.join(listed[:3])}" if listed else f": none ends in {' or '.join(form.suffixes)}"
         raise FileNotFoundError(f"{source}: no file of {form.about} here{there}")
-    if others:
-        findings.notes.append(f"files that are not {form.about} are left out: {', '.join(first_few(others, 'files'))}")
+    if listed:
+        findings.notes.append(f"files that are not {form.about} are left out: {', '.join(first_few(listed, 'files'))}")
     return fitting
 
 

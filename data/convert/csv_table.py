@@ -21,7 +21,7 @@ Row = tuple[int, list[str]]  # number of its line, cells
 def recognises(path: Path, head: bytes) -> bool:
     """Whether the first bytes of a file are this format's."""
     try:
-        rows, _ = _rows(path, decode(path, head[: head.rfind(b"\n") + 1] or head)[0])
+        rows, _ = _rows(path, decode(path, head)[0])
         return bool(rows) and len(find_columns(path, rows, Options()).points) > 0
     except ValueError:
         return False
