@@ -309,20 +309,23 @@ def load(workdir: Path) -> Config:
         raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
     config = Config()
     known = flatten(config)
+    remedy = "put the run's own back, or train in another --workdir"
 
     def fill(node: object, values: dict, prefix: str) -> None:
         for name, value in values.items():
             if not hasattr(node, name):
                 raise ValueError(f"{path}: unknown field {prefix}{name}; the run was written by another version")
+            old = known.get(f"{prefix}{name}")
+            if isinstance(value, dict) == (old is not None) or isinstance(value, list) != isinstance(old, tuple):
+                raise ValueError(f"{path}: field {prefix}{name} is {str(value)[:60]!r}; {remedy}")
             if isinstance(value, dict):
                 fill(getattr(node, name), value, f"{prefix}{name}.")
             else:
-                old = known[f"{prefix}{name}"]
-                value = (
-                    tuple(tuple(v) if isinstance(v, list) else v for v in value) if isinstance(old, tuple) else value
-                )
-                setattr(node, name, value)
+                pairs = isinstance(value, list)
+                setattr(node, name, tuple(tuple(v) if isinstance(v, list) else v for v in value) if pairs else value)
 
-    remedy = "put the run's own back, or train in another --workdir"
-    fill(config, files.read_json(path, remedy), "")
+    values = files.read_json(path, remedy)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: this is no config; {remedy}")
+    fill(config, values, "")
     return config

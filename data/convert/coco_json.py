@@ -111,12 +111,12 @@ def _record(path: Path, where: str, annotation: dict[str, Any], images: dict[Any
     for k, name in enumerate(names):
         x, y, visible = values[3 * k : 3 * k + 3]
         if visible not in (0, 1, 2) or isinstance(visible, bool):
-            raise ValueError(f"{where} has a visibility {shown(visible)} of point {name!r}; 0, 1 or 2 is right")
+            raise ValueError(f"{where} has a visibility {shown(visible)} of point {shown(name)}; 0, 1 or 2 is right")
         gone = visible == 0 or any(value is None or value != value for value in (x, y))
         position = (
             (0.0, 0.0)
             if gone
-            else tuple(read_number(v, where, f"{a} of point {name!r}") for v, a in ((x, "x"), (y, "y")))
+            else tuple(read_number(v, where, f"{a} of point {shown(name)}") for v, a in ((x, "x"), (y, "y")))
         )
         points[name] = (*position, NOT_LABELLED if gone else int(visible))
     box = annotation.get("bbox")

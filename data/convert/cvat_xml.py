@@ -66,7 +66,7 @@ def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:
                 faces.append((shape, singles[group], False))
             if label in singles[group]:
                 raise ValueError(
-                    f"{path}:{shape.line}: a second point {label!r} in {name}; group the points of each face in CVAT"
+                    f"{path}:{shape.line}: a second point {shown(label)} in {shown(name)}; group the points of each face in CVAT"
                 )
             singles[group][label] = points[0]
         elif shape.tag not in ("box", "tag"):
@@ -97,11 +97,11 @@ def _skeleton(path: Path, shape: Element) -> Points:
         label, where = point.attributes.get("label", ""), f"{path}:{point.line}"
         if not label or label in skeleton:
             raise ValueError(
-                f"{where}: {'two points' if label else 'a point'} named {label!r} in a skeleton; name each once"
+                f"{where}: {'two points' if label else 'a point'} named {shown(label)} in a skeleton; name each once"
             )
         found = _points(path, point)
         if len(found) != 1:
-            raise ValueError(f"{where}: {len(found)} positions of the point {label!r}; a skeleton has one of each")
+            raise ValueError(f"{where}: {len(found)} positions of the point {shown(label)}; a skeleton has one of each")
         skeleton[label] = found[0]
     return skeleton
 

@@ -7,7 +7,7 @@ from xml.sax.saxutils import quoteattr
 
 from data.convert.faces import ConvertedFace
 from data.convert.markup import Element, read_xml
-from data.convert.record import VISIBLE, Options, Record, read_number, read_side
+from data.convert.record import VISIBLE, Options, Record, read_number, read_side, shown
 from data.source import Findings
 
 SUFFIXES = (".xml",)
@@ -52,7 +52,7 @@ def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:
         for part in box.all("part"):
             name = part.attributes.get("name", "")
             if not name or name in points:
-                raise ValueError(f"{path}:{part.line}: {'two parts' if name else 'a part'} named {name!r} in a box; "
+                raise ValueError(f"{path}:{part.line}: {'two parts' if name else 'a part'} named {shown(name)} in a box; "
                                  "name each once")  # fmt: skip
             points[name] = (_number(part, "x", where), _number(part, "y", where), VISIBLE)
         size = (width, height) if width and height else None

@@ -174,34 +174,31 @@ def _face(
         [record.points[name][:2] if shown else (np.nan,) * 2 for name, shown in zip(names, visible, strict=True)]
     )
     findings.counts["points_not_labelled"] += int((visible == 0).sum())
-    corners = None
-    if record.box is not None and min(record.box[2:]) > 0:
-        corners = np.array([record.box[:2], np.add(record.box[:2], record.box[2:])], np.float64)
+    corners = None if record.box is None else np.array([record.box[:2], np.add(record.box[:2], record.box[2:])])
     if frame.unit != "pixel":
-        side = np.array(picture.size) * SCALE[frame.unit]
-        if turned:
-            findings.counts["faces_turned_back"] += 1
-        points = _turned_back(points, turned, 1 / SCALE[frame.unit]) * side
-        corners = (
-            None if corners is None else np.sort(_turned_back(corners, turned, 1 / SCALE[frame.unit]) * side, axis=0)
-        )
+        whole, side = 1 / SCALE[frame.unit], np.array(picture.size) * SCALE[frame.unit]
+        findings.counts["faces_turned_back"] += bool(turned)
+        points = _turned_back(points, turned, whole) * side
+        corners = None if corners is None else np.sort(_turned_back(corners, turned, whole) * side, axis=0)
     points -= frame.origin
-    if corners is None:
+    box = None if corners is None else np.concatenate([corners[0] - frame.origin, corners[1] - corners[0]])
+    if visible.any() and (box is None or _pixels_shown(box, picture.size) < 1):
+        findings.counts["boxes_made_from_points" if box is None else "boxes_without_area_made_from_points"] += 1
         box = landmark_box(points, visible > 0)
-        findings.counts["boxes_made_from_points"] += box is not None
-    else:
-        corners -= frame.origin
-        box = np.concatenate([corners[0], corners[1] - corners[0]])
+        if _pixels_shown(box, picture.size) < 1:
+            raise ValueError(
+                f"{record.where}: its points lie outside its picture of {picture.size[0]} x {picture.size[1]} pixels; "
+                "correct them, or name their unit with --unit"
+            )
     return ConvertedFace(
-        record.where,
-        picture,
-        points,
-        visible,
-        np.zeros(4) if box is None else box,
-        record.split,
-        record.fields,
+        record.where, picture, points, visible, np.zeros(4) if box is None else box, record.split, record.fields,
         record.face,
-    )
+    )  # fmt: skip
+
+
+def _pixels_shown(box: np.ndarray, size: tuple[int, int]) -> float:
+    """The shorter side of what a box x, y, w, h shows of a picture, not above 0 when that is nothing."""
+    return float((np.minimum(box[:2] + box[2:], size) - np.maximum(box[:2], 0)).min())
 
 
 def _turned_back(points: np.ndarray, turned: int, whole: float) -> np.ndarray:

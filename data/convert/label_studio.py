@@ -60,9 +60,7 @@ def _faces(path: Path, task: dict[str, Any], where: str, options: Options, findi
         return []
     points = [result for result in results if result.get("type") in ("keypointlabels", "keypoint")]
     boxes = [result for result in results if result.get("type") in ("rectanglelabels", "rectangle")]
-    for result in results:
-        if result not in points and result not in boxes:
-            findings.counts["results_of_other_types_left_out"] += 1
+    findings.counts["results_of_other_types_left_out"] += len(results) - len(points) - len(boxes)
     turned = _turned(points, where)
     findings.counts["rotated_tasks"] += bool(turned)
     size = _size(points, where)
@@ -145,7 +143,7 @@ def _label(result: dict[str, Any], where: str) -> str:
 
 def _position(result: dict[str, Any], where: str) -> tuple[float, float]:
     value = _value(result, where)
-    x, y = (read_number(value.get(axis), where, f"{axis} of point {_label(result, where)!r}") for axis in "xy")
+    x, y = (read_number(value.get(axis), where, f"{axis} of point {shown(_label(result, where))}") for axis in "xy")
     return x, y
 
 
@@ -180,7 +178,7 @@ def _by_face(
     ids = {box.get("id"): box for box in boxes if isinstance(box.get("id"), str)}
     parents = {parent for p in points if isinstance(parent := p.get("parentID"), str)}
     if parents:
-        if any(p.get("parentID") not in parents for p in points):
+        if not all(isinstance(p.get("parentID"), str) for p in points):
             raise ValueError(f"{where}: some of its points belong to a region and some do not; assign them all")
         groups = [(ids.get(parent), [p for p in points if p["parentID"] == parent]) for parent in sorted(parents)]
     elif not _twice(points, where):
@@ -191,7 +189,7 @@ def _by_face(
             around = [(box, held) for box, held in groups if _holds(box, p, where)]
             if len(around) != 1:
                 raise ValueError(
-                    f"{where}: point {_label(p, where)!r} lies in {len(around)} rectangles, not one; "
+                    f"{where}: point {shown(_label(p, where))} lies in {len(around)} rectangles, not one; "
                     "make it a child of its face's rectangle"
                 )
             around[0][1].append(p)
@@ -206,7 +204,7 @@ def _by_face(
     for box, group in groups:
         if again := _twice(group, where):
             raise ValueError(
-                f"{where}: two points {again!r} of one face; make the points of each face children of its rectangle"
+                f"{where}: two points {shown(again)} of one face; make the points of each face children of its rectangle"
             )
         yield box, group
 
