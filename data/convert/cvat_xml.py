@@ -66,7 +66,7 @@ def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:
                 faces.append((shape, singles[group], False))
             if label in singles[group]:
                 raise ValueError(
-                    f"{path}:{shape.line}: a second point {shown(label)} in {shown(name)}; group the points of each face in CVAT"
+                    f"{path}:{shape.line}: a second point {shown(label)} in {name}; group each face's points"
                 )
             singles[group][label] = points[0]
         elif shape.tag not in ("box", "tag"):

@@ -52,8 +52,8 @@ def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:
         for part in box.all("part"):
             name = part.attributes.get("name", "")
             if not name or name in points:
-                raise ValueError(f"{path}:{part.line}: {'two parts' if name else 'a part'} named {shown(name)} in a box; "
-                                 "name each once")  # fmt: skip
+                which = "two parts" if name else "a part"
+                raise ValueError(f"{path}:{part.line}: {which} named {shown(name)} in a box; name each once")
             points[name] = (_number(part, "x", where), _number(part, "y", where), VISIBLE)
         size = (width, height) if width and height else None
         label = {label.tag: label.text.strip() for label in box.all("label")}

@@ -204,7 +204,7 @@ def _by_face(
     for box, group in groups:
         if again := _twice(group, where):
             raise ValueError(
-                f"{where}: two points {shown(again)} of one face; make the points of each face children of its rectangle"
+                f"{where}: two points {shown(again)} of one face; make each face's points children of its rectangle"
             )
         yield box, group
 

@@ -227,7 +227,10 @@ def test_cvat_single_points_of_two_groups(source):
     [
         ('<points label="f" points="10;20"/>', r"train.xml:1: point 0 is '10' instead of x,y"),
         ('<points label="f" points="10,1e999"/>', r"y of point 0 is '1e999', which is not a number"),
-        ('<points label="f" points="1,2"/><points label="f" points="1,3"/>', r"a second point 'f' in a.png; group"),
+        (
+            '<points label="f" points="1,2"/><points label="f" points="1,3"/>',
+            r"a second point 'f' in a.png; group each face's",
+        ),
         ('<skeleton><points label="a" points="1,2;3,4"/></skeleton>', r"2 positions of the point 'a'"),
     ],
 )
