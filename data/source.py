@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,8 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.faces.landmarks import LandmarkScheme
+from data.grouping import grouped
 from data.images import read_image
 
+GRACE = 0.5  # pixels by which a point may lie outside its box: boxes are often drawn from rounded points
+SAMPLES, SAMPLE = 16, 1024  # places of a file and bytes at each that its digest takes
 FORMAT = b"faces 3"  # part of every digest: changes with the stored record, so that sets built before are built anew
 
 
@@ -27,6 +31,7 @@ class Face:
     visible: np.ndarray  # uint8 [K]: 0 not labelled, 1 occluded, 2 visible
     flags: tuple[int, ...] = ()  # [F], 0 or 1
     size: tuple[int, int] | None = None  # width and height of the image as the annotations give them, or None
+    orientation: int = 1  # EXIF's: how the stored pixels are turned (barrel_jax.pictures) into the frame of the points
 
     @property
     def labelled(self) -> np.ndarray:
@@ -35,12 +40,9 @@ class Face:
 
 
 def points_missed(box: np.ndarray, points_px: np.ndarray) -> int:
-    """How many of points [n, 2] lie outside a box [4] (x, y, w, h in edge coordinates).
-
-    Half a pixel of grace: boxes are often drawn from rounded points, or in whole pixels.
-    """
+    """How many of points [n, 2] lie outside a box [4] (x, y, w, h in edge coordinates)."""
     edge = points_px + 0.5
-    return int(((edge < box[:2] - 0.5) | (edge > box[:2] + box[2:] + 0.5)).any(axis=1).sum())
+    return int(((edge < box[:2] - GRACE) | (edge > box[:2] + box[2:] + GRACE)).any(axis=1).sum())
 
 
 @dataclass
@@ -106,10 +108,11 @@ class Source:
         """Raises ValueError with the first ten faults, if there is any; gaps are faults unless they are allowed."""
         faults = self.findings.faults + ([] if allow_partial else self.findings.gaps)
         if faults:
-            more = f"  (and {len(faults) - 10} more)\n" if len(faults) > 10 else ""
+            lines = grouped(faults)
+            more = f"  (and {len(lines) - 10} more)\n" if len(lines) > 10 else ""
             raise ValueError(
-                f"{self.directory} has {len(faults)} fault(s):\n  " + "\n  ".join(faults[:10]) + "\n" + more + "all: "
-                f"`python -m data.prepare {self.dataset} --source {self.directory} --check`"
+                f"{self.directory} has {len(faults)} fault(s):\n  " + "\n  ".join(lines[:10]) + "\n" + more + "all: "
+                f"`python -m data.prepare {self.dataset} --source {shlex.quote(str(self.directory))} --check`"
             )
 
     def summary(self) -> str:
@@ -131,13 +134,15 @@ def first_few(sentences: list[str], what: str) -> list[str]:
     return sentences if more <= 0 else [*sentences[:10], f"... and {more:,} more {what}"]
 
 
-def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path]) -> str:
+def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path], *, sampled: bool = False) -> str:
     """SHA-256 in hex over the bytes of some files and the names and sizes of others, quick enough for every start.
 
     Args:
         directory: names count relative to it.
         read: files whose bytes count (annotations).
         listed: files that count by name and size (images).
+        sampled: bytes of the listed files, from `SAMPLES` places of each, count too: a bitmap that was painted over has
+            the name and size that it had.
     """
     digest = hashlib.sha256(FORMAT)
     for path in sorted(read):
@@ -145,12 +150,58 @@ def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path]) 
     for path in sorted(listed):
         size = os.stat(path).st_size if os.path.exists(path) else "dangling link"
         digest.update(os.fsencode(f"{os.path.relpath(path, directory)}\0{size}\n"))
+        if sampled and size != "dangling link":
+            digest.update(_sample(path, size))
+    return digest.hexdigest()
+
+
+def _sample(path: Path, size: int) -> bytes:
+    """The bytes of a small file, or those of `SAMPLES` places spread evenly over a larger one."""
+    with open(path, "rb", buffering=0) as file:
+        if size <= SAMPLES * SAMPLE:
+            return file.read(size)
+        step = (size - SAMPLE) // (SAMPLES - 1)
+        return b"".join(os.pread(file.fileno(), SAMPLE, step * place) for place in range(SAMPLES))
+
+
+def stamp_files(paths: Iterable[Path]) -> str:
+    """SHA-256 in hex over the time stamps and sizes of files: it changes when any was written, and with every copy."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        if os.path.exists(path):
+            status = os.stat(path)
+            digest.update(os.fsencode(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     return digest.hexdigest()
 
 
 def files_below(directory: Path) -> list[Path]:
-    """Every file below a folder, links followed."""
-    return [Path(folder, name) for folder, _, names in os.walk(directory, followlinks=True) for name in names]
+    """Every regular file below a folder and every dangling link, none when the folder is missing.
+
+    Links are followed, but no folder is entered twice: one that leads back would go round for ever. Reading a pipe
+    would wait for ever. A folder counts under its own name before any link to it.
+    """
+    found, visited = [], set()
+    folders, links = [str(directory)] if directory.is_dir() else [], []
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_symlink() and os.path.isdir(entry.path):
+                    links.append(entry.path)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and not _is_special(entry.path)):
+                    found.append(Path(entry.path))
+    return found
+
+
+def _is_special(path: str) -> bool:
+    """Whether a link ends at a pipe, a socket or a device."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def meant_instead(directory: Path, is_source: Callable[[Path], bool]) -> str:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "barrel_jax").rglob("*.py"))
 # Folders and modules of barrel_jax. Lower may not import higher, and folders of one rank not each other.
 LAYERS = (
-    ("arrays", "command_line", "files", "markdown", "plotting", "progress", "backbones", "paper", "faces"),
+    ("arrays", "command_line", "files", "markdown", "pictures", "plotting", "progress", "backbones", "paper", "faces"),
     ("config", "config_arguments", "provenance"),
     ("devices", "models", "pytorch"),
     ("input", "pretrained"),
@@ -26,7 +26,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Nothing in the package imports these; the package may, and `data` what it is allowed to.
 PROGRAMS = ("configs", "data", "tests", "benchmarks", "train", "evaluate")
-DATA_MAY = ("command_line", "config", "faces", "files", "progress")
+DATA_MAY = ("command_line", "config", "faces", "files", "pictures", "progress")
 # Each has one home.
 HOMES = {
     "flax.linen": ("models", "training"),
