@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from barrel_jax.command_line import Parser, words
+from data.coco.frames import EXIF
 from data.convert.convert import Task, convert
 from data.convert.formats import FORMATS
 from data.convert.record import UNITS, Options
@@ -50,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     csv.add_argument("--box-columns", type=words, default=[], help="x,y,width,height")
     csv.add_argument("--corners", action="store_true", help="--box-columns are left,top,right,bottom")
     csv.add_argument("--point-columns", type=words, default=[], help="x and y of each point in turn")
+    parser.add_argument(
+        "--exif", choices=EXIF, default=task.exif, help="frame of pictures that viewers turn (default: %(default)s)"
+    )
     other = parser.add_argument_group("labelstudio, coco")
     other.add_argument("--annotator", default=options.annotator, help="id or e-mail of whose annotations count")
     other.add_argument("--as-shown", action="store_true", help="points of rotated tasks are of what the screen showed")
@@ -66,7 +70,7 @@ def _task(given: argparse.Namespace) -> Task:
     division = Division(given.val, given.seed, given.group, given.group_pattern, given.divide_anew)
     return Task(
         given.format, given.source, given.out, given.to, given.images, tuple(given.landmarks), given.unit or "",
-        given.origin, given.as_shown, given.skip_faulty, given.link, options, division,
+        given.origin, given.exif, given.as_shown, given.skip_faulty, given.link, options, division,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from data.convert.formats import FORMATS, recognise
 from data.convert.pictures import Pictures, files_of
 from data.convert.record import Options, Record
 from data.convert.split import Division, divide, own_split
+from data.grouping import grouped
 from data.source import Findings, first_few
 
 LINES = 10  # of faults or notes that are said
@@ -30,6 +31,7 @@ class Task:
     landmarks: tuple[str, ...] = ()  # which ones, in this order; () for all
     unit: str = ""  # of points and boxes; '' for the format's own
     origin: int | None = None  # what the file calls the first pixel's centre; None for the format's own
+    exif: str = "auto"  # frame of pictures that viewers turn and whose sizes the file does not say
     as_shown: bool = False  # points of rotated tasks are of what the screen showed
     skip_faulty: bool = False  # leaves out what has faults
     link: bool = False  # hard links in the place of copies
@@ -60,7 +62,7 @@ def convert(task: Task) -> str:
             findings.faults.append(str(error))
     _raise_faults(task, findings)
     names = landmark_names(records, task.landmarks, findings)
-    frame = Frame(task.unit or form.unit, form.origin if task.origin is None else task.origin, task.as_shown)
+    frame = Frame(task.unit or form.unit, form.origin if task.origin is None else task.origin, task.exif, task.as_shown)
     _check_unit(task, frame, records)
     faces = make_faces(records, Pictures(task.images or root, without=out), names, frame, findings)
     if frame.origin:
@@ -107,7 +109,7 @@ def _check_unit(task: Task, frame: Frame, records: Sequence[Record]) -> None:
 
 def _raise_faults(task: Task, findings: Findings) -> None:
     """Raises ValueError with the first faults, or counts them where they are to be left out."""
-    faults, count = findings.faults, len(findings.faults)
+    count, faults = len(findings.faults), grouped(findings.faults)
     if task.skip_faulty:
         findings.counts["records_with_faults_left_out"] += count
         findings.notes += [f"left out: {fault}" for fault in first_few(faults, "left out")]
@@ -115,7 +117,7 @@ def _raise_faults(task: Task, findings: Findings) -> None:
     elif count == 1:
         raise ValueError(f"{faults[0]} (--skip-faulty leaves it out)")
     elif count:
-        more = [f"  (and {count - LINES:,} more)"] if count > LINES else []
+        more = [f"  (and {len(faults) - LINES:,} more lines)"] if len(faults) > LINES else []
         listed = "\n".join([*(f"  {fault}" for fault in faults[:LINES]), *more])
         raise ValueError(
             f"{task.source} has {count:,} faults:\n{listed}\nmend them, or leave them out with --skip-faulty"

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.faces.crop_windows import landmark_box
+from barrel_jax.pictures import orientation
 from barrel_jax.progress import follow
+from data.convert.frames import Stored, annotated_sizes
 from data.convert.pictures import Pictures
 from data.convert.record import NOT_LABELLED, Record
 from data.images import read_image
@@ -26,6 +28,7 @@ class Frame:
 
     unit: str = "pixel"  # one of record.UNITS
     origin: int = 0  # what is given to the centre of the first pixel
+    exif: str = "auto"  # frame of pictures that viewers turn: 'auto', 'stored' or 'upright' (data.coco.frames)
     as_shown: bool = False  # points of a picture that was turned on the screen are of what the screen showed
 
 
@@ -99,15 +102,16 @@ def make_faces(
         findings.counts[mended] += bool(mended)
         located.append(path)
     read = _read_pictures(list(dict.fromkeys(path for path in located if path)), findings)
+    sizes = annotated_sizes(records, located, read, names, frame.exif, findings) if frame.unit == "pixel" else {}
     targets = pictures.targets(read)
     faces, seen = [], set()
     for record, path in zip(records, located, strict=True):
         if path not in read:
             continue
-        stored, digest = read[path]
         try:
-            size, turned = _size(record, path, stored, frame, findings)
-            face = _face(record, Picture(path, targets[path], size, digest), names, frame, turned, findings)
+            size, turned = _size(record, path, sizes.get(path, read[path].size), frame, findings)
+            picture = Picture(path, targets[path], size, read[path].digest)
+            face = _face(record, picture, names, frame, turned, findings)
         except ValueError as error:
             findings.faults.append(str(error))
             continue
@@ -122,15 +126,15 @@ def make_faces(
     return faces
 
 
-def _read_pictures(paths: list[Path], findings: Findings) -> dict[Path, tuple[tuple[int, int], str]]:
-    """Width and height as stored, and digest, of every picture that is sound."""
+def _read_pictures(paths: list[Path], findings: Findings) -> dict[Path, Stored]:
+    """Every picture that is sound."""
 
-    def read(path: Path) -> tuple[tuple[int, int], str] | str:
+    def read(path: Path) -> Stored | str:
         try:
             encoded, pixels = read_image(path)
         except (ValueError, FileNotFoundError) as error:
             return str(error)
-        return (pixels.shape[1], pixels.shape[0]), sha256(encoded).hexdigest()
+        return Stored((pixels.shape[1], pixels.shape[0]), orientation(encoded), sha256(encoded).hexdigest())
 
     sound = {}
     with ThreadPoolExecutor() as threads:
@@ -184,6 +188,8 @@ def _face(
     box = None if corners is None else np.concatenate([corners[0] - frame.origin, corners[1] - corners[0]])
     if visible.any() and (box is None or _pixels_shown(box, picture.size) < 1):
         findings.counts["boxes_made_from_points" if box is None else "boxes_without_area_made_from_points"] += 1
+        if (visible > 0).sum() < 2:
+            raise ValueError(f"{record.where}: has no box that shows a pixel, and only one point; draw its box")
         box = landmark_box(points, visible > 0)
         if _pixels_shown(box, picture.size) < 1:
             raise ValueError(

@@ -16,6 +16,9 @@ from data.prepare import main as prepare
 from tests.kit.annotated import converted, draw, refused
 from tests.kit.shared import SHARED, needs_shared
 
+# The orientation 6: turned to the right by viewers.
+EXIF_6 = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+
 
 def coco(folder, faces, name="train.json", keypoints=("eye", "nose"), **changes):
     """A COCO file of faces (picture, points [K, 3]); every picture is 40 x 30."""
@@ -81,10 +84,10 @@ def test_the_division_is_the_seeds_and_by_group(people, tmp_path):
 
 
 def test_a_group_is_a_column(tmp_path):
-    rows = ["image,who,x0,y0"]
+    rows = ["image,who,x0,y0,x1,y1"]
     for number in range(8):
         draw(tmp_path / "s" / f"{number}.png")
-        rows.append(f"{number}.png,{'ab'[number % 2]},{number},3")
+        rows.append(f"{number}.png,{'ab'[number % 2]},{number},3,9,9")
     (tmp_path / "s" / "t.csv").write_text("\n".join(rows))
     splits = converted("csv", tmp_path / "s", "--group", "who")
     odd = {split: {int(face["file"][0]) % 2 for face in faces} for split, faces in splits.items()}
@@ -305,3 +308,19 @@ def test_real_faces_in_each_format_are_those_of_the_original(form, tmp_path, cap
             np.testing.assert_allclose(face["points"].ravel(), original[face["file"]], atol=0.01)
     assert prepare(["coco", "--source", str(tmp_path / "out"), "--check"]) == 0
     assert "0 fault(s)" in capsys.readouterr().out
+
+
+def test_pictures_that_viewers_turn(tmp_path, capsys):
+    """Of 40 x 30 stored pixels viewers show 30 x 40: a point at y = 38 is in that frame alone; else the switch says."""
+    for name in ("a.jpg", "b.jpg"):
+        path = draw(tmp_path / "s" / name)
+        path.write_bytes(path.read_bytes()[:2] + EXIF_6 + path.read_bytes()[2:])
+    rows = ["image,x0,y0,x1,y1", "a.jpg,10,12,20,38", "b.jpg,10,12,20,18"]
+    (tmp_path / "s" / "val.csv").write_text("\n".join(rows))
+    sizes = {face["file"]: face["size"] for face in converted("csv", tmp_path / "s")["val"]}
+    assert sizes == {"a.jpg": (30, 40), "b.jpg": (40, 30)}
+    said = capsys.readouterr().out
+    assert "1 pictures (such as " in said and "b.jpg) are turned by viewers" in said and "--exif upright" in said
+    splits = converted("csv", tmp_path / "s", "--exif", "upright", out=tmp_path / "upright")
+    assert {face["size"] for face in splits["val"]} == {(30, 40)}
+    assert prepare(["coco", "--source", str(tmp_path / "upright"), "--check"]) == 0

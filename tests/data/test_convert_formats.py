@@ -63,7 +63,7 @@ def test_a_table_in_another_encoding(source, encoding, capsys):
 
 
 def test_named_columns_and_landmarks_keep_their_names(source):
-    table(source, "which,eye_x,eye_y,eye_v,nose x,nose y", "{},10,12,1,,")
+    table(source, "which,x,y,w,h,eye_x,eye_y,eye_v,nose x,nose y", "{},8,4,15,11,10,12,1,,")
     splits = converted("csv", source, "--image-column", "which")
     assert splits["train"][0]["names"] == ["eye", "nose"]
     assert splits["val"][0]["points"].tolist() == [[10, 12, 1], [0, 0, 0]]
@@ -105,6 +105,7 @@ def test_a_table_without_a_header_is_read_by_its_numbers(source):
 )
 def test_a_table_that_is_refused(source, capsys, header, row, said):
     table(source, header, row)
+    (source / "val.csv").unlink()
     with pytest.raises(AssertionError, match=said):
         raise AssertionError(refused(capsys, "csv", source))
 
@@ -202,13 +203,13 @@ def test_cvat_points_and_their_box(source):
 
 def test_cvat_skeletons(source):
     point = '<points label="{}" outside="{}" occluded="{}" points="{}"/>'
-    one = point.format("nose", 0, 1, "10,12") + point.format("eye", 1, 0, "0,0")
+    one = point.format("nose", 0, 1, "10,12") + point.format("eye", 1, 0, "0,0") + point.format("ear", 0, 0, "5,6")
     two = point.format("nose", 0, 0, "20,22") + point.format("eye", 0, 0, "20.5,6")
     cvat(source, f'<skeleton label="face">{one}</skeleton><skeleton label="face">{two}</skeleton>')
     first, second = converted("cvat", source)["train"]
-    assert first["names"] == ["nose", "eye"]
-    assert first["points"].tolist() == [[10, 12, 1], [0, 0, 0]]
-    assert second["points"].tolist() == [[20, 22, 2], [20.5, 6, 2]]
+    assert first["names"] == ["nose", "eye", "ear"]
+    assert first["points"].tolist() == [[10, 12, 1], [0, 0, 0], [5, 6, 2]]
+    assert second["points"].tolist() == [[20, 22, 2], [20.5, 6, 2], [0, 0, 0]]
 
 
 def test_cvat_single_points_of_two_groups(source):
@@ -333,6 +334,7 @@ def test_label_studio_rotated_rectangle(source):
 )
 def test_label_studio_that_is_refused(source, capsys, results, said):
     tasks(source, {"result": results})
+    (source / "val.json").unlink()
     with pytest.raises(AssertionError, match=said):
         raise AssertionError(refused(capsys, "labelstudio", source))
 
