@@ -53,7 +53,7 @@ def read_json(path: Path, remedy: str) -> Any:
         raise ValueError(f"{path}: this is no JSON ({error}); {remedy}") from error
 
 
-def plain(node: object) -> object:
+def plain(node: object) -> Any:
     """The same as JSON can say it: settings as objects, None in the place of a number that is not finite."""
     if dataclasses.is_dataclass(node):
         return plain(vars(node))
