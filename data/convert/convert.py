@@ -12,10 +12,12 @@ from data.convert.faces import ConvertedFace, Frame, landmark_names, make_faces
 from data.convert.formats import FORMATS, recognise
 from data.convert.pictures import Pictures, files_of
 from data.convert.record import Options, Record
-from data.convert.split import Division, divide, own_split
+from data.convert.split import Division, divide
+from data.convert.split_names import own_split
 from data.grouping import grouped
 from data.source import Findings, first_few
 
+ANNOTATIONS = ("annotations", "annotation", "labels", "json", "xml")  # folders of annotation files alone
 LINES = 10  # of faults or notes that are said
 
 
@@ -51,6 +53,8 @@ def convert(task: Task) -> str:
         raise ValueError(f"{out}: is there already and not empty; name another folder with --out, or remove it")
     findings = Findings()
     root = source if source.is_dir() else source.parent
+    if source.is_file() and root.name in ANNOTATIONS:  # their pictures lie beside that folder
+        root = root.parent
     records: list[Record] = []
     for path in annotation_files(task, findings):
         split = own_split(path, root, form.beside)

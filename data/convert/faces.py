@@ -16,6 +16,7 @@ from barrel_jax.progress import follow
 from data.convert.frames import Stored, annotated_sizes
 from data.convert.pictures import Pictures
 from data.convert.record import NOT_LABELLED, Record
+from data.convert.split_names import named_split
 from data.images import read_image
 from data.source import Findings
 
@@ -90,7 +91,7 @@ def make_faces(
     located: list[Path | None] = []
     for record in records:
         try:
-            path, mended = pictures.find(record.picture, record.file.parent, record.where)
+            path, mended = pictures.find(record.picture, record.file.parent, record.where, named_split(record.split))
             if record.positional and len(record.points) != usual[0][0]:
                 raise ValueError(
                     f"{record.where}: {len(record.points)} points where most have {usual[0][0]}, and which are missing "

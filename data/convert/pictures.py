@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from data.convert.record import shown
+from data.convert.split_names import named_split
 
 HOMES = ("images", "image", "imgs", "img", "pictures", "photos")  # folders that tools put pictures into
-SPLITS = ("train", "val", "test")
 Parts = tuple[str, ...]
 
 
@@ -38,13 +38,14 @@ class Pictures:
         folders = [parts[:-1] for parts in self._files if parts[-1].lower().endswith((".jpg", ".jpeg", ".png"))]
         self._common = _common(folders)
 
-    def find(self, name: str, base: Path, where: str) -> tuple[Path, str]:
+    def find(self, name: str, base: Path, where: str, split: str = "") -> tuple[Path, str]:
         """The file of a name, and what had to be mended in the name, '' for nothing.
 
         Args:
             name: as the annotation writes it.
             base: the folder of the annotation file, which names count from.
             where: file and record, for errors.
+            split: of the annotation: of two files that a name may mean, that in the split's folder is meant.
 
         Raises:
             ValueError: there is none, or two could be meant, or the name leads out of the folder, or two different
@@ -52,10 +53,10 @@ class Pictures:
         """
         tried = list(_variants(name))
         for variant, how in tried:
-            if path := self._exactly(variant, base, where):
+            if path := self._exactly(variant, base, where, split):
                 return self._take(path, variant, where), how
         for variant, how in tried:
-            if path := self._by_end(variant, where):
+            if path := self._by_end(variant, where, split):
                 return self._take(path, variant, where), how or "found_below_other_folders"
         wanted = (_parts(tried[-1][0]) or ("",))[-1]
         near = difflib.get_close_matches(_key(wanted)[:200], list(self._by_name), n=1, cutoff=0.6)
@@ -70,14 +71,14 @@ class Pictures:
         names = {}
         for path, parts in whole.items():
             first = min(self._common, len(parts) - 1)
-            while first < len(parts) - 1 and parts[first].lower() in (*HOMES, *SPLITS):
+            while first < len(parts) - 1 and (parts[first].lower() in HOMES or named_split(parts[first])):
                 first += 1
             names[path] = "/".join(parts[first:])
         if len(set(names.values())) < len(names):
             names = {path: "/".join(parts) for path, parts in whole.items()}
         return names
 
-    def _exactly(self, variant: str, base: Path, where: str) -> Path | None:
+    def _exactly(self, variant: str, base: Path, where: str, split: str) -> Path | None:
         parts = _parts(variant)
         below = base.relative_to(self.root).parts if base.is_relative_to(self.root) else None
         if ".." in parts and not _absolute(variant):
@@ -86,25 +87,22 @@ class Pictures:
                 raise ValueError(
                     f"{where}: {shown(variant)} leads out of {self.root}; name the folder of the pictures with --images"
                 )
-            return self._one([full.relative_to(self.root.absolute()).parts], variant, where)
+            return self._one([full.relative_to(self.root.absolute()).parts], variant, where, split)
         starts: list[Parts] = [(), *((home,) for home in HOMES)]
-        return self._one(
-            [*((*below, *start, *parts) for start in starts if below), *((*start, *parts) for start in starts)],
-            variant,
-            where,
-        )
+        places = [*((*below, *start, *parts) for start in starts if below), *((*start, *parts) for start in starts)]
+        return self._one(places, variant, where, split)
 
-    def _one(self, candidates: list[Parts], variant: str, where: str) -> Path | None:
+    def _one(self, candidates: list[Parts], variant: str, where: str, split: str) -> Path | None:
         """The first candidate that is a file, letter by letter, else but for capitals and composed letters."""
         for parts in candidates:
             if parts in self._files:
                 return self._files[parts]
         for parts in candidates:
             if alike := self._alike.get(_keys(parts)):
-                return self._single(alike, variant, where)
+                return self._single(alike, variant, where, split)
         return None
 
-    def _by_end(self, variant: str, where: str) -> Path | None:
+    def _by_end(self, variant: str, where: str, split: str) -> Path | None:
         """The file whose path ends as the name does, or whose path below that of all pictures the name ends with."""
         keys = _keys(_parts(variant))
         found = []
@@ -113,9 +111,11 @@ class Pictures:
             shorts = [own[self._common :], *(own[k + 1 :] for k, part in enumerate(own[:-1]) if part in HOMES)]
             if own[-len(keys) :] == keys or any(short and keys[-len(short) :] == short for short in shorts):
                 found.append(parts)
-        return self._single(found, variant, where) if found else None
+        return self._single(found, variant, where, split) if found else None
 
-    def _single(self, found: list[Parts], variant: str, where: str) -> Path:
+    def _single(self, found: list[Parts], variant: str, where: str, split: str) -> Path:
+        if len(found) > 1 and split:
+            found = [parts for parts in found if split in map(named_split, parts[:-1])] or found
         if len(found) > 1:
             two = " or ".join(str(self._files[parts]) for parts in found[:2])
             raise ValueError(f"{where}: {shown(variant)} may be {two}; write the name with its folder")

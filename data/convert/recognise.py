@@ -2,6 +2,7 @@
 """What a folder that is no COCO set in the layout that is read looks like, and the command that makes it one."""
 
 import itertools
+import os
 import shlex
 from pathlib import Path
 
@@ -26,5 +27,6 @@ def convert_hint(source: Path) -> str:
     name = meant_format(source)
     if not name:
         return ""
-    command = shlex.join(["python", "-m", "data.convert", name, str(source), "--out", f"{source.with_suffix('')}-coco"])
+    place = source if source.stem.strip(".") else Path(os.path.normpath(source.absolute()))
+    command = shlex.join(["python", "-m", "data.convert", name, str(source), "--out", f"{place.with_suffix('')}-coco"])
     return f"; it looks like {FORMATS[name].about}: `{command}` makes a folder that is read"

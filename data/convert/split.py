@@ -6,17 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 from data.convert.faces import ConvertedFace
+from data.convert.split_names import TEST, TRAIN, VAL, named_split
 from data.source import Findings
-
-TRAIN, VAL, TEST = "train", "val", "test"
-WORDS = {
-    TRAIN: ("train", "training", "trainset"),
-    VAL: ("val", "valid", "validation", "dev"),
-    TEST: ("test", "testing", "testset"),
-}
 
 
 @dataclass(frozen=True)
@@ -28,18 +21,6 @@ class Division:
     group: str = ""  # column, attribute or field that names a face's group
     group_pattern: str = ""  # regular expression on the picture's name, whose first group, or whole match, is the group
     anew: bool = False  # divides anew what the source has divided
-
-
-def named_split(text: str) -> str:
-    """The split that a file's or folder's name tells, '' for none: val of person_keypoints_val2017."""
-    found = {split for word in re.split("[^a-z]+", text.lower()) for split, words in WORDS.items() if word in words}
-    return found.pop() if len(found) == 1 else ""
-
-
-def own_split(path: Path, root: Path, by_folder: bool) -> str:
-    """The split of an annotation file by its name, or that of the folders that it lies in below `root`."""
-    names = [*reversed(path.relative_to(root).parts[:-1])]
-    return next((split for name in ([] if by_folder else [path.stem]) + names if (split := named_split(name))), "")
 
 
 def divide(faces: Sequence[ConvertedFace], how: Division, findings: Findings) -> dict[str, list[ConvertedFace]]:

@@ -11,7 +11,7 @@ import pytest
 
 from data.convert.__main__ import main
 from data.convert.recognise import convert_hint, meant_format
-from data.convert.split import own_split
+from data.convert.split_names import own_split
 from data.prepare import main as prepare
 from tests.kit.annotated import converted, draw, refused
 from tests.kit.shared import SHARED, needs_shared
@@ -152,6 +152,23 @@ def test_pictures_are_found_as_others_have_written_them(tmp_path, capsys, writte
     coco(tmp_path / "s" / "json", [(written, face(0))], "val.json")
     assert converted("coco", tmp_path / "s")["val"][0]["file"].endswith(there.rpartition("/")[2])
     assert said.replace("pictures copied: 1", "pictures copied:") in capsys.readouterr().out
+
+
+def test_equal_names_in_the_folders_of_two_splits(tmp_path):
+    """As COCO itself lies: each file of annotations means the pictures of its own split."""
+    source = tmp_path / "s"
+    for number, split in enumerate(("train", "val")):
+        draw(source / f"{split}2017" / "1.png", 40 + number)
+        image = {"id": 1, "file_name": "1.png", "width": 40 + number, "height": 30}
+        coco(source / "annotations", [("1.png", face(number))], f"person_keypoints_{split}2017.json", images=[image])
+        document = json.loads((source / "annotations" / f"person_keypoints_{split}2017.json").read_text())
+        document["annotations"][0]["image_id"] = 1
+        (source / "annotations" / f"person_keypoints_{split}2017.json").write_text(json.dumps(document))
+    splits = converted("coco", source)
+    assert splits["train"][0]["file"] == "train2017/1.png" and splits["train"][0]["size"] == (40, 30)
+    assert splits["val"][0]["file"] == "val2017/1.png" and splits["val"][0]["size"] == (41, 30)
+    one = source / "annotations" / "person_keypoints_val2017.json"
+    assert converted("coco", one, out=tmp_path / "one")["val"][0]["size"] == (41, 30)
 
 
 def test_a_latin_1_file_name_becomes_text(tmp_path):
