@@ -325,6 +325,7 @@ def test_label_studio_rotated_rectangle(source):
     ("results", "said"),
     [
         ([key_point("0", float("inf"), 2)], r"task 7 \(1a2b3c4d-a.png\): x of point '0' is inf, which is not a number"),
+        ([key_point("0", float("nan"), 2)], r"x of point '0' is nan, which is not a number"),
         ([{"type": "keypointlabels"}], r"a result without its value"),
         ([FACE[0], key_point("0", 1, 2, original_width=50)], r"pictures of several sizes"),
         ([key_point("0", 1, 2, original_width=50)], r"is 40 x 30 pixels but the annotation says 50 x 30"),
