@@ -121,9 +121,11 @@ def restore_variables(
       which: 'latest', 'best' or a saved step.
       mesh: devices that they are laid out on.
 
+    Where the latest one is damaged, the one before is read, with a warning.
+
     Raises:
       FileNotFoundError: no such checkpoint; says which there are.
-      ValueError: the checkpoint is of another model than the config describes.
+      ValueError: the checkpoint is damaged, or of another model than the config describes.
     """
     workdir = Path(workdir)
     if not has_checkpoint(workdir):  # looked for first, since `Checkpoints` makes folders
@@ -132,6 +134,8 @@ def restore_variables(
     checkpoints = Checkpoints(workdir)
     try:
         kind, step = find_checkpoint(checkpoints, which)
-        return checkpoints.restore(kind, step, like).variables(), step
+        latest = checkpoints.newest(like, set_aside=False) if which == "latest" else None
+        state = latest or checkpoints.restore(kind, step, like)
+        return state.variables(), int(state.step)
     finally:
         checkpoints.close()

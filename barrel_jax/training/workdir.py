@@ -46,8 +46,6 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
       ValueError: the folder belongs to a run on another dataset or with other settings; names them.
     """
     workdir = Path(workdir)
-    if workdir.exists() and not workdir.is_dir():
-        raise ValueError(f"{workdir}: this is a file, and a run needs a folder; choose another --workdir")
     said, kept = "", {}
     if (workdir / "config.json").exists():
         theirs = files.read_json(workdir / "run.json", "put the run's own back, or choose another --workdir")
