@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading a source image and cutting the stored region of a face.
 
-Pixels are those that the file stores: an EXIF orientation is ignored, as COCO's own tools do, so that points and pixels
-agree. Whoever decodes a stored region does the same (`DECODE`).
+Pixels are those that the file stores: an EXIF orientation is ignored, as COCO's own tools do. Where the points are of
+the turned picture, whoever reads the source says so (`data.source.Face.orientation`) and the pixels are turned before
+they are cut. A stored region is never turned again (`DECODE`).
 """
 
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from barrel_jax import pictures
 
 DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -46,16 +49,19 @@ def read_image(path: Path) -> tuple[bytes, np.ndarray]:
         The file's bytes, and its pixels as uint8 [H, W, 3] in BGR; a grey image has three equal channels.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is broken or cut off, or less than 2 pixels wide or high.
+        FileNotFoundError: there is no such file, or it is a folder or a pipe.
+        ValueError: the file is of a kind that is not read, broken or cut off, or less than 2 pixels wide or high.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: image is missing; put it there or remove it from the annotations")
+        kind = "no file but a folder, a pipe or a device" if path.exists() else "missing"
+        raise FileNotFoundError(f"{path}: image is {kind}; put it there or remove it from the annotations")
     encoded = path.read_bytes()
-    try:
-        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), DECODE) if encoded else None
-    except cv2.error:
-        pixels = None
+    pixels = pictures.decode(encoded)
+    if pixels is None and (kind := pictures.unreadable_kind(encoded)):
+        raise ValueError(
+            f"{path}: image is {kind}, which is not read here; convert it to JPEG or PNG (for HEIC and raw files: "
+            "`magick a.heic a.jpg`) and name the new file in the annotations"
+        )
     if pixels is None or not is_complete(encoded):
         raise ValueError(
             f"{path}: image is broken or cut off ({len(encoded)} bytes); replace it or remove it from the annotations"
@@ -71,7 +77,7 @@ def check_size(path: Path, pixels: np.ndarray, size: tuple[int, int] | None) -> 
     height, width = pixels.shape[:2]
     if size is not None and (width, height) != size:
         raise ValueError(
-            f"{path}: image is {width} x {height} pixels (as stored, before any EXIF rotation) but the annotations say "
+            f"{path}: image is {width} x {height} pixels (as the points' frame has them) but the annotations say "
             f"{size[0]} x {size[1]}, so the points belong to another version of it; replace it or correct them"
         )
 
@@ -97,7 +103,9 @@ def region_of(box: np.ndarray, windows: list[np.ndarray], size: tuple[int, int])
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
 
 
-def encode_region(encoded: bytes, pixels: np.ndarray, region: tuple[int, int, int, int]) -> bytes:
+def encode_region(
+    encoded: bytes, pixels: np.ndarray, region: tuple[int, int, int, int], *, turned: bool = False
+) -> bytes:
     """The region x, y, w, h of an image as bytes.
 
     The file's own when that is all of a JPEG or PNG. Cut out of a JPEG it is a JPEG 98 with full colour: half
@@ -108,9 +116,10 @@ def encode_region(encoded: bytes, pixels: np.ndarray, region: tuple[int, int, in
         encoded: the file's bytes.
         pixels: uint8 [H, W, 3], BGR, as `read_image` gives them.
         region: in whole pixels, inside the image.
+        turned: the pixels were turned after they were read, so that the file's bytes are not theirs.
     """
     x, y, w, h = region
-    if (h, w) == pixels.shape[:2] and encoded.startswith((JPEG_START, PNG_START)):
+    if not turned and (h, w) == pixels.shape[:2] and encoded.startswith((JPEG_START, PNG_START)):
         return encoded
     suffix, options = (".jpg", JPEG) if encoded.startswith(JPEG_START) else (".png", PNG)
     return cv2.imencode(suffix, pixels[y : y + h, x : x + w], options)[1].tobytes()

@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.faces.landmarks import LandmarkScheme
+from data.grouping import grouped
 from data.images import read_image
 
 FORMAT = b"faces 3"  # part of every digest: changes with the stored record, so that sets built before are built anew
@@ -27,6 +29,7 @@ class Face:
     visible: np.ndarray  # uint8 [K]: 0 not labelled, 1 occluded, 2 visible
     flags: tuple[int, ...] = ()  # [F], 0 or 1
     size: tuple[int, int] | None = None  # width and height of the image as the annotations give them, or None
+    orientation: int = 1  # EXIF's: how the stored pixels are turned (barrel_jax.pictures) into the frame of the points
 
     @property
     def labelled(self) -> np.ndarray:
@@ -106,10 +109,11 @@ class Source:
         """Raises ValueError with the first ten faults, if there is any; gaps are faults unless they are allowed."""
         faults = self.findings.faults + ([] if allow_partial else self.findings.gaps)
         if faults:
-            more = f"  (and {len(faults) - 10} more)\n" if len(faults) > 10 else ""
+            lines = grouped(faults)
+            more = f"  (and {len(lines) - 10} more)\n" if len(lines) > 10 else ""
             raise ValueError(
-                f"{self.directory} has {len(faults)} fault(s):\n  " + "\n  ".join(faults[:10]) + "\n" + more + "all: "
-                f"`python -m data.prepare {self.dataset} --source {self.directory} --check`"
+                f"{self.directory} has {len(faults)} fault(s):\n  " + "\n  ".join(lines[:10]) + "\n" + more + "all: "
+                f"`python -m data.prepare {self.dataset} --source {shlex.quote(str(self.directory))} --check`"
             )
 
     def summary(self) -> str:
@@ -149,8 +153,33 @@ def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path]) 
 
 
 def files_below(directory: Path) -> list[Path]:
-    """Every file below a folder, links followed."""
-    return [Path(folder, name) for folder, _, names in os.walk(directory, followlinks=True) for name in names]
+    """Every regular file below a folder and every dangling link, none when the folder is missing.
+
+    Links are followed, but no folder is entered twice: one that leads back would go round for ever. Reading a pipe
+    would wait for ever. A folder counts under its own name before any link to it.
+    """
+    found, visited = [], set()
+    folders, links = [str(directory)] if directory.is_dir() else [], []
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_symlink() and os.path.isdir(entry.path):
+                    links.append(entry.path)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and not _is_special(entry.path)):
+                    found.append(Path(entry.path))
+    return found
+
+
+def _is_special(path: str) -> bool:
+    """Whether a link ends at a pipe, a socket or a device."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def meant_instead(directory: Path, is_source: Callable[[Path], bool]) -> str:

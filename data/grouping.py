@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hundred sentences on one fault as one line: a count, the first three, the remedy once."""
+
+import re
+from collections.abc import Iterable
+
+SHOWN = 3
+# What differs between two sentences on one fault: names in brackets or quotes, paths and numbers.
+DIFFERING = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|'[^']*'|\"[^\"]*\"|\S*[/\\]\S*|[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
+
+
+def grouped(sentences: Iterable[str]) -> list[str]:
+    """The sentences, `PLACE: what is wrong; the remedy`, in the order in which each fault came first.
+
+    Those that differ in places, names and numbers only, and have one remedy, become one line.
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for sentence in sentences:
+        what, remedy = _parted(sentence)
+        groups.setdefault((DIFFERING.sub("", _after_place(what)), remedy), []).append(sentence)
+    return [_line(remedy, group) for (_, remedy), group in groups.items()]
+
+
+def _parted(sentence: str) -> tuple[str, str]:
+    """What is wrong, and the remedy, which is '' where there is none."""
+    what, semicolon, remedy = sentence.rpartition("; ")
+    return (what, DIFFERING.sub("", remedy)) if semicolon else (sentence, "")
+
+
+def _after_place(what: str) -> str:
+    return what.partition(": ")[2] or what
+
+
+def _line(remedy: str, group: list[str]) -> str:
+    if len(group) == 1:
+        return group[0]
+    first = [sentence.rpartition("; ")[0] if remedy else sentence for sentence in group[:SHOWN]]
+    place = first[0].partition(": ")[0]
+    # The folder that all have is said once.
+    folder = place[: place.rfind("/") + 1]
+    shown = [first[0], *(sentence.removeprefix(f"{place}: ").removeprefix(folder) for sentence in first[1:])]
+    more = f" | and {len(group) - SHOWN:,} more" if len(group) > SHOWN else ""
+    end = f"; {group[0].rpartition('; ')[2]}" if remedy else ""
+    return f"{' | '.join(shown)}{more} ({len(group):,} of a kind){end}"
