@@ -8,6 +8,7 @@ it. Any other exception is a fault of this project and keeps its traceback.
 
 import argparse
 import difflib
+import io
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,9 @@ class Parser(argparse.ArgumentParser):
         """
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # libraries read absl's flags, which no program here defines
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
         logging.set_verbosity(logging.WARNING)  # orbax and TFDS tell every file they touch
         try:
             return work() or 0

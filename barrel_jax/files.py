@@ -48,9 +48,18 @@ def read_json(path: Path, remedy: str) -> Any:
       ValueError: it is no JSON; names the file and says `remedy`.
     """
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: this is no JSON ({error}); {remedy}") from error
+
+
+def readable_name(path: Path) -> str:
+    """A file's name as text: what is no UTF-8, as file systems allow, is read as Latin-1, so that it can be written."""
+    name = os.fsencode(path.name)
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("latin-1")
 
 
 def plain(node: object) -> object:

@@ -2,7 +2,8 @@
 """Exported files back as functions: images uint8 [B, S, S, 3] (RGB crops) to points float32 [B, K, 2] in crop units.
 
 Each function here takes the folder of an export and, if given, the folder of the run that it must be of, and raises
-FileNotFoundError when a file is not there, and ValueError when one is not what was exported.
+FileNotFoundError when a file is not there, and ValueError when one is not what was exported. No images, of any batch,
+give no points.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ def load_stablehlo(directory: Path, *, workdir: Path | None = None) -> Predict:
     """The StableHLO program on the default device; compiles at the first call with each B."""
     about = manifest.read(directory, workdir)
     content = manifest.content(directory, stablehlo.NAME, about)
-    return _guarded(stablehlo.deserialise(content), about["image_size"])
+    return _guarded(stablehlo.deserialise(content), about)
 
 
 def load_executable(directory: Path, *, batch: int = 1, workdir: Path | None = None) -> Predict:
@@ -34,18 +35,24 @@ def load_executable(directory: Path, *, batch: int = 1, workdir: Path | None = N
     name = executable.name(batch)
     manifest.check_machine(Path(directory) / name, about)
     content = manifest.content(directory, name, about)
-    return _guarded(executable.deserialise(content), about["image_size"], batch)
+    return _guarded(executable.deserialise(content), about, batch)
 
 
 def load_onnx(directory: Path, *, threads: int | None = None, workdir: Path | None = None) -> Predict:
     """The ONNX network in ONNX Runtime on the CPU, with `threads` threads (all cores by default)."""
     about = manifest.read(directory, workdir)
     content = manifest.content(directory, runtime.NAME, about)
-    return _guarded(runtime.deserialise(content, threads), about["image_size"])
+    return _guarded(runtime.deserialise(content, threads), about)
 
 
-def _guarded(predict: Callable[[Any], jax.Array | np.ndarray], size: int, batch: int | None = None) -> Predict:
+def _guarded(
+    predict: Callable[[Any], jax.Array | np.ndarray], about: dict[str, Any], batch: int | None = None
+) -> Predict:
+    size = about["image_size"]
+
     def guarded(images: np.ndarray) -> np.ndarray:
+        if len(images) == 0:
+            return np.zeros((0, about["num_landmarks"], 2), np.float32)
         if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or len(images) != (batch or len(images)):
             raise ValueError(
                 f"images are {images.dtype} {list(images.shape)}; this program takes uint8 "

@@ -15,9 +15,9 @@ import tensorstore as ts
 from orbax.checkpoint import checkpoint_managers
 
 from barrel_jax.devices.distributed import gather, is_first, together
+from barrel_jax.plain_path import PlainPath
 from barrel_jax.training import checksums
 from barrel_jax.training.state import State
-from barrel_jax.training.store_address import StoreAddress
 
 
 def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:
@@ -34,7 +34,8 @@ class Checkpoints:
 
     def __init__(self, workdir: Path) -> None:
         self._root = Path(workdir).absolute() / "checkpoints"
-        self._address = StoreAddress(self._root)
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._address = PlainPath(self._root)
         self._managers = {kind: self._open(kind, keep) for kind, keep in (("latest", 2), ("best", 1))}
 
     def _open(self, kind: str, keep: int) -> ocp.CheckpointManager:

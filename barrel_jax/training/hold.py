@@ -53,9 +53,9 @@ class Hold:
                 raise
             warnings.warn(f"{workdir}: no locks here ({error.strerror}); start no second run in it", stacklevel=2)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        holder = {"process": os.getpid(), "host": socket.gethostname(), "since": now, "command": " ".join(sys.argv)}
+        mine = {"process": os.getpid(), "host": socket.gethostname(), "since": now, "command": " ".join(sys.argv)}
         stream.truncate(0)
-        stream.write(json.dumps(holder) + "\n")
+        stream.write(json.dumps(mine) + "\n")
         stream.flush()
         self._stream = stream
 
