@@ -3,6 +3,7 @@
 
 import math
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,9 @@ class Checkpoints:
         self.wait()
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts))
         with self._writing():
+            if is_first():
+                # Orbax waits for minutes for a folder that it may not make.
+                tempfile.TemporaryFile(dir=self._address.path / kind).close()
             self._managers[kind].save(step, args=items, force=True)
 
     @contextmanager
