@@ -6,6 +6,7 @@ FileNotFoundError when a file is not there, and ValueError when one is not what 
 give no points.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,27 @@ def load_stablehlo(directory: Path, *, workdir: Path | None = None) -> Predict:
     return _guarded(stablehlo.deserialise(content), about)
 
 
-def load_executable(directory: Path, *, batch: int = 1, workdir: Path | None = None) -> Predict:
-    """The compiled program for a batch.
+def load_executable(directory: Path, *, sha256: str, batch: int = 1, workdir: Path | None = None) -> Predict:
+    """The compiled program for a batch, which is trusted like code: opening it runs what it says.
+
+    Args:
+      directory: of the export.
+      sha256: the file's, in hex, as `python -m barrel_jax.export` printed it, kept where nobody else writes. The one in
+        the manifest proves nothing: whoever changes the file can change that.
+      batch: B.
+      workdir: the run that it must be of.
 
     Raises ValueError also on another version of jax or jaxlib, and on another device or processor.
     """
     about = manifest.read(directory, workdir)
     name = executable.name(batch)
+    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ValueError(
+            f"{Path(directory) / name}: an executable is trusted like code: give sha256=, the 64 digits that the "
+            f"export printed, not {sha256!r}"
+        )
     manifest.check_machine(Path(directory) / name, about)
-    content = manifest.content(directory, name, about)
+    content = manifest.content(directory, name, about, sha256)
     return _guarded(executable.deserialise(content), about, batch)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from barrel_jax import config as configuration
-from barrel_jax import files
 from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.distributed import together
 from barrel_jax.devices.sharding import make_mesh
@@ -20,6 +19,7 @@ from barrel_jax.faces.wflw_to_300w import mapping
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
+from barrel_jax.training.facts import read_facts
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
 from barrel_jax.training.steps import make_predict_step
@@ -79,22 +79,6 @@ class TrainedRun:
     @cached_property
     def _program(self) -> jax.stages.Wrapped:
         return make_predict_step(build_model(self.config.model, self.num_landmarks), self.mesh)
-
-
-def read_facts(workdir: Path) -> dict[str, Any]:
-    """What `workdir.claim` wrote of a run: dataset, fingerprint, scheme, num_landmarks, versions, ...
-
-    Raises:
-      FileNotFoundError: the folder holds no run.
-      ValueError: the file is damaged.
-    """
-    path = Path(workdir) / "run.json"
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
-    facts = files.read_json(path, "start the run's own command in another --workdir, or put the file back")
-    if not isinstance(facts, dict) or not {"scheme", "num_landmarks"} <= facts.keys():
-        raise ValueError(f"{path}: a run's scheme and num_landmarks are missing; start its own command again")
-    return facts
 
 
 def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:

@@ -22,6 +22,7 @@ from barrel_jax.config import Config
 from barrel_jax.faces.landmarks import COFW_29
 from barrel_jax.training import checkpoint, checksums
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
+from barrel_jax.training.facts import read_facts
 from barrel_jax.training.log import Log
 from barrel_jax.training.state import State
 from barrel_jax.training.workdir import claim
@@ -237,11 +238,31 @@ def test_a_best_checkpoint_whose_score_is_lost_is_set_aside(tmp_path):
 )
 def test_a_broken_file_of_a_run_is_named(tmp_path, name, message):
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "run.json").write_text('{"fingerprint": "f", "dataset": "d"}')
+    (tmp_path / "run.json").write_text('{"fingerprint": "f", "dataset": "d", "scheme": "s", "num_landmarks": 3}')
     (tmp_path / name).write_text('{"seed": 0, "batch')
     crops = SimpleNamespace(fingerprint="f", dataset="d", scheme=COFW_29, parts=())
     with pytest.raises(ValueError, match=message):
         claim(tmp_path, Config(), crops)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000, "this is no JSON"),
+        ("[]", "scheme and num_landmarks are missing"),
+        ('{"scheme": 3, "num_landmarks": 3}', "scheme is not what a run writes there; put the run's own back"),
+        (f'{{"scheme": "s", "num_landmarks": 1{"0" * 400}}}', "num_landmarks is not what a run writes"),
+        (f'{{"scheme": "s", "num_landmarks": 1{"0" * 5000}}}', "this is no JSON"),
+        ('{"scheme": "s", "num_landmarks": true}', "num_landmarks is not what"),
+        ('{"scheme": "s", "num_landmarks": 3, "also": [3]}', "also is not what"),
+        ('{"scheme": "s", "num_landmarks": 3, "fingerprint": null}', "fingerprint is not what"),
+    ],
+)
+def test_facts_of_a_run_that_are_none_are_named_in_one_line(tmp_path, content, message):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ValueError, match=f"run.json: .*{message}"):
+        read_facts(tmp_path)
 
 
 @pytest.mark.quick
