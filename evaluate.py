@@ -119,7 +119,7 @@ def evaluate(given: argparse.Namespace) -> None:
     for path in write_evaluation(folder, scores, points_px, faces):
         print(path)
     if given.stress:
-        stressed = stress(run.predict, crops, faces, prepare_config(data), data.crop) | {"checkpoint_step": run.step}
+        stressed = stress(run.predict, crops, faces, prepare_config(data), data.crop, run.step)
         print("\n" + score_table.stress_table(stressed))
         files.write_json(folder / "stress.json", files.plain(stressed))
         print(folder / "stress.json")

@@ -28,8 +28,8 @@ def lay_beside(given: argparse.Namespace, names: list[str]) -> None:
         print("\nnothing is written without --out")
         return
     curves = {one.name: one.nmes for one in evaluations}
-    title = f"Cumulative error: {comparison['dataset']} {comparison['split']}"
-    picture = draw_error_curves(curves, comparison["normalised_by"], title)
+    title = f"Cumulative error: {comparison.dataset} {comparison.split}"
+    picture = draw_error_curves(curves, comparison.normalised_by, title)
     files.write(given.out / "compare.png", lambda path: write_picture(path, picture))
     files.write_json(given.out / "compare.json", files.plain(comparison))
     print(f"\n{given.out / 'compare.png'}\n{given.out / 'compare.json'}")

@@ -80,7 +80,7 @@ def readable_name(path: Path) -> str:
         return name.decode("latin-1")
 
 
-def plain(node: object) -> object:
+def plain(node: object) -> Any:
     """The same as JSON can say it: settings as objects, None in the place of a number that is not finite."""
     if dataclasses.is_dataclass(node):
         return plain(vars(node))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax import config as configuration
+from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.provenance import ROOT, describe, write
 
 
@@ -31,7 +32,7 @@ def read_run(name: str, workdir: Path) -> dict[str, Any]:
     defaults = configuration.flatten(configuration.Config())
     changed = {k: v for k, v in configuration.flatten(config).items() if v != defaults[k] and not k.startswith("data.")}
     own = workdir / "eval" / f"{config.data.dataset}-{config.data.train_split}" / "metrics.json"
-    train = json.loads(own.read_text())["nme"] if own.exists() else None
+    train = read_scores(own).nme if own.exists() else None
     return {"name": name, "epochs": config.optim.epochs, "scores": scores, "train_nme": train, "settings": changed}
 
 

@@ -54,7 +54,8 @@ def measure(image_size: int, rounds: int) -> list[dict[str, object]]:
     rows = []
     for name, seconds in alternate(sides, rounds).items():
         rows.append(
-            {"layout": name, "image_size": image_size, "batch": batch, "repeats": rounds} | summary(seconds, batch)
+            {"layout": name, "image_size": image_size, "batch": batch, "repeats": rounds}
+            | vars(summary(seconds, batch))
         )
     for row in rows:
         row["ratio"] = row["median_ms"] / rows[0]["median_ms"]

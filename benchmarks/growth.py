@@ -51,7 +51,9 @@ def latencies(rounds: int, axes: Mapping[str, Sequence[int]] = AXES) -> list[dic
             images = jax.device_put(random_images(at["batch"], at["image_size"]))
             sides[str(value)] = _runner(predict, weights, images)[0]
         for value, seconds in alternate(sides, rounds).items():
-            rows.append({"axis": axis, "value": int(value)} | summary(seconds, (BASE | {axis: int(value)})["batch"]))
+            rows.append(
+                {"axis": axis, "value": int(value)} | vars(summary(seconds, (BASE | {axis: int(value)})["batch"]))
+            )
     return rows
 
 
@@ -85,7 +87,7 @@ def equations(rounds: int) -> list[dict[str, Any]]:
             raise ValueError(f"{tokens} tokens: the equations differ by {np.abs(ours - theirs).max():.1e}")
         for name, seconds in alternate({name: run for name, (run, _) in made.items()}, rounds).items():
             memory_mb = made[name][1].temp_size_in_bytes / 1e6
-            rows.append({"what": name, "tokens": tokens, "memory_mb": memory_mb} | summary(seconds, 1))
+            rows.append({"what": name, "tokens": tokens, "memory_mb": memory_mb} | vars(summary(seconds, 1)))
     return rows
 
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from barrel_jax import config as configuration
+from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.paper import MODULES
 from barrel_jax.provenance import ROOT, describe, write
 
@@ -34,15 +35,15 @@ def train(name: str, source: Path, runs: Path, seed: int, extra: list[str]) -> d
     command += [f"--config.model.{field}={value}" for field, value in MODELS[name].items()]
     subprocess.run(command + extra, check=True, cwd=ROOT)
     config = configuration.load(workdir)
-    metrics = json.loads((workdir / "eval" / f"coco-{config.data.scored_split}" / "metrics.json").read_text())
+    scores = read_scores(workdir / "eval" / f"coco-{config.data.scored_split}" / "metrics.json")
     speeds = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     speeds = sorted(line["faces_per_s"] for line in speeds if "faces_per_s" in line)
     return {
         "model": name,
         "seed": seed,
-        "nme": metrics["nme"],
-        "fr_0.10": metrics["fr"]["0.10"],
-        "auc_0.10": metrics["auc"]["0.10"],
+        "nme": scores.nme,
+        "fr_0.10": scores.fr["0.10"],
+        "auc_0.10": scores.auc["0.10"],
         "faces_per_s": speeds[len(speeds) // 2],
         "image_size": config.data.image_size,
         "epochs": config.optim.epochs,

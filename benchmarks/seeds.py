@@ -60,7 +60,7 @@ def measure(image_size: int, seeds: int, rounds: int) -> list[dict[str, object]]
     seconds = alternate({"one after another": one_by_one, "vmap": at_once}, rounds, settle=0)
     return [
         {"how": how, "seeds": seeds, "image_size": image_size, "batch": config.batch_size, "repeats": rounds}
-        | summary(times, seeds * config.batch_size)
+        | vars(summary(times, seeds * config.batch_size))
         for how, times in seconds.items()
     ]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from barrel_jax.benchmark import report
-from barrel_jax.benchmark.rows import measured
+from barrel_jax.benchmark.rows import Failed, from_json
 from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
@@ -329,8 +329,10 @@ def w300_front(result: Result) -> str:
 def infer_front(result: Result) -> str:
     """Milliseconds of the fastest way of each framework."""
     cases: dict[tuple, dict[str, float]] = {}
-    for row in measured(result["rows"]):
-        cases.setdefault((row["model"], row["precision"], row["batch"]), {})[row["impl"]] = row["median_ms"]
+    for row in map(from_json, result["rows"]):
+        if not isinstance(row, Failed):
+            case = (row.key.model, row.key.precision, row.key.batch)
+            cases.setdefault(case, {})[row.key.impl] = row.timing.median_ms
     rows = []
     for (model, precision, batch), times in cases.items():
         ways = sorted(times, key=times.__getitem__)

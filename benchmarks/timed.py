@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.provenance import ROOT, describe, write
 
 
@@ -31,15 +32,15 @@ def run(script: str, arguments: list[str]) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start, "peak_memory_gb": usage.ru_maxrss * 1024 / 1e9}
 
 
-def scores(path: Path) -> dict[str, float | int | str]:
+def head(path: Path) -> dict[str, float | int | str]:
     """The head of a metrics.json."""
-    metrics = json.loads(path.read_text())
+    scores = read_scores(path)
     return {
-        "dataset": f"{metrics['dataset']} {metrics['split']}",
-        "num_images": metrics["num_images"],
-        "nme": metrics["nme"],
-        "fr_0.10": metrics["fr"]["0.10"],
-        "auc_0.10": metrics["auc"]["0.10"],
+        "dataset": f"{scores.dataset} {scores.split}",
+        "num_images": scores.num_images,
+        "nme": scores.nme,
+        "fr_0.10": scores.fr["0.10"],
+        "auc_0.10": scores.auc["0.10"],
     }
 
 
@@ -58,12 +59,12 @@ def main() -> None:
     described = describe(args.name)  # before the run: the commit is that of the code that runs
     row = run("train.py", args.arguments)
     own = next((workdir / "eval").glob("*/metrics.json"))
-    rows = [row | scores(own)]
+    rows = [row | head(own)]
     if args.evaluate:
         before = set((workdir / "eval").glob("*/metrics.json"))
         row = run("evaluate.py", ["--workdir", str(workdir), *shlex.split(args.evaluate)])
         (other,) = set((workdir / "eval").glob("*/metrics.json")) - before
-        rows.append(row | scores(other))
+        rows.append(row | head(other))
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     curve = [{"step": line["step"], **{k.split("/")[1]: v for k, v in line.items() if "/" in k}} for line in lines]
     config = json.loads((workdir / "config.json").read_text())

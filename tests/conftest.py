@@ -3,6 +3,7 @@
 
 import os
 import signal
+import sys
 
 # What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -12,7 +13,9 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 os.environ["OMP_NUM_THREADS"] = "1"
 # Tests compile many small programs and run each once or twice: LLVM's effort is lowered, XLA's passes are as in use.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
+# The programs of one run of the tests are there for the next one, also those that compile in less than a second.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.dirname(__file__), ".jax_cache")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
 import jaxtyping
@@ -34,6 +37,22 @@ from barrel_jax.devices.xla import tune_cpu
 tune_cpu()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()
+
+
+def pytest_runtest_setup(item):
+    """Notes the test, its fixtures included, that is about to run."""
+    global running
+    running = item
+
+
+def refuse_processes(event, arguments):
+    """`pytest -m "not processes"` is for daily work: what starts a Python of its own says so by that marker."""
+    if event == "subprocess.Popen" and arguments[0] == sys.executable and not running.get_closest_marker("processes"):
+        raise RuntimeError(f"{running.nodeid} starts a process: mark it with @pytest.mark.processes")
+
+
+running = None
+sys.addaudithook(refuse_processes)
 
 
 @pytest.fixture(autouse=True)

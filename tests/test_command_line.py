@@ -193,6 +193,7 @@ def test_evaluate_says_in_one_line_what_a_run_lacks(tmp_path, capsys):
     assert printed.startswith(f"evaluate.py: {tmp_path}/config.json: no run there") and printed.count("\n") == 1
 
 
+@pytest.mark.processes
 def test_the_package_offers_its_model_and_predictor_and_is_cheap_to_import():
     from barrel_jax.models.barrelnet import BarrelNet
     from barrel_jax.predict.predictor import Predictor

@@ -218,6 +218,7 @@ def train_in(folder, config, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("config", "arguments", "said"),
     [
@@ -232,12 +233,14 @@ def test_what_a_run_lacks_is_said_in_one_line(config, arguments, said, tmp_path)
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.processes
 def test_a_run_is_named_after_its_config(tmp_path):
     done = train_in(tmp_path, "tiny.py", "--config.optim.epochs=1", "--config.data.synthetic_train=8")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "tiny" / "run.json").exists()
 
 
+@pytest.mark.processes
 def test_an_unknown_field_on_the_command_line_is_an_error(tmp_path):
     command = [sys.executable, "train.py", "--config", "configs/tiny.py", "--workdir", str(tmp_path)]
     done = subprocess.run([*command, "--config.optim.epoch=3"], cwd=ROOT, capture_output=True, text=True, check=False)

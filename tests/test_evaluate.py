@@ -55,6 +55,7 @@ def on_own_faces(folder):
     return "--dataset", "coco", "--source", folder / "faces", "--data_dir", folder / "data"
 
 
+@pytest.mark.processes
 def test_evaluate_scores_predictions_for_own_faces(tmp_path):
     points_px = own_faces(tmp_path / "faces")
     # Misses of 1, 2 and 3 px over 20 px: 5, 10 and 15 %, given in another order than the set's.
@@ -77,6 +78,7 @@ def test_evaluate_scores_predictions_for_own_faces(tmp_path):
     assert f"{100 * 2 / np.sqrt(500):.2f}" in done.stdout and "nothing is written" in done.stdout
 
 
+@pytest.mark.processes
 def test_evaluate_refuses_a_run_with_other_landmarks(tmp_path):
     own_faces(tmp_path / "faces")
     save_run(tmp_path / "run", small.config(model__backbone="resnet10"), replace(make_crops(2), scheme=WFLW_98))
@@ -85,6 +87,7 @@ def test_evaluate_refuses_a_run_with_other_landmarks(tmp_path):
     assert "this run's model predicts 98 points a face (wflw-98), but coco val has 3 (custom-3)" in done.stderr
 
 
+@pytest.mark.processes
 @needs_shared
 def test_published_detections_are_scored_without_images(tmp_path):
     source = SHARED / "cofw68"
@@ -105,6 +108,7 @@ def test_published_detections_are_scored_without_images(tmp_path):
     assert (scores["mapped"], scores["normaliser"]) == ("wflw-98 predictions mapped to 300w-68", "outer_eye_corners")
 
 
+@pytest.mark.processes
 @needs_shared
 def test_predictions_for_a_set_in_its_place_are_scored_in_both_frames(tmp_path):
     """DATA_DIR/downloads/w300 is a link to the samples; their windows are those of the set's crop protocol."""

@@ -70,12 +70,12 @@ def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | 
             provenance.write(given.out, result)
 
     def keep(row: rows.Row) -> None:
-        result["rows"].append(row)
+        result["rows"].append(rows.to_json(row))
         save()
 
     more = {"models_in_turns": True} if given.what == "table4" else {}
     # In the order of the request; they were kept in the order in which they came.
-    result["rows"] = bench.measure(
+    found = bench.measure(
         models,
         batches,
         given.precisions,
@@ -87,17 +87,18 @@ def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | 
         write=keep,
         **more,
     )
+    result["rows"] = [rows.to_json(row) for row in found]
     if given.what == "infer":
         result["ceilings"] = [row for device in devices for row in ceilings(device, tuple(given.precisions))]
     if given.what == "table4":
-        result["gains"] = infer.gains(result["rows"], paper.PAIRS)
+        result["gains"] = infer.gains(found, paper.PAIRS)
     result["finished"] = True
     save()
     print(report.markdown(result))
     if given.out:
         plot.draw(result, given.out.with_suffix(".png"))
-    if lost := rows.failed(result["rows"]):
-        print(f"{len(lost)} of {len(result['rows'])} rows failed:\n{report.failures(lost)}", file=sys.stderr)
+    if lost := rows.failed(found):
+        print(f"{len(lost)} of {len(found)} rows failed:\n{report.failures(lost)}", file=sys.stderr)
         return 1
     return 0
 

@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -54,12 +55,17 @@ def alternate(
     return seconds
 
 
-def summary(seconds: Sequence[float], images: int) -> dict[str, float]:
-    """Median, 95th and 99th percentile in milliseconds, and images per second at the median."""
-    median, p95, p99 = np.percentile(seconds, (50, 95, 99))
-    return {
-        "median_ms": 1e3 * float(median),
-        "p95_ms": 1e3 * float(p95),
-        "p99_ms": 1e3 * float(p99),
-        "images_per_s": images / float(median),
-    }
+@dataclass(frozen=True)
+class Timing:
+    """What is said of repeats."""
+
+    median_ms: float
+    p95_ms: float  # percentile
+    p99_ms: float
+    images_per_s: float  # at the median
+
+
+def summary(seconds: Sequence[float], images: int) -> Timing:
+    """Of repeats that each take `images` images."""
+    median, p95, p99 = (float(value) for value in np.percentile(seconds, (50, 95, 99)))
+    return Timing(1e3 * median, 1e3 * p95, 1e3 * p99, images / median)

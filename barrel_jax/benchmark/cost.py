@@ -34,7 +34,7 @@ def cost_of(config: ModelConfig, num_landmarks: int, image_size: int, rounds: in
     size = memory and memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
     return {
         "device": jax.default_backend(),
-        "fps": summary(seconds, 1)["images_per_s"],
+        "fps": summary(seconds, 1).images_per_s,
         "parameters": count_parameters(variables["params"]),
         "flops": flops_of(config, num_landmarks, image_size),
         "memory_mb": size and size / 1e6,

@@ -16,7 +16,7 @@ import numpy as np
 from barrel_jax.benchmark.clock import summary
 from barrel_jax.benchmark.frameworks import flags
 from barrel_jax.benchmark.refusals import Disagreement
-from barrel_jax.benchmark.rows import Key, Row, Rows, measure_in_turns, measured
+from barrel_jax.benchmark.rows import Failed, Inferred, Key, Row, Rows, measure_in_turns
 from barrel_jax.benchmark.sides import Side, Work, compare, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.models.build import build_model, count_parameters
@@ -69,7 +69,7 @@ def measure(
     models_in_turns: bool = False,
     alone: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Row]:
-    """One row for each device, model, batch, precision and implementation, told apart by `rows.KEY`.
+    """One row for each device, model, batch, precision and implementation.
 
     The implementations of one device, batch, precision and model take turns, so that their ratios are of one run; their
     rows come together when the last round is over, and the memory of both frameworks is given back then.
@@ -89,9 +89,8 @@ def measure(
       alone: what the timing takes place in, such as a lock.
 
     Returns:
-      the rows; one that could not be measured has `error`, a line, in the place of numbers: an implementation that
-      cannot be made, runs out of memory or says points that are not finite costs its own row, points that differ by
-      more than rounding those of their model.
+      the rows. An implementation that cannot be made, runs out of memory or says points that are not finite costs its
+      own row (`Failed`), points that differ by more than rounding those of their model.
 
     Raises:
       ValueError: a label that is no model; before anything is measured.
@@ -107,37 +106,38 @@ def measure(
     together = [list(labels)] if models_in_turns else [[label] for label in labels]
     keys = []
     for device, batch, precision, group in itertools.product(devices, batches, precisions, together):
-        wanted = [(label, impl, device, precision, batch) for label in group for impl in implementations]
+        wanted = [Key(label, impl, device, precision, batch) for label in group for impl in implementations]
         keys += wanted
         images = random_images(batch, image_size)
         spread: dict[str, float] = {}
 
         def make(key: Key, images: np.ndarray = images) -> Side:
-            label, impl, device, precision, _ = key
-            return make_side(impl, Work(models[label], num_landmarks, variables_of(label), images, precision, device))
+            work = Work(models[key.model], num_landmarks, variables_of(key.model), images, key.precision, key.device)
+            return make_side(key.impl, work)
 
         def check(sides: Mapping[Key, Side], spread: dict[str, float] = spread) -> dict[Key, str]:
             refused: dict[Key, str] = {}
-            for label in dict.fromkeys(key[0] for key in sides):
-                of_label = {key: side for key, side in sides.items() if key[0] == label}
-                precision = next(iter(of_label))[3]
+            for label in dict.fromkeys(key.model for key in sides):
+                of_label = {key: side for key, side in sides.items() if key.model == label}
+                precision = next(iter(of_label)).precision
                 try:
-                    spread[label] = compare({key[1]: side for key, side in of_label.items()}, label, precision)
+                    spread[label] = compare({key.impl: side for key, side in of_label.items()}, label, precision)
                 except Disagreement as error:
                     refused |= dict.fromkeys(of_label, str(error))
             return refused
 
         def numbers(key: Key, side: Side, seconds: list[float], spread: dict[str, float] = spread) -> Row:
-            label, impl, _, precision, batch = key
-            operations = flops(label)
-            return summary(seconds, batch) | {
-                "repeats": len(seconds),
-                "cold_s": side.cold_s,
-                "largest_difference": spread[label],
-                "parameters": count_parameters(variables_of(label)["params"]),
-                "gflops": operations and operations * batch / statistics.median(seconds) / 1e9,
-                "flags": flags(impl, precision),
-            }
+            operations = flops(key.model)
+            return Inferred(
+                key,
+                summary(seconds, key.batch),
+                repeats=len(seconds),
+                cold_s=side.cold_s,
+                largest_difference=spread[key.model],
+                flags=flags(key.impl, key.precision),
+                parameters=count_parameters(variables_of(key.model)["params"]),
+                gflops=operations and operations * key.batch / statistics.median(seconds) / 1e9,
+            )
 
         if missing := rows.missing(wanted):
             measure_in_turns(missing, make, check, numbers, rounds, rows, alone)
@@ -150,7 +150,9 @@ def gains(rows: Sequence[Row], pairs: Sequence[tuple[str, str]]) -> list[dict[st
     A pair of which a model was not measured is left out.
     """
     speed = {
-        (row["impl"], row["device"], row["precision"], row["model"]): row["images_per_s"] for row in measured(rows)
+        (row.key.impl, row.key.device, row.key.precision, row.key.model): row.timing.images_per_s
+        for row in rows
+        if not isinstance(row, Failed)
     }
     return [
         {

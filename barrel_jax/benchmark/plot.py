@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from barrel_jax import files
 from barrel_jax.benchmark.report import digits
-from barrel_jax.benchmark.rows import Row
+from barrel_jax.benchmark.rows import Failed, Row, from_json
 from barrel_jax.plotting import INK, MUTED, PREDICTED, new_figure, pixels, write_picture
 
 # Pixels: of a panel, of the names left of its bars, of a bar, and of the title above them.
@@ -32,8 +32,9 @@ def _milliseconds(rows: Sequence[Row]) -> dict[str, list[Bar]]:
     """A panel for each model, batch, precision and device: milliseconds by implementation."""
     panels: dict[str, list[Bar]] = {}
     for row in rows:
-        title = f"{row['model']}, batch {row['batch']}, {row['precision']}, {row['device']}"
-        bar = Bar(row["impl"], row.get("median_ms"), row.get("p95_ms"))
+        key = row.key
+        title = f"{key.model}, batch {key.batch}, {key.precision}, {key.device}"
+        bar = Bar(key.impl, None) if isinstance(row, Failed) else Bar(key.impl, row.timing.median_ms, row.timing.p95_ms)
         panels.setdefault(title, []).append(bar)
     return panels
 
@@ -42,15 +43,16 @@ def _frames(rows: Sequence[Row]) -> dict[str, list[Bar]]:
     """A panel for each implementation, precision and device: frames per second by model."""
     panels: dict[str, list[Bar]] = {}
     for row in rows:
-        title = f"{row['impl']}, {row['precision']}, {row['device']}"
-        panels.setdefault(title, []).append(Bar(row["model"], row.get("images_per_s")))
+        title = f"{row.key.impl}, {row.key.precision}, {row.key.device}"
+        value = None if isinstance(row, Failed) else row.timing.images_per_s
+        panels.setdefault(title, []).append(Bar(row.key.model, value))
     return panels
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
     """Writes the PNG of one result of `barrel_jax.benchmark infer|train|table4`."""
     table4 = result["benchmark"] == "table4"
-    panels = (_frames if table4 else _milliseconds)(result["rows"])
+    panels = (_frames if table4 else _milliseconds)([from_json(row) for row in result["rows"]])
     words = {
         "infer": "Milliseconds from crops to points",
         "train": "Milliseconds of a training step",

@@ -2,10 +2,10 @@
 """Measurements as Markdown tables."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from barrel_jax.benchmark.rows import KEY, Row, failed, measured
+from barrel_jax.benchmark.rows import Failed, Inferred, Row, Trained, failed, from_json
 from barrel_jax.markdown import table
 from barrel_jax.paper import PAIRS, PAPER_FPS
 
@@ -18,21 +18,25 @@ def digits(value: float) -> str:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The tables of one result of `barrel_jax.benchmark`, also of one cut short, the flags, and what failed."""
-    tables = {"infer": infer, "train": train, "table4": table4}[result["benchmark"]](result)
+    rows = [from_json(row) for row in result["rows"]]
+    if result["benchmark"] == "infer":
+        tables = infer(rows, result.get("ceilings", ()))
+    else:
+        tables = table4(rows, result.get("gains", ())) if result["benchmark"] == "table4" else train(rows)
     ended = "" if result.get("finished", True) else "*It ended before all rows were measured.*"
-    return "\n\n".join(filter(None, [tables, ended, _flags(result["rows"]), failures(result["rows"])]))
+    return "\n\n".join(filter(None, [tables, ended, _flags(rows), failures(rows)]))
 
 
-def infer(result: Mapping[str, Any]) -> str:
+def infer(rows: Sequence[Row], ceilings: Sequence[Mapping[str, Any]] = ()) -> str:
     """One line for each model, batch and precision; a column of milliseconds for each implementation."""
-    rows = result["rows"]
-    impls = list(dict.fromkeys(row["impl"] for row in rows))
-    cases: dict[tuple, dict[str, Row]] = {}
+    impls = list(dict.fromkeys(row.key.impl for row in rows))
+    cases: dict[tuple[str, str, str, int], dict[str, Row]] = {}
     for row in rows:
-        cases.setdefault((row["device"], row["model"], row["precision"], row["batch"]), {})[row["impl"]] = row
+        key = row.key
+        cases.setdefault((key.device, key.model, key.precision, key.batch), {})[key.impl] = row
     lines = []
     for (device, model, precision, batch), by in cases.items():
-        times = {row["impl"]: row["median_ms"] for row in measured(by.values())}
+        times = {impl: row.timing.median_ms for impl, row in by.items() if not isinstance(row, Failed)}
         ways = sorted(times, key=times.__getitem__)
         ours, best = (next((way for way in ways if way.startswith("jax") == own), "") for own in (True, False))
         ratio = f"{ours}: {times[best] / times[ours]:.2f}x {best}" if best and ours else ""
@@ -46,21 +50,22 @@ def infer(result: Mapping[str, Any]) -> str:
         *(f"{impl}, ms" for impl in impls),
         "the fastest JAX to the best other",
     ]
-    return "\n\n".join(filter(None, [table(head, lines), _ceilings(result)]))
+    return "\n\n".join(filter(None, [table(head, lines), _ceilings(rows, ceilings)]))
 
 
-def _ceilings(result: Mapping[str, Any]) -> str:
+def _ceilings(rows: Sequence[Row], ceilings: Sequence[Mapping[str, Any]]) -> str:
     """What the device was measured to do at most, and the most of it that each implementation reached."""
     lines = []
-    for ceiling in result.get("ceilings", ()):
+    for ceiling in ceilings:
         names = [ceiling["device"], ceiling["precision"]]
         if "error" in ceiling:
             lines.append([*names, "failed", "failed", ceiling["error"]])
             continue
         reached: dict[str, float] = {}
-        for row in measured(result["rows"]):
-            if [row["device"], row["precision"]] == names and row["gflops"] is not None:
-                reached[row["impl"]] = max(reached.get(row["impl"], 0.0), row["gflops"] / ceiling["matmul_gflops"])
+        for row in rows:
+            if isinstance(row, Inferred) and [row.key.device, row.key.precision] == names and row.gflops is not None:
+                share = row.gflops / ceiling["matmul_gflops"]
+                reached[row.key.impl] = max(reached.get(row.key.impl, 0.0), share)
         said = ", ".join(f"{impl} {100 * share:.0f} %" for impl, share in reached.items())
         lines.append([*names, f"{ceiling['matmul_gflops']:.0f}", f"{ceiling['copy_gb_per_s']:.1f}", said])
     head = ["device", "precision", "large product, GFLOP/s", "copy, GB/s", "most of the product reached"]
@@ -70,49 +75,54 @@ def _ceilings(result: Mapping[str, Any]) -> str:
 def _flags(rows: Iterable[Row]) -> str:
     """What each implementation was told of precision, those that were told the same on one line."""
     told: dict[tuple[str, str], list[str]] = {}
-    for row in measured(rows):
-        said = ", ".join(f"`{name}={value}`" for name, value in row.get("flags", {}).items())
-        impls = told.setdefault((row["precision"], said), [])
-        if said and row["impl"] not in impls:
-            impls.append(row["impl"])
+    for row in rows:
+        if isinstance(row, Failed):
+            continue
+        said = ", ".join(f"`{name}={value}`" for name, value in (row.flags or {}).items())
+        impls = told.setdefault((row.key.precision, said), [])
+        if said and row.key.impl not in impls:
+            impls.append(row.key.impl)
     return "\n".join(f"- {precision}, {', '.join(impls)}: {said}" for (precision, said), impls in told.items() if said)
 
 
 def failures(rows: Iterable[Row]) -> str:
     """The rows without numbers and why, one a line; "" when there are none."""
-    return "\n".join(f"- failed: {', '.join(str(row[name]) for name in KEY)}: {row['error']}" for row in failed(rows))
+    return "\n".join(f"- failed: {', '.join(map(str, row.key))}: {row.error}" for row in failed(rows))
 
 
-def train(result: Mapping[str, Any]) -> str:
+def train(rows: Sequence[Row]) -> str:
     """One line for each implementation: a step, faces per second, the paper's recipe, and JAX's speed beside it."""
     ours = {
-        (row["device"], row["model"], row["precision"], row["batch"]): row["images_per_s"]
-        for row in measured(result["rows"])
-        if row["impl"] == "jax"
+        row.key._replace(impl=""): row.timing.images_per_s
+        for row in rows
+        if isinstance(row, Trained) and row.key.impl == "jax"
     }
     lines = []
-    for row in result["rows"]:
-        case = tuple(row[name] for name in ("device", "model", "precision", "batch"))
-        if "error" in row:
-            lines.append([*map(str, case), row["impl"], "failed", "", "", ""])
+    for row in rows:
+        key = row.key
+        case = [key.device, key.model, key.precision, str(key.batch), key.impl]
+        if not isinstance(row, Trained):
+            lines.append([*case, "failed", "", "", ""])
             continue
-        ratio = f"{ours[case] / row['images_per_s']:.2f}x" if case in ours and row["impl"] != "jax" else ""
-        times = [digits(row["median_ms"]), f"{row['images_per_s']:.1f}", digits(row["recipe_minutes"] / 60)]
-        lines.append([*map(str, case), row["impl"], *times, ratio])
+        jax = ours.get(key._replace(impl=""))
+        ratio = f"{jax / row.timing.images_per_s:.2f}x" if jax and key.impl != "jax" else ""
+        times = [digits(row.timing.median_ms), f"{row.timing.images_per_s:.1f}", digits(row.recipe_minutes / 60)]
+        lines.append([*case, *times, ratio])
     head = ["device", "model", "precision", "batch", "impl", "ms a step", "faces/s"]
     return table([*head, "hours of 360 epochs of 7,500 faces", "JAX's speed to it"], lines)
 
 
-def table4(result: Mapping[str, Any]) -> str:
+def table4(rows: Sequence[Row], gains: Sequence[Mapping[str, Any]]) -> str:
     """The paper's Table 4: frames per second, and how much faster the second model of each pair is."""
-    sides = list(dict.fromkeys((row["impl"], row["device"], row["precision"]) for row in result["rows"]))
+    sides = list(dict.fromkeys((row.key.impl, row.key.device, row.key.precision) for row in rows))
     fps = {
-        (row["model"], row["impl"], row["device"], row["precision"]): row["images_per_s"]
-        for row in measured(result["rows"])
+        (row.key.model, row.key.impl, row.key.device, row.key.precision): row.timing.images_per_s
+        for row in rows
+        if not isinstance(row, Failed)
     }
     gain = {
         (row["baseline"], row["model"], row["impl"], row["device"], row["precision"]): row["gain_percent"]
-        for row in result.get("gains", ())
+        for row in gains
     }
     devices = list(dict.fromkeys(device for _, device, _ in sides))
 

@@ -3,17 +3,82 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from barrel_jax.benchmark.clock import alternate
+from barrel_jax.benchmark.clock import Timing, alternate
 from barrel_jax.benchmark.frameworks import give_back, give_back_cached
 from barrel_jax.benchmark.refusals import reason, refusals
 
-Row = dict[str, Any]
-Key = tuple[str, str, str, str, int]
-KEY = ("model", "impl", "device", "precision", "batch")  # what tells two rows of one result apart
+
+class Key(NamedTuple):
+    """What tells two rows of one result apart."""
+
+    model: str  # as `paper.model_of` reads it
+    impl: str
+    device: str
+    precision: str
+    batch: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A row without numbers."""
+
+    key: Key
+    error: str  # why, a line
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row with numbers."""
+
+    key: Key
+    timing: Timing
+    repeats: int
+    cold_s: float  # of making the side and of its first call
+    largest_difference: float | None  # of the sides' outputs, in crop units; None where a side could not say its own
+    flags: Mapping[str, str]  # what the framework was told of precision
+
+
+@dataclass(frozen=True)
+class Inferred(Measured):
+    """From crops to points."""
+
+    parameters: int
+    gflops: float | None  # per second; None where nobody counts operations
+
+
+@dataclass(frozen=True)
+class Trained(Measured):
+    """A training step."""
+
+    steps_per_s: float
+    recipe_minutes: float  # of the paper's recipe on WFLW
+    steps_a_call: int
+
+
+Row = Failed | Inferred | Trained
+
+
+def to_json(row: Row) -> dict[str, Any]:
+    """A row as results keep it: one flat object."""
+    own = {field.name: getattr(row, field.name) for field in fields(row)}
+    timing = own.pop("timing", None)
+    return own.pop("key")._asdict() | (vars(timing) if timing else {}) | own
+
+
+def from_json(record: Mapping[str, Any]) -> Row:
+    """A row that results keep; what else stands beside it (a step's own notes) is left out."""
+    key = Key(*(record[name] for name in Key._fields))
+    if "error" in record:
+        return Failed(key, record["error"])
+    timing = Timing(**{field.name: record[field.name] for field in fields(Timing)})
+    kind = Trained if "recipe_minutes" in record else Inferred
+    own: Any = {field.name: record.get(field.name) for field in fields(kind)} | {"key": key, "timing": timing}
+    return kind(**own)
 
 
 class Side(Protocol):
@@ -27,19 +92,9 @@ class Side(Protocol):
 S = TypeVar("S", bound=Side)
 
 
-def key_of(row: Mapping[str, Any]) -> Key:
-    """The values of `KEY` in a row."""
-    return tuple(row[name] for name in KEY)
-
-
-def failed(rows: Iterable[Row]) -> list[Row]:
-    """The rows that have an `error` in the place of numbers."""
-    return [row for row in rows if "error" in row]
-
-
-def measured(rows: Iterable[Row]) -> list[Row]:
-    """The rows that have numbers."""
-    return [row for row in rows if "error" not in row]
+def failed(rows: Iterable[Row]) -> list[Failed]:
+    """The rows without numbers."""
+    return [row for row in rows if isinstance(row, Failed)]
 
 
 class Rows:
@@ -51,17 +106,17 @@ class Rows:
     """
 
     def __init__(self, write: Callable[[Row], None] | None, done: Iterable[Row]) -> None:
-        self._write, self._rows = write, {key_of(row): row for row in done}
+        self._write, self._rows = write, {row.key: row for row in done}
 
     def missing(self, keys: Iterable[Key]) -> list[Key]:
         """Those of the keys that have no row yet."""
         return [key for key in keys if key not in self._rows]
 
-    def add(self, key: Key, numbers: Row) -> None:
-        """A new row: its key, and what was measured or {"error": why}."""
-        self._rows[key] = dict(zip(KEY, key, strict=True)) | numbers
+    def add(self, row: Row) -> None:
+        """A new row."""
+        self._rows[row.key] = row
         if self._write:
-            self._write(self._rows[key])
+            self._write(row)
 
     def of(self, keys: Iterable[Key]) -> list[Row]:
         """The rows of these keys, in their order."""
@@ -93,19 +148,19 @@ def measure_in_turns(
         try:
             sides[key] = make(key)
         except refusals() as error:
-            rows.add(key, {"error": _beside(reason(error), sides)})
+            rows.add(Failed(key, _beside(reason(error), sides)))
         give_back_cached()
     for key, why in check(sides).items():
         del sides[key]
-        rows.add(key, {"error": why})
+        rows.add(Failed(key, why))
     dropped: dict[Key, str] = {}
     with alone():
         seconds = alternate({key: side.run for key, side in sides.items()}, rounds, dropped=dropped)
     for key, side in sides.items():
         if key in dropped:
-            rows.add(key, {"error": _beside(dropped[key], sides.keys() - {key})})
+            rows.add(Failed(key, _beside(dropped[key], sides.keys() - {key})))
         else:
-            rows.add(key, numbers(key, side, seconds[key]))
+            rows.add(numbers(key, side, seconds[key]))
     sides.clear()
     give_back()
 

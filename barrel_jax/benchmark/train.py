@@ -16,7 +16,7 @@ from barrel_jax.benchmark.clock import summary
 from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.infer import random_images, random_variables
 from barrel_jax.benchmark.refusals import Disagreement, refusals
-from barrel_jax.benchmark.rows import Key, Row, Rows, measure_in_turns
+from barrel_jax.benchmark.rows import Failed, Key, Row, Rows, Trained, measure_in_turns
 from barrel_jax.config import Config, MeshConfig, ModelConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.input.placement import Faces
@@ -86,14 +86,15 @@ def measure(
     if "cpu" in devices and jax.default_backend() != "cpu":
         devices = [device for device in devices if device != "cpu"]  # the step runs where JAX's default device is
     models = {label: ModelConfig(**model_of(label)) for label in labels}
-    rows, keys = Rows(write, done), []
+    rows = Rows(write, done)
+    keys: list[Key] = []
     count = max(IN_MEMORY, 2 * max(batches))
     images = random_images(count, image_size)
     points = np.random.default_rng(1).random((count, num_landmarks, 2), np.float32)
     together = [[impl for impl in implementations if impl != "torch-dataloader"]]
     together += [["torch-dataloader"]] if "torch-dataloader" in implementations else []
     for device, batch, precision, label in itertools.product(devices, batches, precisions, labels):
-        wanted = [(label, impl, device, precision, batch) for impl in implementations]
+        wanted = [Key(label, impl, device, precision, batch) for impl in implementations]
         keys += wanted
         if not rows.missing(wanted):
             continue
@@ -107,31 +108,32 @@ def measure(
             spread = compare_losses(work, implementations)
         except Disagreement as error:
             for key in rows.missing(wanted):
-                rows.add(key, {"error": str(error)})
+                rows.add(Failed(key, str(error)))
             continue
         except refusals():  # the side that cannot say its loss cannot be made either, and says why there
             spread = None
 
         def make(key: Key, work: Training = work) -> Steps:
-            return make_steps(key[1], work)
+            return make_steps(key.impl, work)
 
         def numbers(
             key: Key, side: Steps, seconds: list[float], spread: float | None = spread, steps: int = steps
         ) -> Row:
-            _, impl, _, precision, batch = key
-            said = summary([second / steps for second in seconds], batch)
-            return said | {
-                "steps_per_s": said["images_per_s"] / batch,
-                "recipe_minutes": EPOCHS * FACES / said["images_per_s"] / 60,
-                "repeats": len(seconds),
-                "steps_a_call": steps,
-                "cold_s": side.cold_s,
-                "largest_difference": spread,
-                "flags": flags(impl, precision),
-            }
+            timing = summary([second / steps for second in seconds], key.batch)
+            return Trained(
+                key,
+                timing,
+                repeats=len(seconds),
+                cold_s=side.cold_s,
+                largest_difference=spread,
+                flags=flags(key.impl, key.precision),
+                steps_per_s=timing.images_per_s / key.batch,
+                recipe_minutes=EPOCHS * FACES / timing.images_per_s / 60,
+                steps_a_call=steps,
+            )
 
         for group in together:
-            if missing := rows.missing(key for key in wanted if key[1] in group):
+            if missing := rows.missing(key for key in wanted if key.impl in group):
                 measure_in_turns(missing, make, lambda sides: {}, numbers, rounds, rows, alone)
     return rows.of(keys)
 

@@ -4,17 +4,17 @@
 With its 95 % bootstrap interval and the p-value of a sign-flip permutation test, for the whole split and each subset.
 """
 
-import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from barrel_jax.evaluation import score_table
 from barrel_jax.evaluation.metrics import mean, summarise
 from barrel_jax.evaluation.predictions import BROKEN_ARCHIVE
+from barrel_jax.evaluation.scores import AGAIN, Scores, Summary, read_scores
 from barrel_jax.evaluation.significance import FLIPS, bootstrap_intervals, sign_flip_p
 
 # What must be the same for errors of the same face to be comparable.
@@ -23,12 +23,57 @@ TEST = f"two-sided paired sign-flip permutation test of the mean difference, {FL
 
 
 @dataclass(frozen=True)
+class Difference:
+    """Of an evaluation's NME from the first one's, over the faces that both have a score of."""
+
+    nme: float  # percentage points, negative when better than the first
+    interval: tuple[float, float]  # 95 % bootstrap
+    p: float  # of `TEST`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Summary):
+    """The metrics of a group of faces, and their difference from the first evaluation's; None for the first."""
+
+    difference: Difference | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedEvaluation(Compared):
+    """The metrics of an evaluation and of its subsets, each beside the first."""
+
+    name: str
+    directory: str
+    mapped: str
+    crop_frame: str
+    subsets: Mapping[str, Compared]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The content of `compare.json`; the fields of `ALIKE` are those of all evaluations."""
+
+    dataset: str
+    split: str
+    fingerprint: str
+    scheme: str
+    normaliser: str
+    normaliser_points: list[int] | list[list[int]]
+    clamped: bool
+    partial: str
+    normalised_by: str
+    num_faces: int
+    test: str
+    evaluations: list[ComparedEvaluation]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What `evaluate.py` left in a folder."""
 
     name: str
     directory: Path
-    metrics: dict[str, Any]
+    scores: Scores
     faces: list[tuple[str, int]]  # file and number of each face
     nmes: np.ndarray  # float64 [n], fractions, NaN without a score
     in_crop: np.ndarray  # float64 [n], the same measured in the crop
@@ -47,9 +92,8 @@ def read_evaluation(directory: Path, name: str) -> Evaluation:
     for file in (directory / "metrics.json", directory / "predictions.npz"):
         if not file.is_file():
             raise FileNotFoundError(f"{file}: not there; give the folder of an evaluation, as runs/demo/eval/wflw-test")
-    again = "run evaluate.py again"
+    scores = read_scores(directory / "metrics.json")
     try:
-        metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
         with (directory / "predictions.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
             paths, numbers, nmes, in_crop, flags, names = (
                 kept[column] for column in ("files", "faces", "nme", "nme_crop", "flags", "flag_names")
@@ -57,25 +101,19 @@ def read_evaluation(directory: Path, name: str) -> Evaluation:
         faces = list(zip(paths.tolist(), numbers.tolist(), strict=True))
         if nmes.shape != (len(faces),) or in_crop.shape != nmes.shape or flags.shape != (len(faces), len(names)):
             raise ValueError(f"errors {nmes.shape} and flags {flags.shape} of {len(faces)} faces")
-        missing = [field for field in (*ALIKE, "normalised_by", "mapped", "crop_frame", "nme") if field not in metrics]
     except BROKEN_ARCHIVE as error:
-        raise ValueError(f"{directory}: metrics.json or predictions.npz cannot be read: {error}; {again}") from error
-    if missing:
-        raise ValueError(f"{directory / 'metrics.json'}: {', '.join(missing)} missing (an older version?); {again}")
-    scored = 100 * mean(nmes) if np.isfinite(nmes).any() else None
-    if (scored is None) != (metrics["nme"] is None) or (scored is not None and abs(scored - metrics["nme"]) > 1e-6):
+        raise ValueError(f"{directory / 'predictions.npz'}: cannot be read: {error}; {AGAIN}") from error
+    scored = 100 * mean(nmes)
+    if not np.isclose(scored, scores.nme, rtol=0, atol=1e-6, equal_nan=True):
         raise ValueError(
-            f"{directory}: NME {metrics['nme']} % in metrics.json, but {scored} % in predictions.npz: they are of "
-            f"different evaluations; {again}"
+            f"{directory}: NME {scores.nme} % in metrics.json, but {scored} % in predictions.npz: they are of "
+            f"different evaluations; {AGAIN}"
         )
-    return Evaluation(name, directory, metrics, faces, nmes, in_crop, flags, tuple(names.tolist()))
+    return Evaluation(name, directory, scores, faces, nmes, in_crop, flags, tuple(names.tolist()))
 
 
-def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """The content of `compare.json`: for every evaluation the scores, and its difference from the first.
-
-    `difference` has `nme` (percentage points, negative when better than the first), its bootstrap `interval` and the
-    test's `p`; it is None for the first. `subsets` has the same for each flag.
+def compare(evaluations: Sequence[Evaluation]) -> Comparison:
+    """Every evaluation's scores and its difference from the first, of all faces and of each flag's.
 
     Raises:
         ValueError: the evaluations are not of the same faces with the same normaliser; says what differs.
@@ -83,9 +121,9 @@ def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     first = evaluations[0]
     for other in evaluations[1:]:
         different = [
-            f"{field} {first.metrics[field]!r} and {other.metrics[field]!r}"
+            f"{field} {getattr(first.scores, field)!r} and {getattr(other.scores, field)!r}"
             for field in ALIKE
-            if first.metrics[field] != other.metrics[field]
+            if getattr(first.scores, field) != getattr(other.scores, field)
         ]
         if not different and first.faces != other.faces:
             different = [f"{len(first.faces)} and {len(other.faces)} faces, or their order"]
@@ -95,68 +133,63 @@ def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
                 "Evaluate both on the same source, split and normaliser"
             )
 
-    def scores(one: Evaluation, chosen: np.ndarray) -> dict[str, Any]:
+    def compared(one: Evaluation, chosen: np.ndarray) -> Compared:
         difference = None
         if one is not first:
             change = one.nmes[chosen] - first.nmes[chosen]
             change = 100 * change[np.isfinite(change)]
-            difference = {
-                "nme": float(change.mean()) if len(change) else float("nan"),
-                "interval": bootstrap_intervals(change[:, None])[0].tolist(),
-                "p": sign_flip_p(change),
-            }
-        in_crop = {"nme_crop": 100 * mean(one.in_crop[chosen])}
-        return summarise(one.nmes[chosen]) | in_crop | {"difference": difference}
+            low, high = bootstrap_intervals(change[:, None])[0].tolist()
+            nme = float(change.mean()) if len(change) else math.nan
+            difference = Difference(nme, (low, high), sign_flip_p(change))
+        return Compared(**vars(summarise(one.nmes[chosen], one.in_crop[chosen])), difference=difference)
 
     everyone = np.ones(len(first.faces), bool)
-    return {
-        **{field: first.metrics[field] for field in (*ALIKE, "normalised_by")},
-        "num_faces": len(first.faces),
-        "test": TEST,
-        "evaluations": [
-            {
-                "name": one.name,
-                "directory": str(one.directory),
-                "mapped": one.metrics["mapped"],
-                "crop_frame": one.metrics["crop_frame"],
-                **scores(one, everyone),
-                "subsets": {name: scores(one, first.flags[:, flag]) for flag, name in enumerate(first.flag_names)},
-            }
+    return Comparison(
+        **{field: getattr(first.scores, field) for field in (*ALIKE, "normalised_by")},
+        num_faces=len(first.faces),
+        test=TEST,
+        evaluations=[
+            ComparedEvaluation(
+                **vars(compared(one, everyone)),
+                name=one.name,
+                directory=str(one.directory),
+                mapped=one.scores.mapped,
+                crop_frame=one.scores.crop_frame,
+                subsets={name: compared(one, first.flags[:, flag]) for flag, name in enumerate(first.flag_names)},
+            )
             for one in evaluations
         ],
-    }
+    )
 
 
-def table(comparison: dict[str, Any]) -> str:
-    """The content of `compare.json` as lines to print: a block for the whole split, one for each subset."""
-    evaluations, normaliser = comparison["evaluations"], comparison["normaliser"]
-    names = [one["name"] for one in evaluations]
-    frames = dict.fromkeys(one["crop_frame"] for one in evaluations if one["crop_frame"])
+def table(comparison: Comparison) -> str:
+    """A comparison as lines to print: a block for the whole split, one for each subset."""
+    evaluations, normaliser = comparison.evaluations, comparison.normaliser
+    names = [one.name for one in evaluations]
+    frames = dict.fromkeys(one.crop_frame for one in evaluations if one.crop_frame)
     lines = [
-        f"{comparison['dataset']} {comparison['split']}",
-        *score_table.warnings(comparison | {"mapped": ""}),
-        *(f"{one['name']}: {score_table.MAPPED.format(one['mapped'])}" for one in evaluations if one["mapped"]),
-        *score_table.explanations(comparison | {"crop_frame": ", ".join(frames)}),
+        f"{comparison.dataset} {comparison.split}",
+        *score_table.warnings(comparison.partial, clamped=comparison.clamped, mapped=""),
+        *(f"{one.name}: {score_table.MAPPED.format(one.mapped)}" for one in evaluations if one.mapped),
+        *score_table.explanations(comparison.normalised_by, ", ".join(frames)),
         f"difference: NME minus that of {names[0]}, in percentage points, below 0 when better",
-        f"p: {comparison['test']}",
+        f"p: {comparison.test}",
     ]
-    for group in ("all faces", *evaluations[0]["subsets"]):
-        columns = [one if group == "all faces" else one["subsets"][group] for one in evaluations]
+    for group in ("all faces", *evaluations[0].subsets):
+        columns = [one if group == "all faces" else one.subsets[group] for one in evaluations]
         rows = [*score_table.score_rows(normaliser, columns), *_difference_rows(normaliser, columns)]
         lines += ["", group, score_table.aligned(names, rows)]
     return "\n".join(lines)
 
 
-def _difference_rows(normaliser: str, columns: Sequence[dict]) -> list[tuple[str, list[str]]]:
-    differences = [scores["difference"] for scores in columns]
-
-    def row(name: str, cell: Any) -> tuple[str, list[str]]:
-        return name, ["" if difference is None else cell(difference) for difference in differences]
+def _difference_rows(normaliser: str, columns: Sequence[Compared]) -> list[tuple[str, list[str]]]:
+    def row(name: str, cell: Callable[[Difference], str]) -> tuple[str, list[str]]:
+        return name, ["" if scores.difference is None else cell(scores.difference) for scores in columns]
 
     return [
-        row(f"{score_table.metric_name('NME', normaliser)} difference", lambda it: f"{it['nme']:+.3f}"),
-        row("  95 % interval", lambda it: f"{it['interval'][0]:+.3f}..{it['interval'][1]:+.3f}"),
-        row("  p", lambda it: f"{it['p']:.4f}"),
+        row(f"{score_table.metric_name('NME', normaliser)} difference", lambda it: f"{it.nme:+.3f}"),
+        row("  95 % interval", lambda it: f"{it.interval[0]:+.3f}..{it.interval[1]:+.3f}"),
+        row("  p", lambda it: f"{it.p:.4f}"),
     ]
 
 

@@ -11,9 +11,12 @@ Errors and thresholds are fractions of the normalising distance (normalisers.py)
 the error NaN: it is left out of the means and counted beside them.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
+from barrel_jax.evaluation.scores import Summary
 from barrel_jax.evaluation.significance import bootstrap_intervals
 
 THRESHOLDS = (0.08, 0.10)
@@ -116,7 +119,7 @@ def percentiles(nmes: np.ndarray, percents: tuple[int, ...] = PERCENTILES) -> di
     }
 
 
-def intervals(nmes: np.ndarray) -> dict:
+def intervals(nmes: np.ndarray) -> dict[str, Any]:
     """95 % percentile bootstrap intervals over the scored faces, [low, high] each, for `summarise`. `nmes` [n].
 
     All three are means of something that each face has, so that one set of drawn faces serves them all.
@@ -132,21 +135,21 @@ def intervals(nmes: np.ndarray) -> dict:
     }
 
 
-def summarise(nmes: np.ndarray) -> dict:
-    """The fields of `metrics.json` for one set or subset, from its faces' errors `nmes` [n].
+def summarise(nmes: Float[np.ndarray, " n"], in_crop: Float[np.ndarray, " n"]) -> Summary:
+    """The metrics of one set or subset, from its faces' errors in source pixels [n] and in crop units [n].
 
-    `num_images` counts the scored faces and `num_unscorable` the others; `nme`, `fr`, their intervals and `percentiles`
-    are percent, `auc` and its intervals are 0..1. The numbers of an empty set are NaN, and the intervals of one face.
+    The numbers of an empty set are NaN, and the intervals of one face.
     """
-    return {
-        "num_images": int(_scored(nmes).size),
-        "num_unscorable": int(np.isnan(nmes).sum()),
-        "nme": 100 * mean(nmes),
-        "fr": {f"{threshold:.2f}": 100 * failure_rate(nmes, threshold) for threshold in THRESHOLDS},
-        "auc": {f"{threshold:.2f}": auc(nmes, threshold) for threshold in THRESHOLDS},
-        "percentiles": {name: 100 * error for name, error in percentiles(nmes).items()},
+    return Summary(
+        num_images=int(_scored(nmes).size),
+        num_unscorable=int(np.isnan(nmes).sum()),
+        nme=100 * mean(nmes),
+        nme_crop=100 * mean(in_crop),
+        fr={f"{threshold:.2f}": 100 * failure_rate(nmes, threshold) for threshold in THRESHOLDS},
+        auc={f"{threshold:.2f}": auc(nmes, threshold) for threshold in THRESHOLDS},
+        percentiles={name: 100 * error for name, error in percentiles(nmes).items()},
         **intervals(nmes),
-    }
+    )
 
 
 def _scored(nmes: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from barrel_jax.config import Config
 from barrel_jax.devices.sharding import from_local, local_rows
 from barrel_jax.evaluation import metrics
 from barrel_jax.evaluation.predictions import face_name
+from barrel_jax.evaluation.scores import Scores, Summary
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.geometry import px_to_unit, unit_to_px
 from barrel_jax.faces.landmarks import REGIONS
@@ -105,8 +106,8 @@ def score(
     crop_frame: str = "",
     checkpoint_step: int | None = None,
     config: Config | Mapping | None = None,
-) -> dict:
-    """The content of `metrics.json`: the whole split on top, each flag's faces under `subsets`.
+) -> Scores:
+    """The metrics of a whole split and of each flag's faces.
 
     Args:
         points_px: predicted points [n, K, 2] in source pixels, in the order of `faces`.
@@ -116,50 +117,45 @@ def score(
         crop_frame: the protocol of the faces' windows, in which `nme_crop` is measured; `crop` by default.
         checkpoint_step, config: which model made them; None for predictions from elsewhere.
 
-    It says the set, its `fingerprint` and split; the `scheme` of the compared points; the normaliser, its points and
-    `normalised_by` (words); `partial` (what is missing of the published set), `clamped`, `mapped`, `crop` and
-    `crop_frame`. Of all faces and of each subset it has the fields of `metrics.summarise`, measured in source pixels,
-    and `nme_crop`, the NME measured in the crop (`crop_errors`). Of all faces also `unscorable`, `point_nme` [K] and
-    `regions` (percent: each point's mean over the scored faces; the mean over the faces of the mean over a facial
-    region's labelled points). A number that does not exist is NaN. Raises ValueError as `face_errors`.
+    A number that does not exist is NaN. Raises ValueError as `face_errors`.
     """
     errors, in_crop = _point_errors(points_px, faces), crop_errors(points_px, faces)
     nmes, scheme = metrics.face_means(errors), faces.scheme
 
-    def summary(chosen: np.ndarray | slice) -> dict:
-        return metrics.summarise(nmes[chosen]) | {"nme_crop": 100 * metrics.mean(in_crop[chosen])}
+    def summary(chosen: np.ndarray | slice) -> Summary:
+        return metrics.summarise(nmes[chosen], in_crop[chosen])
 
     counted = np.isfinite(errors)
-    return {
-        "dataset": faces.dataset,
-        "split": faces.split,
-        "fingerprint": faces.fingerprint,
-        "scheme": scheme.name,
-        "normaliser": scheme.normaliser_name,
-        "normaliser_points": normaliser_points(scheme),
-        "normalised_by": normaliser_words(scheme),
-        "partial": faces.partial,
-        "clamped": faces.clamped,
-        "mapped": mapped,
-        "crop": crop,
-        "crop_frame": crop_frame or crop,
-        **summary(slice(None)),
-        "unscorable": metrics.unscorable(distances(scheme, faces.points_px, faces.labelled)),
-        "point_nme": [
+    return Scores(
+        **vars(summary(slice(None))),
+        dataset=faces.dataset,
+        split=faces.split,
+        fingerprint=faces.fingerprint,
+        scheme=scheme.name,
+        normaliser=scheme.normaliser_name,
+        normaliser_points=normaliser_points(scheme),
+        normalised_by=normaliser_words(scheme),
+        partial=faces.partial,
+        clamped=faces.clamped,
+        mapped=mapped,
+        crop=crop,
+        crop_frame=crop_frame or crop,
+        unscorable=metrics.unscorable(distances(scheme, faces.points_px, faces.labelled)),
+        point_nme=[
             100 * float(column[seen].mean()) if seen.any() else math.nan
             for column, seen in zip(errors.T, counted.T, strict=True)
         ],
-        "regions": {
+        regions={
             name: 100 * metrics.mean(metrics.face_means(errors[:, points]))
             for name, points in REGIONS.get(scheme.name, {}).items()
         },
-        "subsets": {name: summary(faces.flags[:, flag]) for flag, name in enumerate(faces.flag_names)},
-        "checkpoint_step": checkpoint_step,
-        "config": files.plain(config),
-    }
+        subsets={name: summary(faces.flags[:, flag]) for flag, name in enumerate(faces.flag_names)},
+        checkpoint_step=checkpoint_step,
+        config=files.plain(config),
+    )
 
 
-def write_evaluation(directory: Path, scores: dict, points_px: np.ndarray, faces: FaceTruth) -> list[Path]:
+def write_evaluation(directory: Path, scores: Scores, points_px: np.ndarray, faces: FaceTruth) -> list[Path]:
     """Writes the numbers and pictures of an evaluation into `directory`; returns their paths.
 
     `predictions.npz`, `ced.png`, with pixels (`FaceCrops`) `worst.png` and `faces.png` (faces spread over the split)

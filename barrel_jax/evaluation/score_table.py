@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scores of `metrics.json` as a table to print: metrics downwards, the whole set and its subsets across."""
+"""Scores as a table to print: metrics downwards, the whole set and its subsets across."""
 
 import math
 from collections.abc import Sequence
 
+from barrel_jax.evaluation.scores import Scores, Stress, Summary
 from barrel_jax.paper import paper_nmes
 
 ACROSS = 7  # columns of numbers that fit beside each other
@@ -11,62 +12,69 @@ CLAMPED = "CLAMPED: annotated points outside the image were moved to its border"
 MAPPED = "MAPPED: {}; not to be laid beside the scores of models and sets with such points"
 
 
-def table(metrics: dict) -> str:
-    """The content of `metrics.json` as lines to print; NaN for numbers that do not exist."""
-    step = "" if metrics["checkpoint_step"] is None else f", checkpoint of step {metrics['checkpoint_step']}"
-    crop = f", crop protocol {metrics['crop']}" if metrics["crop"] else ""
-    crop += f", points {'clamped to the image' if metrics['clamped'] else 'as annotated'}"
-    lines = [f"{metrics['dataset']} {metrics['split']}{step}{crop}", *warnings(metrics), *explanations(metrics)]
-    groups, paper = {"all faces": metrics} | metrics["subsets"], _paper(metrics)
+def table(scores: Scores) -> str:
+    """The scores of a split as lines to print."""
+    step = "" if scores.checkpoint_step is None else f", checkpoint of step {scores.checkpoint_step}"
+    crop = f", crop protocol {scores.crop}" if scores.crop else ""
+    crop += f", points {'clamped to the image' if scores.clamped else 'as annotated'}"
+    lines = [
+        f"{scores.dataset} {scores.split}{step}{crop}",
+        *warnings(scores.partial, clamped=scores.clamped, mapped=scores.mapped),
+        *explanations(scores.normalised_by, scores.crop_frame),
+    ]
+    groups: dict[str, Summary] = {"all faces": scores, **scores.subsets}
+    paper = _paper(scores)
     for start in range(0, len(groups), ACROSS):
         part = dict(list(groups.items())[start : start + ACROSS])
         beside = [paper.get(name) for name in part]
-        lines += ["", aligned(list(part), score_rows(metrics["normaliser"], list(part.values()), beside))]
-    if metrics["regions"]:
-        row = (metric_name("NME", metrics["normaliser"]) + " %", [f"{nme:.2f}" for nme in metrics["regions"].values()])
-        lines += ["", aligned(list(metrics["regions"]), [row])]
-    if metrics["num_unscorable"]:
+        lines += ["", aligned(list(part), score_rows(scores.normaliser, list(part.values()), beside))]
+    if scores.regions:
+        row = (metric_name("NME", scores.normaliser) + " %", [f"{nme:.2f}" for nme in scores.regions.values()])
+        lines += ["", aligned(list(scores.regions), [row])]
+    if scores.num_unscorable:
         reasons = ", ".join(
-            f"{count} {reason.replace('_', ' ')}" for reason, count in metrics["unscorable"].items() if count
+            f"{count} {reason.replace('_', ' ')}" for reason, count in scores.unscorable.items() if count
         )
         lines += [
             "",
-            f"{metrics['num_unscorable']} of {metrics['num_images'] + metrics['num_unscorable']} faces "
+            f"{scores.num_unscorable} of {scores.num_images + scores.num_unscorable} faces "
             f"have no score and are not in the table: {reasons}",
         ]
     return "\n".join(lines)
 
 
-def stress_table(stress: dict) -> str:
-    """The content of `stress.json` as lines to print: a block for each kind, its strengths across."""
-    plain, *records = stress["records"]
+def stress_table(stress: Stress) -> str:
+    """The errors under stress as lines to print: a block for each kind, its strengths across."""
+    plain, *records = stress.records
     lines = [
-        f"{stress['dataset']} {stress['split']} under stress, checkpoint of step {stress['checkpoint_step']}",
-        f"worst: largest error of a face's points, mean over the faces; large pose: {stress['pose']}",
-        f"unperturbed: {metric_name('NME', stress['normaliser'])} {plain['nme']:.2f} %, worst {plain['worst']:.2f} %",
+        f"{stress.dataset} {stress.split} under stress, checkpoint of step {stress.checkpoint_step}",
+        f"worst: largest error of a face's points, mean over the faces; large pose: {stress.pose}",
+        f"unperturbed: {metric_name('NME', stress.normaliser)} {plain.nme:.2f} %, worst {plain.worst:.2f} %",
     ]
-    for kind in dict.fromkeys(record["kind"] for record in records):
-        block = [record for record in records if record["kind"] == kind]
-        rows = [(f"  {name} %", [f"{record[name.lower()]:.2f}" for record in block]) for name in ("NME", "worst")]
-        rows.append(("  faces", [f"{record['num_images']:,}" for record in block]))
-        lines += ["", f"{kind} ({block[0]['unit']})", aligned([f"{record['strength']:g}" for record in block], rows)]
+    for kind in dict.fromkeys(record.kind for record in records):
+        block = [record for record in records if record.kind == kind]
+        rows = [
+            ("  NME %", [f"{record.nme:.2f}" for record in block]),
+            ("  worst %", [f"{record.worst:.2f}" for record in block]),
+            ("  faces", [f"{record.num_images:,}" for record in block]),
+        ]
+        lines += ["", f"{kind} ({block[0].unit})", aligned([f"{record.strength:g}" for record in block], rows)]
     return "\n".join(lines)
 
 
-def warnings(metrics: dict) -> list[str]:
+def warnings(partial: str, *, clamped: bool, mapped: str) -> list[str]:
     """What makes the scores other than the published set's, a line each."""
-    mapped = MAPPED.format(metrics["mapped"]) if metrics["mapped"] else ""
-    return [line for line in (metrics["partial"], CLAMPED if metrics["clamped"] else "", mapped) if line]
+    lines = (partial, CLAMPED if clamped else "", MAPPED.format(mapped) if mapped else "")
+    return [line for line in lines if line]
 
 
-def explanations(metrics: dict) -> list[str]:
+def explanations(normalised_by: str, crop_frame: str) -> list[str]:
     """What the metrics are, for people."""
-    frame = metrics["crop_frame"]
     return [
         "NME: mean error of a face's labelled points in source pixels, as a share of",
-        f"{metrics['normalised_by']};",
-        f"in the crop ({frame}): x and y as shares of its width and height, as PIPNet measures"
-        if frame
+        f"{normalised_by};",
+        f"in the crop ({crop_frame}): x and y as shares of its width and height, as PIPNet measures"
+        if crop_frame
         else "in the crop, as PIPNet measures: not known without the images' sizes",
         "mean over the faces, its 95 % bootstrap interval, and percentiles of the faces (P50 is the median)",
         "FR@t: share of the faces whose error is above t; AUC@t: area under the cumulative error curve up to t, 0 to 1",
@@ -84,18 +92,18 @@ def interval(ends: Sequence[float]) -> str:
 
 
 def score_rows(
-    normaliser: str, columns: Sequence[dict], paper: Sequence[float | None] = ()
+    normaliser: str, columns: Sequence[Summary], paper: Sequence[float | None] = ()
 ) -> list[tuple[str, list[str]]]:
     """The rows of a table with a column for each of the scores in `columns`.
 
-    They have the fields of `metrics.summarise` and `nme_crop`. `paper` are the paper's NMEs in percent, if it gives
-    any: they stand below those in the crop, since its first author's code measures there.
+    `paper` are the paper's NMEs in percent, if it gives any: they stand below those in the crop, since its first
+    author's code measures there.
     """
     first = columns[0]
-    in_crop = [scores["nme_crop"] for scores in columns]
+    in_crop = [scores.nme_crop for scores in columns]
     rows_in_crop = []
-    if any(map(_is_known, in_crop)):
-        rows_in_crop.append(("  in the crop", [f"{nme:.2f}" if _is_known(nme) else "" for nme in in_crop]))
+    if any(map(math.isfinite, in_crop)):
+        rows_in_crop.append(("  in the crop", [f"{nme:.2f}" if math.isfinite(nme) else "" for nme in in_crop]))
     if any(nme is not None for nme in paper):
         rows_in_crop.append(("  the paper's", ["" if nme is None else f"{nme:.2f}" for nme in paper]))
 
@@ -103,29 +111,25 @@ def score_rows(
         return metric_name(name, normaliser) + unit
 
     return [
-        ("faces", [f"{scores['num_images']:,}" for scores in columns]),
-        (named("NME"), [f"{scores['nme']:.2f}" for scores in columns]),
+        ("faces", [f"{scores.num_images:,}" for scores in columns]),
+        (named("NME"), [f"{scores.nme:.2f}" for scores in columns]),
         *rows_in_crop,
-        ("  95 % interval", [interval(scores["nme_interval"]) for scores in columns]),
-        *((named(f"FR@{_percent(t)}"), [f"{scores['fr'][t]:.2f}" for scores in columns]) for t in first["fr"]),
-        *((named(f"AUC@{_percent(t)}", ""), [f"{scores['auc'][t]:.4f}" for scores in columns]) for t in first["auc"]),
+        ("  95 % interval", [interval(scores.nme_interval) for scores in columns]),
+        *((named(f"FR@{_percent(t)}"), [f"{scores.fr[t]:.2f}" for scores in columns]) for t in first.fr),
+        *((named(f"AUC@{_percent(t)}", ""), [f"{scores.auc[t]:.4f}" for scores in columns]) for t in first.auc),
         *(
-            (named(f"NME P{percent}"), [f"{scores['percentiles'][percent]:.2f}" for scores in columns])
-            for percent in first["percentiles"]
+            (named(f"NME P{percent}"), [f"{scores.percentiles[percent]:.2f}" for scores in columns])
+            for percent in first.percentiles
         ),
     ]
 
 
-def _paper(metrics: dict) -> dict[str, float]:
+def _paper(scores: Scores) -> dict[str, float]:
     """The paper's NMEs of a run's model on the test split of its set, by column; {} where it gives none."""
-    if not metrics["config"] or metrics["split"] != "test" or metrics["normaliser"] != "outer_eye_corners":
+    if not scores.config or scores.split != "test" or scores.normaliser != "outer_eye_corners":
         return {}
-    found = paper_nmes(metrics["dataset"], metrics["config"]["model"])
+    found = paper_nmes(scores.dataset, scores.config["model"])
     return {name or "all faces": nme for name, nme in found.items()}
-
-
-def _is_known(number: float | None) -> bool:
-    return number is not None and math.isfinite(number)
 
 
 def aligned(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:

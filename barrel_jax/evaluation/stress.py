@@ -15,13 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.evaluation.metrics import face_means, mean, point_errors
+from barrel_jax.evaluation.scores import Stress, StressRecord
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.geometry import px_to_unit, unit_to_px
 from barrel_jax.faces.head_pose import MEASURED, fifths, turned
@@ -43,20 +43,24 @@ POSE_UNIT = "fifth of the faces, from frontal to turned"
 Predict = Callable[[FaceCrops], np.ndarray]
 
 
-def stress(predict: Predict, crops: FaceCrops, truth: FaceTruth, directory: Path, protocol: str) -> dict[str, Any]:
-    """The content of `stress.json`: errors unperturbed (strength 0), and of each kind at its five strengths.
+def stress(
+    predict: Predict,
+    crops: FaceCrops,
+    truth: FaceTruth,
+    directory: Path,
+    protocol: str,
+    checkpoint_step: int | None = None,
+) -> Stress:
+    """Errors unperturbed (strength 0), and of each kind at its five strengths.
 
     Args:
         predict: crops of n faces -> the model's points [n, K, 2] in source pixels.
         crops: the faces as the model sees them.
         truth: the same faces as they are scored (`wflw_to_300w.comparable`); its scheme says what normalises errors.
         directory: of the built set, and protocol: the crop protocol, from which `crops` were cut.
+        checkpoint_step: of the model.
 
-    Beside the `records` it says of which faces they are, what normalises them, the `seed` of the perturbations, and how
-    `pose` was measured. A record has `kind`, `strength` and its `unit`, `nme` and `worst` (percent: the means over the
-    faces of the mean and of the largest error of a face's points, as a share of the normaliser; NaN without a face) and
-    `num_images`, the faces that count: those that have a score. In a scheme whose nose is not known there is none of
-    large pose.
+    In a scheme whose nose is not known there is no record of large pose.
 
     Raises ValueError as `score.predict_all` and `input.crops.recut`.
     """
@@ -79,31 +83,25 @@ def stress(predict: Predict, crops: FaceCrops, truth: FaceTruth, directory: Path
         turns = np.where(np.isfinite(face_means(unperturbed)), turns, np.nan)
         groups = enumerate(fifths(turns), start=1)
         records += [_record(POSE, float(number), POSE_UNIT, unperturbed[faces]) for number, faces in groups]
-    return {
-        "dataset": crops.dataset,
-        "split": crops.split,
-        "fingerprint": crops.fingerprint,
-        "normaliser": truth.scheme.normaliser_name,
-        "normalised_by": normaliser_words(truth.scheme),
-        "crop": protocol,
-        "seed": SEED,
-        "pose": MEASURED if turns is not None else f"not measurable: the nose of {truth.scheme.name} is not known",
-        "records": records,
-    }
+    return Stress(
+        dataset=crops.dataset,
+        split=crops.split,
+        fingerprint=crops.fingerprint,
+        normaliser=truth.scheme.normaliser_name,
+        normalised_by=normaliser_words(truth.scheme),
+        crop=protocol,
+        seed=SEED,
+        pose=MEASURED if turns is not None else f"not measurable: the nose of {truth.scheme.name} is not known",
+        records=records,
+        checkpoint_step=checkpoint_step,
+    )
 
 
-def _record(kind: str, strength: float, unit: str, errors: np.ndarray) -> dict[str, Any]:
+def _record(kind: str, strength: float, unit: str, errors: np.ndarray) -> StressRecord:
     """One record, from errors [n, K] (fractions)."""
     nmes = face_means(errors)
     worst = np.nan_to_num(errors).max(axis=1, initial=0)[np.isfinite(nmes)]
-    return {
-        "kind": kind,
-        "strength": strength,
-        "unit": unit,
-        "nme": 100 * mean(nmes),
-        "worst": 100 * mean(worst),
-        "num_images": len(worst),
-    }
+    return StressRecord(kind, strength, unit, 100 * mean(nmes), 100 * mean(worst), len(worst))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

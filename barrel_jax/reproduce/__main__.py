@@ -22,6 +22,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from barrel_jax.benchmark.rows import Row as Measurement
+from barrel_jax.benchmark.rows import from_json
 from barrel_jax.command_line import Parser
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.barrel import compare_models
@@ -88,11 +90,11 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
         print("\n".join(json.dumps(run.describe(given.grid)) for run in runs))
         return 0
     failed = execute(runs)
-    measured = None
+    measured: list[Measurement] | None = None
     if given.grid in ("table4", "fig5"):
         path, fault = measure_speed(runs, given)
         failed |= {path: fault} if fault else {}
-        measured = json.loads(path.read_text())["rows"] if path.exists() else []
+        measured = [from_json(row) for row in json.loads(path.read_text())["rows"]] if path.exists() else []
     scored = [(run.row, run.seed, run.scores) for run in runs]
     print(write_results(given.grid, scored, given.runs, measured, arguments))
     for path, fault in failed.items():

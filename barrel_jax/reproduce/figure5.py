@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from barrel_jax.benchmark.rows import Failed
+from barrel_jax.benchmark.rows import Row as Measurement
 from barrel_jax.paper import PAPER_FPS, PUBLISHED_WFLW, Row
 
 DEVICES = {"cuda": "GPU", "cpu": "CPU"}
 
 
-def speed_columns(row: Row, measured: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+def speed_columns(row: Row, measured: Sequence[Measurement]) -> dict[str, float | None]:
     """Frames per second of a row's model, as columns of a table: the paper's, and those measured here.
 
     Args: `measured` are the rows of a result of `barrel_jax.benchmark infer`; failed ones are left out.
@@ -20,8 +22,9 @@ def speed_columns(row: Row, measured: Sequence[dict[str, Any]]) -> dict[str, flo
     for place, name in enumerate(DEVICES.values()):
         columns[f"paper's FPS, {name}"] = PAPER_FPS[row.label][place] if row.label in PAPER_FPS else None
     for entry in measured:
-        if entry["model"] == row.label and "error" not in entry:
-            columns[f"{entry['impl']}, {DEVICES[entry['device']]}, {entry['precision']}: FPS"] = entry["images_per_s"]
+        key = entry.key
+        if key.model == row.label and not isinstance(entry, Failed):
+            columns[f"{key.impl}, {DEVICES[key.device]}, {key.precision}: FPS"] = entry.timing.images_per_s
     return columns
 
 

@@ -3,13 +3,15 @@
 
 import csv
 import io
-import json
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from barrel_jax import files
+from barrel_jax.benchmark.rows import Row as Measurement
+from barrel_jax.evaluation.scores import Scores, read_scores
 from barrel_jax.markdown import table
 from barrel_jax.paper import Row
 from barrel_jax.provenance import describe
@@ -32,7 +34,7 @@ HEAD = (
 
 
 def collect(
-    scored: Sequence[tuple[Row, int, Path]], measured: Sequence[dict[str, Any]] | None = None
+    scored: Sequence[tuple[Row, int, Path]], measured: Sequence[Measurement] | None = None
 ) -> list[dict[str, Any]]:
     """One record for each row of the grid and each of its subsets, from the metrics.json of the runs that are done.
 
@@ -40,23 +42,23 @@ def collect(
     `nme_crop`, which is measured as PIPNet measures and stands beside the paper's; `seeds` are those that are done.
     With `measured`, rows of a result of `barrel_jax.benchmark infer`, `speed` has the columns of frames per second.
     """
-    rows: dict[tuple[str, str], tuple[Row, dict[int, dict]]] = {}
+    rows: dict[tuple[str, str], tuple[Row, dict[int, Scores]]] = {}
     for row, seed, path in scored:
         found = rows.setdefault((row.title, f"{row.slug}/{row.scored_on}"), (row, {}))[1]
         if path.exists():
-            found[seed] = json.loads(path.read_text())
+            found[seed] = read_scores(path)
     records = []
     for row, found in rows.values():
         for subset in row.paper or ("",):
             # A set of one's own has not the subsets of the paper's.
-            scores = [m if not subset else m["subsets"].get(subset) for m in found.values()]
-            nmes = [m["nme"] for m in scores if m is not None]
-            in_crop = [m["nme_crop"] for m in scores if m is not None and m.get("nme_crop") is not None]
+            scores = [it.subsets.get(subset) if subset else it for it in found.values()]
+            nmes = [it.nme for it in scores if it is not None]
+            in_crop = [it.nme_crop for it in scores if it is not None and math.isfinite(it.nme_crop)]
             records.append(
                 {
                     "model": row.title,
                     "label": row.label,
-                    "set": next((m["dataset"] for m in found.values()), row.scored_on or row.config),
+                    "set": next((it.dataset for it in found.values()), row.scored_on or row.config),
                     **row.model,
                     "subset": subset,
                     "paper": row.paper.get(subset),
@@ -87,7 +89,7 @@ def _cells(record: dict[str, Any], head: Sequence[str]) -> tuple[str, ...]:
     return (
         record["model"], record["set"], record["backbone"], str(record["stride"]), str(record["encoder_layers"]),
         str(record["decoder_layers"]), record["subset"] or "all", number(record["paper"]),
-        number(record.get("nme_crop")), number(record["nme"]) or "not run", number(record["std"]),
+        number(record["nme_crop"]), number(record["nme"]) or "not run", number(record["std"]),
         str(len(record["seeds"])),
         *(number(record["speed"].get(name), 1) for name in head[len(HEAD) :]),
     )  # fmt: skip
@@ -97,7 +99,7 @@ def write_results(
     grid: str,
     scored: Sequence[tuple[Row, int, Path]],
     folder: Path,
-    measured: Sequence[dict[str, Any]] | None = None,
+    measured: Sequence[Measurement] | None = None,
     arguments: Sequence[str] = (),
 ) -> str:
     """Writes `folder/GRID.{md,csv,json}`, and for figures `GRID.png`; returns the table to print.

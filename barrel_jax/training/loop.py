@@ -21,6 +21,7 @@ from barrel_jax.devices.distributed import check_alike, in_turns, is_first, toge
 from barrel_jax.devices.sharding import check_batch, describe, make_mesh
 from barrel_jax.evaluation import score_table
 from barrel_jax.evaluation.score import face_errors, predict_all, score, write_evaluation
+from barrel_jax.evaluation.scores import Scores
 from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.mixture import join
@@ -91,8 +92,8 @@ class _Run:
         self.log.write(done, {"epoch": epoch, "loss": mean, "learning_rate": rate, "faces_per_s": speed})
         self.log.bar.set_postfix_str(f"epoch {epoch:.1f}, loss {mean:.4f}")
 
-    def predict_test(self, state: State) -> tuple[dict[str, Any], np.ndarray]:
-        """Scores the test split: the metrics and the points [n, K, 2] in source pixels; draws 24 of its faces."""
+    def predict_test(self, state: State) -> tuple[Scores, np.ndarray]:
+        """Scores the test split: the scores and the points [n, K, 2] in source pixels; draws 24 of its faces."""
         from barrel_jax.evaluation.face_sheets import draw_sample
         from barrel_jax.plotting import write_picture
 
@@ -103,24 +104,24 @@ class _Run:
             "checkpoint_step": int(state.step),
             "config": dataclasses.asdict(config),
         }
-        metrics = score(points_px, crops, **about)
+        scores = score(points_px, crops, **about)
         if is_first():
             title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
             picture = draw_sample(crops, points_px, face_errors(points_px, crops), title)
             files.write(self.workdir / "predictions.png", lambda path: write_picture(path, picture))
-        return metrics, points_px
+        return scores, points_px
 
-    def evaluate(self, state: State, done: int, best: float) -> tuple[dict[str, Any], np.ndarray]:
+    def evaluate(self, state: State, done: int, best: float) -> tuple[Scores, np.ndarray]:
         """`predict_test`, its scores written to the log, and the state kept when it is better than `best` percent."""
         with self.log.watch.during("evaluation"):
-            metrics, points_px = self.predict_test(state)
-        values = {"nme": metrics["nme"], "fr_0.10": metrics["fr"]["0.10"], "auc_0.10": metrics["auc"]["0.10"]}
-        by, split = metrics["normaliser"], self.test_crops.split
+            scores, points_px = self.predict_test(state)
+        values = {"nme": scores.nme, "fr_0.10": scores.fr["0.10"], "auc_0.10": scores.auc["0.10"]}
+        by, split = scores.normaliser, self.test_crops.split
         self.log.write(done, {f"{split}/{name}_{by}": value for name, value in values.items()})
-        self.log.say(f"step {done}: {split} NME {metrics['nme']:.3f} % ({by})")
-        if metrics["nme"] < best:
-            self.checkpoints.save("best", state, {"nme": metrics["nme"]})
-        return metrics, points_px
+        self.log.say(f"step {done}: {split} NME {scores.nme:.3f} % ({by})")
+        if scores.nme < best:
+            self.checkpoints.save("best", state, {"nme": scores.nme})
+        return scores, points_px
 
 
 def _load_both(config: Config, prepared: Path | Callable[[DataConfig], Path]) -> tuple[FaceCrops, FaceCrops]:
@@ -168,8 +169,8 @@ def _never(step: int) -> bool:
 
 def train(
     config: Config, workdir: Path, prepared: Path | Callable[[DataConfig], Path], stop: Callable[[int], bool] = _never
-) -> dict[str, Any] | None:
-    """Trains, or goes on training, in `workdir` on a built set; returns the last metrics.
+) -> Scores | None:
+    """Trains, or goes on training, in `workdir` on a built set; returns the last scores.
 
     A run is a function of its config and its data: killed and started again, with another number of devices or
     processes too, it goes on as it would have. What it starts from (`config.init_from`, `config.pretrained`) is read
@@ -235,7 +236,7 @@ def train(
         predict = log.compiled("the prediction", make_predict_step(model, mesh))
         run = _Run(config, workdir, test_crops, mesh, predict, checkpoints, log, rate, steps_per_epoch)
         if step == total:
-            metrics, points_px = run.predict_test(state)
+            scores, points_px = run.predict_test(state)
         with log.apart("preparation"):
             trainer = make_trainer(train_step, train_crops, step, total, log.compiled)
             run.since = (step, log.watch.seconds("training"))
@@ -260,8 +261,8 @@ def train(
                 checkpoints.save("latest", state, {})
                 checkpoints.wait()
             if evaluates:
-                metrics, points_px = run.evaluate(state, step, best)
-                best = min(best, metrics["nme"])
+                scores, points_px = run.evaluate(state, step, best)
+                best = min(best, scores.nme)
             if saves:
                 checkpoints.save("latest", state, {})
             if leaving:
@@ -274,8 +275,8 @@ def train(
         hold.check()
         if is_first():
             folder = workdir / "eval" / f"{test_crops.dataset}-{test_crops.split}"
-            write_evaluation(folder, metrics, points_px, test_crops)
+            write_evaluation(folder, scores, points_px, test_crops)
     if is_first():
-        print(score_table.table(metrics))
+        print(score_table.table(scores))
     together(lambda: None)  # nobody leaves while another still writes
-    return metrics
+    return scores

@@ -20,7 +20,6 @@ import numpy as np
 
 from barrel_jax import files, provenance
 from barrel_jax.benchmark import plot
-from barrel_jax.benchmark.rows import measured
 from barrel_jax.evaluation.significance import bootstrap_intervals, sign_flip_p
 from benchmarks import growth, tables
 from benchmarks.gpu import learning_curves
@@ -49,9 +48,14 @@ def _rows(steps: Sequence[Result]) -> list[dict[str, Any]]:
         for row in step["rows"]:
             cases.setdefault(tuple(row[name] for name in CASE), []).append(row)
         for case, rows in cases.items():
-            if len(measured(rows)) >= len(measured(best.get(case, []))):
+            if _measured(rows) >= _measured(best.get(case, [])):
                 best[case] = rows
     return [row for rows in best.values() for row in rows]
+
+
+def _measured(rows: Sequence[dict[str, Any]]) -> int:
+    """How many rows have numbers."""
+    return sum("error" not in row for row in rows)
 
 
 def _per_face(folder: Path, names: Sequence[str]) -> np.ndarray:
@@ -115,7 +119,7 @@ def _w300(result: Result, folder: Path, results: Path) -> Result:
 
 def _draw(name: str, result: Result, results: Path) -> None:
     picture = results / f"{name}.png"
-    if result["benchmark"] in ("infer", "train", "table4") and measured(result["rows"]):
+    if result["benchmark"] in ("infer", "train", "table4") and _measured(result["rows"]):
         plot.draw(result, picture)
     elif name == "w300-gpu":
         files.write(picture, lambda path: growth.write_picture(path, learning_curves.draw(result["rows"])))

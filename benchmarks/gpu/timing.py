@@ -7,6 +7,7 @@ from barrel_jax import paper
 from barrel_jax.benchmark import ceilings as ceiling
 from barrel_jax.benchmark import infer as inference
 from barrel_jax.benchmark import train as training
+from barrel_jax.benchmark.rows import from_json, to_json
 from benchmarks import growth as growing
 from benchmarks import seeds as seeding
 from benchmarks.gpu import parity as points
@@ -27,8 +28,8 @@ def _common(rows: Rows, sizes: "Sizes", **about: Any) -> dict[str, Any]:
         "devices": [sizes.device],
         "num_landmarks": sizes.landmarks,
         "image_size": sizes.image_size,
-        "write": lambda row: rows.add(row | about),
-        "done": rows.done,
+        "write": lambda row: rows.add(to_json(row) | about),
+        "done": [from_json(row) for row in rows.done],
         "alone": rows.alone,
     }
 
@@ -59,7 +60,7 @@ def table4(rows: Rows, sizes: "Sizes") -> None:
         models, [1], [precision], impls, rounds=sizes.rounds, models_in_turns=True, **_common(rows, sizes)
     )
     pairs = [pair for pair in paper.PAIRS if set(pair) <= set(models)]
-    rows.note(gains=inference.gains(rows.done, pairs))
+    rows.note(gains=inference.gains([from_json(row) for row in rows.done], pairs))
 
 
 def xla(rows: Rows, sizes: "Sizes", name: str) -> None:

@@ -99,7 +99,7 @@ def train_start(rows: Rows, settings: Settings, sizes: Sizes, run: Run) -> None:
     config, _, visits = _configured(settings, sizes, run)
     workdir, begin = Path(settings.scratch) / "runs" / run.name, time.perf_counter()
     metrics = _train(settings, config, workdir, lambda step: False)
-    variables, _ = restore_variables(workdir, config, len(metrics["point_nme"]), "latest", make_mesh(config.mesh))
+    variables, _ = restore_variables(workdir, config, len(metrics.point_nme), "latest", make_mesh(config.mesh))
     backbone = {kind: tree["backbone"] for kind, tree in variables.items()}
     files.write(start_file(settings), lambda path: pretrained.write_backbone(path, backbone))
     rows.note(start=_about(settings, run, config, visits) | {"seconds": time.perf_counter() - begin})
@@ -178,12 +178,12 @@ def _score(settings: Settings, config: Config, workdir: Path, run: Run, dataset:
     files.write(out / "predictions" / f"{name}.npz", lambda path: np.savez(path, **columns))
     prefix = "" if dataset == W300 else f"{dataset}_"
     return {
-        f"{prefix}test_faces": scores["num_images"],
-        f"{prefix}nme": scores["nme"],
-        f"{prefix}nme_crop": scores["nme_crop"],
-        f"{prefix}fr_0.10": scores["fr"]["0.10"],
-        f"{prefix}auc_0.10": scores["auc"]["0.10"],
-        f"{prefix}partial": scores["partial"],
+        f"{prefix}test_faces": scores.num_images,
+        f"{prefix}nme": scores.nme,
+        f"{prefix}nme_crop": scores.nme_crop,
+        f"{prefix}fr_0.10": scores.fr["0.10"],
+        f"{prefix}auc_0.10": scores.auc["0.10"],
+        f"{prefix}partial": scores.partial,
     }
 
 

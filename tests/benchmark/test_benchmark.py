@@ -11,9 +11,11 @@ from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.benchmark.infer import gains
 from barrel_jax.benchmark.report import table4
+from barrel_jax.benchmark.rows import Key
 from barrel_jax.benchmark.sides import Side, Work, compare, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.paper import PAIRS, PAPER_FPS
+from tests.kit.measured import make_row
 
 
 def test_sides_take_turns():
@@ -26,8 +28,8 @@ def test_sides_take_turns():
 
 def test_summary_by_hand():
     found = summary([0.1, 0.2, 0.3], images=4)
-    assert found["median_ms"] == pytest.approx(200) and found["images_per_s"] == pytest.approx(20)
-    assert found["p95_ms"] == pytest.approx(290) and found["p99_ms"] == pytest.approx(298)
+    assert found.median_ms == pytest.approx(200) and found.images_per_s == pytest.approx(20)
+    assert found.p95_ms == pytest.approx(290) and found.p99_ms == pytest.approx(298)
 
 
 def side(value):
@@ -46,7 +48,7 @@ def test_sides_that_do_not_agree_are_not_timed():
 
 def test_the_papers_own_speeds_give_its_percentages():
     rows = [
-        {"model": model, "impl": "torch-eager", "device": device, "precision": "float32", "images_per_s": fps[place]}
+        make_row(Key(model, "torch-eager", device, "float32", 1), fps[place])
         for place, device in enumerate(("cuda", "cpu"))
         for model, fps in PAPER_FPS.items()
     ]
@@ -54,7 +56,7 @@ def test_the_papers_own_speeds_give_its_percentages():
     names = [baseline for baseline, _ in PAIRS]
     assert [found["cuda", name] for name in names] == [88.5, 73.4, 6.5, 159.6]
     assert [found["cpu", name] for name in names] == [28.7, 25.0, 218.2, 109.5]
-    text = table4({"rows": rows, "gains": gains(rows, PAIRS)})
+    text = table4(rows, gains(rows, PAIRS))
     assert "| BarrelNet-50 | 90.5 (+6.5 %) | 90.5 (+6.5 %) | 14.0 (+218.2 %) | 14.0 (+218.2 %) |" in text
 
 

@@ -16,7 +16,7 @@ from barrel_jax.benchmark.clock import alternate
 from barrel_jax.benchmark.infer import flops_of, gains
 from barrel_jax.benchmark.refusals import reason, refusals
 from barrel_jax.benchmark.report import digits, markdown
-from barrel_jax.benchmark.rows import KEY, Rows, key_of
+from barrel_jax.benchmark.rows import Failed, Key, Rows, from_json, to_json
 from barrel_jax.config import ModelConfig
 from barrel_jax.devices import xla
 from barrel_jax.models.build import build_model
@@ -24,6 +24,7 @@ from barrel_jax.paper import PAIRS, PAPER_FPS
 from barrel_jax.plotting import new_figure
 from barrel_jax.pytorch.modes import TORCH_MODES
 from tests.kit import cuda_plugin
+from tests.kit.measured import make_row
 
 TINY = ["--models", "BarrelNet-18", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
 SMALL = ModelConfig(width=32, heads=4, feedforward=48)
@@ -162,15 +163,15 @@ def test_points_that_are_not_finite_cost_one_row_and_points_apart_those_of_their
     monkeypatch.setattr(sides, "_torch_side", sides._jax_side)
     given = {"devices": ["cpu"], "rounds": 1, "num_landmarks": 1, "image_size": 32}
     rows = infer.measure(["BarrelNet-18"], [1], ["float32"], [*points], **given)
-    assert ["error" in row for row in rows] == [False, True, False]
-    assert rows[1]["error"] == "ValueError: torch-eager: points that are not finite at float32; it is not timed"
+    assert [isinstance(row, Failed) for row in rows] == [False, True, False]
+    assert rows[1].error == "ValueError: torch-eager: points that are not finite at float32; it is not timed"
     points["torch-compile"] = 0.6
     rows = infer.measure(["BarrelNet-18"], [1], ["float32"], [*points], **given)
-    assert [row["error"].partition(",")[0] for row in rows] == [
+    assert [row.error.partition(",")[0] for row in rows] == [
         "BarrelNet-18", "ValueError: torch-eager: points that are not finite at float32; it is not timed",
         "BarrelNet-18",
     ]  # fmt: skip
-    assert "their points differ by 1.00e-01" in rows[0]["error"]
+    assert "their points differ by 1.00e-01" in rows[0].error
 
 
 def test_rows_of_before_are_not_measured_again(no_models, monkeypatch):
@@ -182,10 +183,10 @@ def test_rows_of_before_are_not_measured_again(no_models, monkeypatch):
     first = infer.measure(*asked, **given, write=written.append)
     assert written == first and made == ["jax", "torch-eager"] * 2
     made.clear()
-    done = [first[0], dict(zip(KEY, key_of(first[3]), strict=True)) | {"error": "no"}]
+    done = [first[0], Failed(first[3].key, "no")]
     again = infer.measure(*asked, **given, write=written.append, done=done)
     assert made == ["torch-eager", "jax"] and written[4:] == [again[1], again[2]]
-    assert again[0] == first[0] and again[3]["error"] == "no"
+    assert again[0] == first[0] and again[3] == done[1] and from_json(to_json(first[0])) == first[0]
 
 
 def test_all_models_take_turns_where_their_ratios_count(monkeypatch):
@@ -214,16 +215,22 @@ def test_a_training_side_that_fails_costs_its_row(monkeypatch):
     impls = ["torch-dataloader", "jax", "torch-compile", "torch-eager"]
     given = {"devices": ["cpu"], "rounds": 2, "num_landmarks": 1, "image_size": 32, "dispatch_steps": 4}
     rows = train.measure(["BarrelNet-18"], [2], ["float32"], impls, **given)
-    assert [row["impl"] for row in rows] == impls and makers == [*impls[1:], impls[0]]  # the DataLoader by itself
-    assert [row.get("error") for row in rows] == [None, None, "OSError: No space left on device: /dev/shm", None]
-    assert rows[1]["steps_a_call"] == 4 and rows[1]["median_ms"] == pytest.approx(500 / rows[1]["steps_per_s"] * 2)
+    assert [row.key.impl for row in rows] == impls and makers == [*impls[1:], impls[0]]  # the DataLoader by itself
+    assert [getattr(row, "error", None) for row in rows] == [
+        None,
+        None,
+        "OSError: No space left on device: /dev/shm",
+        None,
+    ]
+    assert rows[1].steps_a_call == 4 and rows[1].timing.median_ms == pytest.approx(500 / rows[1].steps_per_s * 2)
+    assert from_json(to_json(rows[1])) == rows[1]
 
     def apart(*given):
         raise train.Disagreement("float32: the losses of the same batch are 1 in JAX and 2 in PyTorch")
 
     monkeypatch.setattr(train, "compare_losses", apart)
     rows = train.measure(["BarrelNet-18"], [2], ["float32"], impls, **given)
-    assert {row["error"] for row in rows} == {"float32: the losses of the same batch are 1 in JAX and 2 in PyTorch"}
+    assert {row.error for row in rows} == {"float32: the losses of the same batch are 1 in JAX and 2 in PyTorch"}
 
 
 def test_memory_and_programs_are_given_back_between_groups(monkeypatch):
@@ -313,14 +320,11 @@ def test_three_significant_digits(value, said):
 
 
 def test_failed_rows_of_table4_are_said_and_their_gains_left_out():
-    rows = [
-        {"model": model, "impl": "jax", "device": "cuda", "precision": "tf32", "batch": 1, "images_per_s": fps[0]}
-        for model, fps in PAPER_FPS.items()
-    ]
-    rows[1] = {name: value for name, value in rows[1].items() if name != "images_per_s"} | {"error": "RuntimeError: no"}
+    rows = [make_row(Key(model, "jax", "cuda", "tf32", 1), fps[0]) for model, fps in PAPER_FPS.items()]
+    rows[1] = Failed(rows[1].key, "RuntimeError: no")
     found = gains(rows, PAIRS)
     assert [gain["baseline"] for gain in found] == ["Baseline-50-d6", "Baseline-50-s8", "Baseline-HRNet"]
-    said = markdown({"benchmark": "table4", "rows": rows, "gains": found})
+    said = markdown({"benchmark": "table4", "rows": [to_json(row) for row in rows], "gains": found})
     assert "| BarrelNet-18 | 137.2 (+88.5 %) | failed |" in said
     assert "- failed: BarrelNet-18, jax, cuda, tf32, 1: RuntimeError: no" in said
 

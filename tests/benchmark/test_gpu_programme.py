@@ -110,6 +110,7 @@ def test_a_step_that_takes_too_long_leaves_what_was_measured(tmp_path):
     assert not read(given.step_file("lingers"))["complete"] and read(given.step_file("first"))["complete"]
 
 
+@pytest.mark.processes
 def test_sigterm_leaves_what_was_measured(tmp_path):
     code = (
         "import sys, pathlib; from tests.benchmark import test_gpu_programme as t;"
@@ -130,6 +131,7 @@ def test_sigterm_leaves_what_was_measured(tmp_path):
         assert json.loads(archive.read("steps/lingers.json"))["rows"] == [row]
 
 
+@pytest.mark.processes
 def test_one_training_at_a_time(tmp_path):
     code = "import sys; from benchmarks.gpu.turn import Turn; from pathlib import Path\n"
     code += "t = Turn(Path(sys.argv[1]), 2, 9, sharing=1)\n"
@@ -156,6 +158,7 @@ def _stopped(pid, wanted):
     return state == "T"
 
 
+@pytest.mark.processes
 def test_what_is_timed_is_alone(tmp_path):
     code = "import time\nwhile True: time.sleep(0.01)"
     lanes = [subprocess.Popen([sys.executable, "-c", code], start_new_session=True) for _ in range(2)]
@@ -364,6 +367,7 @@ NO_TORCH = (
 )
 
 
+@pytest.mark.processes
 def test_the_speed_part_rehearsed(tmp_path, capsys):
     names, results = rehearse(tmp_path, "speed")
     assert "a rehearsal, whose numbers are no results" in capsys.readouterr().err
@@ -378,6 +382,7 @@ def test_the_speed_part_rehearsed(tmp_path, capsys):
     assert all(row["largest_px"] < 5 for row in parity)
 
 
+@pytest.mark.processes
 def test_the_accuracy_part_rehearsed(tmp_path):
     names, results = rehearse(tmp_path, "accuracy")
     assert names == ["w300-gpu"]

@@ -48,12 +48,12 @@ def test_published_detections_on_cofw68(cofw68, detector):
     pupils = score(
         points_px, dataclasses.replace(cofw68, scheme=normalised_by(cofw68.scheme, Normaliser.parse("pupils")))
     )
-    got = [round(scores["nme"], 4)]
+    got = [round(scores.nme, 4)]
     for threshold in ("0.10", "0.08"):
-        got += [round(scores["fr"][threshold], 2), round(scores["auc"][threshold], 4)]
-    assert (*got, round(pupils["nme"], 2)) == KNOWN[detector]
-    assert (scores["num_images"], scores["partial"], scores["normaliser"]) == (507, "", "outer_eye_corners")
-    assert list(scores["regions"]) == ["jaw", "eyebrows", "eyes", "nose", "mouth"]
+        got += [round(scores.fr[threshold], 2), round(scores.auc[threshold], 4)]
+    assert (*got, round(pupils.nme, 2)) == KNOWN[detector]
+    assert (scores.num_images, scores.partial, scores.normaliser) == (507, "", "outer_eye_corners")
+    assert list(scores.regions) == ["jaw", "eyebrows", "eyes", "nose", "mouth"]
 
 
 @needs_shared

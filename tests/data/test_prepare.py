@@ -90,6 +90,7 @@ prepare("coco", sys.argv[1], sys.argv[2])
 """
 
 
+@pytest.mark.processes
 def test_killed_build_is_not_taken_for_complete_and_is_taken_up(source, tmp_path, monkeypatch):
     command = [sys.executable, "-c", STUCK, str(source), str(tmp_path / "sets")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:

@@ -33,21 +33,22 @@ def small_run(name, tmp_path):
     return config
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", SETS)
 def test_samples_train_and_are_scored(name, tmp_path, capsys):
     config = small_run(name, tmp_path)
-    metrics = loop.train(config, tmp_path / "run", prepare_config(config.data))
+    scores = loop.train(config, tmp_path / "run", prepare_config(config.data))
     _, points, faces = SETS[name]
-    assert metrics["num_images"] == faces and len(metrics["point_nme"]) == points
-    assert metrics["partial"].startswith("PARTIAL SET: ")
+    assert scores.num_images == faces and len(scores.point_nme) == points
+    assert scores.partial.startswith("PARTIAL SET: ")
     printed = capsys.readouterr().out
     (row,) = (line.split() for line in printed.splitlines() if line.startswith("  in the crop "))
-    assert row[3] == f"{metrics['nme_crop']:.2f}" and 0 < metrics["nme_crop"] != metrics["nme"]
+    assert row[3] == f"{scores.nme_crop:.2f}" and 0 < scores.nme_crop != scores.nme
     assert "PARTIAL SET" in printed and f"crop protocol {config.data.crop}" in printed
     if name == "w300":
-        assert metrics["subsets"]["common"]["num_images"] + metrics["subsets"]["challenging"]["num_images"] == 3
+        assert scores.subsets["common"].num_images + scores.subsets["challenging"].num_images == 3
     if name == "wflw":
-        assert list(metrics["subsets"]) == ["pose", "expression", "illumination", "make-up", "occlusion", "blur"]
+        assert list(scores.subsets) == ["pose", "expression", "illumination", "make-up", "occlusion", "blur"]
     if name == "cofw68":
         command = [sys.executable, "evaluate.py", "--workdir", str(tmp_path / "run"), "--dataset", "cofw68"]
         command += ["--source", str(SHARED / "samples" / "COFW"), "--normaliser", "pupils"]

@@ -75,6 +75,7 @@ def both(tmp_path, first, second):
     return words
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
@@ -88,6 +89,7 @@ def test_processes_that_are_not_of_one_run_all_say_so(tmp_path, first, second, m
         assert message in said
 
 
+@pytest.mark.processes
 def test_processes_that_slurm_starts_find_each_other(tmp_path):
     job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
     commands = []
@@ -117,11 +119,13 @@ def flags_of(folder):
     return (*(f"--config.data.{flag}" for flag in flags), "--config.batch_size=4")
 
 
+@pytest.mark.processes
 def test_processes_that_differ_in_their_data_all_say_so(tmp_path):
     for said in both(tmp_path, own_faces(tmp_path / "a", 0), own_faces(tmp_path / "b", 7)):
         assert "the processes are not of one run (test: " in said and "; train: " in said
 
 
+@pytest.mark.processes
 def test_a_process_without_the_data_is_named_by_all(tmp_path):
     for said in both(tmp_path, own_faces(tmp_path / "a", 0), flags_of(tmp_path / "nowhere")):
         assert "process 1 of 2 on" in said and f"{tmp_path / 'nowhere'}" in said

@@ -53,6 +53,7 @@ def test_meshes_train_and_score_alike(one, built, splits, data, model):
     assert_same(one, run(on_mesh(data, model, built.parent, mesh__split_moments=model > 1), *splits))
 
 
+@pytest.mark.processes
 def test_two_processes_of_four_devices_train_and_score_like_one_device(one, built, tmp_path):
     address = f"127.0.0.1:{free_port()}"
     commands = [

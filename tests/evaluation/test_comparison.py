@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from barrel_jax.compare import main
-from barrel_jax.evaluation.comparison import compare, default_names, read_evaluation
+from barrel_jax.evaluation.comparison import Difference, compare, default_names, read_evaluation
 from barrel_jax.evaluation.score import score, write_evaluation
 from barrel_jax.faces.landmarks import W300_68
 from tests.kit.toy import make_truth, shifted
@@ -48,22 +48,22 @@ def read(directories):
 
 def test_differences_by_hand(three):
     comparison = compare(read(three))
-    first, second, third = comparison["evaluations"]
-    assert (first["name"], first["difference"], first["subsets"]["pose"]["difference"]) == ("a", None, None)
+    first, second, third = comparison.evaluations
+    assert (first.name, first.difference, first.subsets["pose"].difference) == ("a", None, None)
     metrics = json.loads((three[1] / "metrics.json").read_text())
-    assert second["nme"] == pytest.approx(metrics["nme"]) and second["auc"] == pytest.approx(metrics["auc"])
-    assert second["difference"]["nme"] == pytest.approx(0.5, abs=1e-5) == second["nme"] - first["nme"]
-    assert second["difference"]["p"] < 1e-3
+    assert second.nme == pytest.approx(metrics["nme"]) and second.auc == pytest.approx(metrics["auc"])
+    assert second.difference.nme == pytest.approx(0.5, abs=1e-5) == second.nme - first.nme
+    assert second.difference.p < 1e-3
     # Half of the faces differ by 1 and half by 0: a standard error of 0.5 / sqrt(40).
-    np.testing.assert_allclose(second["difference"]["interval"], [0.5 - 0.155, 0.5 + 0.155], atol=0.03)
-    assert second["subsets"]["pose"]["difference"]["nme"] == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(second["subsets"]["pose"]["difference"]["interval"], [1, 1], atol=1e-5)
-    assert third["difference"]["nme"] < 0 and third["difference"]["interval"][1] < 0
+    np.testing.assert_allclose(second.difference.interval, [0.5 - 0.155, 0.5 + 0.155], atol=0.03)
+    assert second.subsets["pose"].difference.nme == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(second.subsets["pose"].difference.interval, [1, 1], atol=1e-5)
+    assert third.difference.nme < 0 and third.difference.interval[1] < 0
 
 
 def test_equal_predictions_do_not_differ(three):
-    _, again = compare(read([three[0], three[0]]))["evaluations"]
-    assert again["difference"] == {"nme": 0, "interval": [0, 0], "p": 1}
+    _, again = compare(read([three[0], three[0]])).evaluations
+    assert again.difference == Difference(0, (0, 0), 1)
 
 
 def test_the_command_prints_and_writes(three, tmp_path, capsys):
@@ -110,9 +110,9 @@ def test_damaged_evaluations_are_refused(three, tmp_path):
     metrics, predictions = three[0] / "metrics.json", three[0] / "predictions.npz"
     good = {path: path.read_bytes() for path in (metrics, predictions)}
     for path, content, match in (
-        (metrics, b"{", "cannot be read"),
-        (metrics, b"{}", "dataset, split, .* missing"),
-        (metrics, b"[]", "missing"),
+        (metrics, b"{", "this is no JSON"),
+        (metrics, b"{}", "dataset missing"),
+        (metrics, b"[]", "not what evaluate.py writes"),
         (metrics, (three[1] / "metrics.json").read_bytes(), "they are of different evaluations"),
         (predictions, b"no zip", "cannot be read"),
         (predictions, good[predictions][:300], "cannot be read"),

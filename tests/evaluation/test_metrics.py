@@ -13,6 +13,10 @@ pytestmark = pytest.mark.quick
 UNIT = np.array([10.0])  # of the face below: its eye corners
 
 
+def summarise(nmes):
+    return metrics.summarise(nmes, np.full_like(nmes, np.nan))
+
+
 def nme(*arguments):
     return metrics.face_means(metrics.point_errors(*arguments))
 
@@ -48,9 +52,9 @@ def test_faces_without_a_unit_are_counted_not_dropped():
     nmes = nme(points, truth, np.ones((4, 3), bool), unit)
     np.testing.assert_allclose(nmes, [0.2, np.nan, np.nan, np.nan], atol=1e-15)
     assert metrics.unscorable(unit) == {"normaliser_missing": 2, "normaliser_zero": 1}
-    summary = metrics.summarise(nmes)
-    assert (summary["num_images"], summary["num_unscorable"]) == (1, 3)
-    assert summary["nme"] == pytest.approx(20) and summary["fr"] == {"0.08": 100, "0.10": 100}
+    summary = summarise(nmes)
+    assert (summary.num_images, summary.num_unscorable) == (1, 3)
+    assert summary.nme == pytest.approx(20) and summary.fr == {"0.08": 100, "0.10": 100}
 
 
 def test_a_failure_is_strictly_above_the_threshold():
@@ -74,42 +78,39 @@ def test_auc_is_the_integral_of_the_step_function():
 
 
 def test_summary_by_hand():
-    summary = metrics.summarise(np.array([0.02, 0.04, 0.09, 0.25]))
-    assert summary["nme"] == pytest.approx(10)
-    assert summary["fr"] == {"0.08": 50, "0.10": 25}
-    assert summary["auc"]["0.10"] == pytest.approx((0.8 + 0.6 + 0.1 + 0) / 4)
-    assert summary["auc"]["0.08"] == pytest.approx((0.75 + 0.5 + 0 + 0) / 4)
-    assert summary["percentiles"]["50"] == pytest.approx(6.5)
-    empty = metrics.summarise(np.array([np.nan]))
-    assert (empty["num_images"], empty["num_unscorable"]) == (0, 1)
-    assert all(
-        np.isnan(value)
-        for value in (empty["nme"], empty["fr"]["0.08"], empty["auc"]["0.10"], empty["percentiles"]["95"])
-    )
+    summary = summarise(np.array([0.02, 0.04, 0.09, 0.25]))
+    assert summary.nme == pytest.approx(10)
+    assert summary.fr == {"0.08": 50, "0.10": 25}
+    assert summary.auc["0.10"] == pytest.approx((0.8 + 0.6 + 0.1 + 0) / 4)
+    assert summary.auc["0.08"] == pytest.approx((0.75 + 0.5 + 0 + 0) / 4)
+    assert summary.percentiles["50"] == pytest.approx(6.5)
+    empty = summarise(np.array([np.nan]))
+    assert (empty.num_images, empty.num_unscorable) == (0, 1)
+    assert all(np.isnan(value) for value in (empty.nme, empty.fr["0.08"], empty.auc["0.10"], empty.percentiles["95"]))
     assert np.isnan(metrics.cumulative_error(np.array([]), np.array([0.1]))).all()
 
 
 def test_sums_are_double():
     nmes = np.random.default_rng(0).gamma(2, 0.03, 20_000).astype(np.float32)
     exact = 100 * math.fsum(nmes.tolist()) / len(nmes)
-    assert metrics.summarise(nmes)["nme"] == pytest.approx(exact, rel=1e-14)
+    assert summarise(nmes).nme == pytest.approx(exact, rel=1e-14)
     assert abs(100 * float(nmes.mean()) - exact) > 1e-9  # what single precision gives
 
 
 def test_intervals_are_those_of_the_three_means():
     nmes = np.random.default_rng(0).gamma(2, 0.03, 2000)
-    summary = metrics.summarise(np.append(nmes, np.nan))
+    summary = summarise(np.append(nmes, np.nan))
     for value, (low, high), per_face in (
-        (summary["nme"], summary["nme_interval"], 100 * nmes),
-        (summary["fr"]["0.08"], summary["fr_interval"]["0.08"], 100 * (nmes > 0.08)),
-        (summary["fr"]["0.10"], summary["fr_interval"]["0.10"], 100 * (nmes > 0.10)),
-        (summary["auc"]["0.10"], summary["auc_interval"]["0.10"], np.maximum(0, 1 - nmes / 0.10)),
+        (summary.nme, summary.nme_interval, 100 * nmes),
+        (summary.fr["0.08"], summary.fr_interval["0.08"], 100 * (nmes > 0.08)),
+        (summary.fr["0.10"], summary.fr_interval["0.10"], 100 * (nmes > 0.10)),
+        (summary.auc["0.10"], summary.auc_interval["0.10"], np.maximum(0, 1 - nmes / 0.10)),
     ):
         spread = 1.96 * per_face.std() / np.sqrt(len(nmes))  # what the central limit theorem says
         assert low == pytest.approx(value - spread, abs=0.15 * spread)
         assert high == pytest.approx(value + spread, abs=0.15 * spread)
-    alone = metrics.summarise(np.array([0.05]))
-    assert alone["nme"] == 5 and np.isnan(alone["nme_interval"]).all()
+    alone = summarise(np.array([0.05]))
+    assert alone.nme == 5 and np.isnan(alone.nme_interval).all()
 
 
 def test_wrong_shapes_points_and_normalisers_are_refused():

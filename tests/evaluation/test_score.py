@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from barrel_jax import files
 from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.sharding import make_mesh, replicated, split
 from barrel_jax.evaluation import score
 from barrel_jax.evaluation.predictions import read_predictions
+from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.faces.landmarks import W300_68, Normaliser
 from barrel_jax.faces.normalisers import normalised_by
 from tests.kit.toy import make_crops, make_truth, shifted
@@ -59,7 +61,7 @@ def test_another_model_gets_another_score():
     mesh, crops = make_mesh(MeshConfig(data=1)), make_crops(6)
     predict = make_predictor(mesh, [])
     scores = [
-        score.score(score.predict_all(predict, {"scale": jnp.float32(scale)}, crops, 4, mesh), crops)["nme"]
+        score.score(score.predict_all(predict, {"scale": jnp.float32(scale)}, crops, 4, mesh), crops).nme
         for scale in (1, 2, 1)
     ]
     assert scores[0] == scores[2] != scores[1]
@@ -84,22 +86,22 @@ def test_score_by_hand():
     crops.visible[3, 0] = 0  # an eye of the last face is not labelled: no unit, no score
     scores = score.score(shifted(crops, [1, 1.8, 5, 99]), crops, checkpoint_step=7, config=Config(seed=3))
     # Misses of 1, 1.8 and 5 px over 20 px: 5 %, 9 % and 25 %.
-    assert (scores["num_images"], scores["num_unscorable"]) == (3, 1)
-    assert scores["unscorable"] == {"normaliser_missing": 1, "normaliser_zero": 0}
-    assert scores["nme"] == pytest.approx(13, abs=1e-4)
-    assert scores["fr"] == {"0.08": pytest.approx(200 / 3), "0.10": pytest.approx(100 / 3)}
-    assert scores["auc"]["0.10"] == pytest.approx((0.5 + 0.1 + 0) / 3, abs=1e-5)
-    assert scores["auc"]["0.08"] == pytest.approx((0.375 + 0 + 0) / 3, abs=1e-5)
-    assert scores["point_nme"] == pytest.approx([13, 13, 13], abs=1e-4)
-    assert scores["subsets"]["pose"]["nme"] == pytest.approx(7, abs=1e-4)
-    assert scores["subsets"]["pose"]["num_images"] == 2
-    assert scores["subsets"]["blur"]["num_images"] == 0 and np.isnan(scores["subsets"]["blur"]["nme"])
-    assert (scores["dataset"], scores["split"], scores["checkpoint_step"]) == ("toy", "test", 7)
-    assert (scores["normaliser"], scores["normaliser_points"]) == ("points_0_1", [0, 1])
-    assert scores["normalised_by"] == "the distance of points 0 and 1"
-    assert (scores["partial"], scores["clamped"], scores["mapped"], scores["crop"]) == ("", False, "", "")
-    assert scores["regions"] == {}
-    assert scores["config"]["seed"] == 3 and scores["config"]["data"]["dataset"] == Config().data.dataset
+    assert (scores.num_images, scores.num_unscorable) == (3, 1)
+    assert scores.unscorable == {"normaliser_missing": 1, "normaliser_zero": 0}
+    assert scores.nme == pytest.approx(13, abs=1e-4)
+    assert scores.fr == {"0.08": pytest.approx(200 / 3), "0.10": pytest.approx(100 / 3)}
+    assert scores.auc["0.10"] == pytest.approx((0.5 + 0.1 + 0) / 3, abs=1e-5)
+    assert scores.auc["0.08"] == pytest.approx((0.375 + 0 + 0) / 3, abs=1e-5)
+    assert scores.point_nme == pytest.approx([13, 13, 13], abs=1e-4)
+    assert scores.subsets["pose"].nme == pytest.approx(7, abs=1e-4)
+    assert scores.subsets["pose"].num_images == 2
+    assert scores.subsets["blur"].num_images == 0 and np.isnan(scores.subsets["blur"].nme)
+    assert (scores.dataset, scores.split, scores.checkpoint_step) == ("toy", "test", 7)
+    assert (scores.normaliser, scores.normaliser_points) == ("points_0_1", [0, 1])
+    assert scores.normalised_by == "the distance of points 0 and 1"
+    assert (scores.partial, scores.clamped, scores.mapped, scores.crop) == ("", False, "", "")
+    assert scores.regions == {}
+    assert scores.config["seed"] == 3 and scores.config["data"]["dataset"] == Config().data.dataset
 
 
 def test_the_error_in_the_crop_by_hand():
@@ -109,10 +111,10 @@ def test_the_error_in_the_crop_by_hand():
     points_px = shifted(crops, [1, 1.8, 5])
     np.testing.assert_allclose(score.crop_errors(points_px, crops), np.array([1, 1.8, 5]) / 16, rtol=1e-5)
     scores = score.score(points_px, crops)
-    assert scores["nme"] == pytest.approx(13, abs=1e-4) and scores["nme_crop"] == pytest.approx(16.25, abs=1e-4)
-    assert scores["subsets"]["pose"]["nme_crop"] == pytest.approx(100 * 1.4 / 16, abs=1e-4)
+    assert scores.nme == pytest.approx(13, abs=1e-4) and scores.nme_crop == pytest.approx(16.25, abs=1e-4)
+    assert scores.subsets["pose"].nme_crop == pytest.approx(100 * 1.4 / 16, abs=1e-4)
     without = make_truth(crops.scheme, crops.points_px)
-    assert np.isnan(score.score(points_px, without)["nme_crop"])
+    assert np.isnan(score.score(points_px, without).nme_crop)
 
 
 def test_in_a_square_window_both_errors_are_the_same():
@@ -138,9 +140,11 @@ def test_an_evaluation_is_written_whole_and_read_back(tmp_path):
     def refuse(name):
         raise AssertionError(f"{name} is not JSON")
 
-    scores = json.loads(paths[-1].read_text(), parse_constant=refuse)
-    assert scores["nme"] == pytest.approx(15, abs=1e-4) and scores["num_images"] == 3
-    assert scores["subsets"]["pose"]["nme"] is None and scores["config"] is None
+    kept = json.loads(paths[-1].read_text(), parse_constant=refuse)
+    assert kept["nme"] == pytest.approx(15, abs=1e-4) and kept["num_images"] == 3
+    assert kept["subsets"]["pose"]["nme"] is None and kept["config"] is None
+    again, scores = read_scores(paths[-1]), score.score(points_px, crops)
+    assert files.plain(again) == files.plain(scores) and np.isnan(again.subsets["pose"].nme)
     with np.load(paths[0]) as kept:
         np.testing.assert_array_equal(kept["points"], points_px)
         assert kept["files"].tolist() == list(crops.files) and kept["faces"].tolist() == [100, 101, 102, 103]
@@ -182,11 +186,11 @@ def test_regions_by_hand():
     miss[0, 27:36, 1] = 3  # the nose of one face by 3 %, of another it is not labelled
     faces.visible[2, 27:36] = 0
     scores = score.score(faces.points_px + miss, faces)
-    assert scores["regions"] == {
+    assert scores.regions == {
         "jaw": pytest.approx(2, abs=1e-4), "eyebrows": 0, "eyes": 0, "nose": pytest.approx(1.5, abs=1e-4), "mouth": 0,
     }  # fmt: skip
-    assert scores["nme"] == pytest.approx((34 + 27 + 34 + 34 * 68 / 59) / 68 / 3, abs=1e-4)
-    assert scores["scheme"] == "300w-68"
+    assert scores.nme == pytest.approx((34 + 27 + 34 + 34 * 68 / 59) / 68 / 3, abs=1e-4)
+    assert scores.scheme == "300w-68"
 
 
 def test_the_normaliser_of_the_scheme_divides_every_number():
@@ -195,14 +199,14 @@ def test_the_normaliser_of_the_scheme_divides_every_number():
     sides = np.sqrt(np.ptp(faces.points_px.astype(float), axis=1).prod(axis=1))
     boxed = dataclasses.replace(faces, scheme=normalised_by(W300_68, Normaliser.parse("box")))
     scores = score.score(points_px, boxed)
-    assert scores["nme"] == pytest.approx(100 * (np.arange(1, 6) / sides).mean(), rel=1e-5)
-    assert scores["regions"]["jaw"] == pytest.approx(scores["nme"], rel=1e-6)
-    assert scores["point_nme"][3] == pytest.approx(scores["nme"], rel=1e-6)
-    assert (scores["normaliser"], scores["normaliser_points"]) == ("box", [])
+    assert scores.nme == pytest.approx(100 * (np.arange(1, 6) / sides).mean(), rel=1e-5)
+    assert scores.regions["jaw"] == pytest.approx(scores.nme, rel=1e-6)
+    assert scores.point_nme[3] == pytest.approx(scores.nme, rel=1e-6)
+    assert (scores.normaliser, scores.normaliser_points) == ("box", [])
     pupils = score.score(
         points_px, dataclasses.replace(faces, scheme=normalised_by(W300_68, Normaliser.parse("pupils")))
     )
-    assert pupils["normaliser"] == "pupils" and pupils["nme"] != scores["nme"]
+    assert pupils.normaliser == "pupils" and pupils.nme != scores.nme
 
 
 def test_truth_without_pixels_leaves_numbers_and_curve(tmp_path):

@@ -1,25 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table says every number once, under its metric's whole name, and what the numbers are not."""
 
-import numpy as np
+from dataclasses import replace
 
-from barrel_jax.evaluation import metrics, score_table
-
-NMES = np.array([0.02, 0.04, 0.09, 0.25])
-
-
-def make_scores(**fields):
-    return {
-        "dataset": "wflw", "split": "test", "normaliser": "outer_eye_corners",
-        "normalised_by": "the distance of the outer eye corners (points 60 and 72)", **metrics.summarise(NMES),
-        "unscorable": {"normaliser_missing": 0, "normaliser_zero": 0}, "regions": {}, "subsets": {},
-        "nme_crop": float("nan"), "crop_frame": "", "config": None,
-        "checkpoint_step": None, "crop": "", "partial": "", "clamped": False, "mapped": "",
-    } | fields  # fmt: skip
+from barrel_jax.evaluation import score_table
+from barrel_jax.evaluation.scores import Summary
+from tests.kit import scores as kit
+from tests.kit.scores import NMES, make_scores
 
 
 def summary(nmes, nme_crop=float("nan")):
-    return metrics.summarise(nmes) | {"nme_crop": nme_crop}
+    return Summary(**kit.summary(nmes, nme_crop=nme_crop))
 
 
 def rows(text):
@@ -73,10 +64,10 @@ def test_the_papers_numbers_stand_below_those_in_the_crop():
     cells = [line.split() for line in score_table.table(scores).splitlines()]
     assert ["in", "the", "crop", "9.50", "2.90"] in cells and ["the", "paper's", "3.22", "2.83", "4.84"] in cells
     assert "\nin the crop (pipnet): x and y as shares of its width" in score_table.table(
-        scores | {"crop_frame": "pipnet"}
+        replace(scores, crop_frame="pipnet")
     )
     for other in ({"split": "train"}, {"normaliser": "box"}, {"dataset": "coco"}, {"config": None}):
-        assert "the paper's" not in score_table.table(scores | other)
+        assert "the paper's" not in score_table.table(replace(scores, **other))
     unknown = score_table.table(make_scores())
     assert "\nin the crop, as PIPNet measures: not known without the images' sizes\n" in unknown
     assert "  in the crop" not in unknown

@@ -82,17 +82,17 @@ def test_a_dot_under_a_shifted_box_comes_back(dots, strength):
 
 def test_the_records_of_a_model_that_is_never_wrong_but_in_the_dark(dots):
     directory, crops = dots
-    content = stress(brightest, crops, crops, directory, "pipnet")
-    by = {kind: [r for r in content["records"] if r["kind"] == kind] for kind in ("none", *KINDS, "large pose")}
-    assert {kind: [r["strength"] for r in block] for kind, block in by.items()} == {
+    content = stress(brightest, crops, crops, directory, "pipnet", 7)
+    by = {kind: [r for r in content.records if r.kind == kind] for kind in ("none", *KINDS, "large pose")}
+    assert {kind: [r.strength for r in block] for kind, block in by.items()} == {
         "none": [0.0], **{kind: list(strengths) for kind, (strengths, _) in KINDS.items()}, "large pose": []
     }  # fmt: skip
     half_a_pixel = 100 * 0.5 * np.sqrt(2) / 14  # of the two eyes' 14
     for kind in ("none", "rotation", "blur", "box shift"):
-        assert all(r["nme"] <= r["worst"] < half_a_pixel and r["num_images"] == 4 for r in by[kind]), kind
-    assert by["occlusion"][-1]["worst"] > half_a_pixel
-    assert content["pose"] == "not measurable: the nose of custom-3 is not known"
-    text = stress_table(content | {"checkpoint_step": 7})
+        assert all(r.nme <= r.worst < half_a_pixel and r.num_images == 4 for r in by[kind]), kind
+    assert by["occlusion"][-1].worst > half_a_pixel
+    assert content.pose == "not measurable: the nose of custom-3 is not known"
+    text = stress_table(content)
     assert "train under stress, checkpoint of step 7" in text and "box shift (of the window's width" in text
 
 

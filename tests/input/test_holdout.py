@@ -50,9 +50,9 @@ def test_training_scores_what_was_kept_and_leaves_the_test_split_alone(tmp_path,
     config = small.config(mesh__data=1, data__data_dir=str(tmp_path / "sets"), data__holdout=0.25, optim__epochs=1)
     config.model.decoder_layers, config.model.dqinit, config.model.qamem_layers = 0, False, 0
     directory = prepare_config(config.data)
-    metrics = loop.train(config, tmp_path / "run", directory)
+    scores = loop.train(config, tmp_path / "run", directory)
     kept, held = (load_split(config.data, directory, split) for split in ("train", "holdout"))
-    assert metrics["split"] == "holdout" and metrics["num_images"] == len(held) and len(kept) + len(held) == 48
+    assert scores.split == "holdout" and scores.num_images == len(held) and len(kept) + len(held) == 48
     assert f"{len(kept)} faces to train, {len(held)} to score (holdout)" in capsys.readouterr().out
     assert (tmp_path / "run/eval/synthetic-holdout/metrics.json").exists()
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]

@@ -65,8 +65,8 @@ def run(config: Config, train: FaceCrops, test: FaceCrops, steps: int = 20) -> d
     return first | {
         "losses": np.array(losses),
         "points": points,
-        "nme": np.array(scores["nme"]),
-        "num_images": np.array(scores["num_images"]),
+        "nme": np.array(scores.nme),
+        "num_images": np.array(scores.num_images),
     }
 
 

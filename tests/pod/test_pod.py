@@ -144,6 +144,7 @@ def run(tmp_path, *flags):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.processes
 def test_the_command_tells_of_virtual_devices(tmp_path):
     done = run(tmp_path, "--topology=cpu:2", f"--out={tmp_path / 'pod.json'}")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -152,6 +153,7 @@ def test_the_command_tells_of_virtual_devices(tmp_path):
     assert row["chips"] == 2 and row["batch"] == 16 and row["memory"] > 12 * row["parameters"] / 2
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu (extra pod) is not installed")
 def test_the_step_compiles_for_a_tpu_slice(tmp_path):
     done = run(tmp_path, "--topology=v5e:2x2", "--config.model.norm_group=8")

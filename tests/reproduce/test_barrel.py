@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from barrel_jax import config as configuration
+from barrel_jax import files
 from barrel_jax.reproduce.barrel.compare_models import compare_models, group, main, set_heights
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure, other_set, training_time
 from barrel_jax.reproduce.barrel.picture import draw_barrels
@@ -15,6 +16,7 @@ from barrel_jax.reproduce.barrel.tables import HEIGHTS, markdown
 from barrel_jax.training import loop
 from data.prepare import prepare_config
 from tests.kit import small
+from tests.kit.scores import make_scores, make_stress
 from tests.kit.toy import written
 
 ALIKE = {"dataset": "toy", "split": "test", "fingerprint": "f00d", "scheme": "custom-3", "normaliser": "points_0_1",
@@ -28,16 +30,12 @@ def cost(config, num_landmarks, image_size):
 
 
 def measured(tmp_path, name, nme, *, other=None, epochs=10.0, **fields):
-    records = [
-        {"kind": kind, "strength": strength, "unit": "of it", "nme": factor * nme, "worst": 3 * nme, "num_images": 4}
-        for kind, strength, factor in (("none", 0.0, 1), ("blur", 0.1, 2), ("blur", 0.2, 4))
-    ]
-    scores = {**ALIKE, "normalised_by": "points", "nme": nme, "fr": {"0.08": 5.0, "0.10": 4.0},
-              "auc": {"0.08": 0.4, "0.10": 0.5}, "checkpoint_step": 12}  # fmt: skip
+    stress = make_stress(("none", 0.0, nme, 3 * nme), ("blur", 0.1, 2 * nme, 3 * nme), ("blur", 0.2, 4 * nme, 3 * nme))
+    fields_of = {**ALIKE, "normalised_by": "points", "checkpoint_step": 12}
     return Measured(
-        workdir=tmp_path / name, config=small.config(**fields), num_landmarks=3, scores=scores,
-        stress={"records": records, "pose": "not measurable"},
-        other=other and scores | {"dataset": "far", "nme": other},
+        workdir=tmp_path / name, config=small.config(**fields), num_landmarks=3,
+        scores=make_scores(nme=nme, **fields_of), stress=stress,
+        other=other and make_scores(nme=other, **fields_of | {"dataset": "far"}),
         why_no_other="" if other else "not asked for", training={"epochs": epochs, "seconds": 60.0},
     )  # fmt: skip
 
@@ -98,7 +96,7 @@ def test_seeds_and_names(tmp_path):
 
 def test_runs_on_other_faces_are_not_compared(tmp_path):
     first, _, other = three_runs(tmp_path)
-    moved = dataclasses.replace(other, scores=other.scores | {"fingerprint": "beef"})
+    moved = dataclasses.replace(other, scores=dataclasses.replace(other.scores, fingerprint="beef"))
     with pytest.raises(ValueError, match="wide cannot be compared: fingerprint 'f00d' and 'beef'"):
         compare_models(group([first, moved]), cost)
 
@@ -156,7 +154,7 @@ def test_a_folder_that_cannot_be_measured_is_named(tmp_path, capsys):
         FileNotFoundError, match=r"this run has no scores yet; train it to the end, or python evaluate\.py"
     ):
         measure(tmp_path / "run")
-    written(tmp_path / "run" / "eval" / "synthetic-test" / "metrics.json", {"checkpoint_step": None})
+    written(tmp_path / "run" / "eval" / "synthetic-test" / "metrics.json", files.plain(make_scores()))
     with pytest.raises(ValueError, match="these are scores of predictions, not of the run's model"):
         measure(tmp_path / "run")
     assert not (tmp_path / "out").exists()
@@ -167,8 +165,8 @@ def test_the_barrel_of_a_run_and_its_copy(tmp_path, capsys, monkeypatch):
     config = small.config(mesh__data=1, optim__epochs=1, data__data_dir=str(tmp_path / "sets"))
     loop.train(config, tmp_path / "a", prepare_config(config.data))
     run = measure(tmp_path / "a")  # evaluate.py --stress
-    assert run.stress["checkpoint_step"] == 6 and run.stress["records"][0]["nme"] == pytest.approx(run.scores["nme"])
-    assert [record["num_images"] for record in run.stress["records"]] == [20] * 21 + [4] * 5
+    assert run.stress.checkpoint_step == 6 and run.stress.records[0].nme == pytest.approx(run.scores.nme)
+    assert [record.num_images for record in run.stress.records] == [20] * 21 + [4] * 5
     # Another model, whose scores are twice as bad.
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     settings = json.loads((tmp_path / "b" / "config.json").read_text())

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from barrel_jax import files
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
 from barrel_jax.reproduce.results import collect, draw_figure4, markdown
+from tests.kit.scores import make_scores, summary
 
 SMALL = ["table3", "--dataset", "synthetic", "--config", "configs/tiny.py", "--backbone", "resnet18"]
 
@@ -106,9 +108,9 @@ def test_a_download_in_its_place_needs_no_name(monkeypatch, capsys, tmp_path):
 
 
 def fake(path, nme, **subsets):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    numbers = {name: {"nme": value, "nme_crop": value - 0.1} for name, value in ({"": nme} | subsets).items()}
-    path.write_text(json.dumps({"dataset": "w300", **numbers.pop(""), "subsets": numbers}))
+    of_subsets = {name: summary(nme=value, nme_crop=value - 0.1) for name, value in subsets.items()}
+    scores = make_scores(dataset="w300", nme=nme, nme_crop=nme - 0.1, subsets=of_subsets)
+    files.write_json(path, files.plain(scores))
     return path
 
 

@@ -45,6 +45,7 @@ def run(limit, workdir, *extra):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.processes
 def test_a_disk_that_fills_up_stops_the_run_which_then_goes_on_from_its_last_checkpoint(tmp_path):
     roomy, full = 1 << 34, 5_000_000
     first = run(roomy, tmp_path, "--config.loop.save_steps=8")

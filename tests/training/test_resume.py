@@ -61,6 +61,7 @@ def stop_after(workdir, devices, line, how=signal.SIGKILL):
         return running[0].wait(timeout=300)
 
 
+@pytest.mark.processes
 @pytest.mark.quick
 def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
     line = random.SystemRandom().randint(1, 5)
@@ -76,6 +77,7 @@ def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_told_to_stop_it_saves_and_leaves_with_status_0(whole, tmp_path, how):
     assert stop_after(tmp_path / "run", 1, 2, how) == 0
@@ -86,6 +88,7 @@ def test_told_to_stop_it_saves_and_leaves_with_status_0(whole, tmp_path, how):
     jax.tree.map(np.testing.assert_array_equal, last_state(tmp_path / "run"), last_state(whole))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("times", "status"), [(1, 0), (2, -signal.SIGINT)])
 def test_ctrl_c_while_it_compiles_saves_and_twice_leaves_at_once(tmp_path, times, status):
     """Before the first step: raised there, KeyboardInterrupt would be a segmentation fault."""
@@ -104,6 +107,7 @@ def test_ctrl_c_while_it_compiles_saves_and_twice_leaves_at_once(tmp_path, times
     assert ("told to stop: saved at step 1 of 12; the same command goes on from there" in said) == (times == 1)
 
 
+@pytest.mark.processes
 def test_ctrl_c_before_there_is_anything_to_save_says_so(tmp_path):
     with subprocess.Popen(
         training(tmp_path / "run", f"--config.data.data_dir={tmp_path}", "--config.data.synthetic_train=4000"),
@@ -117,6 +121,7 @@ def test_ctrl_c_before_there_is_anything_to_save_says_so(tmp_path):
     assert process.returncode == 130 and said.endswith("train.py: stopped; the same command starts again\n"), said
 
 
+@pytest.mark.processes
 def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, tmp_path):
     """SIGTERM to one of two processes of four devices; then one process of two."""
     workdir = tmp_path / "run"
@@ -132,6 +137,7 @@ def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, t
     np.testing.assert_allclose(list(ended.values()), list(steps.values()), rtol=0.03)  # Adam magnifies rounding
 
 
+@pytest.mark.processes
 def test_a_process_that_dies_ends_the_others_with_an_error_that_names_it(tmp_path):
     workdir = tmp_path / "run"
     with two_training(workdir) as running:
@@ -149,6 +155,7 @@ def truncate(checkpoint):
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
 
 
+@pytest.mark.processes
 def test_a_truncated_checkpoint_is_passed_over_with_a_warning_for_the_one_before(whole, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(whole, workdir)
@@ -160,6 +167,7 @@ def test_a_truncated_checkpoint_is_passed_over_with_a_warning_for_the_one_before
     jax.tree.map(np.testing.assert_array_equal, last_state(workdir), last_state(whole))
 
 
+@pytest.mark.processes
 def test_no_checkpoint_that_can_be_read_is_an_error_that_says_what_to_do(whole, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(whole, workdir)
@@ -175,12 +183,14 @@ def test_no_checkpoint_that_can_be_read_is_an_error_that_says_what_to_do(whole, 
     assert "delete" not in said
 
 
+@pytest.mark.processes
 def test_a_finished_run_is_not_trained_again(whole):
     before = (whole / "metrics.jsonl").read_text()
     assert "going on from step 12 of 12" in train(whole, 1).stdout
     assert (whole / "metrics.jsonl").read_text() == before
 
 
+@pytest.mark.processes
 def test_the_folder_of_another_run_is_refused(whole):
     for extra, message in [
         ("--config.model.stride=16", "model.stride: 32 there, 16 now"),
@@ -192,6 +202,7 @@ def test_the_folder_of_another_run_is_refused(whole):
         assert done.returncode and message in done.stderr and "choose another --workdir" in done.stderr
 
 
+@pytest.mark.processes
 def test_a_checkpoint_of_another_model_is_refused(whole):
     config = configuration.load(whole)
     config.model.qamem_layers = 0

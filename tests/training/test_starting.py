@@ -92,6 +92,7 @@ def test_the_state_and_its_average_start_from_the_weights_on_any_mesh(run, sets,
     assert state.params["dqinit"]["dense"]["kernel"].sharding == like.params["dqinit"]["dense"]["kernel"].sharding
 
 
+@pytest.mark.processes
 def test_two_processes_start_from_a_run_and_train_on_two_sets(run, tmp_path):
     extra = (f"--config.init_from={run}", "--config.data.also=(('synthetic','',0.25),)", "--config.optim.epochs=1")
     with two_training(tmp_path / "run", *extra, devices=1) as running:

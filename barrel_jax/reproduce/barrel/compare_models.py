@@ -9,6 +9,7 @@ deviations over them. A stave's height is 1 for the best of the models, and a ba
 
 import argparse
 import dataclasses
+import math
 import re
 import statistics
 from collections.abc import Callable, Sequence
@@ -74,17 +75,18 @@ def _common(names: list[str]) -> str:
 def check_alike(runs: Sequence[Measured]) -> None:
     """Raises ValueError when the runs were scored on other faces, or in another way, than the first; says which."""
     for kind in ("scores", "other"):
-        first, *others = [(run.workdir, getattr(run, kind)) for run in runs if getattr(run, kind)] or [(Path(), {})]
-        for workdir, scores in others:
+        scored = [(run.workdir, getattr(run, kind)) for run in runs if getattr(run, kind)]
+        for workdir, scores in scored[1:]:
+            first_workdir, first = scored[0]
             different = [
-                f"{field} {first[1].get(field)!r} and {scores.get(field)!r}"
+                f"{field} {getattr(first, field)!r} and {getattr(scores, field)!r}"
                 for field in ALIKE
-                if first[1].get(field) != scores.get(field)
+                if getattr(first, field) != getattr(scores, field)
             ]
             if different:
                 raise ValueError(
-                    f"{first[0]} and {workdir} cannot be compared: {'; '.join(different)}. Evaluate both on the same "
-                    "source, split and normaliser"
+                    f"{first_workdir} and {workdir} cannot be compared: {'; '.join(different)}. Evaluate both on the "
+                    "same source, split and normaliser"
                 )
 
 
@@ -101,23 +103,23 @@ def model_of(name: str, runs: Sequence[Measured], cost: dict[str, Any]) -> dict[
         "device": cost["device"],
     }
     staves["robustness"]["records"] = [
-        {**same[0], **{name: _spread([record[name] for record in same]) for name in ("nme", "worst")}}
-        for same in zip(*(run.stress["records"] for run in runs), strict=True)
+        vars(same[0]) | {name: _spread([getattr(record, name) for record in same]) for name in ("nme", "worst")}
+        for same in zip(*(run.stress.records for run in runs), strict=True)
     ]
-    staves["robustness"]["pose"] = runs[0].stress["pose"]
+    staves["robustness"]["pose"] = runs[0].stress.pose
     staves["generalisation"]["why"] = runs[0].why_no_other
     staves["ease of training"]["label_related"] = label_related(runs[0].config)
     return {
         "name": name,
         "workdirs": [str(run.workdir) for run in runs],
         "seeds": [run.config.seed for run in runs],
-        "checkpoint_steps": [run.scores["checkpoint_step"] for run in runs],
+        "checkpoint_steps": [run.scores.checkpoint_step for run in runs],
         "staves": staves,
     }
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, float | None]:
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and math.isfinite(value)]
     return {
         "mean": statistics.fmean(known) if known else None,
         "std": statistics.stdev(known) if len(known) > 1 else None,
@@ -157,10 +159,11 @@ def compare_models(models: dict[str, list[Measured]], cost: Cost = cost_of) -> d
             costs[repr(network)] = cost(*network)
         found.append(model_of(name, [run, *others], costs[repr(network)]))
     set_heights(found)
+    fields = (*ALIKE, "normalised_by")
     scores, other = runs[0].scores, next((run.other for run in runs if run.other), None)
     return {
-        **{field: scores[field] for field in (*ALIKE, "normalised_by")},
-        "other": None if other is None else {field: other[field] for field in (*ALIKE, "normalised_by")},
+        **{field: getattr(scores, field) for field in fields},
+        "other": None if other is None else {field: getattr(other, field) for field in fields},
         "models": found,
     }
 

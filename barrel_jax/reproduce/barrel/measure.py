@@ -5,19 +5,23 @@ All scores are of one checkpoint, that of the run's own `metrics.json`.
 """
 
 import json
+import math
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from barrel_jax import config as configuration
 from barrel_jax.config import Config
+from barrel_jax.evaluation.scores import Scores, Stress, read_scores, read_stress
 from barrel_jax.evaluation.stress import UNPERTURBED
 from barrel_jax.faces.landmarks import SCHEMES
 
+Result = TypeVar("Result", bound=Scores | Stress)
 ROOT = Path(__file__).resolve().parents[3]
 WITHIN = 1.05  # of the final NME: the error from which on a training counts as done
 NAME_ANOTHER = "name another set, --dataset SET --source DIR"
@@ -33,25 +37,28 @@ class Measured:
     workdir: Path
     config: Config
     num_landmarks: int
-    scores: dict[str, Any]  # metrics.json on its own test split
-    stress: dict[str, Any]  # stress.json
-    other: dict[str, Any] | None  # metrics.json on another set
+    scores: Scores  # on its own test split
+    stress: Stress
+    other: Scores | None  # on another set
     why_no_other: str  # why there is none; '' when there is
-    training: dict[str, float] | None  # `training_time`
+    training: Mapping[str, float | None] | None  # `training_time`
 
     def figures(self) -> dict[str, dict[str, float | None]]:
         """The numbers of each stave that a run decides, by name; None for one that does not exist."""
-        records = [record for record in self.stress["records"] if record["kind"] != UNPERTURBED]
-        robustness = {name: _mean([record[name] for record in records]) for name in ("nme", "worst")}
+        records = [record for record in self.stress.records if record.kind != UNPERTURBED]
+        robustness = {
+            "nme": _mean([record.nme for record in records]),
+            "worst": _mean([record.worst for record in records]),
+        }
         return {
             "accuracy": {
-                "nme": self.scores["nme"],
-                **{f"fr_{threshold}": value for threshold, value in self.scores["fr"].items()},
-                **{f"auc_{threshold}": value for threshold, value in self.scores["auc"].items()},
+                "nme": _known(self.scores.nme),
+                **{f"fr_{threshold}": value for threshold, value in self.scores.fr.items()},
+                **{f"auc_{threshold}": value for threshold, value in self.scores.auc.items()},
             },
             "robustness": robustness,
-            "generalisation": {"nme": self.other["nme"]} if self.other else {},
-            "ease of training": self.training or {},
+            "generalisation": {"nme": _known(self.other.nme)} if self.other else {},
+            "ease of training": dict(self.training or {}),
         }
 
 
@@ -74,20 +81,21 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
     again = f"python evaluate.py --workdir {workdir}"
     if not (own / "metrics.json").exists():
         raise FileNotFoundError(f"{own / 'metrics.json'}: this run has no scores yet; train it to the end, or {again}")
-    scores = json.loads((own / "metrics.json").read_text())
-    if scores["checkpoint_step"] is None:
+    scores = read_scores(own / "metrics.json")
+    if scores.checkpoint_step is None:
         raise ValueError(f"{own / 'metrics.json'}: these are scores of predictions, not of the run's model; {again}")
-    alike = ["--checkpoint", str(scores["checkpoint_step"]), "--crop", scores["crop"]]
-    alike += ["--clamp-points" if scores["clamped"] else "--no-clamp-points"]
-    alike += ["--normaliser", scores["normaliser"]] if scores["normaliser"] else []
-    stress = _evaluated(own / "stress.json", workdir, scores, ("normaliser", "crop"), ["--stress", *alike])
+    alike = ["--checkpoint", str(scores.checkpoint_step), "--crop", scores.crop]
+    alike += ["--clamp-points" if scores.clamped else "--no-clamp-points"]
+    alike += ["--normaliser", scores.normaliser] if scores.normaliser else []
+    stress = _evaluated(own / "stress.json", read_stress, workdir, scores, ("normaliser", "crop"), ["--stress", *alike])
     chosen, why = other_set(config, run["scheme"], dataset)
     other = None
     if chosen:
         split = "val" if chosen == "coco" else "test"
         named = ["--dataset", chosen, "--split", split, *alike[:2]]
         named += ["--source", str(Path(source).expanduser().absolute())] if source else []
-        other = _evaluated(workdir / "eval" / f"{chosen}-{split}" / "metrics.json", workdir, scores, (), named)
+        path = workdir / "eval" / f"{chosen}-{split}" / "metrics.json"
+        other = _evaluated(path, read_scores, workdir, scores, (), named)
     training = training_time(workdir / "metrics.jsonl", config.data.scored_split, config.batch_size)
     return Measured(workdir, config, run["num_landmarks"], scores, stress, other, why, training)
 
@@ -130,27 +138,39 @@ def label_related(config: Config) -> list[str]:
 
 
 def _evaluated(
-    path: Path, workdir: Path, scores: dict[str, Any], alike: tuple[str, ...], arguments: list[str]
-) -> dict[str, Any]:
+    path: Path,
+    read: Callable[[Path], Result],
+    workdir: Path,
+    scores: Scores,
+    alike: tuple[str, ...],
+    arguments: list[str],
+) -> Result:
     """The content of a file of evaluate.py, which is called if there is none of the checkpoint of `scores`.
 
     `alike` are further fields that must be those of `scores`.
     """
 
-    def current() -> dict[str, Any] | None:
-        content = json.loads(path.read_text()) if path.exists() else None
-        same = content and all(content[field] == scores[field] for field in ("checkpoint_step", *alike))
+    def current() -> Result | None:
+        content = read(path) if path.exists() else None
+        fields = ("checkpoint_step", *alike)
+        same = content and all(getattr(content, field) == getattr(scores, field) for field in fields)
         return content if same else None
 
-    if (content := current()) is None:
+    content = current()
+    if content is None:
         command = [str(ROOT / "evaluate.py"), "--workdir", str(workdir), *arguments]
         done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode or (content := current()) is None:
+        content = None if done.returncode else current()
+        if content is None:
             said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             raise ValueError(f"python {shlex.join(command)} did not write {path}: {said[-1] if said else 'no message'}")
     return content
 
 
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
+def _mean(values: list[float]) -> float | None:
+    known = [value for value in values if math.isfinite(value)]
     return sum(known) / len(known) if known else None
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
