@@ -24,6 +24,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.processes
 def test_the_second_run_in_a_folder_says_who_holds_it_and_takes_over_from_the_dead(tmp_path):
     workdir = tmp_path / "[run] #1"
     with subprocess.Popen([sys.executable, "-c", HOLDS, workdir], cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
