@@ -36,6 +36,10 @@ class DataConfig:
     also: tuple[tuple[str, str, float], ...] = ()  # more sets to train on: (dataset, source, share of an epoch's faces)
     flip_pairs: tuple[tuple[int, int], ...] = ()  # left/right pairs of points; () takes those found in the set
     normaliser: tuple[int, ...] = ()  # two points whose distance normalises the error; () takes those found
+    boxes: str = "xywh"  # coco only: how bbox is written, such as xyxy or cxcywh-fraction (data.coco.units)
+    points: str = "xy"  # coco only: how points are written, such as xy-percent or yx (data.coco.units)
+    exif: str = "auto"  # coco only: frame of the points of turned pictures, where it is open: auto, stored or upright
+    placeholders: str = "auto"  # coco only: points at (0, 0) are not labelled when far from their face; keep, or drop
     scheme: str = "wflw-98"  # synthetic only: which set's points are annotated
     synthetic_train: int = 3000  # synthetic only: faces drawn for training
     synthetic_test: int = 500  # synthetic only: faces drawn for the test

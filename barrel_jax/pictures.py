@@ -135,7 +135,8 @@ def _webp_exif(encoded: bytes) -> bytes:
 
 def _heif_orientation(encoded: bytes) -> int:
     end = encoded.find(b"mdat")  # the properties of the picture come before its data, or else behind them
-    head = encoded if end < 0 or b"irot" not in encoded[:end] and b"imir" not in encoded[:end] else encoded[:end]
+    before = encoded[: max(end, 0)]
+    head = before if b"irot" in before or b"imir" in before else encoded
     quarters, mirror = head.find(b"\0\0\0\x09irot"), head.find(b"\0\0\0\x09imir")
     angle = head[quarters + 8] & 3 if 0 <= quarters < len(head) - 8 else 0
     axis = head[mirror + 8] & 1 if 0 <= mirror < len(head) - 8 else None

@@ -37,7 +37,7 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
                 "to them; add the images, or score with config.data.clamp_points=False (--no-clamp-points)"
             )
         points_px = clamp(points_px, np.array([face.size for face in faces]))
-    num_points = source.scheme.num_points
+    num_points, found = source.scheme.num_points, find_set(source.dataset)
     rule = protocol_of(config.crop, source.dataset)
     windows = None
     if all(face.size for face in faces):
@@ -45,7 +45,7 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
     return FaceTruth(
         dataset=source.dataset,
         split=split,
-        fingerprint=find_set(source.dataset).digest(str(source.directory), {}),
+        fingerprint=found.digest(str(source.directory), found.options(config)),
         scheme=make_scheme(num_points, config.flip_pairs, config.normaliser, source.scheme),
         flag_names=tuple(source.flag_names),
         points_px=points_px,

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a source as read to a TFDS set of its faces, and what a look at the source alone finds."""
+"""From a source as read to a TFDS set of its faces."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from barrel_jax.progress import follow
+from data.duplicates import Contents
+from data.grouping import grouped, printable
 from data.metadata import face_metadata
-from data.regions import inspect_images, stored_regions
+from data.regions import stored_regions
 from data.source import Source
 from data.tfds_builder import FaceSetBuilder, build_faces, face_record
 
@@ -16,7 +17,7 @@ class SourceFaces(FaceSetBuilder, skip_registration=True):
     """Writes the faces of a source. Faults of its images end the build after the last split, when all are known."""
 
     def __init__(self, data_dir: str | Path, source: Source, metadata: dict[str, Any], parts: Path) -> None:
-        self.source, self.parts = source, parts
+        self.source, self.parts, self.contents = source, parts, Contents()
         super().__init__(data_dir, metadata, {split: len(faces) for split, faces in source.splits.items() if faces})
 
     def faces(self, split: str) -> Iterator[dict[str, Any]]:
@@ -24,6 +25,7 @@ class SourceFaces(FaceSetBuilder, skip_registration=True):
         empty = True
         for face, stored in stored_regions(self.source, split, self.parts):
             empty = False
+            self.contents.add(split, face.file, stored.content)
             yield face_record(
                 stored.image, face.points, face.visible, face.box, stored.region, stored.size, face.flags, face.file,
                 face.face,
@@ -52,25 +54,16 @@ def build(builder: type[SourceFaces], source: Source, folder: Path, digest: str,
     if not source.faces():
         raise ValueError(f"{source.directory}: no faces at all in {', '.join(source.splits)}; complete the download")
     findings = source.findings
-    print("\n".join([source.summary(), source.found, source.about, *findings.notes, *findings.doubts, source.partial]))
+    remarks = [
+        *(f"note: {note}" for note in findings.notes),
+        *(f"doubt: {doubt}" for doubt in grouped(findings.doubts)),
+    ]
+    print(printable("\n".join([source.summary(), source.found, source.about, *remarks, source.partial])))
     metadata = face_metadata(
         source.dataset, source.scheme, source.found, digest, source.flag_names, findings.counts, source.partial
     )
-    return build_faces(builder(folder, source, metadata, folder / "parts"))
-
-
-def check(source: Source, *, allow_partial: bool) -> tuple[list[str], list[str]]:
-    """Looks at a source and its images without writing: lines to read, and a line for every fault.
-
-    Gaps are faults unless they are allowed.
-    """
-    if source.has_images:
-        total = len(source.faces())
-        for _ in follow(inspect_images(source), total, f"check {source.dataset}", "face"):
-            pass
-    findings = source.findings
-    gaps = [f"gap: {gap}" for gap in findings.gaps]
-    lines = [source.summary(), source.found, source.about, *(f"note: {note}" for note in findings.notes)]
-    faults = [f"fault: {fault}" for fault in findings.faults] + [f"doubt: {doubt}" for doubt in findings.doubts]
-    lines, faults = (lines + gaps, faults) if allow_partial else (lines, gaps + faults)
-    return [line for line in lines if line], faults
+    faces = builder(folder, source, metadata, folder / "parts")
+    built = build_faces(faces)
+    for note in faces.contents.notes(source):
+        print(printable(f"note: {note}"))
+    return built

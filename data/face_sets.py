@@ -12,7 +12,10 @@ from typing import Any, Protocol
 
 from barrel_jax.config import DataConfig
 from barrel_jax.files import cache_home, download_folder
-from data.source import FORMAT, Source
+from data.report import Report
+from data.source import FORMAT, Source, files_below, stamp_files
+
+READING = ("boxes", "points", "exif", "placeholders")  # fields of the config that say how own faces are to be read
 
 
 class FaceSet(Protocol):
@@ -32,8 +35,11 @@ class FaceSet(Protocol):
     def digest(self, source: str, options: Mapping[str, Any]) -> str:
         """SHA-256 in hex that changes when the source does, or the options that make it."""
 
-    def check(self, source: str, options: Mapping[str, Any], *, allow_partial: bool) -> tuple[list[str], list[str]]:
-        """Lines to read and a line for every fault. Raises ValueError, FileNotFoundError as `build`."""
+    def stamp(self, source: str) -> str:
+        """What changes when a file of the source is written, and differs between copies of one source; '' for none."""
+
+    def check(self, source: str, options: Mapping[str, Any], *, allow_partial: bool, sheet: Path | None) -> Report:
+        """What was found, with a contact sheet written to `sheet`. Raises ValueError, FileNotFoundError as `build`."""
 
     def build(self, source: str, options: Mapping[str, Any], folder: Path, digest: str, *, allow_partial: bool) -> Path:
         """Builds the set below `folder` and returns its own folder.
@@ -78,24 +84,49 @@ class Downloaded:
         del options
         return self.module().source_digest(Path(source))
 
-    def read(self, source: str) -> Source:
+    def stamp(self, source: str) -> str:
+        """None: published files do not change."""
+        del source
+        return ""
+
+    def read(self, source: str, options: Mapping[str, Any] = {}) -> Source:
         """The source, inspected except for its pixels. Raises FileNotFoundError when it is missing."""
+        del options
         return self.module().read_source(Path(source))
 
-    def check(self, source: str, options: Mapping[str, Any], *, allow_partial: bool) -> tuple[list[str], list[str]]:
+    def check(self, source: str, options: Mapping[str, Any], *, allow_partial: bool, sheet: Path | None) -> Report:
         """As `FaceSet`, with every image decoded."""
-        from data.build import check
+        from data.check import check
 
-        del options
-        return check(self.read(source), allow_partial=allow_partial)
+        return check(self.read(source, options), allow_partial=allow_partial, sheet=sheet)
 
     def build(self, source: str, options: Mapping[str, Any], folder: Path, digest: str, *, allow_partial: bool) -> Path:
         """As `FaceSet`; one that was killed is taken up where it stopped."""
         from data.build import build
 
-        del options
         builder = getattr(importlib.import_module(f"data.{self.name}.{self.name}"), self.builder)
-        return build(builder, self.read(source), folder, digest, allow_partial=allow_partial)
+        return build(builder, self.read(source, options), folder, digest, allow_partial=allow_partial)
+
+
+@dataclass(frozen=True)
+class OwnFaces(Downloaded):
+    """Anyone's own faces, whose files change and leave open how they are to be read."""
+
+    def options(self, config: DataConfig) -> dict[str, Any]:
+        """How the files are to be read (data.coco.reading)."""
+        return {name: getattr(config, name) for name in READING}
+
+    def digest(self, source: str, options: Mapping[str, Any]) -> str:
+        """As `FaceSet`: over the annotations' bytes, the images' names, sizes and sampled bytes, and the options."""
+        return self.module().source_digest(Path(source), options)
+
+    def stamp(self, source: str) -> str:
+        """Of the images' time stamps and sizes."""
+        return stamp_files(files_below(Path(source) / "images"))
+
+    def read(self, source: str, options: Mapping[str, Any] = {}) -> Source:
+        """As `Downloaded`, with the config's own options where they are not given."""
+        return self.module().read_source(Path(source), options)
 
 
 @dataclass(frozen=True)
@@ -124,17 +155,22 @@ class Drawn:
         stated = json.dumps([FORMAT.decode(), self.FORMAT, dict(options)], sort_keys=True)
         return hashlib.sha256(stated.encode()).hexdigest()
 
-    def check(self, source: str, options: Mapping[str, Any], *, allow_partial: bool) -> tuple[list[str], list[str]]:
+    def stamp(self, source: str) -> str:
+        """None."""
+        del source
+        return ""
+
+    def check(self, source: str, options: Mapping[str, Any], *, allow_partial: bool, sheet: Path | None) -> Report:
         """As `FaceSet`: options that make no sense raise ValueError."""
         from data.synthetic.synthetic import Synthetic
 
-        del source, allow_partial
+        del source, allow_partial, sheet
         Synthetic(cache_home(), source_digest="", **options)
         line = (
             f"synthetic needs no source: it draws {options['train']} training and {options['test']} test faces "
             f"with the points of {options['scheme']} from seed {options['seed']}"
         )
-        return [line], []
+        return Report("synthetic", [line])
 
     def build(self, source: str, options: Mapping[str, Any], folder: Path, digest: str, *, allow_partial: bool) -> Path:
         """As `FaceSet`."""
@@ -149,7 +185,7 @@ DOWNLOADED = {
     "w300": Downloaded("w300", "W300"),
     "cofw": Downloaded("cofw", "Cofw"),
     "cofw68": Downloaded("cofw68", "Cofw68"),
-    "coco": Downloaded("coco", "CocoFaces"),
+    "coco": OwnFaces("coco", "CocoFaces"),
 }
 FACE_SETS: dict[str, FaceSet] = {**DOWNLOADED, "synthetic": Drawn()}
 

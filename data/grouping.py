@@ -42,3 +42,8 @@ def _line(remedy: str, group: list[str]) -> str:
     more = f" | and {len(group) - SHOWN:,} more" if len(group) > SHOWN else ""
     end = f"; {group[0].rpartition('; ')[2]}" if remedy else ""
     return f"{' | '.join(shown)}{more} ({len(group):,} of a kind){end}"
+
+
+def printable(text: str) -> str:
+    """The text with what a stream cannot show, such as names on disk that are not UTF-8, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()

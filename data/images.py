@@ -77,7 +77,7 @@ def check_size(path: Path, pixels: np.ndarray, size: tuple[int, int] | None) -> 
     height, width = pixels.shape[:2]
     if size is not None and (width, height) != size:
         raise ValueError(
-            f"{path}: image is {width} x {height} pixels (as the points' frame has them) but the annotations say "
+            f"{path}: image is {width} x {height} pixels (a turn by EXIF considered) but the annotations say "
             f"{size[0]} x {size[1]}, so the points belong to another version of it; replace it or correct them"
         )
 

@@ -1,31 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds a set of faces once: python -m data.prepare SET [--source DIR] [--data-dir DIR]; --check inspects the source.
 
-Without --source the download is looked for in DATA_DIR/downloads/SET.
+Without --source the download is looked for in DATA_DIR/downloads/SET. --check writes a contact sheet of 24 faces,
+doubtful ones first, and of the mean shape; it ends with status 0 when the source is sound, 1 when it has faults, and
+with --strict 2 when it has doubts alone.
 """
 
 import argparse
 import fcntl
+import hashlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from barrel_jax import files
 from barrel_jax.command_line import Parser
 from barrel_jax.config import DataConfig
 from barrel_jax.files import cache_home
-from data.face_sets import FACE_SETS, find_set
+from data.face_sets import FACE_SETS, READING, find_set
+from data.grouping import printable
 
 
 def prepare(
-    dataset: str, source: str, data_dir: str, options: Mapping[str, Any] = {}, *, allow_partial: bool = False
+    dataset: str,
+    source: str,
+    data_dir: str,
+    options: Mapping[str, Any] = {},
+    *,
+    allow_partial: bool = False,
+    rebuild: bool = False,
 ) -> Path:
     """Builds a set unless it is built from the same source, and returns its folder for `tfds.builder_from_directory`.
 
-    A built set lies in `data_dir/<dataset>/<first 12 digits of the source's digest>/`, so that a changed source is
-    built anew and two sources never mix. A build that is killed leaves nothing that counts as built, and the next one
+    A built set lies in `data_dir/<dataset>/<key>/`, where the key changes with the source's digest, which tells the set
+    to runs and results, and with the time stamps of its files, so that a changed source is built anew and two sources
+    never mix. A build that is killed leaves nothing that counts as built, and the next one
     takes up where it stopped.
 
     Args:
@@ -34,6 +47,7 @@ def prepare(
         data_dir: where built sets go; '' for `barrel_jax.files.cache_home()`.
         options: of the set beside its source (`FaceSet.options`).
         allow_partial: builds what is there of a published set; every table made from it says so.
+        rebuild: builds anew what is built.
 
     Raises:
         ValueError: the set is unknown, or its source has faults, or gaps that are not allowed.
@@ -42,14 +56,17 @@ def prepare(
     """
     faces = find_set(dataset)
     source = faces.locate(source, data_dir)
-    digest = faces.digest(source, options)
-    folder = Path(data_dir or cache_home()).expanduser() / dataset / digest[:12]
-    if built := built_set(folder, allow_partial=allow_partial):
+    digest, stamp = faces.digest(source, options), faces.stamp(source)
+    key = hashlib.sha256((digest + stamp).encode()).hexdigest() if stamp else digest
+    folder = Path(data_dir or cache_home()).expanduser() / dataset / key[:12]
+    if not rebuild and (built := built_set(folder, allow_partial=allow_partial)):
         return built
     folder.mkdir(parents=True, exist_ok=True)
     # Runs that start together wait for one build. A lock ends with its process, so leftovers are of killed builds.
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for old in [path for path in folder.iterdir() if path.is_dir()] if rebuild else ():
+            shutil.rmtree(old)
         if built := built_set(folder, allow_partial=allow_partial):
             return built
         for leftover in folder.glob("*/incomplete.*"):
@@ -83,18 +100,36 @@ def built_set(folder: Path, *, allow_partial: bool) -> Path | None:
 
 
 def prepare_or_check(given: argparse.Namespace) -> int:
-    """Does what the command line says; returns the exit status, 1 when a check finds faults."""
-    config = DataConfig(scheme=given.scheme)
+    """Does what the command line says; returns the exit status (data.report)."""
+    config = DataConfig(**{name: getattr(given, name) for name in ("scheme", *READING)})
     config.synthetic_train, config.synthetic_test, config.synthetic_seed = given.train, given.test, given.seed
     faces = find_set(given.set)
     options = faces.options(config)
+    for name in READING:
+        if name not in options and getattr(config, name) != getattr(DataConfig(), name):
+            raise ValueError(
+                f"--{name} says how own faces are read (coco); {given.set} has one way alone: leave it out"
+            )
     if not given.check:
-        print(prepare(given.set, given.source, given.data_dir, options, allow_partial=given.allow_partial))
+        built = prepare(
+            given.set, given.source, given.data_dir, options, allow_partial=given.allow_partial, rebuild=given.rebuild
+        )
+        print(built)
         return 0
     source = faces.locate(given.source, given.data_dir)
-    lines, faults = faces.check(source, options, allow_partial=given.allow_partial)
-    print("\n".join([*lines, *faults, f"{len(faults)} fault(s)"]))
-    return 1 if faults else 0
+    report = faces.check(source, options, allow_partial=given.allow_partial, sheet=_sheet(given, source))
+    print(printable("\n".join(report.lines())))
+    if given.json:
+        files.write_json(given.json, report.content())
+    return report.status(strict=given.strict)
+
+
+def _sheet(given: argparse.Namespace, source: str) -> Path:
+    """Where the contact sheet goes: one place for every source."""
+    if given.sheet:
+        return given.sheet
+    mark = hashlib.sha256(os.fsencode(Path(source).absolute())).hexdigest()[:8]
+    return Path(given.data_dir or cache_home()).expanduser() / "checks" / f"{given.set}-{mark}.png"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,10 +139,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("set", help=f"one of {', '.join(FACE_SETS)}")
     parser.add_argument("--source", default="", help="folder of the download (default: DATA_DIR/downloads/SET)")
     parser.add_argument("--data-dir", default="", help=f"where built sets and downloads lie (default: {cache_home()})")
+    parser.add_argument("--rebuild", action="store_true", help="build anew what is built")
     parser.add_argument("--check", action="store_true", help="only inspect the source; exit status 1 if it has faults")
+    parser.add_argument("--strict", action="store_true", help="with --check: exit status 2 for doubts without faults")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="with --check: write the report there too")
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="with --check: the contact sheet (default: DATA_DIR/checks/SET-*.png)",
+    )
     parser.add_argument(
         "--allow-partial", action="store_true", help="take a part of a published set as it is; tables will say so"
     )
+    for name, help_text in (
+        ("boxes", "how bbox is written: xywh, xyxy, cxcywh, yxhw or yxyx, then nothing, -fraction or -percent"),
+        ("points", "how points are written: xy or yx, then nothing, -fraction or -percent"),
+        ("exif", "frame of the points of turned pictures where sizes do not tell: auto, stored or upright"),
+        (
+            "placeholders",
+            "points at (0, 0) and (-1, -1): auto takes those far from their face as not labelled, keep, drop",
+        ),
+    ):
+        parser.add_argument(
+            f"--{name}", default=getattr(default, name), help=f"coco: {help_text} (default: %(default)s)"
+        )
     parser.add_argument("--scheme", default=default.scheme, help="synthetic: whose points (default: %(default)s)")
     for name, help_text in (("train", "training faces"), ("test", "test faces"), ("seed", "which faces are drawn")):
         value = getattr(default, f"synthetic_{name}")

@@ -11,6 +11,8 @@ import numpy as np
 
 from barrel_jax import files
 from barrel_jax.faces.crop_windows import PROTOCOLS, crop_window, protocol_of
+from barrel_jax.pictures import turned
+from data.duplicates import Contents, content_of
 from data.images import check_size, encode_region, region_of
 from data.source import Face, Source
 
@@ -24,6 +26,7 @@ class Region:
     image: bytes  # encoded
     region: np.ndarray  # int32 [4], x, y, w, h in source pixels
     size: np.ndarray  # int32 [2], width and height of the source image
+    content: int  # what tells the picture from others (data.duplicates)
 
 
 def stored_regions(source: Source, split: str, parts: Path) -> Iterator[tuple[Face, Region]]:
@@ -48,15 +51,22 @@ def stored_regions(source: Source, split: str, parts: Path) -> Iterator[tuple[Fa
             yield from _finish(source, *waiting.popleft())
 
 
-def inspect_images(source: Source) -> Iterator[None]:
-    """Reads the image of every face without keeping it, yielding once a face; faults are added to the findings."""
+def inspect_images(source: Source, contents: Contents) -> Iterator[None]:
+    """Reads the image of every face without keeping it, yielding once a face.
+
+    Faults are added to the findings, but for those that reading the annotations found; `contents` takes the others.
+    """
+    known = set(source.findings.faults)
     with ThreadPoolExecutor() as threads:
         for split in source.splits:
             faces = source.splits[split]
             for start in range(0, len(faces), PART):
                 groups = _by_image(faces[start : start + PART])
-                for group, fault in zip(groups, threads.map(lambda group: _fault(source, group), groups), strict=True):
-                    source.findings.faults += [fault] if fault else []
+                for group, seen in zip(groups, threads.map(lambda group: _content(source, group), groups), strict=True):
+                    if isinstance(seen, int):
+                        contents.add(split, group[0][1].file, seen)
+                    elif seen not in known:
+                        source.findings.faults.append(seen)
                     yield from [None] * len(group)
 
 
@@ -71,16 +81,17 @@ def _by_image(faces: Sequence[Face]) -> list[list[tuple[int, Face]]]:
 def _read(source: Source, group: list[tuple[int, Face]]) -> tuple[bytes, np.ndarray]:
     face = group[0][1]
     encoded, pixels = source.image(face.file)
+    pixels = turned(pixels, face.orientation) if face.orientation != 1 else pixels
     check_size(source.image_path(face.file), pixels, face.size)
     return encoded, pixels
 
 
-def _fault(source: Source, group: list[tuple[int, Face]]) -> str:
+def _content(source: Source, group: list[tuple[int, Face]]) -> int | str:
+    """What tells the picture of a group from others (`content_of`), or its fault."""
     try:
-        _read(source, group)
+        return content_of(_read(source, group)[1])
     except (ValueError, FileNotFoundError) as error:
         return str(error)
-    return ""
 
 
 def _cut(source: Source, group: list[tuple[int, Face]]) -> list[tuple[int, Region]] | str:
@@ -89,13 +100,18 @@ def _cut(source: Source, group: list[tuple[int, Face]]) -> list[tuple[int, Regio
         encoded, pixels = _read(source, group)
     except (ValueError, FileNotFoundError) as error:
         return str(error)
-    size = (pixels.shape[1], pixels.shape[0])
+    size, content = (pixels.shape[1], pixels.shape[0]), content_of(pixels)
     cut = []
     for place, face in group:
         rules = [protocol_of(name, source.dataset) for name in PROTOCOLS]
         windows = [crop_window(rule, face.box, face.points, face.labelled, np.array(size)) for rule in rules]
         region = region_of(face.box, windows, size)
-        stored = Region(encode_region(encoded, pixels, region), np.array(region, np.int32), np.array(size, np.int32))
+        stored = Region(
+            encode_region(encoded, pixels, region, turned=face.orientation != 1),
+            np.array(region, np.int32),
+            np.array(size, np.int32),
+            content,
+        )
         cut.append((place, stored))
     return cut
 
@@ -120,6 +136,7 @@ def _keep(regions: list[Region], path: Path) -> None:
         "ends": np.cumsum([len(region.image) for region in regions]),
         "regions": np.stack([region.region for region in regions]),
         "sizes": np.stack([region.size for region in regions]),
+        "contents": np.array([region.content for region in regions], np.uint64),
     }
     files.write(path, lambda temporary: np.savez(temporary, **content))
 
@@ -128,5 +145,5 @@ def _load(path: Path) -> list[Region]:
     with np.load(path, allow_pickle=False) as kept:
         encoded, ends = kept["bytes"].tobytes(), kept["ends"].tolist()
         starts = [0, *ends[:-1]]
-        rows = zip(starts, ends, kept["regions"], kept["sizes"], strict=True)
-        return [Region(encoded[start:end], region, size) for start, end, region, size in rows]
+        rows = zip(starts, ends, kept["regions"], kept["sizes"], kept["contents"].tolist(), strict=True)
+        return [Region(encoded[start:end], region, size, content) for start, end, region, size, content in rows]

@@ -15,6 +15,8 @@ from barrel_jax.faces.landmarks import LandmarkScheme
 from data.grouping import grouped
 from data.images import read_image
 
+GRACE = 0.5  # pixels by which a point may lie outside its box: boxes are often drawn from rounded points
+SAMPLES, SAMPLE = 16, 1024  # places of a file and bytes at each that its digest takes
 FORMAT = b"faces 3"  # part of every digest: changes with the stored record, so that sets built before are built anew
 
 
@@ -38,12 +40,9 @@ class Face:
 
 
 def points_missed(box: np.ndarray, points_px: np.ndarray) -> int:
-    """How many of points [n, 2] lie outside a box [4] (x, y, w, h in edge coordinates).
-
-    Half a pixel of grace: boxes are often drawn from rounded points, or in whole pixels.
-    """
+    """How many of points [n, 2] lie outside a box [4] (x, y, w, h in edge coordinates)."""
     edge = points_px + 0.5
-    return int(((edge < box[:2] - 0.5) | (edge > box[:2] + box[2:] + 0.5)).any(axis=1).sum())
+    return int(((edge < box[:2] - GRACE) | (edge > box[:2] + box[2:] + GRACE)).any(axis=1).sum())
 
 
 @dataclass
@@ -135,13 +134,15 @@ def first_few(sentences: list[str], what: str) -> list[str]:
     return sentences if more <= 0 else [*sentences[:10], f"... and {more:,} more {what}"]
 
 
-def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path]) -> str:
+def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path], *, sampled: bool = False) -> str:
     """SHA-256 in hex over the bytes of some files and the names and sizes of others, quick enough for every start.
 
     Args:
         directory: names count relative to it.
         read: files whose bytes count (annotations).
         listed: files that count by name and size (images).
+        sampled: bytes of the listed files, from `SAMPLES` places of each, count too: a bitmap that was painted over has
+            the name and size that it had.
     """
     digest = hashlib.sha256(FORMAT)
     for path in sorted(read):
@@ -149,6 +150,27 @@ def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path]) 
     for path in sorted(listed):
         size = os.stat(path).st_size if os.path.exists(path) else "dangling link"
         digest.update(os.fsencode(f"{os.path.relpath(path, directory)}\0{size}\n"))
+        if sampled and size != "dangling link":
+            digest.update(_sample(path, size))
+    return digest.hexdigest()
+
+
+def _sample(path: Path, size: int) -> bytes:
+    """The bytes of a small file, or those of `SAMPLES` places spread evenly over a larger one."""
+    with open(path, "rb", buffering=0) as file:
+        if size <= SAMPLES * SAMPLE:
+            return file.read(size)
+        step = (size - SAMPLE) // (SAMPLES - 1)
+        return b"".join(os.pread(file.fileno(), SAMPLE, step * place) for place in range(SAMPLES))
+
+
+def stamp_files(paths: Iterable[Path]) -> str:
+    """SHA-256 in hex over the time stamps and sizes of files: it changes when any was written, and with every copy."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        if os.path.exists(path):
+            status = os.stat(path)
+            digest.update(os.fsencode(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     return digest.hexdigest()
 
 

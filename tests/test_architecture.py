@@ -38,7 +38,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Nothing in the package imports these; the package may, and `data` what it is allowed to.
 PROGRAMS = ("configs", "data", "tests", "benchmarks", "train", "evaluate")
-DATA_MAY = ("command_line", "config", "faces", "files", "progress")
+DATA_MAY = ("command_line", "config", "faces", "files", "pictures", "progress")
 # Each has one home.
 HOMES = {
     "flax.linen": ("models", "training"),

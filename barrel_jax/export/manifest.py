@@ -73,7 +73,9 @@ def read(directory: Path, workdir: Path | None = None) -> dict[str, Any]:
     if workdir is not None:
         differing = _differing(manifest, Path(workdir))
         if differing:
-            raise ValueError(f"{path}: these files are of another run than {workdir} ({'; '.join(differing)}); {ANEW}")
+            more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
+            listed = "; ".join(differing[:5]) + more
+            raise ValueError(f"{path}: these files are of another run than {workdir} ({listed}); {ANEW}")
     return manifest
 
 
@@ -104,10 +106,10 @@ def _differing(manifest: dict[str, Any], workdir: Path) -> list[str]:
     theirs = {name: facts[name] for name in ("dataset", "fingerprint", "scheme", "num_landmarks")}
     ours = {name: manifest.get(name) for name in theirs}
     theirs |= {name: value for name, value in configuration.flatten(config).items() if not name.startswith(FREE)}
-    ours |= _flat(manifest.get("config", {}))
+    ours |= _flat(config_there if isinstance(config_there := manifest.get("config"), dict) else {})
     # Through JSON, which has no tuples.
     return [
-        f"{name}: {ours.get(name)!r} exported, {value!r} there"
+        f"{name}: {repr(ours.get(name))[:60]} exported, {repr(value)[:60]} there"
         for name, value in json.loads(json.dumps(theirs)).items()
         if ours.get(name) != value
     ]

@@ -1,121 +1,192 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The faces of one COCO keypoints document, with every fault of it collected, one sentence each."""
+"""The faces of one COCO keypoints document as written, with every fault of it collected, one sentence each."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.source import Face, Findings, points_missed
+from data.coco.categories import PointNames, hashable
+from data.coco.document import LARGEST
+from data.numbers import LIMIT
+from data.source import Findings
 
 
-def read_faces(path: Path, document: dict[str, Any], num_points: int, findings: Findings) -> list[Face]:
+@dataclass(frozen=True)
+class Row:
+    """One annotated face as written, its points in the order of the set."""
+
+    place: str  # file, annotation and image, for sentences
+    face: int  # its id
+    file: str
+    size: tuple[int, int]  # width and height of the image
+    points: np.ndarray  # float64 [K, 2], NaN where they are written so
+    visible: np.ndarray  # float64 [K]: 0, 1 or 2
+    box: np.ndarray  # float64 [4], NaN where there is none
+
+    @cached_property
+    def labelled(self) -> np.ndarray:
+        """bool [K]."""
+        return (self.visible > 0) & np.isfinite(self.points).all(axis=1)
+
+
+def read_rows(
+    path: Path, document: dict[str, Any], num_points: int, names: PointNames, findings: Findings
+) -> list[Row]:
     """The faces of the document read from `path`, in the order of its images, then of its annotations."""
-    faults = findings.faults
-    images, faces = {}, {}
-    for image in document["images"]:
-        name = f"{path}: image {image['id']}"
-        if image["id"] in images:
-            faults.append(f"{name} has an id that another image has; give every image its own")
-        elif not isinstance(image.get("file_name"), str) or not image["file_name"]:
-            faults.append(f"{name} has no file_name; add it")
-        elif not all(isinstance(image.get(side), int) and image[side] > 0 for side in ("width", "height")):
-            faults.append(f"{name} ({image['file_name']}) has no width and height in whole pixels; add them")
-        else:
-            images[image["id"]], faces[image["id"]] = image, []
-            continue
-        images[image["id"]] = None
-    seen = set()
+    images = _read_images(path, document, findings)
+    rows: dict[object, list[Row]] = {number: [] for number in images}
+    seen, skipped = set(), 0
     for annotation in document["annotations"]:
-        name = f"{path}: annotation {annotation['id']}"
+        place = f"{path}: annotation {str(annotation['id'])[:40]}"
+        if not -LARGEST <= annotation["id"] <= LARGEST:
+            findings.faults.append(f"{place} has an id beyond 64 bits; number the annotations anew")
+            continue
         if annotation["id"] in seen:
-            faults.append(f"{name} has an id that another annotation has; give every face its own")
+            findings.faults.append(f"{place} has an id that another annotation has; give every face its own")
         seen.add(annotation["id"])
-        image_id = annotation.get("image_id")
-        if image_id not in images:
-            faults.append(f"{name} is of image {image_id}, which is not in images; add the image or remove the face")
+        number = hashable(annotation.get("image_id"))
+        if number not in images:
+            findings.faults.append(
+                f"{place} is of image {str(number)[:40]}, which is not in images; add the image or remove the face"
+            )
         elif annotation.get("iscrowd"):
             findings.counts["crowd_annotations"] += 1
-        elif images[image_id] and (face := _read_face(name, annotation, images[image_id], num_points, findings)):
-            faces[image_id].append(face)
-    findings.counts["images"] += sum(bool(group) for group in faces.values())
-    findings.counts["images_without_faces"] += sum(not group for group in faces.values())
-    return [face for group in faces.values() for face in group]
+        elif annotation.get("keypoints") in (None, []):
+            skipped += 1
+        elif (image := images[number]) and (
+            row := _read_row(path, place, annotation, image, num_points, names, findings)
+        ):
+            rows[number].append(row)
+    if skipped:
+        findings.counts["annotations_without_keypoints"] += skipped
+        findings.notes.append(f"{path}: {skipped:,} annotations have no keypoints and were left out")
+    findings.counts["images"] += sum(bool(group) for group in rows.values())
+    findings.counts["images_without_faces"] += sum(not group for group in rows.values())
+    return [row for group in rows.values() for row in group]
 
 
-def _read_face(
-    name: str, annotation: dict[str, Any], image: dict[str, Any], num_points: int, findings: Findings
-) -> Face | None:
-    """One face, or None when it has no labelled point (counted) or a fault (noted under `name`)."""
-    name = f"{name} ({image['file_name']})"
-    keypoints = _numbers(annotation.get("keypoints"), 3 * num_points)
-    if keypoints is None:
-        given = annotation.get("keypoints")
-        if isinstance(given, list) and len(given) == 3 * num_points:
-            at = next(i for i, value in enumerate(given) if _numbers([value], 1) is None)
-            findings.faults.append(
-                f"{name} has {len(given)} keypoint values, of which number {at} (from 0), {given[at]!r}, is not "
-                "a number; give x, y, v as numbers, with v = 0 for points not labelled"
-            )
-            return None
+def _read_images(path: Path, document: dict[str, Any], findings: Findings) -> dict[object, dict[str, Any] | None]:
+    """The images by their ids; None for those with a fault."""
+    images: dict[object, dict[str, Any] | None] = {}
+    files: dict[str, int] = {}
+    for image in document["images"]:
+        place, file = f"{path}: image {str(image['id'])[:40]}", image.get("file_name")
+        sides = [image.get(side) for side in ("width", "height")]
+        if image["id"] in images:
+            findings.faults.append(f"{place} has an id that another image has; give every image its own")
+        elif not isinstance(file, str) or not file:
+            findings.faults.append(f"{place} has no file_name; add it")
+        elif "\0" in file:
+            findings.faults.append(f"{place} has a file_name that no file can have, {file[:40]!r}; correct it")
+        elif not all(isinstance(side, int) and 0 < side <= LIMIT for side in sides):
+            findings.faults.append(f"{place} ({file}) has no width and height in whole pixels; add them")
+        else:
+            images[image["id"]] = image
+            files[file] = files.get(file, 0) + 1
+            continue
+        images[image["id"]] = None
+    twice = [file for file, count in files.items() if count > 1]
+    if twice:
+        findings.counts["files_under_several_image_ids"] += len(twice)
+        findings.notes.append(
+            f"{path}: {len(twice):,} files stand under two image ids or more, such as {twice[0]}; give every file one"
+        )
+    return images
+
+
+def _read_row(
+    path: Path, place: str, annotation: dict[str, Any], image: dict[str, Any], num_points: int, names: PointNames,
+    findings: Findings,
+) -> Row | None:  # fmt: skip
+    """One face, or None when it has no labelled point (counted) or a fault (noted under `place`)."""
+    place = f"{place} ({image['file_name']})"
+    keypoints = _keypoints(place, annotation["keypoints"], num_points, findings)
+    box = _box(place, annotation.get("bbox"), findings)
+    if keypoints is None or box is None:
+        return None
+    order = names.order(path, annotation.get("category_id"))
+    keypoints = keypoints if order is None else keypoints[order]
+    row = Row(
+        place, annotation["id"], image["file_name"], (image["width"], image["height"]), keypoints[:, :2],
+        keypoints[:, 2], box,
+    )  # fmt: skip
+    findings.counts["nan_points"] += int((row.visible > 0).sum() - row.labelled.sum())
+    if not row.labelled.any():
+        findings.counts["faces_without_points"] += 1
+        return None
+    return row
+
+
+def _keypoints(place: str, given: object, num_points: int, findings: Findings) -> np.ndarray | None:
+    """x, y, v [K, 3], or None with a fault noted."""
+    if not isinstance(given, list) or len(given) != 3 * num_points:
         length = len(given) if isinstance(given, list) else "no"
         findings.faults.append(
-            f"{name} has {length} keypoint values where {num_points} points need {3 * num_points} numbers x, y, v; "
+            f"{place} has {length} keypoint values where {num_points} points need {3 * num_points} numbers x, y, v; "
             "give all faces the same list of points, with v = 0 for those not labelled"
         )
         return None
-    points, visible = keypoints.reshape(-1, 3)[:, :2], keypoints[2::3]
-    if not np.isin(visible, (0, 1, 2)).all():
+    keypoints = _plain_numbers(given)
+    values = [] if keypoints is not None else [_number(value) for value in given]
+    for at, value in enumerate(values):
+        if value is None:
+            findings.faults.append(
+                f"{place} has {len(given)} keypoint values, of which number {at} (from 0), {repr(given[at])[:40]}, is "
+                "not a number; give x, y, v as numbers, with v = 0 for points not labelled"
+            )
+            return None
+        if abs(value) > LIMIT:  # False for NaN, which stands for a point that is not labelled
+            findings.faults.append(
+                f"{place} has a keypoint value (number {at}, from 0) of {str(given[at])[:12]}, beyond any picture; "
+                "correct it"
+            )
+            return None
+    keypoints = (np.array(values, np.float64) if keypoints is None else keypoints).reshape(-1, 3)
+    if not set(keypoints[:, 2].tolist()) <= {0.0, 1.0, 2.0}:
         findings.faults.append(
-            f"{name} has a visibility that is not 0 (not labelled), 1 (occluded) or 2 (visible); correct it"
+            f"{place} has a visibility that is not 0 (not labelled), 1 (occluded) or 2 (visible); correct it"
         )
         return None
-    labelled = (visible > 0) & np.isfinite(points).all(axis=1)
-    findings.counts["nan_points"] += int((visible > 0).sum() - labelled.sum())
-    if not labelled.any():
-        findings.counts["faces_without_points"] += 1
-        return None
-    size = (image["width"], image["height"])
-    box = _read_box(name, annotation.get("bbox"), size, findings)
-    if box is None:
-        return None
-    findings.counts["faces"] += 1
-    findings.counts["points_not_labelled"] += int((visible == 0).sum())
-    edge = points[labelled] + 0.5  # from the pixel's centre to the frame of boxes
-    findings.counts["points_outside_image"] += int(((edge < 0) | (edge > size)).any(axis=1).sum())
-    missed = points_missed(box, points[labelled])
-    if missed > len(edge) / 2:
-        findings.counts["boxes_missing_points"] += 1
-        findings.doubts.append(f"{name} has a box that misses {missed} of {len(edge)} labelled points; correct bbox")
-    return Face(
-        face=annotation["id"],
-        file=image["file_name"],
-        size=size,
-        box=box.astype(np.float32),
-        points=np.where(labelled[:, None], points, np.nan).astype(np.float32),
-        visible=np.where(labelled, visible, 0).astype(np.uint8),
-    )
+    return keypoints
 
 
-def _read_box(name: str, given: object, size: tuple[int, int], findings: Findings) -> np.ndarray | None:
-    box = _numbers(given, 4)
-    if box is None:
-        findings.faults.append(f"{name} has no box; add bbox [x, y, width, height] in pixels")
-    elif not np.isfinite(box).all() or min(box[2:]) <= 0:
-        findings.faults.append(f"{name} has a box without area: {given}; correct bbox [x, y, width, height]")
-    elif min(np.minimum(box[:2] + box[2:], size) - np.maximum(box[:2], 0)) < 1:
-        findings.faults.append(
-            f"{name} has a box {given} that shows less than a pixel of its image of {size[0]} x {size[1]}; correct bbox"
-        )
+def _box(place: str, given: object, findings: Findings) -> np.ndarray | None:
+    """The four numbers of a box, NaN when there is none; None with a fault noted."""
+    if given is None or given == []:
+        return np.full(4, np.nan)
+    values = [_number(value) for value in given] if isinstance(given, list) and len(given) == 4 else [None]
+    if None in values:
+        findings.faults.append(f"{place} has a box that is not four numbers; correct bbox [x, y, width, height]")
+    elif any(abs(value) > LIMIT for value in values if value is not None):
+        findings.faults.append(f"{place} has a box with numbers beyond any picture; correct bbox [x, y, width, height]")
+    elif not np.isfinite(np.array(values, np.float64)).all():
+        findings.faults.append(f"{place} has a box without area: {given}; correct bbox [x, y, width, height]")
     else:
-        return box
+        return np.array(values, np.float64)
     return None
 
 
-def _numbers(values: object, length: int) -> np.ndarray | None:
-    """A JSON list of `length` numbers as float64, null as NaN; None when it is anything else."""
-    if not isinstance(values, list) or len(values) != length:
+def _plain_numbers(given: list[Any]) -> np.ndarray | None:
+    """The values as float64 [n] when all are numbers of a usual size, as in most lists: many times as quick."""
+    if not set(map(type, given)) <= {int, float}:
         return None
-    if not all(isinstance(value, int | float | None) for value in values):
+    try:
+        values = np.array(given, np.float64)
+    except OverflowError:
         return None
-    return np.array(values, np.float64)
+    return values if np.abs(values).max() <= LIMIT else None
+
+
+def _number(value: object) -> float | None:
+    """A JSON number, NaN for null, an infinity for one that is too large; None when it is anything else."""
+    if value is None:
+        return float("nan")
+    if not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")

@@ -1,28 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of anyone's own faces: `<split>.json` files (COCO keypoints) beside `images/`."""
 
+import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.faces.symmetry import find_scheme
-from data.coco.annotations import read_faces
-from data.source import Face, Findings, Source, digest_files, files_below
+from data.coco.annotations import Row, read_rows
+from data.coco.categories import PointNames
+from data.coco.document import read_document
+from data.coco.file_names import find_files
+from data.coco.frames import Frame, frames
+from data.coco.placeholders import drop_placeholders
+from data.coco.reading import Reading
+from data.coco.units import Numbers, boxes_to_pixels, doubts_on, to_pixels
+from data.coco.upright import axes_of, fault_of_mean_face
+from data.convert.recognise import convert_hint, meant_format
+from data.source import GRACE, Face, Findings, Source, digest_files, files_below
 
 GET = "put train.json, val.json (COCO keypoints) and images/ of your own faces"
 ABOUT = "Their licence is that of your own pictures."
 
 
+@dataclass
 class CocoSource(Source):
     """Anyone's own faces; their images lie in `images/`."""
 
+    paths: dict[str, Path] = field(default_factory=dict)  # of the images, by file name
+    missing: dict[str, str] = field(default_factory=dict)  # images that are not there, by file name: the fault
+
+    def image(self, file: str) -> tuple[bytes, np.ndarray]:
+        """As `Source`."""
+        if file in self.missing:
+            raise FileNotFoundError(self.missing[file])
+        return super().image(file)
+
     def image_path(self, file: str) -> Path:
         """Where the image lies."""
-        return self.directory / "images" / file
+        return self.paths.get(file, self.directory / "images" / file)
 
 
 def split_files(directory: Path) -> list[Path]:
@@ -37,86 +60,194 @@ def split_files(directory: Path) -> list[Path]:
     if not files:
         raise FileNotFoundError(
             f"{directory}: no <split>.json here; put train.json and val.json (COCO keypoints) there"
+            f"{convert_hint(directory)}"
         )
+    if meant_format(files[0]) not in ("coco", ""):
+        raise FileNotFoundError(f"{files[0]}: not COCO keypoints JSON{convert_hint(directory)}")
     if not (directory / "images").is_dir():
-        raise FileNotFoundError(f"{directory}/images: no such folder; put the images there under their file_name")
+        raise FileNotFoundError(
+            f"{directory}/images: no such folder; put the images there under their file_name{convert_hint(directory)}"
+        )
     return files
 
 
-def source_digest(directory: Path) -> str:
-    """SHA-256 over the bytes of the JSON files and the names and sizes of the images, quick enough for every start.
+def source_digest(directory: Path, options: Mapping[str, Any] = {}) -> str:
+    """SHA-256 over the JSON files, the names, sizes and sampled bytes of the images, and what `options` change.
 
     Raises:
         FileNotFoundError: the folder, its images or its JSON files are missing.
     """
-    return digest_files(directory, split_files(directory), files_below(directory / "images"))
+    images = files_below(directory / "images")
+    digest = digest_files(directory, filter(Path.is_file, split_files(directory)), images, sampled=True)
+    changed = {name: value for name, value in options.items() if value != getattr(Reading.of({}), name)}
+    return hashlib.sha256((digest + json.dumps(changed, sort_keys=True)).encode()).hexdigest() if changed else digest
 
 
-def read_source(directory: Path) -> Source:
-    """Reads every split of a source folder. Faults of the JSON are collected; images are not opened here.
+def read_source(directory: Path, options: Mapping[str, Any] = {}) -> Source:
+    """Reads every split of a source folder, as `options` (reading.py) say. Faults of the JSON are collected.
+
+    Of the images only names and orientations are read.
 
     Raises:
         FileNotFoundError: the folder, its images or its JSON files are missing.
+        ValueError: an option has an unknown value.
     """
-    findings = Findings()
-    documents = {path: _read_json(path, findings.faults) for path in split_files(directory)}
-    documents = {path: document for path, document in documents.items() if document is not None}
-    num_points = _num_points(directory, documents, findings.faults)
-    splits: dict[str, list[Face]] = {}
-    for path, document in documents.items() if num_points else ():
+    reading, findings = Reading.of(options), Findings()
+    documents = {path: read_document(path, findings) for path in split_files(directory)}
+    known = {path: document for path, document in documents.items() if document is not None}
+    num_points = _num_points(directory, known, findings.faults)
+    names = PointNames(known, num_points, findings)
+    rows: dict[Path, list[Row]] = {}
+    for path, document in known.items() if num_points else ():
         before = len(findings.faults)
-        splits[path.stem] = read_faces(path, document, num_points, findings)
-        if not splits[path.stem] and len(findings.faults) == before:
+        written = read_rows(path, document, num_points, names, findings)
+        rows[path] = drop_placeholders(path, written, reading.placeholders, findings)
+        if not rows[path] and len(findings.faults) == before:
             findings.faults.append(f"{path}: no face with a labelled point; annotate some or remove the file")
-    faces = [face for split in splits.values() for face in split]
+    numbers = {path: _numbers_of(group) for path, group in rows.items() if group}
+    pixels = {path: to_pixels(of.points, reading.points, of.sizes) for path, of in numbers.items()}
+    scheme, found = _scheme_of(list(pixels.values()), num_points)
+    axes = axes_of(scheme, names.names)
+    splits: dict[str, list[Face]] = {path.stem: [] for path in rows}
+    for path, of in numbers.items():
+        wrong = fault_of_mean_face(pixels[path], scheme, axes)
+        doubts = doubts_on(path, of, reading.boxes, reading.points, wrong == "transposed")
+        doubts += [_mean_doubt(path, wrong)] if wrong and not doubts else []
+        boxes = boxes_to_pixels(of.boxes, reading.boxes, of.sizes)
+        splits[path.stem] = _faces(path, rows[path], pixels[path], boxes, bool(doubts), findings)
+        findings.doubts += doubts
     if not findings.faults:
-        labelled = np.any([face.visible > 0 for face in faces], axis=0)
-        findings.faults += [
-            f"{directory}: point {point} is labelled in no face; label it or take it out of every keypoints list"
-            for point in np.flatnonzero(~labelled)
-        ]
-    scheme, found = _scheme_of(faces, num_points)
-    return CocoSource("coco", directory, scheme, found, splits, findings)
+        findings.faults += _never_labelled(directory, splits)
+    every = [row for group in rows.values() for row in group]
+    images = directory / "images"
+    files = {path: [row.file for row in group] for path, group in rows.items()}
+    paths, missing = find_files(images, files_below(images), files, findings)
+    placed = [
+        replace(row, points=points) for path, of in pixels.items() for row, points in zip(rows[path], of, strict=True)
+    ]
+    turned = frames(directory, placed if every else [], paths, axes, reading.exif, findings)
+    splits = {split: [_in_frame(face, turned.get(face.file)) for face in faces] for split, faces in splits.items()}
+    return CocoSource("coco", directory, scheme, found, splits, findings, paths=paths, missing=missing)
 
 
-def _scheme_of(faces: list[Face], num_points: int) -> tuple[LandmarkScheme, str]:
-    """The landmark scheme that the labelled points tell, and a sentence on it.
+def _numbers_of(rows: list[Row]) -> Numbers:
+    return Numbers(
+        np.stack([np.where(row.labelled[:, None], row.points, np.nan) for row in rows]),
+        np.stack([row.box for row in rows]),
+        np.array([row.size for row in rows], np.float64),
+    )
+
+
+def _faces(
+    path: Path, rows: list[Row], points: np.ndarray, boxes: np.ndarray, doubted: bool, findings: Findings
+) -> list[Face]:
+    """The faces of a split from their points [n, K, 2] and boxes [n, 4] in pixels, but for those with a fault.
+
+    A box that misses its points is a doubt, unless the numbers of the whole split are `doubted`.
+    """
+    labelled, sizes = np.stack([row.labelled for row in rows]), np.array([row.size for row in rows])
+    # Zero width or height says that nobody drew a box; one below zero is a mistake.
+    empty = ~np.isfinite(boxes).all(axis=1) | ((boxes[:, 2:].min(axis=1) == 0) & (boxes[:, 2:].max(axis=1) >= 0))
+    boxes = boxes.copy()
+    for number in np.flatnonzero(empty):
+        boxes[number] = landmark_box(points[number], labelled[number])
+    edge = points + 0.5  # from the pixel's centre to the frame of boxes
+    outside = (((edge < 0) | (edge > sizes[:, None])).any(axis=2) & labelled).sum(axis=1).tolist()
+    low, high = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
+    missed = (((edge < low - GRACE) | (edge > high + GRACE)).any(axis=2) & labelled).sum(axis=1).tolist()
+    faces = []
+    for number, (row, box, count) in enumerate(zip(rows, boxes, labelled.sum(axis=1).tolist(), strict=True)):
+        if empty[number] and count < 2:
+            findings.faults.append(
+                f"{row.place} has no box and only one labelled point; add bbox [x, y, width, height]"
+            )
+            continue
+        if fault := _box_fault(row, box.tolist()):
+            findings.faults.append(fault)
+            continue
+        findings.counts["faces"] += 1
+        findings.counts["points_not_labelled"] += int((row.visible == 0).sum())
+        findings.counts["points_outside_image"] += outside[number]
+        if missed[number] > count / 2:
+            findings.counts["boxes_missing_points"] += 1
+            if not doubted:
+                findings.doubts.append(
+                    f"{row.place} has a box that misses {missed[number]} of {count} labelled points; correct bbox"
+                )
+        faces.append(
+            Face(
+                face=row.face,
+                file=row.file,
+                size=row.size,
+                box=box.astype(np.float32),
+                points=np.where(row.labelled[:, None], points[number], np.nan).astype(np.float32),
+                visible=np.where(row.labelled, row.visible, 0).astype(np.uint8),
+            )
+        )
+    without = int(empty.sum())
+    if without:
+        findings.counts["faces_without_box"] += without
+        findings.notes.append(
+            f"{path}: {without:,} of {len(rows):,} faces have no box, or one of zero width or height; the tight box of "
+            "their points was taken"
+        )
+    return faces
+
+
+def _box_fault(row: Row, box: list[float]) -> str:
+    """What is wrong with a box x, y, w, h in pixels; '' when nothing is."""
+    (x, y, w, h), (width, height) = box, row.size
+    if min(w, h) <= 0:
+        shown = [float(f"{value:.6g}") for value in box]
+        return f"{row.place} has a box without area: {shown}; correct bbox [x, y, width, height]"
+    if min(min(x + w, width) - max(x, 0), min(y + h, height) - max(y, 0)) < 1:
+        shown = [float(f"{value:.6g}") for value in box]
+        return (
+            f"{row.place} has a box {shown} that shows less than a pixel of its image of {width} x {height}; correct "
+            "bbox"
+        )
+    return ""
+
+
+def _in_frame(face: Face, frame: Frame | None) -> Face:
+    """The face with its picture's turn, and its size where the annotations state that of the other frame."""
+    if frame is None:
+        return face
+    other = face.size is not None and sorted(face.size) == sorted(frame.size)
+    return replace(face, orientation=frame.turn, size=frame.size if other else face.size)
+
+
+def _mean_doubt(path: Path, wrong: str) -> str:
+    why = {
+        "mirrored": "left and right points are exchanged, or the pictures were mirrored",
+        "sideways": "the pictures were turned after they were annotated, or before",
+    }.get(wrong, "y may be counted from the bottom, or the pictures were turned")
+    return f"{path}: the mean face is {wrong}: {why}; look at the contact sheet and correct the points"
+
+
+def _never_labelled(directory: Path, splits: dict[str, list[Face]]) -> list[str]:
+    faces = [face for split in splits.values() for face in split]
+    labelled = np.any([face.visible > 0 for face in faces], axis=0)
+    return [
+        f"{directory}: point {point} is labelled in no face; label it or take it out of every keypoints list"
+        for point in np.flatnonzero(~labelled)
+    ]
+
+
+def _scheme_of(points: list[np.ndarray], num_points: int) -> tuple[LandmarkScheme, str]:
+    """The landmark scheme that the labelled points [n, K, 2] of the splits tell, and a sentence on it.
 
     When left and right points cannot be paired, the scheme has an empty `flip` and `normaliser` and the sentence names
     the points: the set can be built, and the config must give both (`barrel_jax.faces.landmarks.make_scheme`).
     """
     unknown = LandmarkScheme(f"custom-{num_points}", num_points, (), (), "", ())
-    if not faces:
+    if not points:
         return unknown, ""
+    every = np.concatenate(points)
     try:
-        return find_scheme(np.stack([face.points for face in faces]), np.stack([face.visible for face in faces]))
+        return find_scheme(every, np.isfinite(every).all(axis=2))
     except ValueError as error:
         return unknown, str(error)
-
-
-def _read_json(path: Path, faults: list[str]) -> dict[str, Any] | None:
-    """The document, or None with a fault noted when it is no COCO keypoints JSON."""
-    if not path.stem.isidentifier() or path.stem == "all":
-        faults.append(f"{path}: {path.stem!r} cannot name a split; use letters, digits and _ (and not 'all')")
-        return None
-    try:
-        document = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        faults.append(f"{path}: not JSON ({error}); export COCO keypoints again or remove the file")
-        return None
-    lists = ("images", "annotations", "categories")
-    missing = [key for key in lists if not isinstance(document, dict) or not isinstance(document.get(key), list)]
-    if missing:
-        faults.append(f"{path}: not COCO keypoints JSON: no list {', '.join(missing)}; export it again or remove it")
-        return None
-    for key in ("images", "annotations"):
-        if not all(isinstance(item, dict) and isinstance(item.get("id"), int) for item in document[key]):
-            faults.append(f"{path}: not COCO keypoints JSON: an item of {key} has no whole-number id; add it")
-            return None
-    if not document["annotations"]:
-        faults.append(f"{path}: no annotations at all; annotate some faces or remove the file")
-        return None
-    return document
 
 
 def _num_points(directory: Path, documents: dict[Path, dict[str, Any]], faults: list[str]) -> int:

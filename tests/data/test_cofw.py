@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data.build import check
+from data.check import check
 from data.cofw.source import FILES, GREY, read_source, source_digest
 from data.prepare import main, prepare
 from tests.kit.shared import SHARED, needs_shared
@@ -159,12 +159,14 @@ def test_build_and_read_back(source, tmp_path):
 def test_sample():
     folder = SHARED / "samples" / "COFW"
     read = read_source(folder)
-    lines, faults = check(read, allow_partial=False)
-    assert faults == [f"gap: {gap(folder, 'train', 3)}", f"gap: {gap(folder, 'test', 2)}"]
-    assert [line for line in lines if line.startswith("note")] == [
-        f"note: {folder}/COFW_train_color.mat: 1 grey images (44 in the published set), taken with three equal channels"
-    ]
-    assert check(read, allow_partial=True)[1] == []
+    report = check(read, allow_partial=False)
+    assert report.gaps == [gap(folder, "train", 3), gap(folder, "test", 2)] and report.status(strict=False) == 1
+    grey, *copies = report.notes
+    assert grey == (
+        f"{folder}/COFW_train_color.mat: 1 grey images (44 in the published set), taken with three equal channels"
+    )
+    assert len(copies) == 3 and "2 of 2 pictures of test are in train too" in copies[0]  # the sample has two pictures
+    assert check(read, allow_partial=True).status(strict=True) == 0
     assert [face.size for face in read.faces()] == [(235, 322), (352, 253), (235, 322), (235, 322), (352, 253)]
     first = read.splits["test"][0]
     # As h5py shows the file: phisT[:, 0] begins 47.5625, phisT[29, 0] is 121.0758, bboxesT[:, 0] is 38, 102, 105, 180.
@@ -359,7 +361,7 @@ def test_pixels_are_read_when_asked_for(source):
     assert not read.findings.faults
     with pytest.raises(ValueError, match=r"COFW_train_color\.mat: IsTr, record 1 \(from 0\) cannot be read.*unpack"):
         read.image(read.splits["train"][1].file)
-    assert "record 1" in check(read, allow_partial=True)[1][0] and len(read.findings.faults) == 1
+    assert "record 1" in check(read, allow_partial=True).faults[0] and len(read.findings.faults) == 1
 
 
 def test_digest_changes_with_names_sizes_and_numbers(source):

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data.build import check
+from data.check import check
 from data.cofw68.matlab5 import HEADER, read_matrices
 from data.cofw68.source import BOXES, read_source, source_digest
 from data.prepare import main, prepare
@@ -87,16 +87,16 @@ def test_published_statistics():
     assert (matlab < 0).sum() == 8 and round(float(matlab.min()), 1) == -17.6
     assert ((boxes[:, 0] + 0.5) < 0).sum() == 1
     assert (boxes[:, 2].min(), boxes[:, 2].max(), boxes[:, 3].min(), boxes[:, 3].max()) == (98, 175, 87, 183)
-    assert check(read, allow_partial=False)[1] == []
+    assert check(read, allow_partial=False).status(strict=True) == 0
 
 
 @needs_shared
 @pytest.mark.parametrize("folder", ["samples/COFW", "samples/COFW/COFW68_Data"])
 def test_sample(folder):
     read = read_source(SHARED / folder)
-    lines, faults = check(read, allow_partial=False)
-    assert faults == [f"gap: {gap(SHARED / folder, 2)}"]
-    assert not [line for line in lines if line.startswith("note")]
+    report = check(read, allow_partial=False)
+    assert report.gaps == [gap(SHARED / folder, 2)]
+    assert not report.notes
     first, second = read.splits["test"]
     # As SciPy shows the files: Points[0] is 42.0485, 149.2227 and 112.4079, 118.0270; bboxes 42, 119, 132, 148 and
     # 112, 94, 123, 123; 26 and 20 points are occluded.

@@ -2,6 +2,7 @@
 """`data.prepare`: sets are built once, keyed by their source, and never half."""
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from barrel_jax.files import cache_home
 from data.coco.coco import CocoFaces
 from data.coco.source import read_source
 from data.face_sets import FACE_SETS
+from data.images import read_image
 from data.prepare import built_set, main, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,10 +43,16 @@ def source(tmp_path):
     return folder
 
 
+def set_folder(source, tmp_path):
+    faces = FACE_SETS["coco"]
+    key = hashlib.sha256((faces.digest(str(source), {}) + faces.stamp(str(source))).encode()).hexdigest()
+    return tmp_path / "sets" / "coco" / key[:12]
+
+
 def test_built_once_below_its_digest(source, tmp_path, monkeypatch):
     directory = prepare("coco", str(source), str(tmp_path / "sets"))
     digest = FACE_SETS["coco"].digest(str(source), {})
-    assert directory.is_relative_to(tmp_path / "sets" / "coco" / digest[:12])
+    assert directory.is_relative_to(set_folder(source, tmp_path))
     assert json.loads((directory / "metadata.json").read_text())["source_digest"] == digest
     stored = tfds.builder_from_directory(str(directory)).as_data_source("train", decoders=NO_PIXELS)
     assert [record["face"] for record in stored] == [0, 1, 2, 3, 4, 5]
@@ -100,9 +108,14 @@ def test_killed_build_is_not_taken_for_complete_and_is_taken_up(source, tmp_path
     folder = next((tmp_path / "sets" / "coco").iterdir())
     assert list(folder.glob("*/incomplete.*"))
     assert built_set(folder, allow_partial=False) is None
-    # What was cut before the kill is not cut again: the first image may as well be lost, but for its name and size.
+    # What was cut before the kill is not cut again: the first image is not even read.
     assert (folder / "parts" / "train-0000000.npz").exists()
-    (source / "images" / "0.png").write_bytes(bytes((source / "images" / "0.png").stat().st_size))
+
+    def read(path):
+        assert path.name != "0.png"
+        return read_image(path)
+
+    monkeypatch.setattr("data.source.read_image", read)
     monkeypatch.setattr("data.regions.PART", 2)
     directory = prepare("coco", str(source), str(tmp_path / "sets"))
     stored = tfds.builder_from_directory(str(directory)).as_data_source("train")
@@ -111,8 +124,8 @@ def test_killed_build_is_not_taken_for_complete_and_is_taken_up(source, tmp_path
 
 
 def test_a_part_of_a_published_set_is_built_only_when_allowed_and_says_so(source, tmp_path, monkeypatch):
-    def of_nine(folder):
-        found = read_source(folder)
+    def of_nine(folder, options):
+        found = read_source(folder, options)
         found.published = {"train": 9}
         found.count_splits()
         return found
@@ -127,7 +140,7 @@ def test_a_part_of_a_published_set_is_built_only_when_allowed_and_says_so(source
 
 
 def test_runs_that_start_together_build_once(source, tmp_path, monkeypatch):
-    folder = tmp_path / "sets" / "coco" / FACE_SETS["coco"].digest(str(source), {})[:12]
+    folder = set_folder(source, tmp_path)
     folder.mkdir(parents=True)
     found = []
     with open(folder / "lock", "w") as lock:
@@ -190,27 +203,46 @@ def test_command_check_of_a_sound_source(source, tmp_path, capsys):
     assert "with 3 points: train 6" in printed
     assert "1 left/right pairs and 1 midline points [2]" in printed
     assert "0 fault(s)" in printed
-    assert not (tmp_path / "sets").exists()
+    (sheet,) = (tmp_path / "sets").rglob("*.*")  # no set was built
+    assert f"contact sheet: {sheet}\n" in printed and cv2.imread(str(sheet)) is not None
 
 
-def test_command_check_lists_every_fault_on_a_line(source, capsys):
+def test_command_check_lists_every_fault_on_a_line(source, tmp_path, capsys):
     (source / "images" / "1.png").unlink()
     (source / "images" / "4.png").write_bytes(b"")
     document = json.loads((source / "train.json").read_text())
     document["annotations"][2]["bbox"] = [0, 0, 0, 0]
     document["annotations"][3]["bbox"] = [0, 20, 9, 9]
     (source / "train.json").write_text(json.dumps(document))
-    assert main(["coco", "--source", str(source), "--check"]) == 1
+    document["annotations"][0]["id"] = 5
+    (source / "train.json").write_text(json.dumps(document))
+    told = tmp_path / "told.json"
+    assert main(["coco", "--source", str(source), "--data-dir", str(tmp_path), "--check", "--json", str(told)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "4 fault(s)"
+    assert lines[-1] == "3 fault(s), 1 doubt(s)"
     words = (
-        "annotation 2",
-        "1.png: image is missing",
-        "4.png: image is broken",
-        "annotation 3 (3.png) has a box that misses",
+        "note: ",
+        "fault: ",
+        "fault: ",
+        "fault: ",
+        "doubt: ",
     )
-    for line, word in zip(lines[-5:-1], words, strict=True):
-        assert word in line
+    for line, word in zip(lines[-7:-2], words, strict=True):
+        assert line.startswith(word)
+    report = json.loads(told.read_text())
+    assert report["verdict"] == "faults" and report["splits"] == {"train": 6}
+    for sentence, words in zip(
+        report["faults"] + report["doubts"] + report["notes"],
+        (
+            "annotation 5 has an id that another annotation has",
+            "1.png: image is missing",
+            "4.png: image is broken",
+            "annotation 3 (3.png) has a box that misses",
+            "1 of 6 faces have no box",
+        ),
+        strict=True,
+    ):
+        assert words in sentence
 
 
 def test_command_errors_go_to_stderr(capsys):
@@ -232,7 +264,7 @@ def test_command_check_of_synthetic(capsys):
 
 def test_annotations_without_images_or_faces_are_no_set(source, tmp_path, monkeypatch):
     found = read_source(source)
-    monkeypatch.setattr("data.coco.source.read_source", lambda folder: found)
+    monkeypatch.setattr("data.coco.source.read_source", lambda folder, options: found)
     found.has_images = False
     with pytest.raises(ValueError, match="annotations without images can score predictions, not make a set"):
         prepare("coco", str(source), str(tmp_path / "sets"))
@@ -244,7 +276,7 @@ def test_annotations_without_images_or_faces_are_no_set(source, tmp_path, monkey
 def test_an_empty_split_is_left_out_and_one_of_broken_images_ends_the_build(source, tmp_path, monkeypatch):
     found = read_source(source)
     found.splits = {"train": found.splits["train"][:3], "val": [], "test": found.splits["train"][3:]}
-    monkeypatch.setattr("data.coco.source.read_source", lambda folder: found)
+    monkeypatch.setattr("data.coco.source.read_source", lambda folder, options: found)
     directory = prepare("coco", str(source), str(tmp_path / "sets"))
     assert set(tfds.builder_from_directory(str(directory)).info.splits) == {"train", "test"}
     for number in range(3):

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file that a `file_name` means, when the folder has it under another spelling.
+
+Annotations travel: from Windows (back slashes), from a Mac (decomposed accents), from another machine (absolute paths),
+from tools that put `images/` before every name or change the case of an ending. What is found that way is counted and
+said; where nothing is, or several files could be meant, the picture is missing and the nearest name is said.
+"""
+
+import difflib
+import os
+import unicodedata
+import urllib.parse
+from collections.abc import Iterable
+from pathlib import Path
+
+from data.grouping import SHOWN
+from data.source import Findings
+
+TOO_MANY = 20_000  # names among which no near one is looked for
+
+
+class FileNames:
+    """The files below the folder of images, by every spelling under which annotations may name them."""
+
+    def __init__(self, folder: Path, files: Iterable[Path]) -> None:
+        self._folder = folder
+        self._files: dict[str, list[tuple[tuple[str, ...], Path]]] = {}  # by their last parts
+        for path in sorted(files):
+            parts = _parts(os.path.relpath(path, folder))
+            self._files.setdefault(parts[-1], []).append((parts, path))
+
+    def find(self, name: str) -> Path | None:
+        """The file that is named, None when it is not there or several could be meant.
+
+        A file is meant when all of its path below the folder ends the name, or all of the name ends its path.
+        """
+        path = self._folder / name
+        try:
+            if path.exists():
+                return path
+        except OSError:  # too long a name
+            return None
+        for spelling in (name, urllib.parse.unquote(name)):
+            parts = _parts(spelling)
+            meant = [
+                (len(theirs), path)
+                for theirs, path in self._files.get(parts[-1] if parts else "", ())
+                if theirs[-len(parts) :] == parts or parts[-len(theirs) :] == theirs
+            ]
+            best = [path for length, path in meant if length == max(length for length, _ in meant)]
+            if len(best) == 1:
+                return best[0]
+        return None
+
+    def near(self, name: str) -> str:
+        """The words on the nearest name that is there, for the end of a sentence; '' when none is near."""
+        parts = _parts(name) or ("",)
+        same = self._files.get(parts[-1], [])
+        if len(same) > 1:
+            return f"{len(same)} files are called so, such as {self._shown(same[0][1])}: name the folder too"
+        if same:
+            return f"{self._shown(same[0][1])} is there"
+        stem = parts[-1].rpartition(".")[0]
+        alike = [last for last in self._files if last.rpartition(".")[0] == stem]
+        if not alike and len(self._files) <= TOO_MANY:
+            alike = difflib.get_close_matches(parts[-1], self._files, n=1, cutoff=0.8)
+        return f"{self._shown(self._files[alike[0]][0][1])} is there" if alike else ""
+
+    def _shown(self, path: Path) -> str:
+        return os.path.relpath(path, self._folder)
+
+
+def find_files(
+    folder: Path, files: Iterable[Path], names: dict[Path, list[str]], findings: Findings
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Where the named files are: their paths by name, and for missing ones, which are faults, the sentence.
+
+    Args:
+        folder: of the images.
+        files: all that lie below it.
+        names: the file names of every document, by its path.
+        findings: take the faults and a note on other spellings.
+    """
+    listing = FileNames(folder, files)
+    paths: dict[str, Path] = {}
+    missing: dict[str, str] = {}
+    for document, of_document in names.items():
+        respelled = []
+        for name in dict.fromkeys(of_document):
+            if name in paths or name in missing:
+                continue
+            found = listing.find(name)
+            if found is None:
+                near = listing.near(name) if len(missing) < SHOWN else ""  # more are not shown, and it takes long
+                missing[name] = (
+                    f"{folder / name}: image is missing{f' ({near})' if near else ''}; put it there or remove it from "
+                    "the annotations"
+                )
+                continue
+            paths[name] = found
+            if found != folder / name:
+                respelled.append((name, os.path.relpath(found, folder)))
+        if respelled:
+            findings.counts["file_names_in_another_spelling"] += len(respelled)
+            name, found_name = respelled[0]
+            findings.notes.append(
+                f"{document}: {len(respelled):,} files are there under another spelling than file_name's, such as "
+                f"{found_name} for {name!r}, and were taken"
+            )
+    findings.faults += missing.values()
+    return paths, missing
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The parts of a path in one spelling: composed accents, lower case, no drive, no empty part and no dot."""
+    if any("\udc80" <= letter <= "\udcff" for letter in name):  # on disk, and not UTF-8
+        name = name.encode("utf-8", "surrogateescape").decode("latin-1")
+    name = unicodedata.normalize("NFC", name).casefold().replace("\\", "/")
+    name = name.removeprefix("file://")
+    return tuple(part for part in name.split("/") if part not in ("", ".", "..") and not part.endswith(":"))

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which frame the points of a turned picture are in: that of the stored pixels, or of the picture as viewers show it.
+
+A file whose orientation is not 1 (barrel_jax.pictures) looks different in a tool that heeds it and in one that does
+not, and annotations tell neither. The stated width and height decide where they are those of one frame alone; then the
+points, which lie inside their picture; then the faces, which are upright in the picture that viewers show and turned
+the other way in the stored one. What stays open is a doubt, and `config.data.exif` decides it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from barrel_jax.pictures import JPEG, TURNS, decode, orientation
+from data.coco.annotations import Row
+from data.coco.upright import Axes
+from data.source import Findings
+
+EXIF = ("auto", "stored", "upright")  # decided by sizes, points and faces, or always one frame
+HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame of one picture's points."""
+
+    orientation: int  # what the file states
+    stored: tuple[int, int]  # width and height of the stored pixels
+    upright: bool  # the points are of the picture as viewers show it
+    by: str  # what decided: 'border', 'size', 'switch', 'faces', or '' when nothing did
+
+    @property
+    def turn(self) -> int:
+        """The orientation by which the stored pixels are turned into the frame."""
+        return self.orientation if self.upright else 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in the frame."""
+        return self.stored[::-1] if TURNS[self.turn][0] else self.stored
+
+
+def read_orientation(path: Path) -> tuple[int, tuple[int, int] | None]:
+    """The orientation of a picture file, and its stored width and height where that is not 1; 1 for what is no file."""
+    if not path.is_file():
+        return 1, None
+    with open(path, "rb") as file:
+        encoded = file.read(HEAD)
+        if not encoded.startswith(JPEG):
+            encoded += file.read()
+    stated = orientation(encoded)
+    if stated == 1:
+        return 1, None
+    pixels = decode(path.read_bytes())
+    return stated, None if pixels is None else (pixels.shape[1], pixels.shape[0])
+
+
+def frame_of(stated: int, stored: tuple[int, int], rows: Sequence[Row], axes: Axes | None, switch: str) -> Frame:
+    """The frame of a picture of an orientation, whose stored pixels are of width and height `stored`, by its faces."""
+    shown = stored[::-1] if TURNS[stated][0] else stored
+    outside = {"stored": _share_outside(rows, stored), "upright": _share_outside(rows, shown)}
+    nearest = min(outside, key=lambda frame: outside[frame])
+    evidence = {
+        "border": nearest if max(outside.values()) > outside[nearest] + 0.05 and outside[nearest] < 0.02 else "",
+        "size": "" if stored == shown else {stored: "stored", shown: "upright"}.get(rows[0].size, ""),
+        "switch": "" if switch == "auto" else switch,
+        "faces": _by_faces(stated, rows, axes),
+    }
+    by, frame = next(((by, frame) for by, frame in evidence.items() if frame), ("", "stored"))
+    return Frame(stated, stored, frame == "upright", by)
+
+
+def frames(
+    directory: Path, rows: Sequence[Row], paths: dict[str, Path], axes: Axes | None, switch: str, findings: Findings
+) -> dict[str, Frame]:
+    """The frames of the turned pictures by file name; every orientation but 1 is counted and said.
+
+    Where nothing decides, the frame is that of most other turned pictures of the set, or the stored one.
+    """
+    of_file: dict[str, list[Row]] = {}
+    for row in rows:
+        of_file.setdefault(row.file, []).append(row)
+    found: dict[str, Frame] = {}
+    for file, faces in of_file.items():
+        stated, stored = read_orientation(paths[file]) if file in paths else (1, None)
+        if stored is not None:
+            found[file] = frame_of(stated, stored, faces, axes, switch)
+    decided = Counter(frame.upright for frame in found.values() if frame.by)
+    usual = decided[True] > decided[False]
+    found = {file: frame if frame.by else replace(frame, upright=usual) for file, frame in found.items()}
+    _say(directory, found, findings)
+    return found
+
+
+def _say(directory: Path, found: dict[str, Frame], findings: Findings) -> None:
+    whys = {"size": "by the stated width and height", "border": "by the points inside the picture",
+            "faces": "by the faces, upright in that frame", "switch": "by the switch"}  # fmt: skip
+    groups: dict[tuple[int, bool, str], list[str]] = {}
+    for file, frame in found.items():
+        findings.counts[f"pictures_of_EXIF_orientation_{frame.orientation}"] += 1
+        groups.setdefault((frame.orientation, frame.upright, frame.by), []).append(file)
+    for (stated, upright, by), files in sorted(groups.items()):
+        frame = "as viewers show them, and are turned" if upright else "as stored, and are not turned"
+        count = f"{directory}/images: {len(files):,} pictures of EXIF orientation {stated} (such as {files[0]})"
+        other = "stored" if upright else "upright"
+        switch = f"--exif {other} (training: --config.data.exif={other})"
+        if by:
+            findings.notes.append(f"{count} were taken {frame}, {whys[by]}; the other way: {switch}")
+        else:
+            findings.doubts.append(
+                f"{count} may have been annotated as viewers show them or as stored: sizes and points fit both; they "
+                f"were taken {frame}; look at the contact sheet, and if they are wrong read them with {switch}, else "
+                f"with --exif {'upright' if upright else 'stored'}"
+            )
+
+
+def _by_faces(stated: int, rows: Sequence[Row], axes: Axes | None) -> str:
+    """The frame in which the faces are upright; '' when they are so in both, in neither or nobody can tell."""
+    if axes is None:
+        return ""
+    downs = np.array([axes.down(np.where(row.labelled[:, None], row.points, np.nan)) for row in rows])
+    lengths = np.linalg.norm(downs, axis=1)
+    known = np.isfinite(lengths) & (lengths > 0)
+    if not known.any():
+        return ""
+    down = (downs[known] / lengths[known, None]).mean(axis=0)
+    # How the downward direction of an upright face lies among the stored pixels.
+    exchange, reverse_rows, _ = TURNS[stated]
+    stored_down = np.array([0.0, -1.0 if reverse_rows else 1.0])
+    stored_down = stored_down[::-1] if exchange else stored_down
+    upright, stored = down[1], down @ stored_down
+    if max(upright, stored) < 0.7 or abs(upright - stored) < 0.5:
+        return ""
+    return "upright" if upright > stored else "stored"
+
+
+def _share_outside(rows: Sequence[Row], size: tuple[int, int]) -> float:
+    points = np.concatenate([row.points[row.labelled] for row in rows])
+    return float(((points < -1) | (points > np.array(size))).any(axis=1).mean())

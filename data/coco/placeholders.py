@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Points that stand for none: (0, 0) or (-1, -1) with the visibility of a labelled point."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from data.coco.annotations import Row
+from data.source import Findings
+
+PLACEHOLDERS = ("auto", "keep", "drop")  # of far ones and near ones: drop the far, keep all, drop all
+FAR = 0.15  # of the longer side of the face, from its other points
+
+
+def drop_placeholders(path: Path, rows: Sequence[Row], mode: str, findings: Findings) -> list[Row]:
+    """The rows with their placeholders taken as not labelled; counted, and said in a note or, when kept, in a doubt.
+
+    A placeholder lies far from the other points of its face. One near them, as in a face in the picture's corner, may
+    be true. A box that was laid around the placeholder too is taken as none.
+    """
+    found = [(row, *_placeholders(row)) for row in rows]
+    written = sum(int(given.sum()) for _, given, _ in found)
+    if not written:
+        return list(rows)
+    far = sum(int(beyond.sum()) for _, _, beyond in found)
+    named = [
+        f"{row.place.removeprefix(f'{path}: ')} point {point}"
+        for row, given, _ in found
+        for point in np.flatnonzero(given)[:1]
+    ]
+    values = sorted({f"({x:g}, {y:g})" for row, given, _ in found for x, y in row.points[given]})
+    where = f"{written:,} points of {len(named):,} faces lie at {' or '.join(values[:3])} with v = 1 or 2, such as " + (
+        ", ".join(named[:3])
+    )
+    switch = "(training: --config.data.placeholders={0}), or give such points v = 0"
+    if mode == "keep" or (mode == "auto" and not far):
+        findings.counts["points_at_zero"] += written
+        findings.doubts.append(
+            f"{path}: {where}; they were taken as true: take them as not labelled with --placeholders drop "
+            + switch.format("drop")
+        )
+        return list(rows)
+    kept = written - far if mode == "auto" else 0
+    findings.counts["placeholder_points"] += written - kept
+    near = f", all but {kept:,} that lie near their faces" if kept else ""
+    findings.notes.append(
+        f"{path}: {where}, and were taken as not labelled{near}; keep them with --placeholders keep "
+        + switch.format("keep")
+    )
+    cleaned = [_without(row, given if mode == "drop" else beyond, findings) for row, given, beyond in found]
+    return [row for row in cleaned if row.labelled.any()]
+
+
+def _placeholders(row: Row) -> tuple[np.ndarray, np.ndarray]:
+    """Which labelled points are written as placeholders are, and which of these are none of the face: bool [K].
+
+    Those that lie far from it, and those of which a face has several, since no two points of a face coincide.
+    """
+    given = row.labelled & (row.points[:, 0] == row.points[:, 1]) & (row.points[:, 0] <= 0)
+    others = row.labelled & ~given
+    if not given.any():
+        return given, given
+    if given.sum() > 1 or not others.any():
+        return given, given if given.sum() > 1 else np.zeros_like(given)
+    low, high = row.points[others].min(axis=0), row.points[others].max(axis=0)
+    reach = FAR * max((high - low).max(), 1.0)
+    return given, given & ((row.points < low - reach) | (row.points > high + reach)).any(axis=1)
+
+
+def _without(row: Row, dropped: np.ndarray, findings: Findings) -> Row:
+    if not dropped.any():
+        return row
+    box, places = row.box, row.points[dropped]
+    if (np.abs(box[:2] - places) <= 1).all(axis=1).any():
+        findings.counts["boxes_around_placeholders"] += 1
+        box = np.full(4, np.nan)
+    points = np.where(dropped[:, None], np.nan, row.points)
+    return replace(row, points=points, visible=np.where(dropped, 0, row.visible), box=box)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boxes and points as tools write them: which numbers stand where, in which unit; and a look at which it is.
+
+A layout is `xywh`, `xyxy`, `cxcywh` (the centre), `yxhw` or `yxyx` for boxes, `xy` or `yx` for points, in pixels; or
+with `-fraction` or `-percent` of the picture's width and height behind it, such as `cxcywh-fraction`, which is YOLO's.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+BOX_LAYOUTS, POINT_LAYOUTS = ("xywh", "xyxy", "cxcywh", "yxhw", "yxyx"), ("xy", "yx")
+UNITS = {"": 0.0, "-fraction": 1.0, "-percent": 100.0}
+BOXES = tuple(layout + unit for unit in UNITS for layout in BOX_LAYOUTS)
+POINTS = tuple(layout + unit for unit in UNITS for layout in POINT_LAYOUTS)
+
+FEW = 3  # faces that are measured at least
+CLEAR = 0.2  # by how much another layout must fit better (intersection over union of box and points) to be a doubt
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What the faces of one split say, as written: NaN for what is not labelled or has no box."""
+
+    points: np.ndarray  # float64 [n, K, 2]
+    boxes: np.ndarray  # float64 [n, 4]
+    sizes: np.ndarray  # float64 [n, 2], width and height of the pictures
+
+    @cached_property
+    def spans(self) -> np.ndarray:
+        """The tight boxes of the points as written: least x and y, and by how much the largest are larger [n, 4]."""
+        known = np.isfinite(self.points)
+        low = np.where(known, self.points, np.inf).min(axis=1)
+        return np.concatenate([low, np.where(known, self.points, -np.inf).max(axis=1) - low], axis=1)
+
+
+def to_pixels(points: np.ndarray, layout: str, sizes: np.ndarray) -> np.ndarray:
+    """Points [n, K, 2] in a layout as x, y in pixels of pictures of w, h [n, 2]."""
+    order, unit = _parted(layout)
+    points = points[..., ::-1] if order == "yx" else points
+    return points * sizes[:, None] / UNITS[unit] if UNITS[unit] else points
+
+
+def boxes_to_pixels(boxes: np.ndarray, layout: str, sizes: np.ndarray) -> np.ndarray:
+    """Boxes [n, 4] in a layout as x, y, w, h in pixels of pictures of w, h [n, 2]."""
+    order, unit = _parted(layout)
+    boxes = boxes[:, [1, 0, 3, 2]] if order in ("yxhw", "yxyx") else boxes
+    boxes = boxes * np.tile(sizes, 2) / UNITS[unit] if UNITS[unit] else boxes
+    low, high = boxes[:, :2], boxes[:, 2:]
+    if order in ("xyxy", "yxyx"):
+        return np.concatenate([low, high - low], axis=1)
+    return np.concatenate([low - high / 2, high], axis=1) if order == "cxcywh" else boxes
+
+
+def doubts_on(path: Path, numbers: Numbers, boxes: str, points: str, transposed: bool) -> list[str]:
+    """What speaks against the layouts `boxes` and `points` in which a split was read, with the switch that mends it.
+
+    `transposed` says whether the mean face is: where the points fit the boxes when either changes places, it decides.
+    """
+    labelled = np.isfinite(numbers.points).any(axis=(1, 2))
+    numbers = Numbers(numbers.points[labelled], numbers.boxes[labelled], numbers.sizes[labelled])
+    if not len(numbers.points):
+        return []
+    other = _points_by_picture(numbers, points)
+    if not other and transposed:
+        other = {"xy": "yx", "yx": "xy"}[_parted(points)[0]] + _parted(points)[1]
+    if other:
+        found = _best_box(numbers, other, boxes)
+        change = [("points", points, other)] + ([("boxes", boxes, found)] if found and found != boxes else [])
+        return [_doubt(path, change, _share_of(numbers, other, points))]
+    fit = _fit(numbers, boxes, points)
+    if fit is None:
+        return []
+    options = [("boxes", boxes, layout, _fit(numbers, layout, points)) for layout in BOXES if layout != boxes]
+    options += [("points", points, layout, _fit(numbers, boxes, layout)) for layout in POINTS if layout != points]
+    name, old, new, best = max(options, key=lambda option: -1.0 if option[3] is None else option[3])
+    if best is None or best - fit < (CLEAR if best >= 0.5 or fit < 0.05 else 2 * CLEAR):
+        return []
+    why = f"the points fill {100 * best:.0f} % of the boxes then, and {100 * fit:.0f} % as they are read now"
+    return [_doubt(path, [(name, old, new)], why)]
+
+
+def _parted(layout: str) -> tuple[str, str]:
+    order, hyphen, unit = layout.partition("-")
+    return order, hyphen + unit
+
+
+def _doubt(path: Path, changes: list[tuple[str, str, str]], why: str) -> str:
+    words = " and ".join(f"the {name} look like {_words(new)} rather than {_words(old)}" for name, old, new in changes)
+    switches = " ".join(f"--{name} {new}" for name, _, new in changes)
+    fields = " ".join(f"--config.data.{name}={new}" for name, _, new in changes)
+    return f"{path}: {words} ({why}); read them so with {switches} (training: {fields}), or correct the file"
+
+
+def _words(layout: str) -> str:
+    order, unit = _parted(layout)
+    orders = {"xywh": "x, y, width, height", "xyxy": "x1, y1, x2, y2", "cxcywh": "centre x, centre y, width, height",
+              "yxhw": "y, x, height, width", "yxyx": "y1, x1, y2, x2", "xy": "x, y", "yx": "y, x"}  # fmt: skip
+    units = {"": "pixels", "-fraction": "fractions of the picture (0 to 1)", "-percent": "per cent of the picture"}
+    return f"{orders[order]} in {units[unit]}"
+
+
+def _fit(numbers: Numbers, boxes: str, points: str) -> float | None:
+    """Median intersection over union of the boxes and the tight boxes of the points; None with too few boxes."""
+    given = boxes_to_pixels(numbers.boxes, boxes, numbers.sizes)
+    usable = np.isfinite(given).all(axis=1)
+    if usable.sum() < min(FEW, len(usable)) or not usable.any():
+        return None
+    tight = _spans(numbers, points)[usable]
+    given = given[usable]
+    low = np.maximum(given[:, :2], tight[:, :2])
+    high = np.minimum(given[:, :2] + given[:, 2:], tight[:, :2] + tight[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    areas = np.clip(given[:, 2:], 0, None).prod(axis=1) + tight[:, 2:].prod(axis=1) - shared
+    return float(np.median(shared / np.maximum(areas, 1e-9)))
+
+
+def _spans(numbers: Numbers, points: str) -> np.ndarray:
+    """Tight boxes x, y, w, h [n, 4] in pixels of points in a layout, not labelled ones being NaN."""
+    order, unit = _parted(points)
+    spans = boxes_to_pixels(numbers.spans, ("yxhw" if order == "yx" else "xywh") + unit, numbers.sizes)
+    return np.concatenate([spans[:, :2], np.maximum(spans[:, 2:], 1e-9)], axis=1)
+
+
+def _best_box(numbers: Numbers, points: str, boxes: str) -> str:
+    """The layout of the boxes that fits points of a layout best; the one they are read in when nothing is clearer."""
+    fits = {layout: fit for layout in BOXES if (fit := _fit(numbers, layout, points)) is not None}
+    if not fits:
+        return ""
+    best = max(fits, key=lambda layout: fits[layout])
+    return best if fits[best] - fits.get(boxes, 0.0) > CLEAR else boxes
+
+
+def _points_by_picture(numbers: Numbers, points: str) -> str:
+    """Another layout of the points that the pictures speak for; '' when none does."""
+    order, unit = _parted(points)
+    if UNITS[unit]:
+        return ""
+    values = numbers.points[np.isfinite(numbers.points)]
+    middle = np.abs(np.percentile(values, [1, 50, 99]))
+    if middle.max() <= 1.5 and np.median(numbers.sizes) > 8:
+        return order + "-fraction"
+    if _is_percent(numbers, order) and _centres_speak_for_percent(numbers, order):
+        return order + "-percent"
+    return _exchanged(numbers, points)
+
+
+def _is_percent(numbers: Numbers, order: str) -> bool:
+    """Whether no point lies beyond 100 although most pictures are larger, in faces enough to tell."""
+    points = to_pixels(numbers.points, order, numbers.sizes)
+    largest = np.nanmax(points)
+    return len(points) >= FEW and 2 < largest <= 101 and np.nanmin(points) >= -1 and np.median(numbers.sizes) > 105
+
+
+def _centres_speak_for_percent(numbers: Numbers, order: str) -> bool:
+    """Whether the faces lie in the upper left of their pictures as pixels, and about the middle as per cent."""
+    spans = _spans(numbers, order)
+    centres = spans[:, :2] + spans[:, 2:] / 2
+    as_pixels, as_percent = (np.median(centres / sizes, axis=0) for sizes in (numbers.sizes, 100.0))
+    # The reach tells most: where per cent are meant some face comes near the right and lower border.
+    reach = np.nanmax(numbers.points.reshape(-1, 2) / np.repeat(numbers.sizes, numbers.points.shape[1], 0), axis=0)
+    centred = np.abs(as_percent - 0.5).max() + 0.03 < np.abs(as_pixels - 0.5).max()
+    return bool((centred and (reach < 0.9).all()) or (reach < 0.55).all())
+
+
+def _exchanged(numbers: Numbers, points: str) -> str:
+    """The layout with x and y exchanged when the points lie in their pictures that way, and outside them as read."""
+    order, unit = _parted(points)
+    other = ("yx" if order == "xy" else "xy") + unit
+    now, then = (_share_outside(numbers, layout) for layout in (points, other))
+    return other if now > 0.02 and then < now / 4 else ""
+
+
+def _share_outside(numbers: Numbers, points: str) -> float:
+    placed = to_pixels(numbers.points, points, numbers.sizes)
+    outside = ((placed < -1) | (placed > numbers.sizes[:, None] + 1)).any(axis=2)
+    return float(outside.sum() / max(np.isfinite(placed).all(axis=2).sum(), 1))
+
+
+def _share_of(numbers: Numbers, other: str, points: str) -> str:
+    if _parted(other)[0] != _parted(points)[0]:
+        now, then = (100 * _share_outside(numbers, layout) for layout in (points, other))
+        if now == then:
+            return "the mean face is transposed as they are read now"
+        return f"{now:.0f} % of them lie outside their pictures as they are read now, and {then:.0f} % then"
+    largest, side = np.nanmax(numbers.points), np.median(numbers.sizes)
+    return f"the largest number is {largest:.4g}, and half the pictures are larger than {side:.0f} pixels"
