@@ -7,6 +7,8 @@ an AVIF never, whatever its flags say; here `decode` gives the pixels as stored 
 as viewers do, so that whoever trains and whoever predicts read alike.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
@@ -33,7 +35,7 @@ STARTS = (
     (b"<?xml", "XML"),
     (b"<!DOCTYPE", "a web page"),
     (b"<html", "a web page"),
-    (b"version https://git-lfs", "a Git LFS pointer, and the picture was not fetched (git lfs pull)"),
+    (b"version https://git-lfs", "a Git LFS pointer"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "gzip"),
     (b"FUJIFILMCCD-RAW", "a camera's raw file"),
@@ -96,21 +98,34 @@ def unreadable_kind(encoded: bytes) -> str:
     return next((kind for start, kind in STARTS if encoded.lstrip().startswith(start) or encoded.startswith(start)), "")
 
 
-def _jpeg_exif(encoded: bytes) -> bytes:
+def stored_size(encoded: bytes) -> tuple[int, int] | None:
+    """Width and height of the stored pixels as the head of a JPEG or PNG states them; None for other formats."""
+    if encoded.startswith(PNG):
+        return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
+    for marker, segment in _jpeg_segments(encoded) if encoded.startswith(JPEG) else ():
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(segment) >= 5:
+            return int.from_bytes(segment[3:5], "big"), int.from_bytes(segment[1:3], "big")
+    return None
+
+
+def _jpeg_segments(encoded: bytes) -> Iterator[tuple[int, bytes]]:
+    """The markers and contents of the segments before the scan."""
     position = 2
     while position + 4 <= len(encoded) and encoded[position] == 0xFF:
         marker = encoded[position + 1]
         if marker == 0xFF:  # fill
             position += 1
             continue
+        if marker == 0xDA:  # the scan
+            return
         length = int.from_bytes(encoded[position + 2 : position + 4], "big")
-        segment = encoded[position + 4 : position + 2 + length]
-        if marker == 0xE1 and segment.startswith(b"Exif\0"):
-            return segment[6:]
-        if marker == 0xDA:  # the scan: EXIF comes before it
-            break
+        yield marker, encoded[position + 4 : position + 2 + length]
         position += 2 + length
-    return b""
+
+
+def _jpeg_exif(encoded: bytes) -> bytes:
+    segments = (segment for marker, segment in _jpeg_segments(encoded) if marker == 0xE1)
+    return next((segment[6:] for segment in segments if segment.startswith(b"Exif\0")), b"")
 
 
 def _png_exif(encoded: bytes) -> bytes:

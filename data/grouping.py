@@ -15,7 +15,7 @@ def grouped(sentences: Iterable[str]) -> list[str]:
     Those that differ in places, names and numbers only, and have one remedy, become one line.
     """
     groups: dict[tuple[str, str], list[str]] = {}
-    for sentence in sentences:
+    for sentence in (sentence.replace("\n", "\\n") for sentence in sentences):  # of a file's name
         what, remedy = _parted(sentence)
         groups.setdefault((DIFFERING.sub("", _after_place(what)), remedy), []).append(sentence)
     return [_line(remedy, group) for (_, remedy), group in groups.items()]

@@ -58,9 +58,9 @@ def read_image(path: Path) -> tuple[bytes, np.ndarray]:
     encoded = path.read_bytes()
     pixels = pictures.decode(encoded)
     if pixels is None and (kind := pictures.unreadable_kind(encoded)):
+        remedy = "convert it to JPEG or PNG, such as `magick a.heic a.jpg`, and name the new file in the annotations"
         raise ValueError(
-            f"{path}: image is {kind}, which is not read here; convert it to JPEG or PNG (for HEIC and raw files: "
-            "`magick a.heic a.jpg`) and name the new file in the annotations"
+            f"{path}: image is {kind}, which is not read here; {'git lfs pull fetches it' if 'LFS' in kind else remedy}"
         )
     if pixels is None or not is_complete(encoded):
         raise ValueError(

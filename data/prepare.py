@@ -114,7 +114,7 @@ def prepare_or_check(given: argparse.Namespace) -> int:
         built = prepare(
             given.set, given.source, given.data_dir, options, allow_partial=given.allow_partial, rebuild=given.rebuild
         )
-        print(built)
+        print(printable(str(built)))
         return 0
     source = faces.locate(given.source, given.data_dir)
     report = faces.check(source, options, allow_partial=given.allow_partial, sheet=_sheet(given, source))

@@ -32,9 +32,7 @@ class Row:
         return (self.visible > 0) & np.isfinite(self.points).all(axis=1)
 
 
-def read_rows(
-    path: Path, document: dict[str, Any], num_points: int, names: PointNames, findings: Findings
-) -> list[Row]:
+def read_rows(path: Path, document: dict[str, Any], names: PointNames, findings: Findings) -> list[Row]:
     """The faces of the document read from `path`, in the order of its images, then of its annotations."""
     images = _read_images(path, document, findings)
     rows: dict[object, list[Row]] = {number: [] for number in images}
@@ -56,9 +54,7 @@ def read_rows(
             findings.counts["crowd_annotations"] += 1
         elif annotation.get("keypoints") in (None, []):
             skipped += 1
-        elif (image := images[number]) and (
-            row := _read_row(path, place, annotation, image, num_points, names, findings)
-        ):
+        elif (image := images[number]) and (row := _read_row(path, place, annotation, image, names, findings)):
             rows[number].append(row)
     if skipped:
         findings.counts["annotations_without_keypoints"] += skipped
@@ -98,12 +94,12 @@ def _read_images(path: Path, document: dict[str, Any], findings: Findings) -> di
 
 
 def _read_row(
-    path: Path, place: str, annotation: dict[str, Any], image: dict[str, Any], num_points: int, names: PointNames,
+    path: Path, place: str, annotation: dict[str, Any], image: dict[str, Any], names: PointNames,
     findings: Findings,
 ) -> Row | None:  # fmt: skip
     """One face, or None when it has no labelled point (counted) or a fault (noted under `place`)."""
     place = f"{place} ({image['file_name']})"
-    keypoints = _keypoints(place, annotation["keypoints"], num_points, findings)
+    keypoints = _keypoints(place, annotation["keypoints"], names.num_points, findings)
     box = _box(place, annotation.get("bbox"), findings)
     if keypoints is None or box is None:
         return None
@@ -126,7 +122,7 @@ def _keypoints(place: str, given: object, num_points: int, findings: Findings) -
         length = len(given) if isinstance(given, list) else "no"
         findings.faults.append(
             f"{place} has {length} keypoint values where {num_points} points need {3 * num_points} numbers x, y, v; "
-            "give all faces the same list of points, with v = 0 for those not labelled"
+            "give all faces the same list of points, with v = 0 for those not labelled, or keep one category alone"
         )
         return None
     keypoints = _plain_numbers(given)

@@ -20,9 +20,10 @@ class PointNames:
 
     def __init__(self, documents: dict[Path, dict[str, Any]], num_points: int, findings: Findings) -> None:
         """Notes what is put into another order, and as a fault what has other names."""
+        self.num_points = num_points
         self.names: tuple[str, ...] = ()
         self._orders: dict[tuple[Path, object], np.ndarray | None] = {}
-        for path, document in documents.items():
+        for path, document in documents.items() if num_points else ():
             used = _used(document, num_points)
             for category, title, names in _named(document, used):
                 self._add(path, category, f"category {title}", names, used[category], num_points, findings)

@@ -25,7 +25,7 @@ def read_document(path: Path, findings: Findings) -> dict[str, Any] | None:
     try:
         document = json.loads(_text(path, encoded, findings))
     except (ValueError, RecursionError) as error:
-        reason = "its lists are nested too deep" if isinstance(error, RecursionError) else error
+        reason = "its lists are nested too deep" if isinstance(error, RecursionError) else _reason(error)
         faults.append(f"{path}: not JSON ({reason}){_looks_like(encoded)}; export COCO keypoints again or remove it")
         return None
     missing = [key for key in LISTS if not isinstance(document, dict) or not isinstance(document.get(key), list)]
@@ -59,6 +59,12 @@ def _text(path: Path, encoded: bytes, findings: Findings) -> str:
     if encoding not in ("utf-8", "cp1252", "latin-1"):
         findings.notes.append(f"{path}: was read as {encoding.upper()}")
     return text
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return str(error)
+    return "it has a number of thousands of digits"  # what Python refuses to read
 
 
 def _looks_like(encoded: bytes) -> str:

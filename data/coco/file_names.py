@@ -73,13 +73,13 @@ class FileNames:
 def find_files(
     folder: Path, files: Iterable[Path], names: dict[Path, list[str]], findings: Findings
 ) -> tuple[dict[str, Path], dict[str, str]]:
-    """Where the named files are: their paths by name, and for missing ones, which are faults, the sentence.
+    """Where the named files are: their paths by name, and for missing ones the fault.
 
     Args:
         folder: of the images.
         files: all that lie below it.
         names: the file names of every document, by its path.
-        findings: take the faults and a note on other spellings.
+        findings: take a note on other spellings.
     """
     listing = FileNames(folder, files)
     paths: dict[str, Path] = {}
@@ -107,7 +107,6 @@ def find_files(
                 f"{document}: {len(respelled):,} files are there under another spelling than file_name's, such as "
                 f"{found_name} for {name!r}, and were taken"
             )
-    findings.faults += missing.values()
     return paths, missing
 
 

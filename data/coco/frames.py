@@ -4,7 +4,8 @@
 A file whose orientation is not 1 (barrel_jax.pictures) looks different in a tool that heeds it and in one that does
 not, and annotations tell neither. The stated width and height decide where they are those of one frame alone; then the
 points, which lie inside their picture; then the faces, which are upright in the picture that viewers show and turned
-the other way in the stored one. What stays open is a doubt, and `config.data.exif` decides it.
+the other way in the stored one; and the pixels under their points (pixel_evidence.py). What stays open is a doubt,
+and `config.data.exif` decides it.
 """
 
 from collections import Counter
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from barrel_jax.pictures import JPEG, TURNS, decode, orientation
+from barrel_jax.faces.symmetry import mean_shape
+from barrel_jax.pictures import JPEG, TURNS, decode, orientation, stored_size
 from data.coco.annotations import Row
+from data.coco.pixel_evidence import MOST, alike_in, patch_of
 from data.coco.upright import Axes
 from data.source import Findings
 
@@ -30,7 +33,7 @@ class Frame:
     orientation: int  # what the file states
     stored: tuple[int, int]  # width and height of the stored pixels
     upright: bool  # the points are of the picture as viewers show it
-    by: str  # what decided: 'border', 'size', 'switch', 'faces', or '' when nothing did
+    by: str  # what decided: 'border', 'size', 'switch', 'faces', 'pixels', or '' when nothing did
 
     @property
     def turn(self) -> int:
@@ -54,6 +57,8 @@ def read_orientation(path: Path) -> tuple[int, tuple[int, int] | None]:
     stated = orientation(encoded)
     if stated == 1:
         return 1, None
+    if size := stored_size(encoded):
+        return stated, size
     pixels = decode(path.read_bytes())
     return stated, None if pixels is None else (pixels.shape[1], pixels.shape[0])
 
@@ -88,6 +93,8 @@ def frames(
         stated, stored = read_orientation(paths[file]) if file in paths else (1, None)
         if stored is not None:
             found[file] = frame_of(stated, stored, faces, axes, switch)
+    if any(frame.by in ("faces", "") for frame in found.values()):
+        found |= _by_pixels(found, of_file, paths)
     decided = Counter(frame.upright for frame in found.values() if frame.by)
     usual = decided[True] > decided[False]
     found = {file: frame if frame.by else replace(frame, upright=usual) for file, frame in found.items()}
@@ -95,25 +102,61 @@ def frames(
     return found
 
 
-def _say(directory: Path, found: dict[str, Frame], findings: Findings) -> None:
-    whys = {"size": "by the stated width and height", "border": "by the points inside the picture",
-            "faces": "by the faces, upright in that frame", "switch": "by the switch"}  # fmt: skip
+def _by_pixels(found: dict[str, Frame], of_file: dict[str, list[Row]], paths: dict[str, Path]) -> dict[str, Frame]:
+    """The frames that the pixels decide, of pictures whose sizes do not: a stated orientation may be left over."""
+    points = np.stack([row.points for faces in of_file.values() for row in faces])
+    labelled = np.stack([row.labelled for faces in of_file.values() for row in faces])
+    if points.shape[1] < 3 or not labelled.any(axis=0).all():
+        return {}
+    shape = mean_shape(points, labelled)
+    plain = [file for file in of_file if file not in found and file in paths]
+    others = [
+        patch
+        for file in plain[:: max(len(plain) // MOST, 1)][:MOST]
+        if (pixels := decode(paths[file].read_bytes())) is not None
+        and (patch := patch_of(pixels, of_file[file][0], shape)) is not None
+    ]
     groups: dict[tuple[int, bool, str], list[str]] = {}
     for file, frame in found.items():
+        if frame.by in ("faces", ""):
+            groups.setdefault((frame.orientation, frame.upright, frame.by), []).append(file)
+    decided: dict[str, Frame] = {}
+    for (stated, _, _), files in groups.items():
+        some = files[:: max(len(files) // MOST, 1)][:MOST]
+        pixels = [decode(paths[file].read_bytes()) for file in some]
+        frame = alike_in(
+            stated,
+            [of for of in pixels if of is not None],
+            [of_file[file][0] for file, of in zip(some, pixels, strict=True) if of is not None],
+            shape,
+            np.array(others),
+        )
+        if frame:
+            decided |= {file: replace(found[file], upright=frame == "upright", by="pixels") for file in files}
+    return decided
+
+
+def _say(directory: Path, found: dict[str, Frame], findings: Findings) -> None:
+    whys = {"size": "the stated width and height", "border": "the points inside the picture",
+            "faces": "the faces, upright in that frame", "switch": "the switch",
+            "pixels": "the pixels, whose faces are alike under the points in that frame"}  # fmt: skip
+    groups: dict[tuple[int, bool, bool], list[str]] = {}
+    for file, frame in found.items():
         findings.counts[f"pictures_of_EXIF_orientation_{frame.orientation}"] += 1
-        groups.setdefault((frame.orientation, frame.upright, frame.by), []).append(file)
-    for (stated, upright, by), files in sorted(groups.items()):
+        groups.setdefault((frame.orientation, frame.upright, bool(frame.by)), []).append(file)
+    for (stated, upright, is_decided), files in sorted(groups.items()):
         frame = "as viewers show them, and are turned" if upright else "as stored, and are not turned"
         count = f"{directory}/images: {len(files):,} pictures of EXIF orientation {stated} (such as {files[0]})"
-        other = "stored" if upright else "upright"
+        own, other = ("upright", "stored") if upright else ("stored", "upright")
         switch = f"--exif {other} (training: --config.data.exif={other})"
-        if by:
-            findings.notes.append(f"{count} were taken {frame}, {whys[by]}; the other way: {switch}")
+        if is_decided:
+            by = ", ".join(sorted({whys[found[file].by] for file in files}))
+            findings.notes.append(f"{count} were taken {frame}, by {by}; the other way: {switch}")
         else:
             findings.doubts.append(
-                f"{count} may have been annotated as viewers show them or as stored: sizes and points fit both; they "
-                f"were taken {frame}; look at the contact sheet, and if they are wrong read them with {switch}, else "
-                f"with --exif {'upright' if upright else 'stored'}"
+                f"{count} may have been annotated as viewers show them or as stored: sizes, points and pixels fit both; "
+                f"they were taken {frame}; look at the contact sheet, and if they are wrong read them with {switch}, "
+                f"else with --exif {own}"
             )
 
 

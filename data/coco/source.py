@@ -93,41 +93,55 @@ def read_source(directory: Path, options: Mapping[str, Any] = {}) -> Source:
         ValueError: an option has an unknown value.
     """
     reading, findings = Reading.of(options), Findings()
-    documents = {path: read_document(path, findings) for path in split_files(directory)}
-    known = {path: document for path, document in documents.items() if document is not None}
-    num_points = _num_points(directory, known, findings.faults)
-    names = PointNames(known, num_points, findings)
-    rows: dict[Path, list[Row]] = {}
-    for path, document in known.items() if num_points else ():
-        before = len(findings.faults)
-        written = read_rows(path, document, num_points, names, findings)
-        rows[path] = drop_placeholders(path, written, reading.placeholders, findings)
-        if not rows[path] and len(findings.faults) == before:
-            findings.faults.append(f"{path}: no face with a labelled point; annotate some or remove the file")
-    numbers = {path: _numbers_of(group) for path, group in rows.items() if group}
-    pixels = {path: to_pixels(of.points, reading.points, of.sizes) for path, of in numbers.items()}
-    scheme, found = _scheme_of(list(pixels.values()), num_points)
+    rows, names = _read_rows(directory, reading, findings)
+    points = {path: to_pixels(of.points, reading.points, of.sizes) for path, of in _numbers(rows).items()}
+    scheme, found = _scheme_of(list(points.values()), names.num_points)
     axes = axes_of(scheme, names.names)
-    splits: dict[str, list[Face]] = {path.stem: [] for path in rows}
-    for path, of in numbers.items():
-        wrong = fault_of_mean_face(pixels[path], scheme, axes)
-        doubts = doubts_on(path, of, reading.boxes, reading.points, wrong == "transposed")
-        doubts += [_mean_doubt(path, wrong)] if wrong and not doubts else []
-        boxes = boxes_to_pixels(of.boxes, reading.boxes, of.sizes)
-        splits[path.stem] = _faces(path, rows[path], pixels[path], boxes, bool(doubts), findings)
-        findings.doubts += doubts
     if not findings.faults:
-        findings.faults += _never_labelled(directory, splits)
-    every = [row for group in rows.values() for row in group]
+        findings.faults += _never_labelled(directory, rows)
     images = directory / "images"
     files = {path: [row.file for row in group] for path, group in rows.items()}
     paths, missing = find_files(images, files_below(images), files, findings)
     placed = [
-        replace(row, points=points) for path, of in pixels.items() for row, points in zip(rows[path], of, strict=True)
+        replace(row, points=points) for path, of in points.items() for row, points in zip(rows[path], of, strict=True)
     ]
-    turned = frames(directory, placed if every else [], paths, axes, reading.exif, findings)
-    splits = {split: [_in_frame(face, turned.get(face.file)) for face in faces] for split, faces in splits.items()}
+    turned = frames(directory, placed, paths, axes, reading.exif, findings)
+    rows = {path: [_with_size(row, turned.get(row.file)) for row in group] for path, group in rows.items()}
+    splits: dict[str, list[Face]] = {path.stem: [] for path in rows}
+    for path, of in _numbers(rows).items():
+        # Faces in pictures that were annotated as stored may lie sideways.
+        upright = [row.file not in turned or turned[row.file].upright for row in rows[path]]
+        wrong = fault_of_mean_face(points[path][upright], scheme, axes)
+        doubts = doubts_on(path, of, reading.boxes, reading.points, wrong == "transposed")
+        doubts += [_mean_doubt(path, wrong)] if wrong and not doubts else []
+        boxes = boxes_to_pixels(of.boxes, reading.boxes, of.sizes)
+        faces = _faces(path, rows[path], points[path], boxes, bool(doubts), findings)
+        splits[path.stem] = [
+            replace(face, orientation=turned[face.file].turn) if face.file in turned else face for face in faces
+        ]
+        findings.doubts += doubts
+    findings.faults += missing.values()
     return CocoSource("coco", directory, scheme, found, splits, findings, paths=paths, missing=missing)
+
+
+def _read_rows(directory: Path, reading: Reading, findings: Findings) -> tuple[dict[Path, list[Row]], PointNames]:
+    """The faces of every document as written, but for placeholders, and the names of their points."""
+    documents = {path: read_document(path, findings) for path in split_files(directory)}
+    known = {path: document for path, document in documents.items() if document is not None}
+    names = PointNames(known, _num_points(directory, known, findings.faults), findings)
+    rows: dict[Path, list[Row]] = {}
+    for path, document in known.items() if names.num_points else ():
+        before = len(findings.faults)
+        written = read_rows(path, document, names, findings)
+        rows[path] = drop_placeholders(path, written, reading.placeholders, findings)
+        if not rows[path] and len(findings.faults) == before:
+            findings.faults.append(f"{path}: no face with a labelled point; annotate some or remove the file")
+    return rows, names
+
+
+def _numbers(rows: dict[Path, list[Row]]) -> dict[Path, Numbers]:
+    """The numbers of the splits that have faces."""
+    return {path: _numbers_of(group) for path, group in rows.items() if group}
 
 
 def _numbers_of(rows: list[Row]) -> Numbers:
@@ -209,12 +223,10 @@ def _box_fault(row: Row, box: list[float]) -> str:
     return ""
 
 
-def _in_frame(face: Face, frame: Frame | None) -> Face:
-    """The face with its picture's turn, and its size where the annotations state that of the other frame."""
-    if frame is None:
-        return face
-    other = face.size is not None and sorted(face.size) == sorted(frame.size)
-    return replace(face, orientation=frame.turn, size=frame.size if other else face.size)
+def _with_size(row: Row, frame: Frame | None) -> Row:
+    """The row with its picture's size in the frame of its points, where the annotations state that of the other one."""
+    other = frame is not None and sorted(row.size) == sorted(frame.size)
+    return replace(row, size=frame.size) if other and frame else row
 
 
 def _mean_doubt(path: Path, wrong: str) -> str:
@@ -225,9 +237,8 @@ def _mean_doubt(path: Path, wrong: str) -> str:
     return f"{path}: the mean face is {wrong}: {why}; look at the contact sheet and correct the points"
 
 
-def _never_labelled(directory: Path, splits: dict[str, list[Face]]) -> list[str]:
-    faces = [face for split in splits.values() for face in split]
-    labelled = np.any([face.visible > 0 for face in faces], axis=0)
+def _never_labelled(directory: Path, rows: dict[Path, list[Row]]) -> list[str]:
+    labelled = np.any([row.labelled for group in rows.values() for row in group], axis=0)
     return [
         f"{directory}: point {point} is labelled in no face; label it or take it out of every keypoints list"
         for point in np.flatnonzero(~labelled)

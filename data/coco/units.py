@@ -63,10 +63,8 @@ def doubts_on(path: Path, numbers: Numbers, boxes: str, points: str, transposed:
     numbers = Numbers(numbers.points[labelled], numbers.boxes[labelled], numbers.sizes[labelled])
     if not len(numbers.points):
         return []
-    other = _points_by_picture(numbers, points)
-    if not other and transposed:
-        other = {"xy": "yx", "yx": "xy"}[_parted(points)[0]] + _parted(points)[1]
-    if other:
+    other = _points_by_picture(numbers, points, transposed)
+    if other != points:
         found = _best_box(numbers, other, boxes)
         change = [("points", points, other)] + ([("boxes", boxes, found)] if found and found != boxes else [])
         return [_doubt(path, change, _share_of(numbers, other, points))]
@@ -76,7 +74,7 @@ def doubts_on(path: Path, numbers: Numbers, boxes: str, points: str, transposed:
     options = [("boxes", boxes, layout, _fit(numbers, layout, points)) for layout in BOXES if layout != boxes]
     options += [("points", points, layout, _fit(numbers, boxes, layout)) for layout in POINTS if layout != points]
     name, old, new, best = max(options, key=lambda option: -1.0 if option[3] is None else option[3])
-    if best is None or best - fit < (CLEAR if best >= 0.5 or fit < 0.05 else 2 * CLEAR):
+    if best is None or not _is_better(best, fit):
         return []
     why = f"the points fill {100 * best:.0f} % of the boxes then, and {100 * fit:.0f} % as they are read now"
     return [_doubt(path, [(name, old, new)], why)]
@@ -124,53 +122,51 @@ def _spans(numbers: Numbers, points: str) -> np.ndarray:
     return np.concatenate([spans[:, :2], np.maximum(spans[:, 2:], 1e-9)], axis=1)
 
 
+def _is_better(best: float, fit: float) -> bool:
+    """Whether one layout fits clearly better than another: by much, or perfectly where the other does not."""
+    return best - fit >= (CLEAR if best >= 0.5 or fit < 0.05 else 2 * CLEAR) or (best >= 0.97 and best - fit >= 0.02)
+
+
 def _best_box(numbers: Numbers, points: str, boxes: str) -> str:
     """The layout of the boxes that fits points of a layout best; the one they are read in when nothing is clearer."""
     fits = {layout: fit for layout in BOXES if (fit := _fit(numbers, layout, points)) is not None}
     if not fits:
         return ""
     best = max(fits, key=lambda layout: fits[layout])
-    return best if fits[best] - fits.get(boxes, 0.0) > CLEAR else boxes
+    return best if _is_better(fits[best], fits.get(boxes, 0.0)) else boxes
 
 
-def _points_by_picture(numbers: Numbers, points: str) -> str:
-    """Another layout of the points that the pictures speak for; '' when none does."""
+def _points_by_picture(numbers: Numbers, points: str, transposed: bool) -> str:
+    """The layout of the points that the pictures, and a `transposed` mean face, speak for."""
     order, unit = _parted(points)
-    if UNITS[unit]:
-        return ""
-    values = numbers.points[np.isfinite(numbers.points)]
-    middle = np.abs(np.percentile(values, [1, 50, 99]))
-    if middle.max() <= 1.5 and np.median(numbers.sizes) > 8:
-        return order + "-fraction"
-    if _is_percent(numbers, order) and _centres_speak_for_percent(numbers, order):
-        return order + "-percent"
-    return _exchanged(numbers, points)
+    if not UNITS[unit]:
+        values = numbers.points[np.isfinite(numbers.points)]
+        if np.abs(np.percentile(values, [1, 50, 99])).max() <= 1.5 and np.median(numbers.sizes) > 8:
+            unit = "-fraction"
+        elif _is_percent(numbers, order):
+            unit = "-percent"
+    other = {"xy": "yx", "yx": "xy"}[order]
+    now, then = (_share_outside(numbers, layout + unit) for layout in (order, other))
+    return (other if transposed or (now > 0.02 and then < now / 4) else order) + unit
 
 
 def _is_percent(numbers: Numbers, order: str) -> bool:
-    """Whether no point lies beyond 100 although most pictures are larger, in faces enough to tell."""
+    """Whether no point lies beyond 100 although most pictures are larger, in faces enough to tell.
+
+    As pixels the faces lie in the upper left of their pictures then, and as per cent about the middle; or they are all
+    in the upper left half of large pictures.
+    """
+    large = (numbers.sizes > 105).all(axis=1)
     points = to_pixels(numbers.points, order, numbers.sizes)
-    largest = np.nanmax(points)
-    return len(points) >= FEW and 2 < largest <= 101 and np.nanmin(points) >= -1 and np.median(numbers.sizes) > 105
-
-
-def _centres_speak_for_percent(numbers: Numbers, order: str) -> bool:
-    """Whether the faces lie in the upper left of their pictures as pixels, and about the middle as per cent."""
-    spans = _spans(numbers, order)
+    if large.sum() < max(FEW, len(large) / 2) or np.nanmax(points) > 101 or not -1 <= np.nanmin(points) <= 98:
+        return False
+    points, sizes, spans = points[large], numbers.sizes[large], _spans(numbers, order)[large]
     centres = spans[:, :2] + spans[:, 2:] / 2
-    as_pixels, as_percent = (np.median(centres / sizes, axis=0) for sizes in (numbers.sizes, 100.0))
-    # The reach tells most: where per cent are meant some face comes near the right and lower border.
-    reach = np.nanmax(numbers.points.reshape(-1, 2) / np.repeat(numbers.sizes, numbers.points.shape[1], 0), axis=0)
-    centred = np.abs(as_percent - 0.5).max() + 0.03 < np.abs(as_pixels - 0.5).max()
-    return bool((centred and (reach < 0.9).all()) or (reach < 0.55).all())
-
-
-def _exchanged(numbers: Numbers, points: str) -> str:
-    """The layout with x and y exchanged when the points lie in their pictures that way, and outside them as read."""
-    order, unit = _parted(points)
-    other = ("yx" if order == "xy" else "xy") + unit
-    now, then = (_share_outside(numbers, layout) for layout in (points, other))
-    return other if now > 0.02 and then < now / 4 else ""
+    as_pixels, as_percent = (np.abs(np.median(centres / size, axis=0) - 0.5).max() for size in (sizes, 100.0))
+    reach = np.nanmax(points / sizes[:, None], axis=(0, 1))
+    return bool(
+        np.nanmax(points) > 2 and ((as_percent + 0.03 < as_pixels and (reach < 0.9).all()) or (reach < 0.55).all())
+    )
 
 
 def _share_outside(numbers: Numbers, points: str) -> float:

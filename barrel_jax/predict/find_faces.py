@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the faces of a picture are: as a file of boxes has them, or as a detector finds them."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from barrel_jax.predict.box_doubts import doubt
+from barrel_jax.predict.boxes import BoxFile
+from barrel_jax.predict.detectors import Detector
+from barrel_jax.predict.picture_files import Picture
+
+
+class Faces(NamedTuple):
+    """Where the faces of a picture are."""
+
+    image: np.ndarray  # RGB uint8 [H, W, 3], in whose pixels the boxes are
+    boxes: np.ndarray  # x, y, w, h [n, 4]
+    ids: Sequence[int | None] = ()  # of the faces, where they have some
+
+
+class GivenBoxes:
+    """Faces where a file of boxes has them, and what those boxes look like together."""
+
+    def __init__(self, given: BoxFile) -> None:
+        self._given = given
+        self._boxes: list[np.ndarray] = []
+        self._sizes: list[tuple[int, int]] = []
+
+    def find(self, picture: Picture) -> Faces:
+        """The faces of a picture, which is turned upright where the file says that it has that size."""
+        name, known = self._given.of(picture.path)
+        image = picture.stored
+        if picture.orientation > 1:
+            size, upright = image.shape[1::-1], picture.upright
+            if known.size not in (None, size) and known.size == upright.shape[1::-1]:
+                image = upright
+            elif known.boxes:
+                tqdm.write(
+                    f"{picture.path}: its EXIF orientation is {picture.orientation}, and the boxes of {name} are taken "
+                    "for those of the stored pixels"
+                )
+        self._boxes += known.boxes
+        self._sizes += [(image.shape[1], image.shape[0])] * len(known.boxes)
+        return Faces(image, np.array(known.boxes, np.float64).reshape(-1, 4), known.faces)
+
+    def doubt(self) -> str:
+        """What is to be doubted of all boxes together, '' for nothing."""
+        why = doubt(np.array(self._boxes), np.array(self._sizes))
+        return f"{self._given.path}: {why}" if why else ""
+
+
+def detected(detect: Detector) -> Callable[[Picture], Faces]:
+    """Faces where a detector finds them in a picture, as viewers see it."""
+
+    def find(picture: Picture) -> Faces:
+        image = picture.upright
+        return Faces(image, detect(image))
+
+    return find
