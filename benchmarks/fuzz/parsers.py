@@ -238,31 +238,37 @@ def _write_cofw68(folder: Path) -> None:
 # Files of predict and evaluate.
 
 
+BOXES = np.array([[10.25 + i, 20.5 + i, 50.75 + 2 * i, 60.125 + i] for i in range(COUNT)])
+
+
 def _write_boxes(name: str) -> Callable[[Path], None]:
-    boxes = {f"f{i}.png": [[10.25 + i, 20.5 + i, 50.75, 60.125 + i]] for i in range(COUNT)}
+    boxes = {f"f{number}.png": box for number, box in enumerate(BOXES.tolist())}
 
     def write(folder: Path) -> None:
         if name.endswith(".csv"):
-            rows = [",".join([file, *map(str, box)]) for file, some in boxes.items() for box in some]
-            text = "\n".join(["file,x,y,w,h", *rows, ""])
+            text = "\n".join(["file,x,y,w,h", *(",".join([file, *map(str, box)]) for file, box in boxes.items()), ""])
         elif name.startswith("coco"):
-            images = [{"id": i, "file_name": file} for i, file in enumerate(boxes)]
-            faces = [{"id": i, "image_id": i, "bbox": box[0]} for i, box in enumerate(boxes.values())]
+            images = [{"id": number, "file_name": file} for number, file in enumerate(boxes)]
+            faces = [{"id": number, "image_id": number, "bbox": box} for number, box in enumerate(boxes.values())]
             text = json.dumps({"images": images, "annotations": faces})
         else:
-            text = json.dumps(boxes)
+            text = json.dumps({file: [box] for file, box in boxes.items()})
         (folder / name).write_text(text)
 
     return write
 
 
-def _read_boxes(name: str) -> Callable[[Path], None]:
-    def read(folder: Path) -> None:
+def _read_boxes(name: str) -> Callable[[Path], np.ndarray]:
+    def read(folder: Path) -> np.ndarray:
         from barrel_jax.predict.boxes import read_boxes
 
-        for boxes in read_boxes(folder / name).values():
-            if boxes.shape[1:] != (4,) or not np.isfinite(boxes).all() or (boxes[:, 2:] <= 0).any():
-                raise AssertionError(f"boxes {boxes} were read")
+        found = read_boxes(folder / name)
+        boxes = [box for _, picture in sorted(found.pictures.items()) for box in picture.boxes]
+        if not all(box.shape == (4,) and np.isfinite(box).all() and (box[2:] > 0).all() for box in boxes):
+            raise AssertionError(f"boxes {boxes} were read")
+        if found.faults:
+            raise Refused(found.faults)
+        return np.array(boxes)
 
     return read
 
@@ -395,9 +401,11 @@ PARSERS = {
         Parser("cofw68 points", _write_cofw68, "test_annotations/1_points.mat", _read_set("cofw68"), mutations.BYTES),
         Parser("cofw68 boxes", _write_cofw68, "cofw68_test_bboxes.mat", _read_set("cofw68"), mutations.BYTES),
         *(
-            Parser(f"boxes {name}", _write_boxes(name), name, _read_boxes(name), changes)
-            for name, changes in (
-                ("boxes.json", mutations.JSON), ("coco.json", mutations.JSON), ("boxes.csv", mutations.TEXT),
+            Parser(f"boxes {name}", _write_boxes(name), name, _read_boxes(name), changes, same, BOXES, _json_number)
+            for name, changes, same in (
+                ("boxes.json", mutations.JSON, mutations.same_json),
+                ("coco.json", mutations.JSON, mutations.same_json),
+                ("boxes.csv", mutations.TEXT, mutations.same_table),
             )
         ),
         *(
