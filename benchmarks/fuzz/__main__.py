@@ -29,6 +29,7 @@ def attack(name: str, cases: Path, first: int, seconds: float, least: int) -> di
     row: dict[str, Any] = {"parser": name, "inputs": 0, "read": 0, "refused": 0, "wrong": {}}
     start, seed = time.monotonic(), first
     while (left := seconds - (time.monotonic() - start)) > 0 or seed == first:
+        own.mkdir(parents=True, exist_ok=True)
         (own / "tally.json").unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="fuzz-", dir=MEMORY_DISK) as folder:
             given = [name, folder + "/w", str(own), str(seed), str(max(left, 1)), str(least - row["inputs"])]
@@ -43,8 +44,10 @@ def attack(name: str, cases: Path, first: int, seconds: float, least: int) -> di
         _add(row, own)
         if ended == 0:
             break
-        if stopped is None:
-            raise SystemExit(f"{name}: {errors}")
+        if stopped is None:  # not even its valid file is read
+            row["wrong"]["a valid file is not read"] = 1
+            (own / "valid.trace").write_text(errors)
+            break
         kind = "hang that no signal ends" if ended is None else f"crash ({ended})"
         row["wrong"][kind] = row["wrong"].get(kind, 0) + 1
         (own / f"{kind.replace(' ', '-')}-{stopped}.trace").write_text(errors)

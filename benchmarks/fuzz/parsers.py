@@ -36,7 +36,7 @@ class Parser:
 
     name: str
     write: Callable[[Path], None]  # writes a valid source into an empty folder
-    target: str  # the file in it that is changed
+    target: str  # the file in it that is changed, or a pattern of several
     read: Callable[[Path], np.ndarray | None]  # reads the folder; the points [n, K, 2] in pixels, or None
     changes: Sequence[Mutation]
     same: Mutation | None = None  # a change that leaves what the file says
@@ -323,12 +323,14 @@ def _write_run(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(Config()), default=str))
     facts = {"dataset": "coco", "fingerprint": "0", "scheme": "custom-5", "num_landmarks": K, "versions": {"jax": "1"}}
     (folder / "run.json").write_text(json.dumps(facts))
-    files = {
-        "files": {"a.onnx": {"sha256": "0", "bytes": 1, "largest_difference": 0.0}},
+    manifest = facts | {
+        "files": {"model.onnx": {"sha256": "0", "bytes": 1, "largest_difference": 0.0}},
+        "image_size": 256,
         "config": dataclasses.asdict(Config()),
+        "machine": {"instructions": []},
         "step": 1,
-    } | facts
-    (folder / "manifest.json").write_text(json.dumps(files))
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def _read_facts(folder: Path) -> None:
@@ -380,6 +382,43 @@ def _read_image(suffix: str) -> Callable[[Path], None]:
     return read
 
 
+def _write_checkpoint(folder: Path) -> None:
+    from barrel_jax.training.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(folder)
+    checkpoints.save("latest", _state(), {"nme": 1.5})
+    checkpoints.wait()
+    checkpoints.close()
+
+
+def _state() -> Any:
+    import jax.numpy as jnp
+
+    from barrel_jax.training.state import State
+
+    return State(jnp.int32(3), {"w": jnp.asarray(POINTS, jnp.float32)}, {"mean": jnp.ones(2)}, (), None)
+
+
+def _read_checkpoint(folder: Path) -> None:
+    import jax
+
+    from barrel_jax.training.checkpoint import Checkpoints
+
+    copy = folder.parent / f"{folder.name}-run"  # damaged ones are set aside
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    state = _state()
+    checkpoints = Checkpoints(copy)
+    try:
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), state)
+        found = checkpoints.newest(like)
+    finally:
+        checkpoints.close()
+    if found is not None and not all(map(np.array_equal, jax.tree.leaves(found), jax.tree.leaves(state))):
+        raise AssertionError("other arrays were restored than were saved")
+
+
 W300 = np.array([[[30 + 1.13 * k + 7 * i - 1, 20 + 1.7 * k + 0.01 * i - 1] for k in range(68)] for i in range(COUNT)])
 LIST = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt"
 PARSERS = {
@@ -421,6 +460,7 @@ PARSERS = {
         Parser("run.json", _write_run, "run.json", _read_facts, mutations.JSON),
         Parser("config.json", _write_run, "config.json", _read_config, mutations.JSON),
         Parser("manifest.json", _write_run, "manifest.json", _read_manifest, mutations.JSON),
+        Parser("checkpoint", _write_checkpoint, "checkpoints/latest/3/**/*", _read_checkpoint, mutations.BYTES),
         Parser("safetensors", _write_weights, "w.safetensors", _read_weights, mutations.BYTES),
         *(
             Parser(f"image {suffix}", _write_image(suffix), f"f{suffix}", _read_image(suffix), mutations.BYTES)
