@@ -99,7 +99,7 @@ def unreadable_kind(encoded: bytes) -> str:
         return "HEIC" if any(brand in brands for brand in HEIF_BRANDS) else "a video"
     width, height = stored_size(encoded) or (0, 0)
     if width * height > LARGEST:
-        return f"of {width} x {height} pixels, if its head is not damaged,"
+        return f"of {width} x {height} pixels (if its head is not damaged)"
     if encoded.startswith(TIFF):
         return "a TIFF or a camera's raw file of a kind"
     return next((kind for start, kind in STARTS if encoded.lstrip().startswith(start) or encoded.startswith(start)), "")

@@ -81,4 +81,4 @@ def test_a_head_that_claims_more_than_memory_holds_is_not_followed():
     huge = jpeg[:place] + b"\xff\xff\xff\xff" + jpeg[place + 4 :]
     assert pictures.stored_size(huge) == (65535, 65535)
     assert pictures.decode(huge) is None
-    assert pictures.unreadable_kind(huge) == "of 65535 x 65535 pixels, if its head is not damaged,"
+    assert pictures.unreadable_kind(huge) == "of 65535 x 65535 pixels (if its head is not damaged)"
