@@ -260,9 +260,12 @@ def _read_boxes(name: str) -> Callable[[Path], None]:
     def read(folder: Path) -> None:
         from barrel_jax.predict.boxes import read_boxes
 
-        for boxes in read_boxes(folder / name).values():
-            if boxes.shape[1:] != (4,) or not np.isfinite(boxes).all() or (boxes[:, 2:] <= 0).any():
-                raise AssertionError(f"boxes {boxes} were read")
+        known = read_boxes(folder / name)
+        for box in (box for picture in known.pictures.values() for box in picture.boxes):
+            if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 1).any():
+                raise AssertionError(f"the box {box} was read")
+        if unnamed := [fault for fault in known.faults if str(folder / name) not in fault or "\n" in fault]:
+            raise AssertionError(f"a fault that does not name the file in one line: {unnamed[0]}")
 
     return read
 
@@ -318,15 +321,17 @@ def _write_run(folder: Path) -> None:
     facts = {"dataset": "coco", "fingerprint": "0", "scheme": "custom-5", "num_landmarks": K, "versions": {"jax": "1"}}
     (folder / "run.json").write_text(json.dumps(facts))
     files = {
-        "files": {"a.onnx": {"sha256": "0", "bytes": 1, "largest_difference": 0.0}},
+        "files": {"model.onnx": {"sha256": "0", "bytes": 1, "largest_difference": 0.0}},
         "config": dataclasses.asdict(Config()),
+        "machine": {"instructions": []},
+        "image_size": 256,
         "step": 1,
     } | facts
     (folder / "manifest.json").write_text(json.dumps(files))
 
 
 def _read_facts(folder: Path) -> None:
-    from barrel_jax.training.trained import read_facts
+    from barrel_jax.training.facts import read_facts
 
     read_facts(folder)
 
