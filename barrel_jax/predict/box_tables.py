@@ -64,12 +64,15 @@ def read_table(file: Path) -> list[Row]:
     text = read_text(file)
     first = next((line for line in text.split("\n") if line.strip()), "")
     separator = max(",;\t", key=first.count)
-    lines = csv.reader(io.StringIO(text), delimiter=separator)
-    table = [
-        (f"line {lines.line_num}", [word.strip() for word in words])
-        for words in lines
-        if any(word.strip() for word in words)
-    ]
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        table = [
+            (f"line {lines.line_num}", [word.strip() for word in words])
+            for words in lines
+            if any(word.strip() for word in words)
+        ]
+    except csv.Error as error:
+        raise ValueError(f"{file}, line {lines.line_num}: no table of values: {error}") from error
     heading = bool(table) and len(table[0][1]) > 1 and not any(map(_number, table[0][1][1:]))
     if not heading:
         return [Row(where, words[0], _numbers(words[1:], separator)) for where, words in table]
