@@ -11,7 +11,8 @@ predicted is listed, the rest is written all the same, and the exit status is 1.
 points.json is a list of {file, frame, face, box, points}: frame counts from 0 and is null for pictures, face counts
 from 0 in each picture or frame, or is the id that the file of boxes gives (COCO's annotation), box is x, y, w, h,
 points are [[x, y], ...] in pixels of the picture, the centre of the top-left one is (0, 0). Pictures are turned upright
-as their EXIF says; with --boxes they are taken as stored, unless the file says that they have the upright size.
+as their EXIF says; with --boxes they are taken as stored, unless the file says that they have the upright size, or
+--exif does.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def predict(given: argparse.Namespace) -> list[str]:
             has = f" (it has {', '.join(unused[:3])}{', ...' * (len(unused) > 3)})" if unused else ""
             raise ValueError(f"{given.boxes}: no boxes for {paths[0].name} or any other picture of {source}{has}")
         faults += known.faults
-        boxes = GivenBoxes(known)
+        boxes = GivenBoxes(known, given.exif)
     else:
         detect = make_detector(given.detector)
     frames = None if paths else Frames(given.source)
@@ -99,6 +100,12 @@ def main(arguments: list[str] | None = None) -> int:
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument("--detector", default="haar", help="haar, or yunet:MODEL.onnx (default: %(default)s)")
     boxes.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the pictures: .json or .csv (boxes.py)")
+    parser.add_argument(
+        "--exif",
+        choices=("auto", "stored", "upright"),
+        default="auto",
+        help="which pixels the boxes of pictures with an EXIF orientation are of (default: as the file's sizes say)",
+    )
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
     parser.add_argument("--dtype", default="", help="float32 or bfloat16 (default: the run's)")
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")

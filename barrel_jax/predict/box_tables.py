@@ -72,7 +72,7 @@ def read_table(file: Path) -> list[Row]:
             if any(word.strip() for word in words)
         ]
     except csv.Error as error:
-        raise ValueError(f"{file}, line {lines.line_num}: not a table ({error}); export it again") from error
+        raise ValueError(f"{file}, line {lines.line_num}: no table of values: {error}") from error
     heading = bool(table) and len(table[0][1]) > 1 and not any(map(_number, table[0][1][1:]))
     if not heading:
         return [Row(where, words[0], _numbers(words[1:], separator)) for where, words in table]

@@ -24,23 +24,25 @@ class Faces(NamedTuple):
 class GivenBoxes:
     """Faces where a file of boxes has them, and what those boxes look like together."""
 
-    def __init__(self, given: BoxFile) -> None:
-        self._given = given
+    def __init__(self, given: BoxFile, exif: str) -> None:
+        """`exif` is of the boxes of turned pictures: 'stored' and 'upright' pixels, or 'auto', as their sizes say."""
+        self._given, self._exif = given, exif
         self._boxes: list[np.ndarray] = []
         self._sizes: list[tuple[int, int]] = []
 
     def find(self, picture: Picture) -> Faces:
-        """The faces of a picture, which is turned upright where the file says that it has that size."""
+        """The faces of a picture. Where nothing says that a turned one is meant upright, it is taken as stored."""
         name, known = self._given.of(picture.path)
         image = picture.stored
-        if picture.orientation > 1:
+        if picture.orientation > 1 and self._exif != "stored":
             size, upright = image.shape[1::-1], picture.upright
-            if known.size not in (None, size) and known.size == upright.shape[1::-1]:
+            sized = known.size not in (None, size) and known.size == upright.shape[1::-1]
+            if sized or self._exif == "upright":
                 image = upright
-            elif known.boxes:
+            elif known.boxes and known.size is None:
                 tqdm.write(
                     f"{picture.path}: its EXIF orientation is {picture.orientation}, and the boxes of {name} are taken "
-                    "for those of the stored pixels"
+                    "for those of the stored pixels; if they are of the turned picture, give --exif upright"
                 )
         self._boxes += known.boxes
         self._sizes += [(image.shape[1], image.shape[0])] * len(known.boxes)

@@ -264,7 +264,7 @@ def _read_boxes(name: str) -> Callable[[Path], np.ndarray]:
 
         found = read_boxes(folder / name)
         boxes = [box for _, picture in sorted(found.pictures.items()) for box in picture.boxes]
-        if not all(box.shape == (4,) and np.isfinite(box).all() and (box[2:] > 0).all() for box in boxes):
+        if not all(box.shape == (4,) and np.isfinite(box).all() and (box[2:] >= 1).all() for box in boxes):
             raise AssertionError(f"boxes {boxes} were read")
         if found.faults:
             raise Refused(found.faults)

@@ -48,7 +48,6 @@ HEADED = "File;X;Y;W;H\r\né.png;1,5;2;3;4\r\n"
         (HEADED.encode("utf-16-be"), "é.png"),
         (HEADED.encode("latin-1"), "é.png"),
         ("é.png\t1.5\t2\t3\t4".encode(), "é.png"),
-        (HEADED.replace("\n", "\r").encode(), "é.png"),  # as Macs once ended lines
         (b"x1,y1,x2,y2,filename\n1.5,2,4.5,6,c:\\faces\\b.png", "b.png"),
         (b"image,label,left,top,width,height\n/data/b.png,face,1.5,2,3,4", "b.png"),
         ("e\N{COMBINING ACUTE ACCENT}.png,1.5,2,3,4".encode(), "é.png"),
@@ -107,7 +106,7 @@ def test_a_bad_record_is_told_and_the_others_are_kept(tmp_path, name, content, f
         ("b.csv", "a.png,0.1,0.2,0.5,0.5", "a box below a pixel; are these fractions of the picture's sides"),
         ("b.csv", "name,label\na.png,face", "line 1: columns named name, label tell no file and no box; name them"),
         ("b.csv", "a.png\0\0\0\0\n", "line 1: this is no text: it holds zero bytes"),
-        ("b.csv", f"file,x,y,w,h\na.png,{'1' * 200_000},1,1,1", r"line \d: not a table \(field larger than"),
+        pytest.param("b.csv", "a" * 200_000 + ",1,2,3,4", "line .*: no table of values: field larger", id="long"),
         ("b.json", "{", "not JSON"),
         ("b.json", "[" * 100_000, "not JSON"),
         ("b.json", f'{{"a.png": [[1, 2, 3, 1{"0" * 5000}]]}}', "not JSON"),

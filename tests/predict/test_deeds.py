@@ -242,16 +242,19 @@ def test_a_picture_is_turned_as_viewers_do_unless_its_boxes_are_of_the_stored_pi
     file.write_bytes(jpeg[:2] + exif + jpeg[2:])
     read = read_picture(file)
     assert read.stored.shape == (40, 64, 3) and read.upright.shape == (64, 40, 3)
-    for size, shape in (((64, 40), (40, 64, 3)), ((40, 64), (64, 40, 3)), (None, (40, 64, 3))):
-        sides = {} if size is None else {"width": size[0], "height": size[1]}
-        content = {
-            "images": [{"id": 0, "file_name": "turned.jpg"} | sides],
-            "annotations": [{"id": 3, "image_id": 0, "bbox": [1, 2, 30, 30]}],
-        }
-        boxes = written(tmp_path / "val.json", content)
-        status, said, _ = call(capsys, file, "--workdir", workdir, "--out", tmp_path / "out", "--boxes", boxes)
+    image = {"id": 0, "file_name": "turned.jpg"}
+    face = {"id": 3, "image_id": 0, "bbox": [1, 2, 30, 30]}
+    for sides, exif, shape in (
+        ({"width": 64, "height": 40}, "auto", (40, 64, 3)),
+        ({"width": 40, "height": 64}, "auto", (64, 40, 3)),
+        ({}, "auto", (40, 64, 3)),
+        ({}, "upright", (64, 40, 3)),
+    ):
+        boxes = written(tmp_path / "val.json", {"images": [image | sides], "annotations": [face]})
+        common = ("--workdir", workdir, "--out", tmp_path / "out", "--exif", exif)
+        status, said, _ = call(capsys, file, *common, "--boxes", boxes)
         assert status == 0 and cv2.imread(str(tmp_path / "out" / "turned.png")).shape == shape
-        assert ("its EXIF orientation is 6, and the boxes" in said) == (shape == (40, 64, 3))
+        assert ("its EXIF orientation is 6, and the boxes" in said) == (not sides and exif == "auto")
 
 
 @needs_shared
