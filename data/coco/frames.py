@@ -154,7 +154,7 @@ def _say(directory: Path, found: dict[str, Frame], findings: Findings) -> None:
             findings.notes.append(f"{count} were taken {frame}, by {by}; the other way: {switch}")
         else:
             findings.doubts.append(
-                f"{count} may have been annotated as viewers show them or as stored: sizes, points and pixels fit both; "
+                f"{count} may have been annotated as viewers show them or as stored: sizes and points fit both; "
                 f"they were taken {frame}; look at the contact sheet, and if they are wrong read them with {switch}, "
                 f"else with --exif {own}"
             )
