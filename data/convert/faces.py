@@ -105,7 +105,8 @@ def make_faces(
     read = _read_pictures(list(dict.fromkeys(path for path in located if path)), findings)
     sizes = annotated_sizes(records, located, read, names, frame.exif, findings) if frame.unit == "pixel" else {}
     targets = pictures.targets(read)
-    faces, seen = [], set()
+    faces: list[ConvertedFace] = []
+    seen: dict[tuple[str, bytes, bytes], ConvertedFace] = {}
     for record, path in zip(records, located, strict=True):
         if path not in read:
             continue
@@ -116,13 +117,15 @@ def make_faces(
         except ValueError as error:
             findings.faults.append(str(error))
             continue
-        same = (path, face.points.tobytes(), face.visible.tobytes())
+        same = (read[path].digest, face.points.tobytes(), face.visible.tobytes())
         if not face.visible.any():
             findings.counts["faces_without_points_left_out"] += 1
         elif same in seen:
+            apart = named_split(face.split) != named_split(seen[same].split)
             findings.counts["faces_given_twice_left_out"] += 1
+            findings.counts["of_these_in_two_splits"] += apart
         else:
-            seen.add(same)
+            seen[same] = face
             faces.append(face)
     return faces
 

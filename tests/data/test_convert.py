@@ -129,6 +129,20 @@ def test_equal_pictures_and_equal_faces(tmp_path, capsys):
     assert "faces given twice left out: 1" in capsys.readouterr().out
 
 
+def test_faces_and_pictures_in_two_splits_are_told(tmp_path, capsys):
+    source = tmp_path / "s"
+    for name in "abc":
+        draw(source / f"{name}.png")
+    shutil.copy(source / "a.png", source / "copy.png")
+    coco(source, [("a.png", face(0)), ("b.png", face(1)), ("c.png", face(2))])
+    coco(source, [("copy.png", face(0)), ("b.png", face(3))], "val.json")
+    splits = converted("coco", source)
+    assert [len(faces) for faces in splits.values()] == [3, 1]
+    said = capsys.readouterr().out
+    assert "faces given twice left out: 1\n  of these in two splits: 1" in said
+    assert "1 pictures are in two splits, by their bytes: the first in train (b.png) and val (b.png)" in said
+
+
 @pytest.mark.parametrize(
     ("written", "there", "said"),
     [
