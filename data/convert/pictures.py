@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from data.convert.record import shown
 from data.convert.split_names import named_split
+from data.grouping import SHOWN
 
 HOMES = ("images", "image", "imgs", "img", "pictures", "photos")  # folders that tools put pictures into
 Parts = tuple[str, ...]
@@ -29,6 +30,7 @@ class Pictures:
         self._files: dict[Parts, Path] = {}  # by path below the root
         self._alike: dict[Parts, list[Parts]] = {}  # by what `_key` makes of that
         self._by_name: dict[str, list[Parts]] = {}  # by what it makes of the name alone
+        self._missing = 0
         self._taken: dict[Path, Parts] = {}  # by which name a file has been found
         for path in _walk(root, without):
             parts = path.relative_to(root).parts
@@ -59,7 +61,9 @@ class Pictures:
             if path := self._by_end(variant, where, split):
                 return self._take(path, variant, where), how or "found_below_other_folders"
         wanted = (_parts(tried[-1][0]) or ("",))[-1]
-        near = difflib.get_close_matches(_key(wanted)[:200], list(self._by_name), n=1, cutoff=0.6)
+        self._missing += 1
+        names = list(self._by_name) if self._missing <= SHOWN else []  # it takes long, and more are not shown
+        near = difflib.get_close_matches(_key(wanted)[:200], names, n=1, cutoff=0.6)
         meant = f"is {self._files[self._by_name[near[0]][0]]} meant?" if near else "put it there"
         raise ValueError(
             f"{where}: no picture {shown(name)} below {self.root}; {meant} (--images names another folder)"
