@@ -62,8 +62,9 @@ class Pictures:
                 return self._take(path, variant, where), how or "found_below_other_folders"
         wanted = (_parts(tried[-1][0]) or ("",))[-1]
         self._missing += 1
-        names = list(self._by_name) if self._missing <= SHOWN else []  # it takes long, and more are not shown
-        near = difflib.get_close_matches(_key(wanted)[:200], names, n=1, cutoff=0.6)
+        # A name with other digits is of another picture. It takes long, and more are not shown.
+        names = [name for name in self._by_name if _digits(name) == _digits(wanted)] if self._missing <= SHOWN else []
+        near = difflib.get_close_matches(_key(wanted)[:200], names, n=1, cutoff=0.7)
         meant = f"is {self._files[self._by_name[near[0]][0]]} meant?" if near else "put it there"
         raise ValueError(
             f"{where}: no picture {shown(name)} below {self.root}; {meant} (--images names another folder)"
@@ -189,6 +190,10 @@ def _common(folders: list[Parts]) -> int:
     """How many folders all have in common."""
     depth = min(map(len, folders), default=0)
     return next((k for k in range(depth) if len({folder[k] for folder in folders}) > 1), depth)
+
+
+def _digits(name: str) -> str:
+    return re.sub(r"\D", "", name)
 
 
 def _absolute(name: str) -> bool:

@@ -195,7 +195,8 @@ def test_a_latin_1_file_name_becomes_text(tmp_path):
 @pytest.mark.parametrize(
     ("written", "there", "said"),
     [
-        ("b.png", ["a.png"], r"annotation 10 \(b.png\): no picture 'b.png' below .*; is .*a.png meant\?"),
+        ("portrait.png", ["portrai.jpg"], r"\(portrait.png\): no picture .* below .*; is .*portrai.jpg meant\?"),
+        ("img_02.png", ["img_01.png"], r"no picture 'img_02.png' below .*; put it there"),
         ("../a.png", ["a.png"], r"'../a.png' leads out of .*--images"),
         ("/etc/hostname", ["a.png"], r"no picture '/etc/hostname' below"),
         ("a.png", ["one/a.png", "two/a.png"], r"'a.png' may be .*one/a.png or .*two/a.png; write the name with"),
