@@ -18,6 +18,7 @@ from data.convert.pictures import Pictures
 from data.convert.record import NOT_LABELLED, Record
 from data.convert.split_names import named_split
 from data.images import read_image
+from data.numbers import LIMIT
 from data.source import Findings
 
 SCALE = {"percent": 0.01, "fraction": 1.0}  # of a side
@@ -189,6 +190,8 @@ def _face(
         points = _turned_back(points, turned, whole) * side
         corners = None if corners is None else np.sort(_turned_back(corners, turned, whole) * side, axis=0)
     points -= frame.origin
+    if (np.abs(points[visible > 0]) > LIMIT).any():
+        raise ValueError(f"{record.where}: a point beyond {LIMIT:,.0f} pixels, as no picture has; correct it")
     box = None if corners is None else np.concatenate([corners[0] - frame.origin, corners[1] - corners[0]])
     if visible.any() and (box is None or _pixels_shown(box, picture.size) < 1):
         findings.counts["boxes_made_from_points" if box is None else "boxes_without_area_made_from_points"] += 1

@@ -110,7 +110,9 @@ def test_a_table_that_is_refused(source, capsys, header, row, said):
         raise AssertionError(refused(capsys, "csv", source))
 
 
-def test_fractions_and_per_cent(source):
+def test_fractions_and_per_cent(source, capsys):
+    table(source, "image,x0,y0,x1,y1", "{},30000,0.4,0.5125,0.2")
+    assert "a.png': a point beyond 1,000,000 pixels" in refused(capsys, "csv", source, "--unit", "fraction")
     table(source, "image,x0,y0,x1,y1", "{},0.25,0.4,0.5125,0.2")
     check_pair(converted("csv", source, "--unit", "fraction"))
 
@@ -326,6 +328,7 @@ def test_label_studio_rotated_rectangle(source):
     [
         ([key_point("0", float("inf"), 2)], r"task 7 \(1a2b3c4d-a.png\): x of point '0' is inf, which is not a number"),
         ([key_point("0", float("nan"), 2)], r"x of point '0' is nan, which is not a number"),
+        ([key_point("0", 3e6 * 0.4, 2)], r"x of point '0' is 3000000.0"),
         ([{"type": "keypointlabels"}], r"a result without its value"),
         ([FACE[0], key_point("0", 1, 2, original_width=50)], r"pictures of several sizes"),
         ([key_point("0", 1, 2, original_width=50)], r"is 40 x 30 pixels but the annotation says 50 x 30"),
