@@ -29,23 +29,24 @@ def renamed(change):
 
 
 SPELLINGS = {
-    "back slashes": lambda name: f"images\\{name}",
-    "images twice": lambda name: f"images/{name}",
-    "another machine": lambda name: f"/home/me/faces/images/{name}",
-    "another machine's drive": lambda name: f"C:\\faces\\{name}",
-    "upper case": lambda name: name.upper(),
-    "a link": lambda name: f"file:///faces/{name.replace('_', '%5F')}",
+    "windows": (lambda name: f"images\\{name}", "back slashes"),
+    "windows drive": (lambda name: f"C:\\faces\\{name}", "back slashes"),
+    "images twice": (lambda name: f"images/{name}", "other folders before it"),
+    "another machine": (lambda name: f"/home/me/faces/images/{name}", "other folders before it"),
+    "capitals": (lambda name: name.upper(), "small and capital letters"),
+    "a link": (lambda name: f"file:///faces/{name.replace('_', '%5F')}", "letters written otherwise"),
 }
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_file_in_another_spelling_is_found_and_counted(tmp_path, spelling):
-    report = report_of(write_faces(tmp_path / "source", renamed(SPELLINGS[spelling])))
+    change, why = SPELLINGS[spelling]
+    report = report_of(write_faces(tmp_path / "source", renamed(change)))
     assert report.status(strict=True) == 0 and report.counts["file_names_in_another_spelling"] == 12
-    other = SPELLINGS[spelling]("train_0.png")
+    other = change("train_0.png")
     assert report.notes[0] == (
         f"{tmp_path}/source/train.json: 8 files are there under another spelling than file_name's, such as train_0.png "
-        f"for {other!r}, and were taken"
+        f"for {other!r} ({why}), and were taken"
     )
 
 
@@ -65,7 +66,7 @@ def test_a_name_on_disk_that_is_not_utf8_is_found(tmp_path):
     os.rename(folder / "images" / "train_0.png", os.fsencode(folder / "images") + b"/M\xfcller.png")
     report = report_of(folder)
     assert report.status(strict=True) == 0
-    assert "such as M\\udcfcller.png for 'Müller.png'" in printable(report.notes[0])
+    assert "such as M\\udcfcller.png for 'Müller.png' (letters written otherwise)" in printable(report.notes[0])
 
 
 def first_file(documents: Documents, name):
