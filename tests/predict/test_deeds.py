@@ -154,7 +154,7 @@ def test_boxes_that_look_like_another_unit_are_doubted(workdir, tmp_path, capsys
     boxes = written(tmp_path / "boxes.json", {"a.png": [[250, 120, 380, 250]]})
     common = ("--workdir", workdir, "--out", tmp_path / "out", "--boxes", boxes)
     status, _, wrong = call(capsys, folder, *common)
-    assert status == 0 and "would lie within as corners x1, y1, x2, y2" in wrong[0]
+    assert status == 0 and "as corners x1, y1, x2, y2 100% would lie within" in wrong[0]
     written(boxes, {"a.png": [[0.6, 0.4, 0.3, 0.4]]})
     status, _, wrong = call(capsys, folder, *common)
     assert status == 1 and "a box below a pixel; are these fractions" in wrong[0]
@@ -255,6 +255,9 @@ def test_a_picture_is_turned_as_viewers_do_unless_its_boxes_are_of_the_stored_pi
         status, said, _ = call(capsys, file, *common, "--boxes", boxes)
         assert status == 0 and cv2.imread(str(tmp_path / "out" / "turned.png")).shape == shape
         assert ("its EXIF orientation is 6, and the boxes" in said) == (not sides and exif == "auto")
+    written(boxes, {"images": [image | {"width": 80, "height": 64}], "annotations": [face]})
+    status, _, wrong = call(capsys, file, *common, "--boxes", boxes)
+    assert status == 1 and "it has 64 x 40 pixels, and the boxes of turned.jpg are of 80 x 64" in wrong[0]
 
 
 @needs_shared
