@@ -31,19 +31,25 @@ class GivenBoxes:
         self._sizes: list[tuple[int, int]] = []
 
     def find(self, picture: Picture) -> Faces:
-        """The faces of a picture. Where nothing says that a turned one is meant upright, it is taken as stored."""
+        """The faces of a picture. Where nothing says that a turned one is meant upright, it is taken as stored.
+
+        Raises ValueError when the file has no boxes of it, or of a picture of another size.
+        """
         name, known = self._given.of(picture.path)
-        image = picture.stored
-        if picture.orientation > 1 and self._exif != "stored":
-            size, upright = image.shape[1::-1], picture.upright
-            sized = known.size not in (None, size) and known.size == upright.shape[1::-1]
-            if sized or self._exif == "upright":
-                image = upright
-            elif known.boxes and known.size is None:
-                tqdm.write(
-                    f"{picture.path}: its EXIF orientation is {picture.orientation}, and the boxes of {name} are taken "
-                    "for those of the stored pixels; if they are of the turned picture, give --exif upright"
-                )
+        image, upright = picture.stored, picture.upright
+        sizes = [pixels.shape[1::-1] for pixels in (image, upright)]
+        if known.size is not None and known.size not in sizes:
+            raise ValueError(
+                f"{picture.path}: it has {sizes[0][0]} x {sizes[0][1]} pixels, and the boxes of {name} are of "
+                f"{known.size[0]} x {known.size[1]}: of another version of it"
+            )
+        if self._exif == "upright" or (self._exif == "auto" and known.size not in (None, sizes[0])):
+            image = upright
+        elif self._exif == "auto" and picture.orientation > 1 and known.boxes and known.size in (None, sizes[1]):
+            tqdm.write(
+                f"{picture.path}: its EXIF orientation is {picture.orientation}, and the boxes of {name} are taken for "
+                "those of the stored pixels; if they are of the turned picture, give --exif upright"
+            )
         self._boxes += known.boxes
         self._sizes += [(image.shape[1], image.shape[0])] * len(known.boxes)
         return Faces(image, np.array(known.boxes, np.float64).reshape(-1, 4), known.faces)

@@ -10,6 +10,7 @@ import pytest
 
 from barrel_jax.predict.box_doubts import doubt
 from barrel_jax.predict.boxes import read_boxes
+from tests.kit.shared import SHARED, needs_shared
 from tests.kit.toy import written
 
 TWO = [[1, 2, 3, 4], [5, 6, 7, 8.5]]
@@ -146,3 +147,24 @@ def test_boxes_in_another_unit_are_doubted_with_the_cause():
     assert "as corners x1, y1, x2, y2" in doubt(corners, sizes)
     assert "per cent of the sides" in doubt(100 * boxes / np.tile(sizes, 2), sizes)
     assert "pictures of another size" in doubt(boxes * 4, sizes)
+    # Faces that were cut out, with room for half a face around each, of 60 to 200 pixels.
+    sizes = np.tile(rng.uniform(60, 200, (20, 1)), 2)
+    boxes = np.concatenate([sizes / 4, sizes / 2], axis=1) * rng.uniform(0.95, 1.05, (20, 4))
+    assert doubt(boxes, sizes) == ""
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    assert "as corners x1, y1, x2, y2" in doubt(corners, sizes)
+    assert "per cent of the sides" in doubt(100 * boxes / np.tile(sizes, 2), sizes)
+
+
+@needs_shared
+def test_the_handed_boxes_are_doubted_and_the_sound_ones_are_not():
+    def of(file):
+        document = json.loads(file.read_text())
+        sizes = {image["id"]: (image["width"], image["height"]) for image in document["images"]}
+        faces = document["annotations"]
+        return np.array([f["bbox"] for f in faces], float), np.array([sizes[f["image_id"]] for f in faces])
+
+    assert "as corners" in doubt(*of(SHARED / "cases" / "03_xyxy" / "val.json"))
+    boxes, sizes = of(SHARED / "faces68" / "val.json")
+    assert doubt(boxes, sizes) == ""
+    assert "per cent" in doubt(100 * boxes / np.tile(sizes, 2), sizes)

@@ -16,8 +16,11 @@ from barrel_jax import files
 from barrel_jax.evaluation.predictions import read_predictions
 from barrel_jax.predict import annotator
 from barrel_jax.predict.__main__ import main
+from barrel_jax.predict.boxes import read_boxes
 from barrel_jax.predict.drawing import draw_faces
+from barrel_jax.predict.find_faces import GivenBoxes, detected
 from barrel_jax.predict.picture_files import read_picture
+from barrel_jax.predict.predictor import Predictor
 from barrel_jax.predict.video import Frames, VideoWriter
 from tests.kit import small
 from tests.kit.saved_run import save_run
@@ -30,8 +33,20 @@ LATIN = os.fsdecode("é".encode("latin-1"))
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
+def saved(tmp_path_factory):
     return save_run(tmp_path_factory.mktemp("deeds") / "run", small.config(), make_crops(2))
+
+
+@pytest.fixture(scope="module")
+def predictor(saved):
+    return Predictor.load(saved)
+
+
+@pytest.fixture
+def workdir(saved, predictor, monkeypatch):
+    """The run, which is loaded and compiled once for all tests."""
+    monkeypatch.setattr(Predictor, "load", lambda workdir, checkpoint, dtype: predictor)
+    return saved
 
 
 @pytest.fixture
@@ -69,9 +84,9 @@ def records(out):
 BOX = [10, 20, 30, 40]
 
 
-def test_every_name_that_a_file_system_takes_works(workdir, tmp_path, capsys):
+def test_every_name_that_a_file_system_takes_works(saved, tmp_path, capsys):
     place = tmp_path / "50% a\\b#?[v2]|x%20y" / LATIN
-    shutil.copytree(workdir, place / "run")
+    shutil.copytree(saved, place / "run")
     (place / "in").mkdir()
     names = [name if name != LATIN else "é" for name in (*NAMES, LATIN)]
     for name in (*NAMES, LATIN):
@@ -154,7 +169,7 @@ def test_boxes_that_look_like_another_unit_are_doubted(workdir, tmp_path, capsys
     boxes = written(tmp_path / "boxes.json", {"a.png": [[250, 120, 380, 250]]})
     common = ("--workdir", workdir, "--out", tmp_path / "out", "--boxes", boxes)
     status, _, wrong = call(capsys, folder, *common)
-    assert status == 0 and "would lie within as corners x1, y1, x2, y2" in wrong[0]
+    assert status == 0 and "as corners x1, y1, x2, y2 100% would lie within" in wrong[0]
     written(boxes, {"a.png": [[0.6, 0.4, 0.3, 0.4]]})
     status, _, wrong = call(capsys, folder, *common)
     assert status == 1 and "a box below a pixel; are these fractions" in wrong[0]
@@ -233,28 +248,31 @@ def truth_with(truth, found):
     return truth
 
 
-def test_a_picture_is_turned_as_viewers_do_unless_its_boxes_are_of_the_stored_pixels(workdir, tmp_path, capsys):
+def test_a_picture_is_turned_as_viewers_do_unless_its_boxes_are_of_the_stored_pixels(tmp_path, capsys):
     # Orientation 6: the stored picture has to be turned a quarter clockwise.
     exif = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     jpeg = picture(".jpg", 40, 64)
-    (tmp_path / "in").mkdir()
-    file = tmp_path / "in" / "turned.jpg"
-    file.write_bytes(jpeg[:2] + exif + jpeg[2:])
-    read = read_picture(file)
-    assert read.stored.shape == (40, 64, 3) and read.upright.shape == (64, 40, 3)
+    (tmp_path / "turned.jpg").write_bytes(jpeg[:2] + exif + jpeg[2:])
+    read = read_picture(tmp_path / "turned.jpg")
+    assert detected(lambda image: np.zeros((0, 4)))(read).image.shape == (64, 40, 3)
     image = {"id": 0, "file_name": "turned.jpg"}
     face = {"id": 3, "image_id": 0, "bbox": [1, 2, 30, 30]}
-    for sides, exif, shape in (
-        ({"width": 64, "height": 40}, "auto", (40, 64, 3)),
-        ({"width": 40, "height": 64}, "auto", (64, 40, 3)),
-        ({}, "auto", (40, 64, 3)),
-        ({}, "upright", (64, 40, 3)),
+
+    def given(exif, **sides):
+        content = {"images": [image | sides], "annotations": [face]}
+        return GivenBoxes(read_boxes(written(tmp_path / "val.json", content)), exif).find(read).image.shape
+
+    for shape, exif, sides in (
+        ((40, 64, 3), "auto", {"width": 64, "height": 40}),
+        ((64, 40, 3), "auto", {"width": 40, "height": 64}),
+        ((40, 64, 3), "auto", {}),
+        ((64, 40, 3), "upright", {}),
+        ((40, 64, 3), "stored", {"width": 40, "height": 64}),
     ):
-        boxes = written(tmp_path / "val.json", {"images": [image | sides], "annotations": [face]})
-        common = ("--workdir", workdir, "--out", tmp_path / "out", "--exif", exif)
-        status, said, _ = call(capsys, file, *common, "--boxes", boxes)
-        assert status == 0 and cv2.imread(str(tmp_path / "out" / "turned.png")).shape == shape
-        assert ("its EXIF orientation is 6, and the boxes" in said) == (not sides and exif == "auto")
+        assert given(exif, **sides) == shape
+        assert ("its EXIF orientation is 6, and the boxes" in capsys.readouterr().out) == (exif == "auto" and not sides)
+    with pytest.raises(ValueError, match=r"turned\.jpg: it has 64 x 40 pixels, and the boxes of .* are of 80 x 64"):
+        given("auto", width=80, height=64)
 
 
 @needs_shared

@@ -267,6 +267,18 @@ def test_facts_of_a_run_that_are_none_are_named_in_one_line(tmp_path, content, m
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize("name", ["gs:", "s3:", "[v2]", "a\\b"])
+def test_a_log_is_written_below_every_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    log = Log(Path(name), 0, 12, 8)
+    log.write(2, {"loss": 0.1})
+    log.close()
+    assert list(Path(name, "tensorboard").iterdir())
+    assert json.loads(Path(name, "metrics.jsonl").read_text()) == {"step": 2, "loss": 0.1}
+
+
+@pytest.mark.quick
 def test_a_broken_line_of_the_log_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 2, "loss": 0.1}\ngarbage\n{"step": 4}\nhalf a li')
     with pytest.raises(ValueError, match=r"metrics.jsonl, line 2: no step in 'garbage.*delete the line"):
