@@ -70,7 +70,7 @@ FULL = Sizes(
 # PyTorch's compiler takes a CPU a minute for each program, so that a rehearsal does without it.
 REHEARSAL = Sizes(
     device="cpu",
-    models=("BarrelNet-18",),
+    models=("BarrelNet-10",),
     precisions=("float32",),
     large=1,
     image_size=64,
