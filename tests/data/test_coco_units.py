@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boxes and points in other layouts and units: told over the whole set, with the switch that reads them right."""
 
+import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.coco.source import read_source
-from data.coco.units import BOXES, POINTS
+from data.coco.units import BOXES, POINTS, Numbers, doubts_on
 from data.prepare import main
-from tests.kit.own_faces import SIZE, write_faces
+from tests.kit.own_faces import FIVE, SIZE, write_faces
 from tests.kit.shared import SHARED, needs_shared
 
 pytestmark = pytest.mark.quick
@@ -118,6 +120,28 @@ def test_points_without_names_are_transposed_when_they_mirror_about_a_level_line
 
     doubts = read_source(write_faces(tmp_path / "source", edit)).findings.doubts
     assert [switches(doubt) for doubt in doubts] == [{"points": "yx"}] * 2
+
+
+def loose(corner, sizes, margin):
+    """The numbers of twelve faces of 40 pixels at random corners, in boxes with a margin around their points."""
+    rng = np.random.default_rng(3)
+    points = FIVE + rng.uniform(*corner, (12, 1, 2))
+    low, high = points.min(axis=1), points.max(axis=1)
+    edges = np.concatenate([np.maximum(low - margin, 0), high + margin], axis=1) + rng.normal(0, 1, (12, 4))
+    return Numbers(points, np.abs(edges), np.tile(sizes, (12, 1)).astype(float)), edges
+
+
+@pytest.mark.parametrize(
+    ("corner", "size", "margin"),
+    [((20, 90), (400, 300), 25), ((5, 15), (70, 60), 8)],
+    ids=["all faces are boxed alike then", "the boxes stay in the pictures then"],
+)
+def test_loose_boxes_are_told_too(corner, size, margin):
+    numbers, edges = loose(corner, size, margin)
+    (doubt,) = doubts_on(Path("train.json"), numbers, "xywh", "xy", False)
+    assert switches(doubt) == {"boxes": "xyxy"}
+    sound = dataclasses.replace(numbers, boxes=np.concatenate([edges[:, :2], edges[:, 2:] - edges[:, :2]], axis=1))
+    assert not doubts_on(Path("train.json"), sound, "xywh", "xy", False)
 
 
 @needs_shared
