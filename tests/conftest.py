@@ -13,8 +13,9 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 os.environ["OMP_NUM_THREADS"] = "1"
 # Tests compile many small programs and run each once or twice: LLVM's effort is lowered, XLA's passes are as in use.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
-# The programs of one run of the tests are there for the next one, also those that compile in less than a second.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.dirname(__file__), ".jax_cache")
+# The programs of one run of the tests are there for the next one, also of another clone and also those that compile in
+# less than a second. They lie beside those of the programs; the sets that tests build lie in folders of their own.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.expanduser("~/.cache/barrel_jax/tests")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
@@ -23,13 +24,7 @@ import pytest
 from absl import flags
 
 # Shapes in the signatures are checked at every call, the axes of one call against each other.
-CHECKED = (
-    "evaluation.metrics",
-    "faces.geometry",
-    "input.augment",
-    "models",
-    "training.losses",
-)
+CHECKED = ("evaluation", "faces", "input", "models", "predict.device_crop", "training.losses")
 jaxtyping.install_import_hook([f"barrel_jax.{name}" for name in CHECKED], "beartype.beartype")
 
 from barrel_jax.devices.xla import tune_cpu
@@ -47,7 +42,9 @@ def pytest_runtest_setup(item):
 
 def refuse_processes(event, arguments):
     """`pytest -m "not processes"` is for daily work: what starts a Python of its own says so by that marker."""
-    if event == "subprocess.Popen" and arguments[0] == sys.executable and not running.get_closest_marker("processes"):
+    if event != "subprocess.Popen" or arguments[0] != sys.executable or running is None:  # pytest's own workers
+        return
+    if not running.get_closest_marker("processes"):
         raise RuntimeError(f"{running.nodeid} starts a process: mark it with @pytest.mark.processes")
 
 

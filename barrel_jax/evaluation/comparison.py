@@ -27,7 +27,7 @@ class Difference:
     """Of an evaluation's NME from the first one's, over the faces that both have a score of."""
 
     nme: float  # percentage points, negative when better than the first
-    interval: tuple[float, float]  # 95 % bootstrap
+    interval: list[float]  # [low, high], 95 % bootstrap
     p: float  # of `TEST`
 
 
@@ -138,9 +138,9 @@ def compare(evaluations: Sequence[Evaluation]) -> Comparison:
         if one is not first:
             change = one.nmes[chosen] - first.nmes[chosen]
             change = 100 * change[np.isfinite(change)]
-            low, high = bootstrap_intervals(change[:, None])[0].tolist()
+            interval = bootstrap_intervals(change[:, None])[0].tolist()
             nme = float(change.mean()) if len(change) else math.nan
-            difference = Difference(nme, (low, high), sign_flip_p(change))
+            difference = Difference(nme, interval, sign_flip_p(change))
         return Compared(**vars(summarise(one.nmes[chosen], one.in_crop[chosen])), difference=difference)
 
     everyone = np.ones(len(first.faces), bool)

@@ -73,7 +73,7 @@ def face_means(errors: Float[np.ndarray, "n K"]) -> Float[np.ndarray, " n"]:
     return np.where(counted.any(1), means, np.nan)
 
 
-def unscorable(distance: np.ndarray) -> dict[str, int]:
+def unscorable(distance: Float[np.ndarray, " n"]) -> dict[str, int]:
     """How many faces have no score, by reason, from their normalising distances [n].
 
     `normaliser_missing`: points that it needs are not labelled; `normaliser_zero`: they coincide.
@@ -82,17 +82,17 @@ def unscorable(distance: np.ndarray) -> dict[str, int]:
     return {"normaliser_missing": int(np.isnan(distance).sum()), "normaliser_zero": int((distance == 0).sum())}
 
 
-def mean(nmes: np.ndarray) -> float:
+def mean(nmes: Float[np.ndarray, " n"]) -> float:
     """Mean over the scored faces; NaN when no face is scored. `nmes` [n]."""
     return _mean(_scored(nmes))
 
 
-def failure_rate(nmes: np.ndarray, threshold: float) -> float:
+def failure_rate(nmes: Float[np.ndarray, " n"], threshold: float) -> float:
     """Fraction of the scored faces with an error strictly above `threshold`; NaN when no face is scored. `nmes` [n]."""
     return _mean(_scored(nmes) > threshold)
 
 
-def auc(nmes: np.ndarray, threshold: float) -> float:
+def auc(nmes: Float[np.ndarray, " n"], threshold: float) -> float:
     """Area under the cumulative error curve from 0 to `threshold`, divided by `threshold`: 0..1, exact. `nmes` [n].
 
     The curve is a step function that each face lifts by 1/n at its own error, so the area is
@@ -101,7 +101,7 @@ def auc(nmes: np.ndarray, threshold: float) -> float:
     return _mean(np.maximum(0, 1 - _scored(nmes) / threshold))
 
 
-def cumulative_error(nmes: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+def cumulative_error(nmes: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
     """Fraction of the scored faces with an error of at most each of `thresholds` [t]: float64 [t]. `nmes` [n]."""
     scored = np.sort(_scored(nmes))
     return (
@@ -111,7 +111,7 @@ def cumulative_error(nmes: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     )
 
 
-def percentiles(nmes: np.ndarray, percents: tuple[int, ...] = PERCENTILES) -> dict[str, float]:
+def percentiles(nmes: Float[np.ndarray, " n"], percents: tuple[int, ...] = PERCENTILES) -> dict[str, float]:
     """Errors that so many percent of the scored faces do not exceed, interpolated, fractions. `nmes` [n]."""
     scored = _scored(nmes)
     return {
@@ -119,7 +119,7 @@ def percentiles(nmes: np.ndarray, percents: tuple[int, ...] = PERCENTILES) -> di
     }
 
 
-def intervals(nmes: np.ndarray) -> dict[str, Any]:
+def intervals(nmes: Float[np.ndarray, " n"]) -> dict[str, Any]:
     """95 % percentile bootstrap intervals over the scored faces, [low, high] each, for `summarise`. `nmes` [n].
 
     All three are means of something that each face has, so that one set of drawn faces serves them all.

@@ -68,7 +68,7 @@ def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
     broken = np.flatnonzero(~np.isfinite(points).all((1, 2)))
     if len(broken):
         raise ValueError(
-            f"{file}: points that are not finite for {len(broken)} faces, first: {face_name(faces, broken[0])}"
+            f"{file}: points that are not finite for {len(broken)} faces, first: {face_name(faces, int(broken[0]))}"
         )
     return points
 
@@ -98,7 +98,7 @@ def _read_columns(file: Path) -> dict[str, Any]:
     return columns
 
 
-def _read_archive(file: Path) -> dict[str, np.ndarray]:
+def _read_archive(file: Path) -> dict[str, Any]:
     try:
         # np.load leaves a file that it opened itself open when the archive is broken.
         with file.open("rb") as stream:

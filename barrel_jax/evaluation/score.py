@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, Real, UInt8
 
 from barrel_jax import files
 from barrel_jax.config import Config
@@ -30,12 +31,12 @@ from barrel_jax.input.crops import FaceCrops
 
 
 def predict_all(
-    predict: Callable[[Any, jax.Array], jax.Array],
+    predict: Callable[[Any, UInt8[jax.Array, "B S S 3"]], Float[jax.Array, "B K 2"]],
     variables: Mapping[str, Any],
     crops: FaceCrops,
     batch_size: int,
     mesh: jax.sharding.Mesh,
-) -> np.ndarray:
+) -> Float[np.ndarray, "n K 2"]:
     """Points of every face of a split in source pixels: float32 [n, K, 2].
 
     Args:
@@ -71,12 +72,12 @@ def predict_all(
     if len(broken):
         raise ValueError(
             f"the model's points are not finite for {len(broken)} of {total} faces, first: "
-            f"{face_name(crops, broken[0])}; use an earlier checkpoint"
+            f"{face_name(crops, int(broken[0]))}; use an earlier checkpoint"
         )
     return unit_to_px(points_unit, crops.windows).astype(np.float32)
 
 
-def face_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
+def face_errors(points_px: Real[np.ndarray, "n K 2"], faces: FaceTruth) -> Float[np.ndarray, " n"]:
     """Normalised mean error of each face, a fraction: float64 [n], NaN where there is no score.
 
     Args: `points_px` predicted points [n, K, 2] in source pixels. Raises ValueError as `metrics.point_errors` and
@@ -85,7 +86,7 @@ def face_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
     return metrics.face_means(_point_errors(points_px, faces))
 
 
-def crop_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
+def crop_errors(points_px: Real[np.ndarray, "n K 2"], faces: FaceTruth) -> Float[np.ndarray, " n"]:
     """`face_errors` measured in crop units, as PIPNet's lib/test.py measures: float64 [n]; all NaN without windows.
 
     Points and normaliser are taken to fractions of the crop's window, x of its width and y of its height. Where the
@@ -98,7 +99,7 @@ def crop_errors(points_px: np.ndarray, faces: FaceTruth) -> np.ndarray:
 
 
 def score(
-    points_px: np.ndarray,
+    points_px: Real[np.ndarray, "n K 2"],
     faces: FaceTruth,
     *,
     mapped: str = "",
@@ -155,7 +156,9 @@ def score(
     )
 
 
-def write_evaluation(directory: Path, scores: Scores, points_px: np.ndarray, faces: FaceTruth) -> list[Path]:
+def write_evaluation(
+    directory: Path, scores: Scores, points_px: Real[np.ndarray, "n K 2"], faces: FaceTruth
+) -> list[Path]:
     """Writes the numbers and pictures of an evaluation into `directory`; returns their paths.
 
     `predictions.npz`, `ced.png`, with pixels (`FaceCrops`) `worst.png` and `faces.png` (faces spread over the split)

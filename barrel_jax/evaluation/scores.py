@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from barrel_jax import files
 
@@ -23,11 +23,11 @@ class Summary:
     num_unscorable: int  # the other ones
     nme: float  # percent, in source pixels
     nme_crop: float  # percent, in crop units, as PIPNet measures; NaN where the windows are not known
-    nme_interval: tuple[float, float]  # 95 % bootstrap, percent
+    nme_interval: list[float]  # [low, high], 95 % bootstrap, percent
     fr: Mapping[str, float]  # failure rates, percent
-    fr_interval: Mapping[str, tuple[float, float]]
+    fr_interval: Mapping[str, list[float]]
     auc: Mapping[str, float]  # 0 to 1
-    auc_interval: Mapping[str, tuple[float, float]]
+    auc_interval: Mapping[str, list[float]]
     percentiles: Mapping[str, float]  # of the faces' errors, percent
 
 
@@ -55,7 +55,7 @@ class Scores(Summary):
     config: Mapping[str, Any] | None  # of the model, as JSON says it
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> "Scores":
         """From the content of `metrics.json`. Raises KeyError for a field that is not there."""
         own = {field.name: content[field.name] for field in fields(cls)}
         return cls(**own | _metrics(content) | {
@@ -93,7 +93,7 @@ class Stress:
     checkpoint_step: int | None
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> "Stress":
         """From the content of `stress.json`. Raises KeyError for a field that is not there."""
         own = {field.name: content[field.name] for field in fields(cls)}
         records = [StressRecord(**_numbers(record)) for record in content["records"]]

@@ -6,13 +6,16 @@ with other faces of the same kind, not how it would move with another training s
 """
 
 import numpy as np
+from jaxtyping import Float
 
 RESAMPLES = 2000
 FLIPS = 10_000
 BLOCK = 2**20  # signs drawn at once
 
 
-def bootstrap_intervals(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+def bootstrap_intervals(
+    values: Float[np.ndarray, "n C"], resamples: int = RESAMPLES, seed: int = 0
+) -> Float[np.ndarray, "C 2"]:
     """95 % percentile bootstrap intervals of the means of the columns of `values` [n, C]: float64 [C, 2].
 
     All columns share the drawn faces. NaN with fewer than two faces. A column of equal values (a failure rate of 0)
@@ -28,7 +31,7 @@ def bootstrap_intervals(values: np.ndarray, resamples: int = RESAMPLES, seed: in
     return np.percentile(np.stack(sums) / count, [2.5, 97.5], axis=0).T
 
 
-def sign_flip_p(differences: np.ndarray, flips: int = FLIPS, seed: int = 0) -> float:
+def sign_flip_p(differences: Float[np.ndarray, " n"], flips: int = FLIPS, seed: int = 0) -> float:
     """Two-sided p-value of the paired sign-flip permutation test of the mean difference `differences` [n].
 
     If it did not matter which of two predictors made which prediction, every face's difference could as well have the

@@ -19,6 +19,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from barrel_jax.evaluation.metrics import face_means, mean, point_errors
 from barrel_jax.evaluation.scores import Stress, StressRecord
@@ -40,7 +41,7 @@ KINDS = {
 }
 UNPERTURBED, POSE = "none", "large pose"
 POSE_UNIT = "fifth of the faces, from frontal to turned"
-Predict = Callable[[FaceCrops], np.ndarray]
+Predict = Callable[[FaceCrops], Float[np.ndarray, "n K 2"]]
 
 
 def stress(
@@ -105,7 +106,7 @@ def _record(kind: str, strength: float, unit: str, errors: np.ndarray) -> Stress
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def draws(kind: str, count: int, strength: float) -> Draw:
+def draws(kind: str, count: int, strength: float | jax.Array) -> Draw:
     """What happens to each face of a split at 'occlusion', 'rotation' or 'blur': a `Draw` of arrays [count, ...].
 
     `strength` is in the kind's unit (`KINDS`). Patches lie inside the crop; half of them have a random colour and half
@@ -131,7 +132,7 @@ def draws(kind: str, count: int, strength: float) -> Draw:
     return jax.vmap(one)(_keys(kind, count))
 
 
-def shifts(count: int, strength: float) -> np.ndarray:
+def shifts(count: int, strength: float) -> Float[np.ndarray, "count 2"]:
     """Where each face's window moves, in shares of its width and height: float64 [count, 2] of length `strength`."""
     direction = jax.vmap(lambda key: jax.random.uniform(key, maxval=2 * math.pi))(_keys("box shift", count))
     return strength * np.stack([np.cos(direction), np.sin(direction)], axis=1).astype(np.float64)
@@ -148,7 +149,7 @@ def _perturb(images: jax.Array, drawn: Draw) -> jax.Array:
     return jnp.round(255 * jax.vmap(transform_image)(images, drawn)).astype(jnp.uint8)
 
 
-def predict_perturbed(predict: Predict, crops: FaceCrops, drawn: Draw) -> np.ndarray:
+def predict_perturbed(predict: Predict, crops: FaceCrops, drawn: Draw) -> Float[np.ndarray, "n K 2"]:
     """Points [n, K, 2] in source pixels that a model finds in crops after their draws [n, ...], taken back.
 
     Args as `stress`; the draws may turn, zoom, hide, blur and grey, but neither shift nor flip.
@@ -161,7 +162,7 @@ def predict_perturbed(predict: Predict, crops: FaceCrops, drawn: Draw) -> np.nda
     return unit_to_px(undo(px_to_unit(points_px, crops.windows), drawn), crops.windows).astype(np.float32)
 
 
-def undo(points_unit: np.ndarray, drawn: Draw) -> np.ndarray:
+def undo(points_unit: Float[np.ndarray, "n K 2"], drawn: Draw) -> Float[np.ndarray, "n K 2"]:
     """Points [n, K, 2] in units of the perturbed crops, in those of the crops before: `augment.transform_points` back.
 
     `drawn` has arrays [n, ...] and neither shift nor flip, which no perturbation here has.

@@ -4,6 +4,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float, Real
 
 from barrel_jax.faces.landmarks import LandmarkScheme
 
@@ -37,6 +38,6 @@ class FaceTruth:
         return (self.visible > 0) & np.isfinite(self.points_px).all(axis=-1)
 
 
-def clamp(points_px: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def clamp(points_px: Float[np.ndarray, "n K 2"], sizes: Real[np.ndarray, "n 2"]) -> Float[np.ndarray, "n K 2"]:
     """Points [n, K, 2] moved into their images of w, h [n, 2]: 0..w and 0..h in edge coordinates, as PIPNet does."""
     return np.clip(points_px, np.float32(-0.5), sizes[:, None].astype(np.float32) - np.float32(0.5))

@@ -8,6 +8,7 @@ in the pixel frame (the centre of the top-left pixel is (0, 0)).
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Real
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def protocol_of(name: str, dataset: str) -> CropProtocol:
     return PROTOCOLS[name].get(dataset, PROTOCOLS[name][OTHERS])
 
 
-def landmark_box(points_px: np.ndarray, labelled: np.ndarray) -> np.ndarray | None:
+def landmark_box(
+    points_px: Real[np.ndarray, "K 2"], labelled: Bool[np.ndarray, " K"]
+) -> Float[np.ndarray, " 4"] | None:
     """The tight box float64 [4] of the labelled points [K, 2], at least a pixel wide and high; None without points."""
     if not labelled.any():
         return None
@@ -63,8 +66,12 @@ def landmark_box(points_px: np.ndarray, labelled: np.ndarray) -> np.ndarray | No
 
 
 def crop_window(
-    protocol: CropProtocol, box: np.ndarray, points_px: np.ndarray, labelled: np.ndarray, size: np.ndarray
-) -> np.ndarray:
+    protocol: CropProtocol,
+    box: Real[np.ndarray, " 4"],
+    points_px: Real[np.ndarray, "K 2"],
+    labelled: Bool[np.ndarray, " K"],
+    size: Real[np.ndarray, " 2"],
+) -> Float[np.ndarray, " 4"]:
     """The window float64 [4] of a face with the given box [4], points [K, 2], labels bool [K] in an image of size w, h.
 
     A face without labelled points is cropped around its box whatever the protocol says.

@@ -2,6 +2,7 @@
 """How far a head is turned, measured on the annotated points: no set says it, and no image can be made to show it."""
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Real
 
 from barrel_jax.faces.landmarks import SCHEMES, LandmarkScheme
 
@@ -13,7 +14,9 @@ MEASURED = (
 )
 
 
-def turned(scheme: LandmarkScheme, truth_px: np.ndarray, labelled: np.ndarray) -> np.ndarray | None:
+def turned(
+    scheme: LandmarkScheme, truth_px: Real[np.ndarray, "n K 2"], labelled: Bool[np.ndarray, "n K"]
+) -> Float[np.ndarray, " n"] | None:
     """How far each head is turned to a side, `MEASURED`: float64 [n]; None in a scheme whose nose is not known.
 
     0 is frontal, 1 has the tip of the nose above an eye corner, and beyond 1 it lies outside of both. A head that is
@@ -36,7 +39,7 @@ def turned(scheme: LandmarkScheme, truth_px: np.ndarray, labelled: np.ndarray) -
     return np.abs(2 * share - 1)
 
 
-def fifths(turns: np.ndarray) -> list[np.ndarray]:
+def fifths(turns: Float[np.ndarray, " n"]) -> list[Int[np.ndarray, " _"]]:
     """The faces [n] whose turn is known in five groups of equal size (to one), most frontal first: index arrays."""
     order = np.argsort(turns, kind="stable")  # NaN last
     return np.array_split(order[: np.isfinite(turns).sum()], 5)

@@ -8,13 +8,14 @@ partner on which it falls.
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Real, Shaped
 
 from barrel_jax.faces.landmarks import SCHEMES, LandmarkScheme, Normaliser
 
 TILTS = np.radians((-40, -20, 0, 20, 40))  # of the mirror axis against the vertical, where the search starts
 
 
-def mean_shape(points: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def mean_shape(points: Real[np.ndarray, "n K 2"], labelled: Bool[np.ndarray, "n K"]) -> Float[np.ndarray, "K 2"]:
     """Mean of the labelled points [n, K, 2] after every face is moved, scaled and turned onto it by least squares.
 
     Returns:
@@ -41,7 +42,7 @@ def mean_shape(points: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     return np.stack([shape.real, shape.imag], axis=-1)
 
 
-def mirror_residual(shape: np.ndarray, flip: Sequence[int]) -> np.ndarray:
+def mirror_residual(shape: Real[np.ndarray, "K 2"], flip: Sequence[int]) -> Float[np.ndarray, " K"]:
     """Distances [K] from the points of a centred shape [K, 2] to their partners' mirror images about the best axis."""
     flip = list(flip)
     return np.linalg.norm(shape - _mirror(shape, _mirror_tilt(shape, flip))[flip], axis=-1)
@@ -63,7 +64,7 @@ def _mirror_tilt(shape: np.ndarray, flip: Sequence[int]) -> float:
     return np.arctan2((x * v + y * u).sum(), (y * v - x * u).sum()) / 2
 
 
-def best_flip(shape: np.ndarray) -> tuple[int, ...]:
+def best_flip(shape: Real[np.ndarray, "K 2"]) -> tuple[int, ...]:
     """The pairing of least squared distance between a centred shape [K, 2] and its image in a near-vertical mirror."""
     from scipy.optimize import linear_sum_assignment  # takes a second, and only a set's first reading needs it
 
@@ -88,7 +89,7 @@ MAX_RESIDUAL = 0.4  # farthest that a point may lie from its partner's mirror im
 AS_GOOD = 1.25  # a known permutation is recognised when its mirror residual is at most this many times the best one
 
 
-def find_scheme(points: np.ndarray, visible: np.ndarray) -> tuple[LandmarkScheme, str]:
+def find_scheme(points: Real[np.ndarray, "n K 2"], visible: Shaped[np.ndarray, "n K"]) -> tuple[LandmarkScheme, str]:
     """The scheme that the data tell, and a sentence for people on how it is known.
 
     A known scheme is recognised by its number of points and by its permutation, which mirrors the mean shape as well as

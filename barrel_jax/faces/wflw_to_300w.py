@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+from jaxtyping import Real
 
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.landmarks import W300_68, WFLW_98
@@ -53,7 +54,7 @@ def _make_weights() -> np.ndarray:
 WEIGHTS = _make_weights()  # float64 [2, 68, 98]: how much of each of the 98 points is in x and in y of each of the 68
 
 
-def map_points(points: np.ndarray) -> np.ndarray:
+def map_points(points: Real[np.ndarray, "*n 98 2"]) -> Real[np.ndarray, "*n 68 2"]:
     """Points [..., 98, 2] of WFLW as points [..., 68, 2] of 300W, in the same frame and type."""
     return np.einsum("ckj,...jc->...kc", WEIGHTS, points).astype(points.dtype)
 
@@ -98,7 +99,7 @@ def mapping(num_points: int, faces: FaceTruth, scheme: str = "") -> str:
     )
 
 
-def comparable(points_px: np.ndarray, faces: Truth) -> tuple[np.ndarray, Truth, str]:
+def comparable(points_px: Real[np.ndarray, "n K 2"], faces: Truth) -> tuple[Real[np.ndarray, "n C 2"], Truth, str]:
     """Predictions [n, K, 2] and truth with the same landmarks, and what was mapped for it, '' when nothing was.
 
     Raises:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Real, UInt8
 
 from barrel_jax.faces.annotated import FaceTruth, clamp
 from barrel_jax.faces.crop_windows import CropProtocol, crop_window, protocol_of
@@ -42,7 +43,13 @@ class FaceCrops(FaceTruth):
         return px_to_unit(self.points_px, self.windows)
 
 
-def cut(image: np.ndarray, region: np.ndarray, window: np.ndarray, size: int, padded: bool) -> np.ndarray:
+def cut(
+    image: UInt8[np.ndarray, "H W 3"],
+    region: Real[np.ndarray, " 4"] | Sequence[int],
+    window: Float[np.ndarray, " 4"],
+    size: int,
+    padded: bool,
+) -> UInt8[np.ndarray, "{size} {size} 3"]:
     """Samples a window of a stored region to uint8 [S, S, 3], bilinear; shrinking averages areas first."""
     offset = window[:2] - np.asarray(region[:2], np.float64)
     shrink = np.minimum(size / window[2:], 1.0)
@@ -62,14 +69,14 @@ def cut(image: np.ndarray, region: np.ndarray, window: np.ndarray, size: int, pa
 class MadeImages:
     """Images uint8 [n, S, S, 3] that are made when they are asked for, by the numbers of their faces; none is kept."""
 
-    def __init__(self, count: int, make: Callable[[np.ndarray], np.ndarray]) -> None:
+    def __init__(self, count: int, make: Callable[[Any], np.ndarray]) -> None:
         self._count = count
         self._make = make
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+    def __getitem__(self, index: np.ndarray | slice | int) -> np.ndarray:
         return self._make(index)
 
 
@@ -83,7 +90,7 @@ def _crop(
     return window, cut(decode(record["image"], name), record["region"], window, size, protocol.padded)
 
 
-def recut(directory: Path, crops: FaceCrops, protocol: str, shifts: np.ndarray) -> FaceCrops:
+def recut(directory: Path, crops: FaceCrops, protocol: str, shifts: Float[np.ndarray, "n 2"]) -> FaceCrops:
     """The same faces under windows moved by `shifts` [n, 2], in shares of their widths and heights.
 
     They are cut from the stored regions when they are asked for. A moved window keeps its size: where it leaves the

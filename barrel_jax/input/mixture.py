@@ -68,7 +68,7 @@ def join(main: FaceCrops, others: Sequence[tuple[FaceCrops, float]]) -> FaceCrop
 def _joined(images: Sequence[Any]) -> MadeImages:
     starts = np.cumsum([0, *map(len, images)])
 
-    def make(index: np.ndarray | slice) -> np.ndarray:
+    def make(index: np.ndarray | slice | int) -> np.ndarray:
         rows = np.arange(starts[-1])[index]
         made = np.empty((*rows.shape, *images[0][:1].shape[1:]), np.uint8)
         for part, first, end in zip(images, starts, starts[1:], strict=False):

@@ -11,11 +11,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from barrel_jax.arrays import AnyArray
 
 
-def max_pool(images: AnyArray) -> jax.Array:
+def max_pool(images: Float[AnyArray, "B H W C"]) -> Float[Array, "B _h _w C"]:
     """3x3 maximum at stride 2 with padding 1, [B, H, W, C] -> [B, ceil(H / 2), ceil(W / 2), C]."""
     return jax.lax.platform_dependent(images, cpu=_maxima_of_slices, default=_windowed_maximum)
 
@@ -36,14 +37,14 @@ def _maxima_of_slices(images: AnyArray) -> jax.Array:
 
 
 def convolve(
-    x: AnyArray,
-    kernel: jax.Array,
+    x: Float[AnyArray, "B H W C"],
+    kernel: Float[AnyArray, "3 3 _c D"],
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
     *,
     rhs_dilation: Sequence[int],
     **rest: Any,
-) -> jax.Array:
+) -> Float[Array, "B _h _w D"]:
     """A 3x3 convolution of [B, H, W, C] whose padding is its dilation, as `nn.Conv` asks for it.
 
     To be given as its `conv_general_dilated`; arguments are those of `jax.lax.conv_general_dilated`.
@@ -74,7 +75,7 @@ def convolve(
     return jax.lax.platform_dependent(x, kernel, cpu=on_subgrids, default=plain)
 
 
-def to_subgrids(x: AnyArray, dilation: int) -> AnyArray:
+def to_subgrids(x: Float[AnyArray, "B H W C"], dilation: int) -> Float[AnyArray, "_b _h _w C"]:
     """[B, H, W, C] to its sub-grids of every dilation-th pixel, [B dilation^2, H / dilation, W / dilation, C].
 
     A dilated convolution is a plain one on each of them, with the same numbers; a little quicker on CPUs
@@ -85,7 +86,7 @@ def to_subgrids(x: AnyArray, dilation: int) -> AnyArray:
     return x.transpose(0, 2, 4, 1, 3, 5).reshape(-1, height // dilation, width // dilation, channels)
 
 
-def from_subgrids(x: AnyArray, dilation: int) -> AnyArray:
+def from_subgrids(x: Float[AnyArray, "B H W C"], dilation: int) -> Float[AnyArray, "_b _h _w C"]:
     """The inverse of `to_subgrids`."""
     _, height, width, channels = x.shape
     x = x.reshape(-1, dilation, dilation, height, width, channels).transpose(0, 3, 1, 4, 2, 5)

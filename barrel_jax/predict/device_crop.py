@@ -12,11 +12,16 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, UInt8
+
+from barrel_jax.arrays import AnyArray
 
 SMALLEST_REGION = 256  # side of the smallest padded region; the others are its doubles
 
 
-def take_region(image: np.ndarray, window: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def take_region(
+    image: UInt8[np.ndarray, "H W 3"], window: Float[np.ndarray, " 4"], size: int
+) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, " 4"]]:
     """The part of an image that a crop of a window reads.
 
     Args:
@@ -51,12 +56,18 @@ def largest_region(size: int) -> int:
     return max(SMALLEST_REGION, 1 << math.ceil(math.log2(4 * size)))
 
 
-def region_side(region: np.ndarray) -> int:
+def region_side(region: UInt8[np.ndarray, "h w 3"]) -> int:
     """Side of the padded region that takes these pixels [h, w, 3]."""
     return max(SMALLEST_REGION, 1 << math.ceil(math.log2(max(region.shape[:2]))))
 
 
-def crop_regions(regions: jax.Array, extents: jax.Array, windows: jax.Array, size: int, padded: bool) -> jax.Array:
+def crop_regions(
+    regions: UInt8[AnyArray, "n R R 3"],
+    extents: Float[AnyArray, "n 2"],
+    windows: Float[AnyArray, "n 4"],
+    size: int,
+    padded: bool,
+) -> Float[jax.Array, "n {size} {size} 3"]:
     """Samples a window of each region: float32 [n, S, S, 3] in grey levels 0..255, not rounded.
 
     Args:

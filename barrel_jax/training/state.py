@@ -9,8 +9,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from chex import ArrayTree
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
+from jaxtyping import Array, Int
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout
@@ -20,11 +22,11 @@ from barrel_jax.training.streams import seed_data, seed_key
 class State(flax.struct.PyTreeNode):
     """A run after `step` steps."""
 
-    step: jax.Array  # int32 scalar
-    params: Any
-    batch_stats: Any
+    step: Int[Array, ""]
+    params: ArrayTree
+    batch_stats: ArrayTree
     opt_state: optax.OptState
-    ema: Any  # moving average {params, batch_stats}, or None
+    ema: ArrayTree | None  # moving average {params, batch_stats}
 
     def variables(self) -> dict[str, Any]:
         """What predictions are made with: the moving average where there is one."""

@@ -11,12 +11,15 @@ from dataclasses import replace
 from functools import cache, cached_property, partial
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from chex import ArrayTree
 from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
@@ -27,14 +30,17 @@ from barrel_jax.training.losses import landmark_l1
 from barrel_jax.training.state import State, abstract, create
 from barrel_jax.training.streams import Stream, seed_data, stream_key
 
+Seed = UInt32[Array | np.ndarray, " 2"]  # of `streams.seed_data`
+Order = Int[Array | np.ndarray, " n"]
+
 
 @partial(jax.jit, static_argnums=2)
-def shuffled(key: jax.Array, number: int, count: int) -> jax.Array:
+def shuffled(key: Key[Array, ""], number: int | Int[Array, ""], count: int) -> Int[Array, " {count}"]:
     """The permutation of 0..count-1 with a number, of those that a key gives."""
     return jax.random.permutation(jax.random.fold_in(key, number), count)
 
 
-def epoch_order(seed: int, epoch: int, count: int) -> jax.Array:
+def epoch_order(seed: int, epoch: int, count: int) -> Int[Array, " {count}"]:
     """The order [n] in which an epoch visits the faces; what is left after whole batches is left out that time."""
     return shuffled(stream_key(seed_data(seed), Stream.ORDER), epoch, count)
 
@@ -89,8 +95,8 @@ class TrainStep:
     def _in_one_dispatch(self, count: int) -> jax.stages.Wrapped:
         """`count` steps `on_faces` of one epoch as one program, which the host starts once; the losses are [count]."""
 
-        def steps(state: State, seed: jax.Array, faces: Faces, order: jax.Array) -> tuple[State, jax.Array]:
-            def step(state: State, _: None) -> tuple[State, jax.Array]:
+        def steps(state: State, seed: Seed, faces: Faces, order: Order) -> tuple[State, Float[Array, " {count}"]]:
+            def step(state: State, _: None) -> tuple[State, Float[Array, ""]]:
                 return self._choose_and_update(state, seed, faces, order)
 
             return jax.lax.scan(step, state, length=count)
@@ -98,22 +104,25 @@ class TrainStep:
         return jax.jit(steps, donate_argnums=0)
 
     def _choose_and_update(
-        self, state: State, seed: jax.Array, faces: Faces, order: jax.Array
-    ) -> tuple[State, jax.Array]:
+        self, state: State, seed: Seed, faces: Faces, order: Order
+    ) -> tuple[State, Float[Array, ""]]:
         batch_size = self.config.batch_size
         start = state.step % (order.shape[0] // batch_size) * batch_size
         chosen = jax.lax.dynamic_slice_in_dim(order, start, batch_size)
         return self.update(state, seed, jax.tree.map(lambda x: x[chosen], faces))
 
-    def update(self, state: State, seed: jax.Array, batch: Faces) -> tuple[State, jax.Array]:
+    def update(self, state: State, seed: Seed, batch: Faces) -> tuple[State, Float[Array, ""]]:
         """What a step does with its batch: augment, forward, L1, backward, Adam; not compiled."""
         config, mesh = self.config, self.mesh
+        count, landmarks = config.batch_size, len(self._flip)
+        chex.assert_shape(batch.images, (count, config.data.image_size, config.data.image_size, 3))
+        chex.assert_shape((batch.points, batch.labelled), ((count, landmarks, 2), (count, landmarks)))
         draw_key, dropout_key = jax.random.split(jax.random.fold_in(stream_key(seed, Stream.STEP), state.step))
         batch = jax.lax.with_sharding_constraint(batch, split(mesh))
         images, truth, flipped = augment(draw_key, batch.images, batch.points, self._flip, config.augment)
         labelled = jnp.where(flipped[:, None], batch.labelled[:, self._flip], batch.labelled)
 
-        def loss_of(params: Any) -> tuple[jax.Array, Any]:
+        def loss_of(params: ArrayTree) -> tuple[Float[Array, ""], ArrayTree]:
             points, changed = self.model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 images,
@@ -146,7 +155,7 @@ def make_predict_step(model: nn.Module, mesh: Mesh) -> jax.stages.Wrapped:
     B must divide by the number of devices.
     """
 
-    def predict(variables: Any, images: jax.Array) -> jax.Array:
+    def predict(variables: ArrayTree, images: UInt8[Array, "B S S 3"]) -> Float[Array, "B K 2"]:
         images = jax.lax.with_sharding_constraint(images, split(mesh))
         return predict_points(model, variables, images)
 

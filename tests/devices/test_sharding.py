@@ -97,7 +97,7 @@ def specs(data, model, **fields):
 
 def test_query_weights_are_split_over_model_and_moments_over_data():
     by_name = specs(4, 2)
-    kernel = "backbone/layer4_1/conv2/conv/kernel"  # [3, 3, 512, 512]
+    kernel = "backbone/layer4_0/conv2/conv/kernel"  # [3, 3, 512, 512]
     assert by_name[f"params/{kernel}"] == ()
     assert by_name[f"opt_state/0/mu/{kernel}"] == by_name[f"opt_state/0/nu/{kernel}"] == (None, None, "data")
     # DQInit writes 30 x 32 numbers, QAMem has 30 queries: 2 divides both.
@@ -123,7 +123,7 @@ def test_each_device_holds_its_share_of_the_moments():
         (leaf.size, np.prod(leaf.sharding.shard_shape(leaf.shape))) for leaf in jax.tree.leaves(state.opt_state[0].mu)
     ]
     whole, share = np.array(sizes).sum(0)
-    assert share < 0.13 * whole
+    assert share < 0.14 * whole  # an eighth, and what is too small to be split
 
 
 def test_rows_are_read_by_the_process_that_holds_them():

@@ -63,7 +63,7 @@ def test_differences_by_hand(three):
 
 def test_equal_predictions_do_not_differ(three):
     _, again = compare(read([three[0], three[0]])).evaluations
-    assert again.difference == Difference(0, (0, 0), 1)
+    assert again.difference == Difference(0.0, [0.0, 0.0], 1.0)
 
 
 def test_the_command_prints_and_writes(three, tmp_path, capsys):
@@ -111,7 +111,7 @@ def test_damaged_evaluations_are_refused(three, tmp_path):
     good = {path: path.read_bytes() for path in (metrics, predictions)}
     for path, content, match in (
         (metrics, b"{", "this is no JSON"),
-        (metrics, b"{}", "dataset missing"),
+        (metrics, b"{}", "num_images missing"),
         (metrics, b"[]", "not what evaluate.py writes"),
         (metrics, (three[1] / "metrics.json").read_bytes(), "they are of different evaluations"),
         (predictions, b"no zip", "cannot be read"),

@@ -125,7 +125,7 @@ def on_two_sets(tmp_path, **fields):
 def test_a_run_on_two_sets_goes_on_as_if_it_had_not_been_stopped(tmp_path, capsys):
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     config = on_two_sets(tmp_path)
-    assert loop.train(config, whole, prepare_config)["num_images"] == 2
+    assert loop.train(config, whole, prepare_config).num_images == 2
     assert "11 faces to train (an epoch visits 6 of 6 of coco, 2 of 5 of coco), 2 to score" in capsys.readouterr().out
     assert loop.train(config, parted, prepare_config, lambda step: step == 3) is None
     # The folder of a set may lie elsewhere.

@@ -118,7 +118,7 @@ def test_a_norm_over_groups_leaves_the_gradients_exchange_alone(tmp_path, monkey
     whole = compiled(target, tmp_path, monkeypatch)
     grouped = compiled(target, tmp_path, monkeypatch, model__norm_group=2, mesh__split_moments=True)
     reduces = [sum(one.kind == "all-reduce" for one in program.collectives) for program in (whole, grouped)]
-    assert reduces[0] >= 30 > 5 >= reduces[1]  # ResNet-18 has 20 norms, forward and backward; XLA merges some
+    assert reduces[0] >= 18 > 5 >= reduces[1]  # ResNet-10 has 12 norms, forward and backward; XLA merges some
     gradients = sum(one.bytes for one in grouped.collectives if one.kind == "all-reduce")
     assert gradients == pytest.approx(4 * grouped.parameters, rel=0.01)
     gathered = sum(one.bytes for one in grouped.collectives if one.kind == "all-gather")

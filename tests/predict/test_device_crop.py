@@ -70,7 +70,7 @@ def test_a_huge_window_is_shrunk_on_the_host_and_stays_in_place():
 
 def test_regions_are_padded_to_few_sizes():
     assert [largest_region(size) for size in (32, 64, 80, 128, 256)] == [256, 256, 512, 512, 1024]
-    sides = [region_side(np.zeros((shape, 3, 3))) for shape in (1, 256, 257, 513)]
+    sides = [region_side(np.zeros((shape, 3, 3), np.uint8)) for shape in (1, 256, 257, 513)]
     assert sides == [256, 256, 512, 1024]
 
 

@@ -353,7 +353,9 @@ def last_state(workdir):
 def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, capsys):
     """Frozen and not trained, the backbone and its moving average are the file's to the end, bit for bit."""
     path, workdir = saved(tmp_path / "weights.pth", with_classifier(resnet18())), tmp_path / "run"
-    config = small.config(mesh__data=1, pretrained=str(path), model__norm="frozen", optim__ema_decay=0.5)
+    config = small.config(
+        mesh__data=1, pretrained=str(path), model__backbone="resnet18", model__norm="frozen", optim__ema_decay=0.5
+    )
     config.optim.backbone_multiplier, config.loop.eval_epochs, config.loop.save_steps = 0.0, 2, 6
     config.model.decoder_layers, config.model.dqinit, config.model.qamem_layers = 0, False, 0
     directory = prepare_config(config.data)
