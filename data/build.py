@@ -60,8 +60,9 @@ def build(builder: type[SourceFaces], source: Source, folder: Path, digest: str,
     ]
     print(printable("\n".join([source.summary(), source.found, source.about, *remarks, source.partial])))
     metadata = face_metadata(
-        source.dataset, source.scheme, source.found, digest, source.flag_names, findings.counts, source.partial
-    )
+        source.dataset, source.scheme, source.found, digest, source.flag_names, findings.counts, source.partial,
+        [printable(doubt) for doubt in grouped(findings.doubts)],
+    )  # fmt: skip
     faces = builder(folder, source, metadata, folder / "parts")
     built = build_faces(faces)
     for note in faces.contents.notes(source):

@@ -3,12 +3,17 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from barrel_jax.faces.symmetry import mean_shape
+from barrel_jax.pictures import turned
 from barrel_jax.progress import follow
 from data.contact_sheet import write_sheet
 from data.duplicates import Contents
+from data.pixel_evidence import FEW, MOST, turn_of_pixels
 from data.regions import inspect_images
 from data.report import Report
-from data.source import Source
+from data.source import Face, Source
 
 
 def check(source: Source, *, allow_partial: bool, sheet: Path | None = None) -> Report:
@@ -26,6 +31,9 @@ def check(source: Source, *, allow_partial: bool, sheet: Path | None = None) -> 
             pass
     findings = source.findings
     findings.notes += contents.notes(source)
+    findings.doubts += [
+        doubt for split, faces in source.splits.items() if (doubt := _turned_pixels(source, split, faces, contents))
+    ]
     report = Report(
         source.dataset,
         [source.summary(), source.found, source.about],
@@ -49,3 +57,28 @@ def check(source: Source, *, allow_partial: bool, sheet: Path | None = None) -> 
                 f"{sheet}: the contact sheet cannot be written ({error.strerror}); name one with --sheet"
             )
     return report
+
+
+def _turned_pixels(source: Source, split: str, faces: list[Face], contents: Contents) -> str:
+    """A doubt when the pixels of a split were turned or mirrored under the points; '' when they look like faces there.
+
+    Whoever saves a picture anew, as a viewer shows it or as it is stored, can turn it and leave no trace.
+    """
+    faces = [face for face in faces if face.file in contents.seen.get(split, {})]
+    if len(faces) < FEW or source.scheme.num_points < 3:
+        return ""
+    labelled = np.array([face.labelled for face in faces])
+    if not labelled.any(axis=0).all():
+        return ""
+    shape = mean_shape(np.stack([face.points for face in faces]), labelled)
+    some = faces[:: max(len(faces) // MOST, 1)][:MOST]
+    pixels = [source.image(face.file)[1] for face in some]
+    pixels = [turned(of, face.orientation) for of, face in zip(pixels, some, strict=True)]
+    turn = turn_of_pixels(pixels, some, shape)
+    if turn == 1:
+        return ""
+    return (
+        f"{source.directory}: the faces of {split} look alike under their points when the pictures are turned as EXIF "
+        f"orientation {turn} says, and less so as they are: they may have been turned or mirrored after they were "
+        "annotated; look at the contact sheet and put back the pictures that were annotated"
+    )

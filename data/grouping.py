@@ -17,7 +17,7 @@ def grouped(sentences: Iterable[str]) -> list[str]:
     groups: dict[tuple[str, str], list[str]] = {}
     for sentence in (sentence.replace("\n", "\\n") for sentence in sentences):  # of a file's name
         what, remedy = _parted(sentence)
-        groups.setdefault((DIFFERING.sub("", _after_place(what)), remedy), []).append(sentence)
+        groups.setdefault((" ".join(DIFFERING.sub("", _after_place(what)).split()), remedy), []).append(sentence)
     return [_line(remedy, group) for (_, remedy), group in groups.items()]
 
 

@@ -15,6 +15,7 @@ def face_metadata(
     flag_names: Sequence[str] = (),
     counts: Mapping[str, int] = {},
     partial: str = "",
+    doubts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What `metadata.json` of a built set holds.
 
@@ -26,6 +27,7 @@ def face_metadata(
         flag_names: names of the F flags.
         counts: what was counted in the source, such as 'nan_points'.
         partial: what is missing of the published set; '' when nothing is.
+        doubts: what is probably wrong with it, one line each.
     """
     return {
         "dataset": dataset,
@@ -38,5 +40,6 @@ def face_metadata(
         "found": found,
         "counts": dict(counts),
         "partial": partial,
+        "doubts": list(doubts),
         "source_digest": source_digest,
     }

@@ -85,16 +85,21 @@ def prepare_config(config: DataConfig) -> Path:
 def built_set(folder: Path, *, allow_partial: bool) -> Path | None:
     """The complete set below `folder` (TFDS renames a set into place when it is complete), or None.
 
+    What was doubtful when it was built is said again, whenever it is used.
+
     Raises:
         ValueError: it was built from a part of the published set, and that is not allowed here.
     """
     for info in sorted(folder.glob("*/[0-9]*/dataset_info.json")):
-        partial = json.loads((info.parent / "metadata.json").read_text())["partial"]
+        metadata = json.loads((info.parent / "metadata.json").read_text())
+        partial = metadata["partial"]
         if partial and not allow_partial:
             raise ValueError(
                 f"{info.parent}: {partial}; complete the download, or take it as it is (--allow-partial, "
                 "config.data.allow_partial=True)"
             )
+        for doubt in metadata.get("doubts", ()):  # sets of earlier versions have none
+            print(f"doubt: {doubt}")
         return info.parent
     return None
 

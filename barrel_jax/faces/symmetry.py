@@ -64,6 +64,13 @@ def _mirror_tilt(shape: np.ndarray, flip: Sequence[int]) -> float:
     return np.arctan2((x * v + y * u).sum(), (y * v - x * u).sum()) / 2
 
 
+def _pairs_the_nearest(shape: np.ndarray, flip: Sequence[int]) -> bool:
+    """Whether the partner of every point of a centred shape [K, 2] is the one whose mirror image lies nearest to it."""
+    mirrored = _mirror(shape, _mirror_tilt(shape, flip))
+    distance = ((shape[:, None] - mirrored[None]) ** 2).sum(axis=-1)
+    return bool((distance.argmin(axis=1) == np.array(flip)).all())
+
+
 def best_flip(shape: Real[np.ndarray, "K 2"]) -> tuple[int, ...]:
     """The pairing of least squared distance between a centred shape [K, 2] and its image in a near-vertical mirror."""
     from scipy.optimize import linear_sum_assignment  # takes a second, and only a set's first reading needs it
@@ -113,14 +120,17 @@ def find_scheme(points: Real[np.ndarray, "n K 2"], visible: Shaped[np.ndarray, "
         alone = "1 point, its own mirror image; there is no distance to normalise the error by."
         return LandmarkScheme("custom-1", 1, (0,), (), "", ()), alone
     shape = mean_shape(points, labelled)
-    flip = best_flip(shape)
-    residual = mirror_residual(shape, flip)
-    for known in SCHEMES.values():
-        if known.num_points != num_points:
-            continue
-        if mirror_residual(shape, known.flip).mean() <= AS_GOOD * residual.mean() + 1e-6:
-            order = f"the order of {known.name} (told by their number and mirror pairs)"
-            return known, _describe(known, shape, len(points), order)
+    alike = [known for known in SCHEMES.values() if known.num_points == num_points]
+    # Where every point falls nearest to its partner no pairing is better, and none is searched for.
+    known = next((known for known in alike if _pairs_the_nearest(shape, known.flip)), None)
+    if known is None:
+        flip = best_flip(shape)
+        residual = mirror_residual(shape, flip)
+        least = AS_GOOD * residual.mean() + 1e-6
+        known = next((known for known in alike if mirror_residual(shape, known.flip).mean() <= least), None)
+    if known is not None:
+        order = f"the order of {known.name} (told by their number and mirror pairs)"
+        return known, _describe(known, shape, len(points), order)
     lost = [i for i in range(num_points) if flip[flip[i]] != i or residual[i] > MAX_RESIDUAL]
     if lost:
         raise ValueError(

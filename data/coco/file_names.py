@@ -105,9 +105,21 @@ def find_files(
             name, found_name = respelled[0]
             findings.notes.append(
                 f"{document}: {len(respelled):,} files are there under another spelling than file_name's, such as "
-                f"{found_name} for {name!r}, and were taken"
+                f"{found_name} for {name!r} ({_difference(name, found_name)}), and were taken"
             )
     return paths, missing
+
+
+def _difference(name: str, found: str) -> str:
+    """In what the name in the annotations differs from that of the file."""
+    if "\\" in name:
+        return "back slashes"
+    ours, theirs = name.rpartition("/")[2], found.rpartition("/")[2]
+    if ours == theirs:
+        return "other folders before it"
+    if unicodedata.normalize("NFC", ours) == unicodedata.normalize("NFC", theirs):
+        return "accents in one letter or in two"
+    return "small and capital letters" if ours.casefold() == theirs.casefold() else "letters written otherwise"
 
 
 def _parts(name: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 A file whose orientation is not 1 (barrel_jax.pictures) looks different in a tool that heeds it and in one that does
 not, and annotations tell neither. The stated width and height decide where they are those of one frame alone; then the
 points, which lie inside their picture; then the faces, which are upright in the picture that viewers show and turned
-the other way in the stored one; and the pixels under their points (pixel_evidence.py). What stays open is a doubt,
+the other way in the stored one; and the pixels under their points (data.pixel_evidence). What stays open is a doubt,
 and `config.data.exif` decides it.
 """
 
@@ -18,8 +18,8 @@ import numpy as np
 from barrel_jax.faces.symmetry import mean_shape
 from barrel_jax.pictures import JPEG, TURNS, decode, orientation, stored_size
 from data.coco.annotations import Row
-from data.coco.pixel_evidence import MOST, alike_in, patch_of
 from data.coco.upright import Axes
+from data.pixel_evidence import MOST, alike_in, patch_of
 from data.source import Findings
 
 EXIF = ("auto", "stored", "upright")  # decided by sizes, points and faces, or always one frame
@@ -154,7 +154,7 @@ def _say(directory: Path, found: dict[str, Frame], findings: Findings) -> None:
             findings.notes.append(f"{count} were taken {frame}, by {by}; the other way: {switch}")
         else:
             findings.doubts.append(
-                f"{count} may have been annotated as viewers show them or as stored: sizes, points and pixels fit both; "
+                f"{count} may have been annotated as viewers show them or as stored: sizes and points fit both; "
                 f"they were taken {frame}; look at the contact sheet, and if they are wrong read them with {switch}, "
                 f"else with --exif {own}"
             )

@@ -73,10 +73,11 @@ def doubts_on(path: Path, numbers: Numbers, boxes: str, points: str, transposed:
         return []
     options = [("boxes", boxes, layout, _fit(numbers, layout, points)) for layout in BOXES if layout != boxes]
     options += [("points", points, layout, _fit(numbers, boxes, layout)) for layout in POINTS if layout != points]
-    name, old, new, best = max(options, key=lambda option: -1.0 if option[3] is None else option[3])
-    if best is None or not _is_better(best, fit):
+    better = [(*option, new) for *option, new in options if new is not None and new.is_better(fit)]
+    if not better:
         return []
-    why = f"the points fill {100 * best:.0f} % of the boxes then, and {100 * fit:.0f} % as they are read now"
+    name, old, new, best = max(better, key=lambda option: option[3].shared - option[3].spread)
+    why = f"the points fill {100 * best.shared:.0f} % of the boxes then, and {100 * fit.shared:.0f} % as they are now"
     return [_doubt(path, [(name, old, new)], why)]
 
 
@@ -100,19 +101,45 @@ def _words(layout: str) -> str:
     return f"{orders[order]} in {units[unit]}"
 
 
-def _fit(numbers: Numbers, boxes: str, points: str) -> float | None:
-    """Median intersection over union of the boxes and the tight boxes of the points; None with too few boxes."""
+@dataclass(frozen=True)
+class Fit:
+    """How boxes lie about the points of their faces in one layout."""
+
+    shared: float  # median intersection over union of the boxes and the tight boxes of the points
+    spread: float  # of the margins around the points, in widths and heights of them: small where faces are boxed alike
+    beyond: float  # share of the boxes that leave their picture
+
+    def is_better(self, other: "Fit") -> bool:
+        """Whether this layout fits clearly better.
+
+        By much, or perfectly where the other does not; or it fits all faces alike, or keeps boxes in the pictures.
+        """
+        gain = self.shared - other.shared
+        if gain >= (CLEAR if self.shared >= 0.5 or other.shared < 0.05 else 2 * CLEAR):
+            return True
+        alike = self.spread + 0.01 < other.spread / 2
+        inside = self.beyond < 0.05 and other.beyond > 0.25
+        return (self.shared >= 0.97 and gain >= 0.02) or (gain > 0.01 and (alike or inside))
+
+
+def _fit(numbers: Numbers, boxes: str, points: str) -> Fit | None:
+    """How the boxes fit the points in these layouts; None with too few boxes."""
     given = boxes_to_pixels(numbers.boxes, boxes, numbers.sizes)
     usable = np.isfinite(given).all(axis=1)
     if usable.sum() < min(FEW, len(usable)) or not usable.any():
         return None
     tight = _spans(numbers, points)[usable]
-    given = given[usable]
-    low = np.maximum(given[:, :2], tight[:, :2])
-    high = np.minimum(given[:, :2] + given[:, 2:], tight[:, :2] + tight[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    areas = np.clip(given[:, 2:], 0, None).prod(axis=1) + tight[:, 2:].prod(axis=1) - shared
-    return float(np.median(shared / np.maximum(areas, 1e-9)))
+    low, high = given[usable, :2], given[usable, :2] + given[usable, 2:]
+    tight_low, tight_high, extent = tight[:, :2], tight[:, :2] + tight[:, 2:], np.maximum(tight[:, 2:], 1e-6)
+    shared = np.clip(np.minimum(high, tight_high) - np.maximum(low, tight_low), 0, None).prod(axis=1)
+    areas = np.clip(high - low, 0, None).prod(axis=1) + tight[:, 2:].prod(axis=1) - shared
+    margins = np.concatenate([(low - tight_low) / extent, (high - tight_high) / extent], axis=1)
+    sizes = numbers.sizes[usable]
+    return Fit(
+        float(np.median(shared / np.maximum(areas, 1e-9))),
+        float(np.clip(margins, -5, 5).std(axis=0).mean()),
+        float((high > 1.02 * sizes + 1).any(axis=1).mean()),
+    )
 
 
 def _spans(numbers: Numbers, points: str) -> np.ndarray:
@@ -122,18 +149,13 @@ def _spans(numbers: Numbers, points: str) -> np.ndarray:
     return np.concatenate([spans[:, :2], np.maximum(spans[:, 2:], 1e-9)], axis=1)
 
 
-def _is_better(best: float, fit: float) -> bool:
-    """Whether one layout fits clearly better than another: by much, or perfectly where the other does not."""
-    return best - fit >= (CLEAR if best >= 0.5 or fit < 0.05 else 2 * CLEAR) or (best >= 0.97 and best - fit >= 0.02)
-
-
 def _best_box(numbers: Numbers, points: str, boxes: str) -> str:
     """The layout of the boxes that fits points of a layout best; the one they are read in when nothing is clearer."""
     fits = {layout: fit for layout in BOXES if (fit := _fit(numbers, layout, points)) is not None}
     if not fits:
         return ""
-    best = max(fits, key=lambda layout: fits[layout])
-    return best if _is_better(fits[best], fits.get(boxes, 0.0)) else boxes
+    best = max(fits, key=lambda layout: fits[layout].shared - fits[layout].spread)
+    return best if boxes not in fits or fits[best].is_better(fits[boxes]) else boxes
 
 
 def _points_by_picture(numbers: Numbers, points: str, transposed: bool) -> str:
@@ -153,8 +175,7 @@ def _points_by_picture(numbers: Numbers, points: str, transposed: bool) -> str:
 def _is_percent(numbers: Numbers, order: str) -> bool:
     """Whether no point lies beyond 100 although most pictures are larger, in faces enough to tell.
 
-    As pixels the faces lie in the upper left of their pictures then, and as per cent about the middle; or they are all
-    in the upper left half of large pictures.
+    As pixels the faces lie in the upper left of their pictures then, and as per cent nearer to the middle.
     """
     large = (numbers.sizes > 105).all(axis=1)
     points = to_pixels(numbers.points, order, numbers.sizes)
@@ -163,10 +184,7 @@ def _is_percent(numbers: Numbers, order: str) -> bool:
     points, sizes, spans = points[large], numbers.sizes[large], _spans(numbers, order)[large]
     centres = spans[:, :2] + spans[:, 2:] / 2
     as_pixels, as_percent = (np.abs(np.median(centres / size, axis=0) - 0.5).max() for size in (sizes, 100.0))
-    reach = np.nanmax(points / sizes[:, None], axis=(0, 1))
-    return bool(
-        np.nanmax(points) > 2 and ((as_percent + 0.03 < as_pixels and (reach < 0.9).all()) or (reach < 0.55).all())
-    )
+    return bool(np.nanmax(points) > 2 and as_percent + 0.03 < as_pixels)
 
 
 def _share_outside(numbers: Numbers, points: str) -> float:

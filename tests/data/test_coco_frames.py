@@ -115,10 +115,10 @@ def test_what_nothing_decides_is_a_doubt_and_the_switch_decides_it(tmp_path, cap
 
 def test_sizes_that_no_frame_has_are_a_fault(tmp_path):
     folder = write_faces(
-        tmp_path / "source", each_image(lambda image: image.update(width=77)), encode=lambda picture: save(picture, 6)
+        tmp_path / "source", each_image(lambda image: image.update(width=239)), encode=lambda picture: save(picture, 6)
     )
     report = check(read_source(folder), allow_partial=False)
-    assert len(report.faults) == 12 and "but the annotations say 77 x 90" in report.faults[0]
+    assert len(report.faults) == 12 and "but the annotations say 239 x 150" in report.faults[0]
 
 
 @needs_shared

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from barrel_jax.config import DataConfig
 from barrel_jax.files import cache_home
+from barrel_jax.input.crops import load_crops
 from data.coco.coco import CocoFaces
 from data.coco.source import read_source
 from data.face_sets import FACE_SETS
@@ -69,6 +71,65 @@ def test_changed_source_is_built_beside_the_old_set(source, tmp_path):
     second = prepare("coco", str(source), str(tmp_path / "sets"))
     sizes = [tfds.builder_from_directory(str(path)).info.splits["train"].num_examples for path in (first, second)]
     assert sizes == [6, 5]
+
+
+def test_a_picture_that_was_changed_under_its_name_and_size_is_built_anew(source, tmp_path):
+    first = prepare("coco", str(source), str(tmp_path / "sets"))
+    digest = FACE_SETS["coco"].digest(str(source), {})
+    file = source / "images" / "3.png"
+    status = file.stat()
+    # Written anew with the bytes it had: the time stamp alone changes the set's folder, and not what runs know it by.
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    second = prepare("coco", str(source), str(tmp_path / "sets"))
+    assert second != first and FACE_SETS["coco"].digest(str(source), {}) == digest
+    # Painted over, with the time stamp put back: the sampled bytes tell.
+    encoded = bytearray(file.read_bytes())
+    encoded[-20] ^= 1
+    file.write_bytes(encoded)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert FACE_SETS["coco"].digest(str(source), {}) != digest
+
+
+def test_doubts_are_said_whenever_the_set_is_used(source, tmp_path, capsys):
+    document = json.loads((source / "train.json").read_text())
+    document["annotations"][3]["bbox"] = [0, 20, 9, 9]
+    (source / "train.json").write_text(json.dumps(document))
+    for _ in range(2):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+        assert "doubt: " in (said := capsys.readouterr().out)
+        assert "annotation 3 (3.png) has a box that misses 3 of 3 labelled points; correct bbox" in said
+
+
+def test_a_rebuild_is_forced(source, tmp_path, capsys):
+    arguments = ["coco", "--source", str(source), "--data-dir", str(tmp_path / "sets")]
+    assert main(arguments) == 0
+    directory = prepare("coco", str(source), str(tmp_path / "sets"))
+    (directory / "crops").mkdir()
+    stale = next(directory.glob("*array_record*"))
+    stale.write_bytes(b"")
+    assert main(arguments) == 0 and stale.read_bytes() == b""
+    assert main([*arguments, "--rebuild"]) == 0
+    assert prepare("coco", str(source), str(tmp_path / "sets")) == directory
+    assert stale.read_bytes() and not (directory / "crops").exists()
+
+
+def test_the_options_are_part_of_the_digest(source):
+    faces = FACE_SETS["coco"]
+    own = faces.options(DataConfig())
+    changes = ({}, {"boxes": "xyxy"}, {"points": "yx"}, {"exif": "stored"}, {"placeholders": "keep"})
+    assert len({faces.digest(str(source), own | change) for change in changes}) == 5
+    assert faces.digest(str(source), own) == faces.digest(str(source), {})
+
+
+@pytest.mark.parametrize("name", ["lr=1e-3 #2", "50% data", "a?b", "[v2]", "a\\b", "x%20y", "a[0:2]", "{x}*", "a@2"])
+def test_folders_of_any_name(source, tmp_path, name):
+    folder = tmp_path / name
+    source.rename(folder)
+    directory = prepare("coco", str(folder), str(folder / "sets"))
+    assert directory.is_relative_to(folder / "sets")
+    crops = load_crops(directory, "train", 32, "pipnet")
+    assert [int(image.max()) for image in crops.images] == [0, 40, 80, 120, 160, 200]
+    assert prepare("coco", str(folder), str(folder / "sets")) == directory
 
 
 def test_failed_build_leaves_nothing_and_the_next_succeeds(source, tmp_path):

@@ -99,6 +99,19 @@ def test_known_scheme_is_recognised(scheme, seed):
     assert "{} and {}".format(*scheme.normaliser) in sentence
 
 
+def test_no_pairing_is_searched_for_where_every_point_is_nearest_to_its_partner(monkeypatch):
+    points, visible = mirrored_faces(W300_68.flip, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("barrel_jax.faces.symmetry._pairs_the_nearest", lambda shape, flip: False)
+        searched = find_scheme(points, visible)
+    monkeypatch.setattr("barrel_jax.faces.symmetry.best_flip", None)
+    assert find_scheme(points, visible) == searched
+    order = np.arange(68)
+    order[[36, 39]] = order[[39, 36]]  # the corners of one eye, exchanged
+    with pytest.raises(TypeError):
+        find_scheme(points[:, order], visible[:, order])
+
+
 @pytest.mark.parametrize("num_points", [2, 3, 5, 21, 29, 68, 98, 194])
 def test_unknown_permutation_is_found(num_points):
     rng = np.random.default_rng(num_points)

@@ -11,17 +11,17 @@ import numpy as np
 NAMES = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 FLIP = [1, 0, 2, 4, 3]
 FIVE = np.array([[10, 12], [30, 12], [20, 22], [12, 30], [28, 30]], float)  # in a box of 40 x 40 pixels
-SIZE = (120, 90)  # width and height of a picture
+SIZE = (240, 150)  # width and height of a picture
 
 Documents = dict[str, dict]
 
 
 def draw(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture uint8 [90, 120, 3] BGR of a face on a noisy ground, and its points float64 [5, 2] in pixels."""
+    """A picture uint8 [150, 240, 3] BGR of a face on a noisy ground, and its points float64 [5, 2] in pixels."""
     rng = np.random.default_rng(seed)
     picture = rng.integers(60, 200, (SIZE[1], SIZE[0], 3), np.uint8)
-    # To the left of the middle and above it, so that turned pictures have nothing where the points are.
-    corner = rng.integers((2, 2), (24, 14)).astype(float)
+    # To the right of the middle and above it, so that turned pictures have nothing where the points are.
+    corner = rng.integers((110, 12), (150, 50)).astype(float)
     points = np.round(FIVE + corner + rng.normal(0, 0.7, (5, 2)), 2)
     x, y = np.round(corner + (20, 21)).astype(int).tolist()
     cv2.ellipse(picture, (x, y), (19, 20), 0, 0, 360, (150, 180, 220), -1)
