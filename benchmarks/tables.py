@@ -259,9 +259,8 @@ def kills(result: Result) -> str:
 def fuzz(result: Result) -> str:
     """Damaged files by parser, and what earlier campaigns had found, which is mended."""
     found: dict[str, int] = {}
-    for campaign in result["earlier"]:
-        for row in campaign["rows"]:
-            found[row["parser"]] = found.get(row["parser"], 0) + sum(row["wrong"].values())
+    for row in result["earlier"]:
+        found[row["parser"]] = found.get(row["parser"], 0) + sum(row["wrong"].values())
     rows = [
         [
             row["parser"],

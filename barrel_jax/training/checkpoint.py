@@ -51,7 +51,14 @@ class Checkpoints:
             ("facts", ocp.args.JsonRestore, facts),
         ):
             registry.add(item, args, handler)
-        return ocp.CheckpointManager(self._address.path / kind, options=options, handler_registry=registry)
+        path = self._address.path / kind
+        try:
+            return ocp.CheckpointManager(path, options=options, handler_registry=registry)
+        except ValueError as error:  # orbax reads what every step says of itself
+            raise ValueError(
+                f"{self._root / kind}: what a checkpoint there says of itself (STEP/_CHECKPOINT_METADATA) is damaged "
+                f"({str(error)[:300]}); put a copy of it back, or move that step to another place"
+            ) from error
 
     def steps(self, kind: str) -> list[int]:
         """The steps saved as 'latest' or 'best', in rising order."""

@@ -29,6 +29,7 @@ def attack(name: str, cases: Path, first: int, seconds: float, least: int) -> di
     row: dict[str, Any] = {"parser": name, "inputs": 0, "read": 0, "refused": 0, "wrong": {}}
     start, seed = time.monotonic(), first
     while (left := seconds - (time.monotonic() - start)) > 0 or seed == first:
+        own.mkdir(parents=True, exist_ok=True)
         (own / "tally.json").unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="fuzz-", dir=MEMORY_DISK) as folder:
             given = [name, folder + "/w", str(own), str(seed), str(max(left, 1)), str(least - row["inputs"])]
@@ -43,8 +44,10 @@ def attack(name: str, cases: Path, first: int, seconds: float, least: int) -> di
         _add(row, own)
         if ended == 0:
             break
-        if stopped is None:
-            raise SystemExit(f"{name}: {errors}")
+        if stopped is None:  # not even its valid file is read
+            row["wrong"]["a valid file is not read"] = 1
+            (own / "valid.trace").write_text(errors)
+            break
         kind = "hang that no signal ends" if ended is None else f"crash ({ended})"
         row["wrong"][kind] = row["wrong"].get(kind, 0) + 1
         (own / f"{kind.replace(' ', '-')}-{stopped}.trace").write_text(errors)
@@ -81,7 +84,7 @@ def main() -> None:
     """The campaign."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, required=True, help="of the whole campaign")
-    parser.add_argument("--out", type=Path, help="result, with those of earlier campaigns that it has already")
+    parser.add_argument("--out", type=Path, help="result; rows of before are kept in it")
     parser.add_argument(
         "--cases", type=Path, default=ROOT / "runs" / "fuzz", help="wrong outcomes (default: %(default)s)"
     )
@@ -91,15 +94,25 @@ def main() -> None:
     given = parser.parse_args()
     result = describe("fuzz", "benchmarks.fuzz")
     names = [name for name in PARSERS if re.search(given.only, name)]
-    end, rows = time.monotonic() + 60 * given.minutes, []
+    end = time.monotonic() + 60 * given.minutes
     for number, name in enumerate(names):
         share = max(1.0, (end - time.monotonic()) / (len(names) - number))
-        rows.append(attack(name, given.cases.absolute(), given.seed, share, given.least))
-        print(json.dumps(rows[-1]), flush=True)
-    if given.out:
-        earlier = json.loads(given.out.read_text()) if given.out.exists() else None
-        campaigns = [] if earlier is None else [*earlier.pop("earlier"), earlier]
-        write(given.out, result | {"rows": rows, "earlier": campaigns})
+        row = attack(name, given.cases.absolute(), given.seed, share, given.least) | {"commit": result["commit"]}
+        print(json.dumps(row), flush=True)
+        if given.out:
+            _keep(given.out, result, row)
+
+
+def _keep(path: Path, result: dict[str, Any], row: dict[str, Any]) -> None:
+    """Writes a parser's row in the place of its earlier one, which is kept behind the others."""
+    before = json.loads(path.read_text()) if path.exists() else {"rows": [], "earlier": []}
+    replaced = [other for other in before["rows"] if other["parser"] == row["parser"]]
+    rows = [
+        row,
+        *(other for other in before["rows"] if other["parser"] != row["parser"] and other["parser"] in PARSERS),
+    ]
+    rows.sort(key=lambda one: list(PARSERS).index(one["parser"]))
+    write(path, result | {"rows": rows, "earlier": before["earlier"] + replaced})
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Parser:
 
     name: str
     write: Callable[[Path], None]  # writes a valid source into an empty folder
-    target: str  # the file in it that is changed
+    target: str  # the file in it that is changed, or a pattern of several
     read: Callable[[Path], np.ndarray | None]  # reads the folder; the points [n, K, 2] in pixels, or None
     changes: Sequence[Mutation]
     same: Mutation | None = None  # a change that leaves what the file says
@@ -238,34 +238,37 @@ def _write_cofw68(folder: Path) -> None:
 # Files of predict and evaluate.
 
 
+BOXES = np.array([[10.25 + i, 20.5 + i, 50.75 + 2 * i, 60.125 + i] for i in range(COUNT)])
+
+
 def _write_boxes(name: str) -> Callable[[Path], None]:
-    boxes = {f"f{i}.png": [[10.25 + i, 20.5 + i, 50.75, 60.125 + i]] for i in range(COUNT)}
+    boxes = {f"f{number}.png": box for number, box in enumerate(BOXES.tolist())}
 
     def write(folder: Path) -> None:
         if name.endswith(".csv"):
-            rows = [",".join([file, *map(str, box)]) for file, some in boxes.items() for box in some]
-            text = "\n".join(["file,x,y,w,h", *rows, ""])
+            text = "\n".join(["file,x,y,w,h", *(",".join([file, *map(str, box)]) for file, box in boxes.items()), ""])
         elif name.startswith("coco"):
-            images = [{"id": i, "file_name": file} for i, file in enumerate(boxes)]
-            faces = [{"id": i, "image_id": i, "bbox": box[0]} for i, box in enumerate(boxes.values())]
+            images = [{"id": number, "file_name": file} for number, file in enumerate(boxes)]
+            faces = [{"id": number, "image_id": number, "bbox": box} for number, box in enumerate(boxes.values())]
             text = json.dumps({"images": images, "annotations": faces})
         else:
-            text = json.dumps(boxes)
+            text = json.dumps({file: [box] for file, box in boxes.items()})
         (folder / name).write_text(text)
 
     return write
 
 
-def _read_boxes(name: str) -> Callable[[Path], None]:
-    def read(folder: Path) -> None:
+def _read_boxes(name: str) -> Callable[[Path], np.ndarray]:
+    def read(folder: Path) -> np.ndarray:
         from barrel_jax.predict.boxes import read_boxes
 
-        known = read_boxes(folder / name)
-        for box in (box for picture in known.pictures.values() for box in picture.boxes):
-            if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 1).any():
-                raise AssertionError(f"the box {box} was read")
-        if unnamed := [fault for fault in known.faults if str(folder / name) not in fault or "\n" in fault]:
-            raise AssertionError(f"a fault that does not name the file in one line: {unnamed[0]}")
+        found = read_boxes(folder / name)
+        boxes = [box for _, picture in sorted(found.pictures.items()) for box in picture.boxes]
+        if not all(box.shape == (4,) and np.isfinite(box).all() and (box[2:] >= 1).all() for box in boxes):
+            raise AssertionError(f"boxes {boxes} were read")
+        if found.faults:
+            raise Refused(found.faults)
+        return np.array(boxes)
 
     return read
 
@@ -320,18 +323,18 @@ def _write_run(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(Config()), default=str))
     facts = {"dataset": "coco", "fingerprint": "0", "scheme": "custom-5", "num_landmarks": K, "versions": {"jax": "1"}}
     (folder / "run.json").write_text(json.dumps(facts))
-    files = {
+    manifest = facts | {
         "files": {"model.onnx": {"sha256": "0", "bytes": 1, "largest_difference": 0.0}},
+        "image_size": 256,
         "config": dataclasses.asdict(Config()),
         "machine": {"instructions": []},
-        "image_size": 256,
         "step": 1,
-    } | facts
-    (folder / "manifest.json").write_text(json.dumps(files))
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def _read_facts(folder: Path) -> None:
-    from barrel_jax.training.facts import read_facts
+    from barrel_jax.training.trained import read_facts
 
     read_facts(folder)
 
@@ -379,6 +382,43 @@ def _read_image(suffix: str) -> Callable[[Path], None]:
     return read
 
 
+def _write_checkpoint(folder: Path) -> None:
+    from barrel_jax.training.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(folder)
+    checkpoints.save("latest", _state(), {"nme": 1.5})
+    checkpoints.wait()
+    checkpoints.close()
+
+
+def _state() -> Any:
+    import jax.numpy as jnp
+
+    from barrel_jax.training.state import State
+
+    return State(jnp.int32(3), {"w": jnp.asarray(POINTS, jnp.float32)}, {"mean": jnp.ones(2)}, (), None)
+
+
+def _read_checkpoint(folder: Path) -> None:
+    import jax
+
+    from barrel_jax.training.checkpoint import Checkpoints
+
+    copy = folder.parent / f"{folder.name}-run"  # damaged ones are set aside
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    state = _state()
+    checkpoints = Checkpoints(copy)
+    try:
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), state)
+        found = checkpoints.newest(like)
+    finally:
+        checkpoints.close()
+    if found is not None and not all(map(np.array_equal, jax.tree.leaves(found), jax.tree.leaves(state))):
+        raise AssertionError("other arrays were restored than were saved")
+
+
 W300 = np.array([[[30 + 1.13 * k + 7 * i - 1, 20 + 1.7 * k + 0.01 * i - 1] for k in range(68)] for i in range(COUNT)])
 LIST = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt"
 PARSERS = {
@@ -400,9 +440,11 @@ PARSERS = {
         Parser("cofw68 points", _write_cofw68, "test_annotations/1_points.mat", _read_set("cofw68"), mutations.BYTES),
         Parser("cofw68 boxes", _write_cofw68, "cofw68_test_bboxes.mat", _read_set("cofw68"), mutations.BYTES),
         *(
-            Parser(f"boxes {name}", _write_boxes(name), name, _read_boxes(name), changes)
-            for name, changes in (
-                ("boxes.json", mutations.JSON), ("coco.json", mutations.JSON), ("boxes.csv", mutations.TEXT),
+            Parser(f"boxes {name}", _write_boxes(name), name, _read_boxes(name), changes, same, BOXES, _json_number)
+            for name, changes, same in (
+                ("boxes.json", mutations.JSON, mutations.same_json),
+                ("coco.json", mutations.JSON, mutations.same_json),
+                ("boxes.csv", mutations.TEXT, mutations.same_table),
             )
         ),
         *(
@@ -418,6 +460,7 @@ PARSERS = {
         Parser("run.json", _write_run, "run.json", _read_facts, mutations.JSON),
         Parser("config.json", _write_run, "config.json", _read_config, mutations.JSON),
         Parser("manifest.json", _write_run, "manifest.json", _read_manifest, mutations.JSON),
+        Parser("checkpoint", _write_checkpoint, "checkpoints/latest/3/**/*", _read_checkpoint, mutations.BYTES),
         Parser("safetensors", _write_weights, "w.safetensors", _read_weights, mutations.BYTES),
         *(
             Parser(f"image {suffix}", _write_image(suffix), f"f{suffix}", _read_image(suffix), mutations.BYTES)

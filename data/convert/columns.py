@@ -73,7 +73,7 @@ def find_columns(path: Path, rows: list[tuple[int, list[str]]], options: Options
     split = next((plain[name] for name in SPLITS if name in plain), None)
     kind = ("left, top, right, bottom" if corners else "x, y, width, height") if box else ""
     across = _list([names[x] for x, _, _ in points.values()])
-    told = f"pictures are in column {names[picture]!r}, {len(points)} points in {across} and so on"
+    told = f"pictures are in column {names[picture]!r}, {len(points)} points in {across}"
     told += f", boxes ({kind}) in {_list([names[place] for place in box])}" if box else ", no boxes"
     return Columns(names, int(header), picture, points, box, corners, size, split, told)
 

@@ -90,7 +90,7 @@ def _record(path: Path, line: int, cells: list[str], columns: Columns, comma: bo
 def _visibility(cell: str, where: str) -> int:
     if cell.strip() not in ("0", "1", "2", "0.0", "1.0", "2.0"):
         raise ValueError(f"{where}: a visibility {shown(cell)}; 0 is not labelled, 1 occluded, 2 visible")
-    return int(float(cell))
+    return int(float(cell.strip()))
 
 
 def write(folder: Path, split: str, faces: Sequence[ConvertedFace], names: Sequence[str], findings: Findings) -> None:

@@ -18,6 +18,7 @@ from data.convert.pictures import Pictures
 from data.convert.record import NOT_LABELLED, Record
 from data.convert.split_names import named_split
 from data.images import read_image
+from data.numbers import LIMIT
 from data.source import Findings
 
 SCALE = {"percent": 0.01, "fraction": 1.0}  # of a side
@@ -105,7 +106,8 @@ def make_faces(
     read = _read_pictures(list(dict.fromkeys(path for path in located if path)), findings)
     sizes = annotated_sizes(records, located, read, names, frame.exif, findings) if frame.unit == "pixel" else {}
     targets = pictures.targets(read)
-    faces, seen = [], set()
+    faces: list[ConvertedFace] = []
+    seen: dict[tuple[str, bytes, bytes], ConvertedFace] = {}
     for record, path in zip(records, located, strict=True):
         if path not in read:
             continue
@@ -116,13 +118,15 @@ def make_faces(
         except ValueError as error:
             findings.faults.append(str(error))
             continue
-        same = (path, face.points.tobytes(), face.visible.tobytes())
+        same = (read[path].digest, face.points.tobytes(), face.visible.tobytes())
         if not face.visible.any():
             findings.counts["faces_without_points_left_out"] += 1
         elif same in seen:
+            apart = named_split(face.split) != named_split(seen[same].split)
             findings.counts["faces_given_twice_left_out"] += 1
+            findings.counts["of_these_in_two_splits"] += apart
         else:
-            seen.add(same)
+            seen[same] = face
             faces.append(face)
     return faces
 
@@ -186,6 +190,8 @@ def _face(
         points = _turned_back(points, turned, whole) * side
         corners = None if corners is None else np.sort(_turned_back(corners, turned, whole) * side, axis=0)
     points -= frame.origin
+    if (np.abs(points[visible > 0]) > LIMIT).any():
+        raise ValueError(f"{record.where}: a point beyond {LIMIT:,.0f} pixels, as no picture has; correct it")
     box = None if corners is None else np.concatenate([corners[0] - frame.origin, corners[1] - corners[0]])
     if visible.any() and (box is None or _pixels_shown(box, picture.size) < 1):
         findings.counts["boxes_made_from_points" if box is None else "boxes_without_area_made_from_points"] += 1

@@ -6,20 +6,19 @@ saves them. `data.convert.faces` turns back those that are not.
 """
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.convert.faces import ConvertedFace
-from data.convert.record import VISIBLE, Options, Record, read_number, read_side, shown
+from data.convert.label_studio_results import envelope_of, label_of, picture_size, position_of, turned_by
+from data.convert.record import VISIBLE, Options, Record, shown
 from data.convert.text import read_json
 from data.source import Findings
 
 SUFFIXES = (".json",)
 ABOUT = "Label Studio's JSON"
 PICTURES = ("image", "img", "picture", "photo", "url", "file")  # keys of a task's data, the likelier first
-Box = tuple[float, float, float, float]
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -61,20 +60,20 @@ def _faces(path: Path, task: dict[str, Any], where: str, options: Options, findi
     points = [result for result in results if result.get("type") in ("keypointlabels", "keypoint")]
     boxes = [result for result in results if result.get("type") in ("rectanglelabels", "rectangle")]
     findings.counts["results_of_other_types_left_out"] += len(results) - len(points) - len(boxes)
-    turned = _turned(points, where)
+    turned = turned_by(points, where)
     findings.counts["rotated_tasks"] += bool(turned)
-    size = _size(points, where)
+    size = picture_size(points, where)
     fields = {key: str(value) for key, value in data.items() if isinstance(value, str | int)}
     records = []
     for box, group in _by_face(points, boxes, where, findings):
-        named = {_label(result, where): (*_position(result, where), VISIBLE) for result in group}
+        named = {label_of(result, where): (*position_of(result, where), VISIBLE) for result in group}
         records.append(
             Record(
                 where,
                 path,
                 picture,
                 named,
-                _envelope(box, size, where) if box else None,
+                envelope_of(box, size, where) if box else None,
                 size,
                 fields=fields,
                 turned=turned,
@@ -110,65 +109,6 @@ def _people(completed_by: Any) -> list[str]:
     return [str(person[key]) for key in ("id", "email") if key in person]
 
 
-def _size(points: list[dict[str, Any]], where: str) -> tuple[int, int] | None:
-    sizes = {(read_side(p.get("original_width")), read_side(p.get("original_height"))) for p in points}
-    if len(sizes) > 1:
-        raise ValueError(f"{where}: its points are of pictures of several sizes; export it again")
-    width, height = next(iter(sizes), (None, None))
-    return (width, height) if width and height else None
-
-
-def _turned(points: list[dict[str, Any]], where: str) -> int:
-    turns = {turn if isinstance(turn := p.get("image_rotation") or 0, int) else -1 for p in points} or {0}
-    if len(turns) > 1 or not turns <= {0, 90, 180, 270}:
-        raise ValueError(
-            f"{where}: its points have image_rotation {shown(sorted(turns))}; one of 0, 90, 180, 270 is right"
-        )
-    return turns.pop()
-
-
-def _value(result: dict[str, Any], where: str) -> dict[str, Any]:
-    value = result.get("value")
-    if not isinstance(value, dict):
-        raise ValueError(f"{where}: a result without its value; export it again")
-    return value
-
-
-def _label(result: dict[str, Any], where: str) -> str:
-    labels = _value(result, where).get("keypointlabels", _value(result, where).get("labels"))
-    if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str):
-        raise ValueError(f"{where}: a point with {shown(labels)} as its label; give each point one label")
-    return labels[0]
-
-
-def _position(result: dict[str, Any], where: str) -> tuple[float, float]:
-    value = _value(result, where)
-    x, y = (read_number(value.get(axis), where, f"{axis} of point {shown(_label(result, where))}") for axis in "xy")
-    return x, y
-
-
-def _envelope(result: dict[str, Any], size: tuple[int, int] | None, where: str) -> Box:
-    """A rectangle in per cent, upright: one that is rotated about its corner gives the box around it."""
-    value = _value(result, where)
-    x, y, w, h = (
-        read_number(value.get(side), where, f"{side} of a rectangle") for side in ("x", "y", "width", "height")
-    )
-    angle = math.radians(read_number(value.get("rotation", 0) or 0, where, "rotation of a rectangle"))
-    if not angle:
-        return x, y, w, h
-    aspect = size[0] / size[1] if size else 1.0
-    corners = [
-        (
-            i * w * math.cos(angle) - j * h / aspect * math.sin(angle),
-            i * w * aspect * math.sin(angle) + j * h * math.cos(angle),
-        )
-        for i in (0, 1)
-        for j in (0, 1)
-    ]
-    left, top = min(corner[0] for corner in corners), min(corner[1] for corner in corners)
-    return x + left, y + top, max(corner[0] for corner in corners) - left, max(corner[1] for corner in corners) - top
-
-
 def _by_face(
     points: list[dict[str, Any]], boxes: list[dict[str, Any]], where: str, findings: Findings
 ) -> Iterator[tuple[dict[str, Any] | None, list[dict[str, Any]]]]:
@@ -189,7 +129,7 @@ def _by_face(
             around = [(box, held) for box, held in groups if _holds(box, p, where)]
             if len(around) != 1:
                 raise ValueError(
-                    f"{where}: point {shown(_label(p, where))} lies in {len(around)} rectangles, not one; "
+                    f"{where}: point {shown(label_of(p, where))} lies in {len(around)} rectangles, not one; "
                     "make it a child of its face's rectangle"
                 )
             around[0][1].append(p)
@@ -197,7 +137,7 @@ def _by_face(
     else:
         groups = [(None, [])]
         for p in points:
-            if _label(p, where) in [_label(q, where) for q in groups[-1][1]]:
+            if label_of(p, where) in [label_of(q, where) for q in groups[-1][1]]:
                 groups.append((None, []))
             groups[-1][1].append(p)
         findings.counts["faces_told_apart_by_the_order_of_their_points"] += len(groups)
@@ -211,13 +151,13 @@ def _by_face(
 
 def _twice(points: list[dict[str, Any]], where: str) -> str:
     """The first label that two points have; '' when there is none."""
-    labels = [_label(p, where) for p in points]
+    labels = [label_of(p, where) for p in points]
     return next((label for k, label in enumerate(labels) if label in labels[:k]), "")
 
 
 def _holds(box: dict[str, Any], point: dict[str, Any], where: str) -> bool:
-    x, y, w, h = _envelope(box, None, where)
-    px, py = _position(point, where)
+    x, y, w, h = envelope_of(box, None, where)
+    px, py = position_of(point, where)
     return x <= px <= x + w and y <= py <= y + h
 
 

@@ -3,17 +3,24 @@
 
 import difflib
 import os
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
+from data.convert.picture_names import (
+    Parts,
+    compared,
+    compared_parts,
+    digits,
+    is_absolute,
+    parts_of,
+    readable,
+    variants,
+)  # fmt: skip
 from data.convert.record import shown
 from data.convert.split_names import named_split
+from data.grouping import SHOWN
 
 HOMES = ("images", "image", "imgs", "img", "pictures", "photos")  # folders that tools put pictures into
-Parts = tuple[str, ...]
 
 
 class Pictures:
@@ -27,14 +34,15 @@ class Pictures:
     def __init__(self, root: Path, without: Path | None = None) -> None:
         self.root = root
         self._files: dict[Parts, Path] = {}  # by path below the root
-        self._alike: dict[Parts, list[Parts]] = {}  # by what `_key` makes of that
+        self._alike: dict[Parts, list[Parts]] = {}  # by what `compared` makes of that
         self._by_name: dict[str, list[Parts]] = {}  # by what it makes of the name alone
+        self._missing = 0
         self._taken: dict[Path, Parts] = {}  # by which name a file has been found
         for path in _walk(root, without):
             parts = path.relative_to(root).parts
             self._files[parts] = path
-            self._alike.setdefault(_keys(parts), []).append(parts)
-            self._by_name.setdefault(_key(parts[-1]), []).append(parts)
+            self._alike.setdefault(compared_parts(parts), []).append(parts)
+            self._by_name.setdefault(compared(parts[-1]), []).append(parts)
         folders = [parts[:-1] for parts in self._files if parts[-1].lower().endswith((".jpg", ".jpeg", ".png"))]
         self._common = _common(folders)
 
@@ -51,15 +59,18 @@ class Pictures:
             ValueError: there is none, or two could be meant, or the name leads out of the folder, or two different
                 names lead to one file.
         """
-        tried = list(_variants(name))
+        tried = list(variants(name))
         for variant, how in tried:
             if path := self._exactly(variant, base, where, split):
                 return self._take(path, variant, where), how
         for variant, how in tried:
             if path := self._by_end(variant, where, split):
                 return self._take(path, variant, where), how or "found_below_other_folders"
-        wanted = (_parts(tried[-1][0]) or ("",))[-1]
-        near = difflib.get_close_matches(_key(wanted)[:200], list(self._by_name), n=1, cutoff=0.6)
+        wanted = (parts_of(tried[-1][0]) or ("",))[-1]
+        self._missing += 1
+        # A name with other digits is of another picture. It takes long, and more are not shown.
+        names = [name for name in self._by_name if digits(name) == digits(wanted)] if self._missing <= SHOWN else []
+        near = difflib.get_close_matches(compared(wanted)[:200], names, n=1, cutoff=0.7)
         meant = f"is {self._files[self._by_name[near[0]][0]]} meant?" if near else "put it there"
         raise ValueError(
             f"{where}: no picture {shown(name)} below {self.root}; {meant} (--images names another folder)"
@@ -79,9 +90,9 @@ class Pictures:
         return names
 
     def _exactly(self, variant: str, base: Path, where: str, split: str) -> Path | None:
-        parts = _parts(variant)
+        parts = parts_of(variant)
         below = base.relative_to(self.root).parts if base.is_relative_to(self.root) else None
-        if ".." in parts and not _absolute(variant):
+        if ".." in parts and not is_absolute(variant):
             full = Path(os.path.normpath(base.absolute().joinpath(*parts)))
             if not full.is_relative_to(self.root.absolute()):
                 raise ValueError(
@@ -98,16 +109,16 @@ class Pictures:
             if parts in self._files:
                 return self._files[parts]
         for parts in candidates:
-            if alike := self._alike.get(_keys(parts)):
+            if alike := self._alike.get(compared_parts(parts)):
                 return self._single(alike, variant, where, split)
         return None
 
     def _by_end(self, variant: str, where: str, split: str) -> Path | None:
         """The file whose path ends as the name does, or whose path below that of all pictures the name ends with."""
-        keys = _keys(_parts(variant))
+        keys = compared_parts(parts_of(variant))
         found = []
         for parts in self._by_name.get(keys[-1], ()) if keys else ():
-            own = _keys(parts)
+            own = compared_parts(parts)
             shorts = [own[self._common :], *(own[k + 1 :] for k, part in enumerate(own[:-1]) if part in HOMES)]
             if own[-len(keys) :] == keys or any(short and keys[-len(short) :] == short for short in shorts):
                 found.append(parts)
@@ -122,7 +133,7 @@ class Pictures:
         return self._files[found[0]]
 
     def _take(self, path: Path, variant: str, where: str) -> Path:
-        keys = tuple(key for key in _keys(_parts(variant)) if key != "..")
+        keys = tuple(key for key in compared_parts(parts_of(variant)) if key != "..")
         before = self._taken.setdefault(path, keys)
         short = min(len(before), len(keys))
         if before[-short:] != keys[-short:]:
@@ -160,63 +171,7 @@ def files_of(root: Path, suffixes: tuple[str, ...], without: Path | None = None)
     return [path for path in _walk(root, without) if path.suffix.lower() in suffixes]
 
 
-def readable(name: str) -> str:
-    """A file's name as text that every reader takes: bytes that are no UTF-8 are read as latin-1."""
-    try:
-        encoded = name.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        encoded = name.encode("utf-8", "backslashreplace")
-    try:
-        return encoded.decode()
-    except UnicodeDecodeError:
-        return encoded.decode("latin-1")
-
-
-def _key(name: str) -> str:
-    """What names are compared by: composed, without regard to capitals."""
-    return unicodedata.normalize("NFC", readable(name)).casefold()
-
-
-def _keys(parts: Parts) -> Parts:
-    return tuple(map(_key, parts))
-
-
 def _common(folders: list[Parts]) -> int:
     """How many folders all have in common."""
     depth = min(map(len, folders), default=0)
     return next((k for k in range(depth) if len({folder[k] for folder in folders}) > 1), depth)
-
-
-def _absolute(name: str) -> bool:
-    return name.startswith("/") or bool(re.match("[A-Za-z]:", name))
-
-
-def _parts(name: str) -> Parts:
-    return tuple(part for part in re.sub("^[A-Za-z]:", "", name).split("/") if part not in ("", "."))
-
-
-def _variants(name: str) -> Iterator[tuple[str, str]]:
-    """The name as written, and as it was before other tools had written it, with what was done."""
-    yield name, ""
-    if "\\" in name:
-        name = name.replace("\\", "/")
-        yield name, "back_slashes_read_as_slashes"
-    address = re.match("[A-Za-z][A-Za-z0-9+.-]+://", name) or "?d=" in name
-    if address:
-        try:
-            parts = urlsplit(name)
-        except ValueError:  # an address with a broken host
-            parts = urlsplit("")
-        name = parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
-        yield name, "addresses_read_as_files"
-    elif "%" in name:
-        yield unquote(name), "addresses_read_as_files"
-    try:
-        mended = name.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        mended = name
-    if mended != name:
-        yield mended, "names_whose_encoding_was_mended"
-    folder, slash, last = name.rpartition("/")
-    if re.match("[0-9a-f]{8}-.", last):
-        yield f"{folder}{slash}{last[9:]}", "upload_prefixes_left_out"

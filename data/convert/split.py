@@ -50,6 +50,7 @@ def divide(faces: Sequence[ConvertedFace], how: Division, findings: Findings) ->
         )
     elif how.group or how.group_pattern:
         _check_sides(faces, groups, how)
+    _note_leaks(splits, findings)
     return {name: splits[name] for name in (TRAIN, VAL, TEST) if name in splits}
 
 
@@ -120,3 +121,18 @@ def _check_sides(faces: Sequence[ConvertedFace], groups: list[str], how: Divisio
                 f"{face.where}: its group {group_of(face, how)!r} is in {' and '.join(sorted(sides[group]))}; "
                 "--divide-anew takes no notice of the source's division"
             )
+
+
+def _note_leaks(splits: dict[str, list[ConvertedFace]], findings: Findings) -> None:
+    """Notes pictures, told by their bytes, that the source has in two splits."""
+    sides: dict[str, dict[str, ConvertedFace]] = {}
+    for split, faces in splits.items():
+        for face in faces:
+            sides.setdefault(face.picture.digest, {}).setdefault(split, face)
+    leaks = [by_split for by_split in sides.values() if len(by_split) > 1]
+    if leaks:
+        names = " and ".join(f"{split} ({face.picture.name})" for split, face in leaks[0].items())
+        findings.notes.append(
+            f"{len(leaks):,} pictures are in two splits, by their bytes: the first in {names}; scores on them say too "
+            "much; --divide-anew keeps each on one side"
+        )

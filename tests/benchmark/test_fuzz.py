@@ -7,8 +7,9 @@ import warnings
 import numpy as np
 import pytest
 
+from benchmarks import tables
 from benchmarks.fuzz import mutations, worker
-from benchmarks.fuzz.__main__ import attack
+from benchmarks.fuzz.__main__ import _keep, attack
 from benchmarks.fuzz.parsers import PARSERS, Parser, Refused
 from benchmarks.fuzz.worker import Input, draw, judge, run
 
@@ -108,3 +109,13 @@ def test_every_reader_reads_its_valid_file(name, tmp_path):
 def test_a_parser_in_its_own_process(tmp_path):
     row = attack("boxes boxes.csv", tmp_path, first=5, seconds=1, least=20)
     assert row["inputs"] >= 20 and row["read"] + row["refused"] + sum(row["wrong"].values()) == row["inputs"]
+
+
+def test_a_parsers_row_takes_the_place_of_its_earlier_one(tmp_path):
+    names, path = list(PARSERS), tmp_path / "fuzz.json"
+    for name, count in ((names[1], 3), (names[0], 2), (names[1], 0)):
+        _keep(path, {"commit": "c"}, {"parser": name, "inputs": 5, "read": 4, "refused": 1, "wrong": {"hang": count}})
+    kept = json.loads(path.read_text())
+    assert [(row["parser"], row["wrong"]["hang"]) for row in kept["rows"]] == [(names[0], 2), (names[1], 0)]
+    assert [(row["parser"], row["wrong"]["hang"]) for row in kept["earlier"]] == [(names[1], 3)]
+    assert f"| {names[1]} | 5 | 4 | 1 | 0 | 3 |" in tables.fuzz(kept)

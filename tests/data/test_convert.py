@@ -129,6 +129,20 @@ def test_equal_pictures_and_equal_faces(tmp_path, capsys):
     assert "faces given twice left out: 1" in capsys.readouterr().out
 
 
+def test_faces_and_pictures_in_two_splits_are_told(tmp_path, capsys):
+    source = tmp_path / "s"
+    for name in "abc":
+        draw(source / f"{name}.png")
+    shutil.copy(source / "a.png", source / "copy.png")
+    coco(source, [("a.png", face(0)), ("b.png", face(1)), ("c.png", face(2))])
+    coco(source, [("copy.png", face(0)), ("b.png", face(3))], "val.json")
+    splits = converted("coco", source)
+    assert [len(faces) for faces in splits.values()] == [3, 1]
+    said = capsys.readouterr().out
+    assert "faces given twice left out: 1\n  of these in two splits: 1" in said
+    assert "1 pictures are in two splits, by their bytes: the first in train (b.png) and val (b.png)" in said
+
+
 @pytest.mark.parametrize(
     ("written", "there", "said"),
     [
@@ -181,7 +195,8 @@ def test_a_latin_1_file_name_becomes_text(tmp_path):
 @pytest.mark.parametrize(
     ("written", "there", "said"),
     [
-        ("b.png", ["a.png"], r"annotation 10 \(b.png\): no picture 'b.png' below .*; is .*a.png meant\?"),
+        ("portrait.png", ["portrai.jpg"], r"\(portrait.png\): no picture .* below .*; is .*portrai.jpg meant\?"),
+        ("img_02.png", ["img_01.png"], r"no picture 'img_02.png' below .*; put it there"),
         ("../a.png", ["a.png"], r"'../a.png' leads out of .*--images"),
         ("/etc/hostname", ["a.png"], r"no picture '/etc/hostname' below"),
         ("a.png", ["one/a.png", "two/a.png"], r"'a.png' may be .*one/a.png or .*two/a.png; write the name with"),

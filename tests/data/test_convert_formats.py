@@ -45,6 +45,7 @@ def table(folder, header, row, encoding="utf-8", name="{}.csv"):
         ("x0,y0,x1,y1,xmin,ymin,xmax,ymax,Path", "10,12,20.5,6,8,4,23,15,{}", [8, 4, 15, 11]),
         ("Image;left;top;width;height;x_0;y_0;x_1;y_1", "{};8;4;15;11;10;12;20,5;6", [8, 4, 15, 11]),
         ("image\tbbox_x\tbbox_y\tbbox_w\tbbox_h\tx0\ty0\tx1\ty1", "{}\t8\t4\t15\t11\t10\t12\t20.5\t6", [8, 4, 15, 11]),
+        ("image,x0,y0,v0,x1,y1,v1", "{},10,12,2\x1d,20.5,6, 2.0", [10.5, 6.5, 10.5, 6]),  # strange blanks
         ("image,x1,y1,x2,y2,0_x,0_y,1_x,1_y", "images/{},8,4,23,15,10,12,20.5,6", [8, 4, 15, 11]),
         ("image,x,y,w,h,x0,y0,x1,y1", "{},8,4,0,0,10,12,20.5,6", [10.5, 6.5, 10.5, 6]),  # a box without area
     ],
@@ -94,6 +95,7 @@ def test_a_table_without_a_header_is_read_by_its_numbers(source):
         ("image,x0,y0", "{},1e9,3", r"column 'x0' is '1e9', which is not a number of pixels; correct it"),
         ("image,x0,y0,x1,y1", "{},1,2", r"train.csv:2: 3 cells where the table has 5 columns; complete the row"),
         ("image,x0,y0,v0", "{},1,2,7", r"a visibility '7'; 0 is not labelled"),
+        ("image,x0,y0,v0", "{},1,,2", r"train.csv:2: 'a.png': column 'y0' is '', which is not a number"),
         (
             "image,a,b",
             "{},1,2",
@@ -110,7 +112,9 @@ def test_a_table_that_is_refused(source, capsys, header, row, said):
         raise AssertionError(refused(capsys, "csv", source))
 
 
-def test_fractions_and_per_cent(source):
+def test_fractions_and_per_cent(source, capsys):
+    table(source, "image,x0,y0,x1,y1", "{},30000,0.4,0.5125,0.2")
+    assert "a.png': a point beyond 1,000,000 pixels" in refused(capsys, "csv", source, "--unit", "fraction")
     table(source, "image,x0,y0,x1,y1", "{},0.25,0.4,0.5125,0.2")
     check_pair(converted("csv", source, "--unit", "fraction"))
 
@@ -325,6 +329,8 @@ def test_label_studio_rotated_rectangle(source):
     ("results", "said"),
     [
         ([key_point("0", float("inf"), 2)], r"task 7 \(1a2b3c4d-a.png\): x of point '0' is inf, which is not a number"),
+        ([key_point("0", float("nan"), 2)], r"x of point '0' is nan, which is not a number"),
+        ([key_point("0", 3e6 * 0.4, 2)], r"x of point '0' is 3000000.0"),
         ([{"type": "keypointlabels"}], r"a result without its value"),
         ([FACE[0], key_point("0", 1, 2, original_width=50)], r"pictures of several sizes"),
         ([key_point("0", 1, 2, original_width=50)], r"is 40 x 30 pixels but the annotation says 50 x 30"),
