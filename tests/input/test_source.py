@@ -26,7 +26,7 @@ def test_a_class_that_a_set_names_is_not_imported(tmp_path, monkeypatch):
     built = prepare_config(config.data)
     assert len(source.open_split(built, "test")) == 2
     forged = shutil.copytree(built, tmp_path / "forged")
-    (tmp_path / "evil_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "evil_module").with_suffix(".py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.syspath_prepend(tmp_path)
     said = (forged / "features.json").read_text()
     for forgery in (
