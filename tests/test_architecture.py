@@ -138,6 +138,7 @@ def test_everything_imports_without_tensorflow():
     assert "tensorflow" not in sys.modules
 
 
+@pytest.mark.processes
 def test_ruff_is_content():
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
