@@ -34,7 +34,8 @@ from barrel_jax.faces.landmarks import NAMED, Normaliser
 from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.faces.wflw_to_300w import comparable
 from barrel_jax.input.splits import load_split
-from barrel_jax.training.trained import TrainedRun, read_facts
+from barrel_jax.training.facts import read_facts
+from barrel_jax.training.trained import TrainedRun
 from data.annotated import truth_of
 from data.face_sets import DOWNLOADED, FACE_SETS
 from data.prepare import prepare_config

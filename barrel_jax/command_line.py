@@ -8,6 +8,8 @@ it. Any other exception is a fault of this project and keeps its traceback.
 
 import argparse
 import difflib
+import io
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +34,7 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """As argparse does, after `--image_size` has become `--image-size`; config fields keep their underscores."""
+        self._is_program = args is None
         words = sys.argv[1:] if args is None else args
         return super().parse_known_args([_hyphened(word) for word in words], namespace)
 
@@ -44,13 +47,19 @@ class Parser(argparse.ArgumentParser):
         """
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # libraries read absl's flags, which no program here defines
-        logging.set_verbosity(logging.WARNING)  # orbax and TFDS tell every file they touch
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
+        # Orbax and TFDS tell every file they touch, and orbax the trace of every thread that an error ends.
+        logging.set_verbosity(logging.WARNING if given.debug else logging.FATAL)
         try:
             return work() or 0
         except MENDABLE as error:
             if given.debug:
                 raise
             self.complain(in_one_line(error))
+            if self._is_program:
+                _end_standard_error()
             return 1
         except KeyboardInterrupt:
             if given.debug:
@@ -61,6 +70,14 @@ class Parser(argparse.ArgumentParser):
     def complain(self, text: str) -> None:
         """Says on standard error what is wrong, after the program's name."""
         print(f"{self.prog.removeprefix('python -m ').removeprefix('barrel_jax.')}: {text}", file=sys.stderr)
+
+
+def _end_standard_error() -> None:
+    """Nothing more is seen there: the last line is ours, whatever threads of libraries say while the process ends."""
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def in_one_line(error: BaseException) -> str:

@@ -250,8 +250,24 @@ def _check_types(config: Config) -> None:
         kind = type(known[name])
         _require(
             type(value) is kind or (kind is float and type(value) is int),
-            f"{name}={value!r} is {type(value).__name__}, and the field takes {kind.__name__}, such as {known[name]!r}",
+            f"{name}={_short(value)} is {type(value).__name__}, and the field takes {kind.__name__}, such as "
+            f"{known[name]!r}",
         )
+        _require(_is_usual(value), f"{name}={_short(value)} holds a number that is not finite, or beyond 64 bits")
+
+
+def _is_usual(value: object) -> bool:
+    """Whether all numbers in a value are finite and fit into 64 bits."""
+    if isinstance(value, tuple):
+        return all(map(_is_usual, value))
+    return not isinstance(value, int | float) or abs(value) < 2**63  # False for NaN
+
+
+def _short(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "a whole number of many digits"  # Python refuses to write more than 4,300
+    said = repr(value)
+    return said if len(said) <= 80 else f"{said[:80]}..."
 
 
 def meant_field(name: str) -> str:
@@ -306,27 +322,34 @@ def load(workdir: Path) -> Config:
 
     Raises:
       FileNotFoundError: when the folder holds no run.
-      ValueError: when the file is no JSON or has fields that this version does not know.
+      ValueError: when the file is no JSON, or has fields that this version does not know, or of other types.
     """
     path = Path(workdir) / "config.json"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
-    config = Config()
-    known = flatten(config)
-
-    def fill(node: object, values: dict, prefix: str) -> None:
-        for name, value in values.items():
-            if not hasattr(node, name):
-                raise ValueError(f"{path}: unknown field {prefix}{name}; the run was written by another version")
-            if isinstance(value, dict):
-                fill(getattr(node, name), value, f"{prefix}{name}.")
-            else:
-                old = known[f"{prefix}{name}"]
-                value = (
-                    tuple(tuple(v) if isinstance(v, list) else v for v in value) if isinstance(old, tuple) else value
-                )
-                setattr(node, name, value)
-
     remedy = "put the run's own back, or train in another --workdir"
-    fill(config, files.read_json(path, remedy), "")
+    config, said = Config(), files.read_json(path, remedy)
+
+    def fill(node: object, values: object, prefix: str) -> None:
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: {prefix.rstrip('.') or 'the whole'} is not made of fields; {remedy}")
+        names = {item.name for item in dataclasses.fields(node)}  # type: ignore[arg-type]
+        for name, value in values.items():
+            if name not in names:
+                raise ValueError(f"{path}: unknown field {prefix}{name}; the run was written by another version")
+            if dataclasses.is_dataclass(old := getattr(node, name)):
+                fill(old, value, f"{prefix}{name}.")
+            else:
+                setattr(node, name, _tuples(value) if isinstance(old, tuple) else value)
+
+    fill(config, said, "")
+    try:
+        _check_types(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {str(error).removeprefix('config: ')}; {remedy}") from error
     return config
+
+
+def _tuples(value: object) -> object:
+    """Lists as the tuples that they were."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

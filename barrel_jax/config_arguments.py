@@ -78,7 +78,9 @@ def read_config(given: argparse.Namespace) -> Config:
             raise ValueError(str(error)) from error
         name, value = named.groups()
         takes = TAKES[type(known[name])]
-        raise ValueError(f"--config.{name}={value}: the field takes {takes}; its default is {known[name]!r}") from error
+        raise ValueError(
+            f"--config.{name}={value[:80]}: the field takes {takes}; its default is {known[name]!r}"
+        ) from error
     except flags.Error as error:
         raise ValueError(f"{error}; write --config.FIELD=VALUE") from error
     if rest:
@@ -94,7 +96,7 @@ def load_config(file: str) -> Config:
       FileNotFoundError: there is no such file; names the nearest.
       ValueError: the file cannot be run, or makes no config.
     """
-    name, *text = file.split(":", 1)
+    name, *text = (file,) if Path(file).is_file() else file.split(":", 1)
     path = Path(name)
     if not path.is_file():
         files = [file for folder in (Path("configs"), path.parent) for file in sorted(folder.glob("[a-z]*.py"))]

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,23 @@ def cache_home() -> Path:
 def download_folder(dataset: str, data_dir: str) -> Path:
     """Where the raw download of a set is looked for when no other folder is named; `data_dir` '' is `cache_home()`."""
     return Path(data_dir or cache_home()).expanduser() / "downloads" / dataset
+
+
+def private_folder(path: Path) -> Path:
+    """Makes a folder that this user alone writes, for what is trusted later: compiled programs, built sets.
+
+    One that is there already is left as it is; a warning says if others may write there.
+    """
+    path = Path(path).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    about = path.stat()
+    if about.st_mode & 0o022 or about.st_uid not in (os.geteuid(), 0):
+        warnings.warn(
+            f"{path}: other users may write in this folder, and what lies there is run; chmod go-w it, or name another",
+            stacklevel=3,
+        )
+    return path
 
 
 def write(path: Path, fill: Callable[[Path], object]) -> None:
@@ -48,9 +66,18 @@ def read_json(path: Path, remedy: str) -> Any:
       ValueError: it is no JSON; names the file and says `remedy`.
     """
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: this is no JSON ({error}); {remedy}") from error
+
+
+def readable_name(path: Path) -> str:
+    """A file's name as text: what is no UTF-8, as file systems allow, is read as Latin-1, so that it can be written."""
+    name = os.fsencode(path.name)
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("latin-1")
 
 
 def plain(node: object) -> Any:

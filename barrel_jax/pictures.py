@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+LARGEST = 1 << 28  # pixels: a damaged head of a kilobyte can claim what takes gigabytes and half a minute
 TAG = 0x0112  # of the orientation in EXIF
 JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
 # What viewers do with the stored pixels, by orientation: exchange rows and columns first, then reverse rows, columns.
@@ -48,8 +49,11 @@ STARTS = (
 def decode(encoded: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
     """The pixels of a picture file as it stores them: uint8 [H, W, 3] in BGR, a grey one with three equal channels.
 
-    None when OpenCV cannot read it.
+    None when OpenCV cannot read it, or when its head claims more than `LARGEST`.
     """
+    width, height = stored_size(encoded) or (0, 0)
+    if width * height > LARGEST:
+        return None
     try:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
@@ -94,6 +98,9 @@ def unreadable_kind(encoded: bytes) -> str:
         if any(brand in brands for brand in (b"avif", b"avis")):
             return "AVIF"
         return "HEIC" if any(brand in brands for brand in HEIF_BRANDS) else "a video"
+    width, height = stored_size(encoded) or (0, 0)
+    if width * height > LARGEST:
+        return f"of {width} x {height} pixels (if its head is not damaged)"
     if encoded.startswith(TIFF):
         return "a TIFF or a camera's raw file of a kind"
     return next((kind for start, kind in STARTS if encoded.lstrip().startswith(start) or encoded.startswith(start)), "")

@@ -21,6 +21,7 @@ from absl import logging
 from barrel_jax.config import Config, MeshConfig, ModelConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import tune_cpu
+from barrel_jax.export import executable
 from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
 from barrel_jax.export.write import export
 from barrel_jax.input.splits import load_split
@@ -63,9 +64,10 @@ def points_of_paths(trained: TrainedRun, images: np.ndarray) -> dict[str, np.nda
         predict, weights = make_inference(dataclasses.replace(config, dtype=dtype), num_landmarks, variables)
         paths[name] = jax.jit(predict)(weights, images)
     with TemporaryDirectory() as folder:
-        export(trained, Path(folder), batches=[len(images)])
+        exported = export(trained, Path(folder), batches=[len(images)])["files"]
         paths["StableHLO"] = load_stablehlo(Path(folder))(images)
-        paths["executable"] = load_executable(Path(folder), batch=len(images))(images)
+        digest = exported[executable.name(len(images))]["sha256"]
+        paths["executable"] = load_executable(Path(folder), sha256=digest, batch=len(images))(images)
         paths["ONNX Runtime"] = load_onnx(Path(folder))(images)
     network = torch_barrelnet.build_model(config, num_landmarks, images.shape[1])
     from_flax(variables, network)

@@ -256,6 +256,27 @@ def kills(result: Result) -> str:
     return table(head, rows)
 
 
+def fuzz(result: Result) -> str:
+    """Damaged files by parser, and what earlier campaigns had found, which is mended."""
+    found: dict[str, int] = {}
+    for row in result["earlier"]:
+        found[row["parser"]] = found.get(row["parser"], 0) + sum(row["wrong"].values())
+    rows = [
+        [
+            row["parser"],
+            f"{row['inputs']:,}",
+            f"{row['read']:,}",
+            f"{row['refused']:,}",
+            str(sum(row["wrong"].values())),
+            f"{found.get(row['parser'], 0):,}",
+        ]
+        for row in result["rows"]
+    ]
+    total = ["all", *(f"{sum(int(row[k].replace(',', '')) for row in rows):,}" for k in range(1, 6))]
+    head = ["reader or converter", "inputs", "read", "refused in a line", "neither", "neither, in earlier campaigns"]
+    return table(head, [*rows, total])
+
+
 def parity(result: Result) -> str:
     """How far each precision moves the points."""
     rows = [
@@ -413,6 +434,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "pods": pods,
     "pod-v5e": scaling,
     "kills": kills,
+    "fuzz": fuzz,
 }
 
 

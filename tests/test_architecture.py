@@ -13,7 +13,19 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "barrel_jax").rglob("*.py"))
 # Folders and modules of barrel_jax. Lower may not import higher, and folders of one rank not each other.
 LAYERS = (
-    ("arrays", "command_line", "files", "markdown", "pictures", "plotting", "progress", "backbones", "paper", "faces"),
+    (
+        "arrays",
+        "command_line",
+        "files",
+        "plain_path",
+        "pictures",
+        "markdown",
+        "plotting",
+        "progress",
+        "backbones",
+        "paper",
+        "faces",
+    ),
     ("config", "config_arguments", "provenance"),
     ("devices", "models", "pytorch"),
     ("input", "pretrained"),
@@ -126,6 +138,7 @@ def test_everything_imports_without_tensorflow():
     assert "tensorflow" not in sys.modules
 
 
+@pytest.mark.processes
 def test_ruff_is_content():
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(

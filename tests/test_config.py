@@ -3,6 +3,7 @@ import ast
 import dataclasses
 import functools
 import importlib
+import math
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from barrel_jax import config as configuration
 from barrel_jax.config import Config, ModelConfig, validate
+from barrel_jax.config_arguments import load_config
 
 pytestmark = pytest.mark.quick
 
@@ -32,6 +34,11 @@ REFUSED = (
     ({"optim.learning_rat": 1.0}, r"optim.learning_rat: there is no such field; did you mean optim.learning_rate\?"),
     ({"optim.epochs": "30"}, "optim.epochs='30' is str, and the field takes int, such as 360"),
     ({"batch_size": True}, "batch_size=True is bool"),
+    ({"optim.learning_rate": math.inf}, "learning_rate=inf holds a number that is not finite"),
+    ({"augment.blur": math.nan}, "blur=nan holds a number that is not finite"),
+    ({"optim.epochs": 10**400}, "epochs=a whole number of many digits holds a number that is not finite, or beyond 64"),
+    ({"optim.warmup_epochs": -(10**400)}, "warmup_epochs=a whole number of many digits holds"),
+    ({"data.flip_pairs": ((0, 10**20),)}, r"flip_pairs=\(\(0, 1000.* holds a number that is not finite, or beyond 64"),
     ({"model.backbone": "resnet19"}, "none of .*resnet18, resnet34"),
     ({"model.stride": 4}, "stride=4 with resnet18 is not 8 or 16 or 32"),
     ({"model.backbone": "hrnet_w18"}, "stride=32 with hrnet_w18 is not 4"),
@@ -180,6 +187,28 @@ def test_loading_names_what_is_wrong(tmp_path):
     (tmp_path / "config.json").write_text('{"model": {"strid": 3}}')
     with pytest.raises(ValueError, match=re.escape("unknown field model.strid")):
         configuration.load(tmp_path)
+    for content, said in (
+        ("[" * 100_000, "this is no JSON"),
+        ("[]", "the whole is not made of fields"),
+        ('{"seed": {"real": 1}}', "seed={'real': 1} is dict, and the field takes int"),
+        ('{"data": 3}', "data is not made of fields"),
+        ('{"data": {"scored_split": "a"}}', "unknown field data.scored_split"),
+        ('{"data": {"flip_pairs": 3}}', "data.flip_pairs=3 is int, and the field takes tuple"),
+        ('{"batch_size": null}', "batch_size=None is NoneType"),
+        ('{"optim": {"learning_rate": 1e999}}', "optim.learning_rate=inf holds a number that is not finite"),
+        (f'{{"seed": 1{"0" * 400}}}', "seed=a whole number of many digits holds a number"),
+        (f'{{"seed": 1{"0" * 5000}}}', "this is no JSON"),
+    ):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ValueError, match=re.escape(said)) as caught:
+            configuration.load(tmp_path)
+        assert str(caught.value).startswith(str(tmp_path / "config.json"))
+
+
+def test_a_config_file_of_any_name_is_read(tmp_path):
+    file = tmp_path / "2024-05-01T10:20:30 [v2].py"
+    file.write_text("from barrel_jax.config import Config\n\ndef get_config():\n    return Config(seed=7)\n")
+    assert load_config(str(file)).seed == 7
 
 
 def train_in(folder, config, *arguments):

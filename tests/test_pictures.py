@@ -73,3 +73,12 @@ def test_without_exif_or_with_nonsense_in_it_the_orientation_is_1():
 def test_what_opencv_cannot_read_is_named(start, kind):
     assert pictures.decode(start + bytes(64)) is None
     assert pictures.unreadable_kind(start + bytes(64)) == kind
+
+
+def test_a_head_that_claims_more_than_memory_holds_is_not_followed():
+    jpeg = encoded(blocks(), "JPEG", 1)
+    place = jpeg.index(b"\xff\xc0") + 5
+    huge = jpeg[:place] + b"\xff\xff\xff\xff" + jpeg[place + 4 :]
+    assert pictures.stored_size(huge) == (65535, 65535)
+    assert pictures.decode(huge) is None
+    assert pictures.unreadable_kind(huge) == "of 65535 x 65535 pixels (if its head is not damaged)"

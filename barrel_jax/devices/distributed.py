@@ -115,7 +115,7 @@ def gather(text: str) -> list[str]:
     """The texts of all processes, in their order, in each of them."""
     if jax.process_count() == 1:
         return [text]
-    mine = np.frombuffer(text.encode(), np.uint8)
+    mine = np.frombuffer(text.encode(errors="backslashreplace"), np.uint8)
     lengths = np.ravel(multihost_utils.process_allgather(np.array([len(mine)], np.int32)))
     padded = np.pad(mine, (0, int(lengths.max()) + 1 - len(mine)))
     rows = multihost_utils.process_allgather(padded).reshape(len(lengths), -1)

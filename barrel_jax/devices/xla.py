@@ -2,10 +2,11 @@
 """XLA's settings for this machine; called by every program before the first computation."""
 
 import os
+from pathlib import Path
 
 import jax
 
-from barrel_jax.files import cache_home
+from barrel_jax.files import cache_home, private_folder
 
 # What jaxlib's CPU compiler hands to YNNPACK. By default convolutions too, whose weight gradients are slow there, while
 # batch norm's sums over [B, H, W] stay scalar loops. Of what was tried with jaxlib 0.10.2 and 0.11.2:
@@ -30,7 +31,19 @@ def share_gpu() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
+def jax_cache_folder() -> str | None:
+    """Where JAX keeps compiled programs, None for nowhere."""
+    return jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+
+
 def keep_compiled() -> None:
-    """Keeps compiled programs on disk, so that a second start need not compile; JAX_COMPILATION_CACHE_DIR overrides."""
-    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
-        jax.config.update("jax_compilation_cache_dir", str(cache_home() / "xla"))
+    """Keeps compiled programs on disk, so that a second start need not compile; JAX_COMPILATION_CACHE_DIR overrides.
+
+    They are trusted like code: the folder is this user's alone, or a warning says that it is not.
+    """
+    given = jax_cache_folder()
+    if given and "://" in given:
+        return
+    folder = private_folder(Path(given) if given else private_folder(cache_home()) / "xla")
+    if not given:
+        jax.config.update("jax_compilation_cache_dir", str(folder))

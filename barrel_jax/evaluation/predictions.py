@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from barrel_jax.evaluation.matching import match_boxes
 from barrel_jax.evaluation.predictions_text import read_text
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.wflw_to_300w import mapping
@@ -28,7 +29,8 @@ def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
     A `.npz` holds `points` [n, K, 2] and, to match by, `files` [n] and `faces` [n] (either or both). A `.json` holds
     the same columns as an object, or a list of records {"file", "face", "points": [[x, y], ...]}. Without files and
     faces the order is that of the set. Pixels count from the centre of the top-left pixel, (0, 0). A `.txt` is in the
-    format of the COFW-68 benchmark (predictions_text.py), matched by the faces' numbers.
+    format of the COFW-68 benchmark (predictions_text.py), matched by the faces' numbers. With `boxes` [n, 4] ("box" in
+    records) beside the files, as `points.json` of `barrel_jax.predict` has them, boxes decide (matching.py).
 
     K is that of the faces, or 98 for 68 and 68 for 98 where WFLW's points can be mapped (wflw_to_300w.py).
 
@@ -50,7 +52,13 @@ def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
     for name, values in keys.items():
         if len(values) != len(points):
             raise ValueError(f"{file}: {len(values)} {name} for {len(points)} faces with points")
-    order = _match(file, keys, faces) if keys else np.arange(len(points))
+    if "boxes" in columns:
+        boxes = _boxes(file, columns["boxes"], len(points))
+        if "files" not in keys:
+            raise ValueError(f"{file}: boxes without files; give the file of each face too")
+        order = match_boxes(file, keys["files"], keys.get("faces"), boxes, faces)
+    else:
+        order = _match(file, keys, faces) if keys else np.arange(len(points))
     if len(order) != total or len(points) != total:
         raise ValueError(
             f"{file}: {len(points)} faces, but {faces.dataset} {faces.split} has {total}; "
@@ -66,7 +74,7 @@ def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
 
 
 def _read_columns(file: Path) -> dict[str, Any]:
-    """The columns `points` and, where given, `files` and `faces`."""
+    """The columns `points` and, where given, `files`, `faces` and `boxes`."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such predictions file")
     if file.suffix == ".txt":
@@ -76,7 +84,7 @@ def _read_columns(file: Path) -> dict[str, Any]:
         columns = _read_archive(file)
     elif file.suffix == ".json":
         try:
-            columns = json.loads(file.read_text(encoding="utf-8"))
+            columns = json.loads(file.read_bytes())
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{file}: not JSON: {error}") from error
         if isinstance(columns, list):
@@ -97,22 +105,22 @@ def _read_archive(file: Path) -> dict[str, Any]:
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array without a name")
-            return {name: archive[name] for name in ("points", "files", "faces") if name in archive}
+            return {name: archive[name] for name in ("points", "files", "faces", "boxes") if name in archive}
     except BROKEN_ARCHIVE as error:
         raise ValueError(f"{file}: not a readable .npz of plain arrays: {error}") from error
 
 
 def _records_to_columns(file: Path, records: list) -> dict[str, list]:
-    """A list of {"file", "face", "points"} as columns; all records must have the same of these names."""
+    """A list of {"file", "face", "box", "points"} as columns; all records must have the same of these names."""
     for number, record in enumerate(records):
         where = f"{file}: record {number} (counted from 0)"
         if not isinstance(record, dict) or not isinstance(record.get("points"), list):
             raise ValueError(f"{where} has no list of 'points'")
-        if record.keys() & {"file", "face"} != records[0].keys() & {"file", "face"}:
-            raise ValueError(f"{where} does not have the same of 'file' and 'face' as record 0")
+        if record.keys() & {"file", "face", "box"} != records[0].keys() & {"file", "face", "box"}:
+            raise ValueError(f"{where} does not have the same of 'file', 'face' and 'box' as record 0")
         if len(record["points"]) != len(records[0]["points"]):
             raise ValueError(f"{where} has {len(record['points'])} points, record 0 has {len(records[0]['points'])}")
-    names = {"points": "points", "file": "files", "face": "faces"}
+    names = {"points": "points", "file": "files", "face": "faces", "box": "boxes"}
     return {
         plural: [record[name] for record in records]
         for name, plural in names.items()
@@ -131,6 +139,16 @@ def _points(file: Path, values: Any) -> np.ndarray:
         raise ValueError(f"{problem}: these are not all numbers")
     with np.errstate(over="ignore"):
         return points.astype(np.float32)
+
+
+def _boxes(file: Path, values: Any, count: int) -> np.ndarray:
+    try:
+        boxes = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        boxes = np.zeros(0)
+    if boxes.shape != (count, 4) or not np.isfinite(boxes).all():
+        raise ValueError(f"{file}: boxes must be x, y, w, h for each of the {count} faces with points")
+    return boxes
 
 
 def _keys(file: Path, name: str, values: Any) -> list:

@@ -29,6 +29,8 @@ def export_run(given: argparse.Namespace) -> None:
     for name, entry in about["files"].items():
         difference = entry["largest_difference"]
         print(f"{out / name}: {entry['bytes'] / 1e6:.1f} MB, at most {difference:.1e} of the crop off Flax's points")
+        if name.endswith(".executable"):
+            print(f"  trusted like code, loaded with sha256={entry['sha256']}")
 
 
 def main(arguments: list[str] | None = None) -> int:

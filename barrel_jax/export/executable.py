@@ -2,8 +2,8 @@
 """The compiled program with its weights, for this machine and one batch: nothing is traced or compiled at the start.
 
 Weights are the program's arguments: as its constants they make loading three times as long. The file is a pickle, so
-that reading one runs what it says: trust it like code. `load_executable` therefore reads none whose SHA-256 is not
-that of the manifest.
+that reading one runs what it says: it is trusted like code. `load_executable` therefore reads none whose SHA-256 is
+not the one that its caller gives.
 """
 
 import pickle

@@ -4,6 +4,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.export.executable import machine
 from barrel_jax.provenance import versions
-from barrel_jax.training.trained import TrainedRun, read_facts
+from barrel_jax.training.facts import read_facts
+from barrel_jax.training.trained import TrainedRun
 from barrel_jax.training.workdir import FREE
 
 NAME = "manifest.json"
 ANEW = "write it anew: python -m barrel_jax.export WORKDIR"
+# What an export writes beside the manifest; no other name in one is ever followed.
+WRITTEN = re.compile(r"model\.(stablehlo|onnx)|model-[1-9][0-9]*\.executable")
 
 
 def describe(trained: TrainedRun, contents: dict[str, bytes], differences: dict[str, float]) -> dict[str, Any]:
@@ -61,13 +65,39 @@ def read(directory: Path, workdir: Path | None = None) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: nothing is exported there; {ANEW}")
     manifest = files.read_json(path, ANEW)
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    if not _is_manifest(manifest):
         raise ValueError(f"{path}: this is no manifest of exported files; {ANEW}")
+    strange = [name for name in manifest["files"] if not WRITTEN.fullmatch(name)]
+    if strange:
+        raise ValueError(f"{path}: it names {strange[0]!r}, which no export writes; {ANEW}")
     if workdir is not None:
         differing = _differing(manifest, Path(workdir))
         if differing:
-            raise ValueError(f"{path}: these files are of another run than {workdir} ({'; '.join(differing)}); {ANEW}")
+            more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
+            listed = "; ".join(differing[:5]) + more
+            raise ValueError(f"{path}: these files are of another run than {workdir} ({listed}); {ANEW}")
     return manifest
+
+
+def _is_manifest(manifest: Any) -> bool:
+    """Whether what a file says has the fields that are read here, of their types."""
+    kinds = {"files": dict, "image_size": int, "num_landmarks": int, "config": dict, "versions": dict, "machine": dict}
+    return (
+        isinstance(manifest, dict)
+        and all(type(manifest.get(name)) is kind for name, kind in kinds.items())
+        and all(isinstance(entry, dict) and type(entry.get("sha256")) is str for entry in manifest["files"].values())
+        and isinstance(manifest["machine"].get("instructions"), list)
+    )
+
+
+def written_before(directory: Path) -> set[str]:
+    """The files of an earlier export in a folder, as far as its manifest tells: names that an export writes alone."""
+    try:
+        manifest = files.read_json(Path(directory) / NAME, ANEW)
+    except (ValueError, FileNotFoundError):
+        return set()
+    named = manifest.get("files") if isinstance(manifest, dict) else None
+    return {name for name in named if WRITTEN.fullmatch(name)} if isinstance(named, dict) else set()
 
 
 def _differing(manifest: dict[str, Any], workdir: Path) -> list[str]:
@@ -76,10 +106,10 @@ def _differing(manifest: dict[str, Any], workdir: Path) -> list[str]:
     theirs = {name: facts[name] for name in ("dataset", "fingerprint", "scheme", "num_landmarks")}
     ours = {name: manifest.get(name) for name in theirs}
     theirs |= {name: value for name, value in configuration.flatten(config).items() if not name.startswith(FREE)}
-    ours |= _flat(manifest.get("config", {}))
+    ours |= _flat(config_there if isinstance(config_there := manifest.get("config"), dict) else {})
     # Through JSON, which has no tuples.
     return [
-        f"{name}: {ours.get(name)!r} exported, {value!r} there"
+        f"{name}: {repr(ours.get(name))[:60]} exported, {repr(value)[:60]} there"
         for name, value in json.loads(json.dumps(theirs)).items()
         if ours.get(name) != value
     ]
@@ -92,8 +122,8 @@ def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def content(directory: Path, name: str, manifest: dict[str, Any]) -> bytes:
-    """A file whose SHA-256 is the manifest's.
+def content(directory: Path, name: str, manifest: dict[str, Any], sha256: str = "") -> bytes:
+    """A file whose SHA-256 is the manifest's, and the one that is given, if one is.
 
     Raises:
       FileNotFoundError: the file is not there.
@@ -110,6 +140,10 @@ def content(directory: Path, name: str, manifest: dict[str, Any]) -> bytes:
         raise ValueError(
             f"{path}: its SHA-256 is {found[:12]}, the manifest's {expected[:12]}: changed, or of another "
             f"export; {ANEW}"
+        )
+    if sha256 and found != sha256.lower():
+        raise ValueError(
+            f"{path}: its SHA-256 is {found[:12]}, and {sha256[:12]} was asked for; it is not that export's"
         )
     return read
 

@@ -55,8 +55,10 @@ def open_split(directory: Path, split: str) -> Sequence[dict[str, Any]]:
     """Random access to the records of a split; images stay encoded.
 
     Raises:
-      ValueError: names the splits that there are.
+      ValueError: the set's records are not of the kind that this project writes, or there is no such split; names
+        those that there are.
     """
+    _check_features(Path(directory))
     import tensorflow_datasets as tfds  # takes seconds, and a cached split does without
 
     builder = tfds.builder_from_directory(str(directory))
@@ -64,6 +66,46 @@ def open_split(directory: Path, split: str) -> Sequence[dict[str, Any]]:
         there = ", ".join(builder.info.splits) or "none"
         raise ValueError(f"{directory}: no split {split!r} in this set; its splits are: {there}")
     return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+
+
+def _check_features(directory: Path) -> None:
+    """Compares a set's features with what is written here: TFDS imports the Python classes that they name."""
+    about = read_json(directory / "metadata.json", f"delete {directory} and prepare the set again")
+    path = directory / "features.json"
+    found = read_json(path, f"delete {directory} and prepare the set again")
+    if found != _written_features(about["num_points"], len(about["flag_names"])):
+        raise ValueError(
+            f"{path}: these are not the features of a set that data.prepare has built, and they name classes that "
+            f"would be run; delete {directory} and prepare the set again"
+        )
+
+
+def _written_features(num_points: int, num_flags: int) -> dict[str, Any]:
+    """What TFDS writes of the features of K points and F flags (`face_features` of the builders)."""
+    classes = "tensorflow_datasets.core.features"
+
+    def shape(*sides: int) -> dict[str, Any]:
+        return {"dimensions": [str(side) for side in sides]} if sides else {}
+
+    def tensor(dtype: str, *sides: int, name: str = "tensor_feature.Tensor") -> dict[str, Any]:
+        said = {"dtype": dtype, "encoding": "none", "shape": shape(*sides)}
+        return {"pythonClassName": f"{classes}.{name}", "tensor": said}
+
+    features = {
+        "image": {
+            "image": {"dtype": "uint8", "shape": shape(-1, -1, 3)},
+            "pythonClassName": f"{classes}.image_feature.Image",
+        },
+        "points": tensor("float32", num_points, 2),
+        "visible": tensor("uint8", num_points),
+        "box": tensor("float32", 4),
+        "region": tensor("int32", 4),
+        "size": tensor("int32", 2),
+        "flags": tensor("uint8", num_flags),
+        "file": {"pythonClassName": f"{classes}.text_feature.Text", "text": {}},
+        "face": tensor("int64", name="scalar.Scalar"),
+    }
+    return {"featuresDict": {"features": features}, "pythonClassName": f"{classes}.features_dict.FeaturesDict"}
 
 
 def decode(encoded: bytes, name: str) -> np.ndarray:

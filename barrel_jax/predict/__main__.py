@@ -5,84 +5,91 @@ python -m barrel_jax.predict IMAGE|FOLDER|VIDEO|0 --workdir runs/demo [--out DIR
     [--detector haar|yunet:MODEL | --boxes FILE] [--checkpoint latest|best|STEP] [--dtype float32|bfloat16]
 
 Writes to DIR a drawing of every picture (NAME.png) or of the video (NAME.mp4), points.json and points.csv. A number is
-a camera; Ctrl-C ends it, and all is written. Of a folder the pictures directly in it are taken.
+a camera; Ctrl-C ends it, and all is written. Of a folder the pictures directly in it are taken. What cannot be read or
+predicted is listed, the rest is written all the same, and the exit status is 1.
 
-points.json is a list of {file, frame, face, box, points}: frame counts from 0 and is null for pictures, box is x, y, w,
-h, points are [[x, y], ...] in pixels of the picture, the centre of the top-left one is (0, 0). Pictures are turned
-upright as their EXIF says; with --boxes they are taken as stored, as annotated sets are.
+points.json is a list of {file, frame, face, box, points}: frame counts from 0 and is null for pictures, face counts
+from 0 in each picture or frame, or is the id that the file of boxes gives (COCO's annotation), box is x, y, w, h,
+points are [[x, y], ...] in pixels of the picture, the centre of the top-left one is (0, 0). Pictures are turned upright
+as their EXIF says; with --boxes they are taken as stored, unless the file says that they have the upright size, or
+--exif does.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from barrel_jax.command_line import Parser
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
+from barrel_jax.files import readable_name
 from barrel_jax.predict.annotator import Annotator
-from barrel_jax.predict.boxes import read_boxes
+from barrel_jax.predict.boxes import BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector
+from barrel_jax.predict.find_faces import GivenBoxes, detected
+from barrel_jax.predict.picture_files import find_pictures
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.predict.video import Frames
 
-PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-
-def picture_paths(source: Path) -> list[Path]:
-    """The pictures of a folder in the order of their names, or the one picture; [] for what may be a video or camera.
-
-    Raises FileNotFoundError when nothing is there, ValueError when a folder has no picture.
-    """
-    if source.is_dir():
-        paths = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURES)
-        if not paths:
-            raise ValueError(f"{source}: no pictures in this folder ({', '.join(PICTURES)})")
-        return paths
-    if source.is_file():
-        return [source] if source.suffix.lower() in PICTURES or cv2.haveImageReader(str(source)) else []
-    if not str(source).isdecimal():
-        raise FileNotFoundError(f"{source}: no such picture, folder or video, nor the number of a camera")
-    return []
-
 
 def predict(given: argparse.Namespace) -> list[str]:
-    """Does what the command line says; returns what was wrong with single pictures."""
+    """Does what the command line says; returns what was wrong with single pictures and boxes."""
     tune_cpu()
     keep_compiled()
     source = Path(given.source)
-    paths = picture_paths(source)
+    found = find_pictures(source)
+    paths = found.pictures
     if given.out.resolve() == (source if source.is_dir() else source.absolute().parent).resolve():
         raise ValueError(f"--out={given.out}: the pictures are there, and drawings could replace them; choose another")
     if given.boxes and not paths:
         raise ValueError(f"--boxes={given.boxes} are of pictures, and {source} is none; use --detector")
+    faults = list(found.faults)
     if given.boxes:
         known = read_boxes(given.boxes)
-        if known.keys().isdisjoint(path.name for path in paths):
-            raise ValueError(f"{given.boxes}: no boxes for {paths[0].name} or any other picture of {source}")
+        unused = known.unused(paths)
+        if all(_unknown(known, path) for path in paths):
+            has = f" (it has {', '.join(unused[:3])}{', ...' * (len(unused) > 3)})" if unused else ""
+            raise ValueError(f"{given.boxes}: no boxes for {paths[0].name} or any other picture of {source}{has}")
+        faults += known.faults
+        boxes = GivenBoxes(known, given.exif)
     else:
         detect = make_detector(given.detector)
     frames = None if paths else Frames(given.source)
     annotator = Annotator(Predictor.load(given.workdir, given.checkpoint, given.dtype), given.out)
     given.out.mkdir(parents=True, exist_ok=True)
-    faults = []
     try:
-        if frames is None and given.boxes:
-            faults = annotator.pictures(paths, lambda path, _: known.get(path.name, np.zeros((0, 4))), upright=False)
-        elif frames is None:
-            faults = annotator.pictures(paths, lambda _, image: detect(image), upright=True)
+        if frames is None:
+            annotator.pictures(paths, boxes.find if given.boxes else detected(detect))
         else:
-            name = f"camera-{given.source}" if frames.is_camera else source.name
+            name = f"camera-{given.source}" if frames.is_camera else readable_name(source)
             annotator.video(frames, frames.rate, frames.promised, name, detect)
-            faults = [fault for fault in (frames.fault(),) if fault]
+            faults += [fault for fault in (frames.fault(),) if fault]
     except KeyboardInterrupt:
         print("stopped; what was done until now is written")
-    written = annotator.write()
+    finally:
+        written = annotator.write()
+    faults += annotator.faults
+    if given.boxes and source.is_dir() and unused:
+        faults.append(
+            f"{given.boxes}: boxes of {len(unused)} pictures that are not in {source}: {', '.join(unused[:3])}"
+            + ", ..." * (len(unused) > 3)
+        )
+    if found.others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in found.others.most_common())
+        print(f"{source}: {found.others.total()} files that are no pictures were left out ({kinds})")
+    if given.boxes and (why := boxes.doubt()):
+        print(f"doubt: {why}", file=sys.stderr)
     print(
         f"faces: {len(annotator.records)}; {given.out} has the drawings, {' and '.join(map(str, written))} the points"
     )
     return faults
+
+
+def _unknown(known: BoxFile, path: Path) -> bool:
+    try:
+        known.of(path)
+    except ValueError:
+        return True
+    return False
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -93,6 +100,12 @@ def main(arguments: list[str] | None = None) -> int:
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument("--detector", default="haar", help="haar, or yunet:MODEL.onnx (default: %(default)s)")
     boxes.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the pictures: .json or .csv (boxes.py)")
+    parser.add_argument(
+        "--exif",
+        choices=("auto", "stored", "upright"),
+        default="auto",
+        help="which pixels the boxes of pictures with an EXIF orientation are of (default: as the file's sizes say)",
+    )
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
     parser.add_argument("--dtype", default="", help="float32 or bfloat16 (default: the run's)")
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")

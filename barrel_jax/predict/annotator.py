@@ -2,6 +2,7 @@
 """Picture after picture through a predictor: drawings as they come, points.json and points.csv at the end."""
 
 import csv
+import errno
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,42 +17,80 @@ from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.plotting import write_picture
 from barrel_jax.predict.detectors import Detector
 from barrel_jax.predict.drawing import draw_faces
-from barrel_jax.predict.predictor import Predictor
+from barrel_jax.predict.find_faces import Faces
+from barrel_jax.predict.picture_files import Picture, read_picture
+from barrel_jax.predict.predictor import Predictor, box_fault
 from barrel_jax.predict.video import VideoWriter
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Annotator:
-    """Predicts and draws picture after picture, and keeps what was found until it is written."""
+    """Predicts and draws picture after picture, and keeps what was found until it is written.
+
+    What is wrong with one picture, or one box, is noted in `faults`, and the others go on.
+    """
 
     def __init__(self, predictor: Predictor, out: Path) -> None:
         self._predictor, self._out = predictor, out
         known = SCHEMES.get(predictor.scheme)
         self._contours = known.contours if known else ()
+        self._drawings: list[Path] = []
+        self._draws = True  # until the disk is full
         self.records: list[dict[str, Any]] = []
+        self.faults: list[str] = []
 
-    def annotate(self, image: np.ndarray, boxes: np.ndarray, file: str, frame: int | None) -> np.ndarray:
-        """The drawing of a picture RGB uint8 [H, W, 3]; its faces are recorded. Raises ValueError as `predict`."""
+    def annotate(self, faces: Faces, file: str, frame: int | None) -> np.ndarray:
+        """The drawing of a picture, a new array; its faces are recorded. Raises ValueError as `predict`."""
+        image, boxes, ids = faces
         points = self._predictor.predict(image, boxes)
-        for face, (box, found) in enumerate(zip(boxes, points, strict=True)):
+        for number, (box, found) in enumerate(zip(boxes, points, strict=True)):
+            face = number if not ids or ids[number] is None else ids[number]
             numbers = {"box": np.round(box, 3).tolist(), "points": np.round(found.astype(float), 3).tolist()}
             self.records.append({"file": file, "frame": frame, "face": face} | numbers)
-        return draw_faces(image, points, self._contours, boxes)
+        try:
+            return draw_faces(image, points, self._contours, boxes)
+        except cv2.error as error:
+            self.faults.append(f"{file}: its points are written, and cannot be drawn ({error.err})")
+            return image.copy()
 
-    def pictures(self, paths: list[Path], find: Callable[[Path, np.ndarray], np.ndarray], upright: bool) -> list[str]:
-        """Annotates picture files; returns what is wrong with those that could not be."""
-        faults = []
+    def pictures(self, paths: list[Path], find: Callable[[Picture], Faces]) -> None:
+        """Annotates picture files."""
         for path, name in zip(self._progress(paths, "picture", len(paths)), drawing_names(paths), strict=True):
             try:
-                image = read_picture(path, upright)
-                boxes = find(path, image)
-                drawing = self.annotate(image, boxes, path.name, None)
-            except ValueError as error:
-                faults.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+                picture = read_picture(path)
+                given = find(picture)
+                faces = self._usable(given, path)
+                drawing = self.annotate(faces, picture.name, None)
+            except (ValueError, MemoryError, cv2.error) as error:
+                said = str(error) or type(error).__name__
+                self.faults.append(said if str(path) in said else f"{path}: {said}")
                 continue
-            if not len(boxes):
+            if not len(given.boxes):
                 tqdm.write(f"{path}: no face found")
-            files.write(self._out / name, lambda temporary, drawing=drawing: write_picture(temporary, drawing))  # type: ignore[misc]
-        return faults
+            self._write_drawing(self._out / name, drawing)
+
+    def _usable(self, faces: Faces, path: Path) -> Faces:
+        """The faces without boxes that show none, which are faults."""
+        kept = []
+        for number, box in enumerate(faces.boxes):
+            fault = box_fault(box, faces.image)
+            if fault:
+                self.faults.append(f"{path}: box {number}, {box.tolist()}: {fault}")
+            else:
+                kept.append(number)
+        return Faces(faces.image, faces.boxes[kept], [faces.ids[number] for number in kept] if faces.ids else ())
+
+    def _write_drawing(self, path: Path, drawing: np.ndarray) -> None:
+        if not self._draws:
+            return
+        try:
+            files.write(path, lambda temporary: write_picture(temporary, drawing))
+            self._drawings.append(path)
+        except OSError as error:
+            self._draws = error.errno not in FULL
+            ends = "" if self._draws else "; the points of all pictures follow, and no more drawings"
+            self.faults.append(f"{path}: this drawing cannot be written: {error.strerror}{ends}")
 
     def video(self, frames: Iterable[np.ndarray], rate: float, total: int, name: str, detect: Detector) -> None:
         """Annotates RGB frames into `<name without suffix>.mp4`; `total` is 0 where it is not known."""
@@ -60,7 +99,7 @@ class Annotator:
             with VideoWriter(self._out / f"{Path(name).stem}.mp4", rate) as writer:
                 for frame in self._progress(frames, "frame", total):
                     boxes = detect(frame)
-                    writer.write(self.annotate(frame, boxes, name, count))
+                    writer.write(self.annotate(Faces(frame, boxes), name, count))
                     empty += not len(boxes)
                     count += 1
         finally:
@@ -68,7 +107,24 @@ class Annotator:
                 print(f"{name}: no face found in {empty} of {count} frames")
 
     def write(self) -> list[Path]:
-        """Writes points.json and points.csv; returns their paths."""
+        """Writes points.json and points.csv; returns their paths.
+
+        On a full disk the drawings, which can be made again, give way to them.
+        """
+        try:
+            return self._write()
+        except OSError as error:
+            if error.errno not in FULL or not self._drawings:
+                raise
+            for drawing in self._drawings:
+                drawing.unlink(missing_ok=True)
+            self.faults.append(
+                f"{self._out}: the disk is full; {len(self._drawings)} drawings were removed, so that the points could "
+                "be written"
+            )
+            return self._write()
+
+    def _write(self) -> list[Path]:
         lines = ",\n".join(json.dumps(record, allow_nan=False) for record in self.records)
         names = [f"{axis}{point}" for point in range(self._predictor.num_landmarks) for axis in "xy"]
 
@@ -90,19 +146,6 @@ class Annotator:
                 yield item
                 speed = len(self.records) / max(bar.format_dict["elapsed"], 1e-9)
                 bar.set_postfix_str(f"{len(self.records)} faces, {speed:.1f} faces/s", refresh=False)
-
-
-def read_picture(path: Path, upright: bool) -> np.ndarray:
-    """A picture file as RGB uint8 [H, W, 3], turned as its EXIF says if `upright`. ValueError when it is none."""
-    try:
-        encoded = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(encoded, flags) if len(encoded) else None
-    if image is None:
-        raise ValueError(f"{path}: not a picture that OpenCV can read, or damaged")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def drawing_names(paths: list[Path]) -> list[str]:

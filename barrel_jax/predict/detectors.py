@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from barrel_jax.plain_path import PlainPath
+
 Detector = Callable[[np.ndarray], np.ndarray]  # RGB uint8 [H, W, 3] -> boxes [n, 4], the largest first
 
 # From the box of haarcascade_frontalface_default to the annotated box: the shift of the centre, in widths and heights
@@ -81,7 +83,8 @@ def _yunet(model: Path) -> Detector:
         )
     unfit = f"{model}: OpenCV cannot use this as a YuNet model; is it face_detection_yunet_2023mar.onnx, and whole?"
     try:
-        network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), score_threshold=YUNET_SCORE)
+        with PlainPath(model) as path:
+            network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score_threshold=YUNET_SCORE)
     except cv2.error as error:
         raise ValueError(f"{unfit} ({error.err})") from error
 

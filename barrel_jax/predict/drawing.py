@@ -21,19 +21,21 @@ def draw_faces(
         contours: lines through points (`LandmarkScheme.contours`), () for none.
         boxes: x, y, w, h [n, 4] in its pixels (the left edge of the first column is 0), drawn as thin frames.
 
-    Dots and lines grow with the face, so that one of 50 pixels is not covered by them and one of 2,000 shows them.
+    Dots and lines grow with the face, so that one of 50 pixels is not covered by them and one of 2,000 shows them; a
+    face that is larger than the picture has those of the picture.
     """
+    largest = float(np.hypot(*image.shape[:2]))
     drawn = np.ascontiguousarray(image).copy()
     lines = drawn.copy()
     for points, (x, y, w, h) in zip(points_px, boxes, strict=True):
         corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]]) - 0.5
         cv2.polylines(lines, [_fixed(corners)], True, BOX, 1, cv2.LINE_AA, BITS)
-        thickness = max(1, round(np.sqrt(w * h) / 300))
+        thickness = max(1, round(min(np.sqrt(w) * np.sqrt(h), largest) / 300))
         for contour in contours:
             cv2.polylines(lines, [_fixed(points[list(contour)])], False, POINT, thickness, cv2.LINE_AA, BITS)
     drawn = cv2.addWeighted(lines, 0.6, drawn, 0.4, 0)
     for points, (_, _, w, h) in zip(points_px, boxes, strict=True):
-        radius = max(0.8, np.sqrt(w * h) / 120)
+        radius = max(0.8, min(np.sqrt(w) * np.sqrt(h), largest) / 120)
         # A rim sets dots off from skin and hair; around dots of a pixel it would be most of what is seen.
         for grown, colour in ((1.35, RIM), (1.0, POINT)) if radius > 1.5 else ((1.0, POINT),):
             for centre in _fixed(points):

@@ -146,11 +146,22 @@ def check(image: np.ndarray, boxes: np.ndarray, name: str = "") -> np.ndarray:
     boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{name}boxes are x, y, w, h [n, 4], these are {list(boxes.shape)}")
-    height, width = image.shape[:2]
     for number, box in enumerate(boxes):
-        x, y, w, h = box
-        if not np.isfinite(box).all() or w <= 0 or h <= 0:
-            raise ValueError(f"{name}box {number} is {box.tolist()}: x, y, w, h must be finite, w and h above 0")
-        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-            raise ValueError(f"{name}box {number}, {box.tolist()}, lies wholly outside the image of {width}x{height}")
+        if fault := box_fault(box, image):
+            raise ValueError(f"{name}box {number}, {box.tolist()}: {fault}")
     return boxes
+
+
+def box_fault(box: np.ndarray, image: np.ndarray) -> str:
+    """Why there can be no face in a box x, y, w, h [4] of an image [H, W, 3]; '' where there can."""
+    (x, y, w, h), (height, width) = box, image.shape[:2]
+    if not np.isfinite(box).all() or w <= 0 or h <= 0:
+        return "x, y, w, h must be finite, w and h above 0"
+    if w < 1 or h < 1:
+        fractions = "; it may be in fractions of the image's sides, and is wanted in pixels" * (max(box) <= 1.5)
+        return f"w and h must be a pixel or more{fractions}"
+    if max(w, h) > 100 * max(width, height):
+        return f"it is more than a hundred times as large as the image of {width}x{height}"
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        return f"it lies wholly outside the image of {width}x{height}"
+    return ""

@@ -8,6 +8,8 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from barrel_jax.plain_path import PlainPath
+
 RATE = 30.0  # frames per second where neither the file nor the camera says
 
 
@@ -17,7 +19,11 @@ class Frames:
     def __init__(self, source: str) -> None:
         """Opens a file, or the camera of that number. Raises ValueError when OpenCV cannot."""
         self.source, self.is_camera = source, source.isdecimal() and not Path(source).exists()
-        self._capture = cv2.VideoCapture(int(source)) if self.is_camera else cv2.VideoCapture(source, cv2.CAP_FFMPEG)
+        if self.is_camera:
+            self._capture = cv2.VideoCapture(int(source))
+        else:
+            with PlainPath(Path(source)) as path:  # an open file needs no name
+                self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise ValueError(
                 f"camera {source} cannot be opened; is it connected, and free?"
@@ -54,7 +60,9 @@ class VideoWriter:
 
     def __init__(self, path: Path, rate: float) -> None:
         self._path, self._rate = path, rate
+        self._plain = PlainPath(path)
         self._writer: cv2.VideoWriter | None = None
+        self._count = 0
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -63,13 +71,21 @@ class VideoWriter:
         """Adds a frame, RGB uint8 [H, W, 3]. Raises OSError when the file cannot be written."""
         if self._writer is None:
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, self._rate, frame.shape[1::-1])
+            self._writer = cv2.VideoWriter(str(self._plain.path), cv2.CAP_FFMPEG, code, self._rate, frame.shape[1::-1])
         if not self._writer.isOpened():
             raise OSError(f"{self._path}: this video cannot be written; is there space, and may the folder be written?")
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        self._count += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
             self._writer.release()
+            # OpenCV does not say that a write has failed.
+            written = cv2.VideoCapture(str(self._plain.path), cv2.CAP_FFMPEG)
+            count = written.get(cv2.CAP_PROP_FRAME_COUNT)
+            written.release()
+        self._plain.close()
+        if self._count and kind is None and count < self._count:
+            raise OSError(f"{self._path}: this video was not written whole; is there space?")

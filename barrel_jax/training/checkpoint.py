@@ -3,6 +3,7 @@
 
 import math
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ import tensorstore as ts
 from orbax.checkpoint import checkpoint_managers
 
 from barrel_jax.devices.distributed import gather, is_first, together
+from barrel_jax.plain_path import PlainPath
+from barrel_jax.training import checksums
 from barrel_jax.training.state import State
 
 
@@ -26,17 +29,36 @@ def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:
 class Checkpoints:
     """A run's checkpoints below `workdir/checkpoints`: `latest` (two kept) and `best` (one, lowest test NME).
 
-    Saving is asynchronous and atomic: a killed process leaves whole checkpoints only.
+    Saving is asynchronous and atomic: a killed process leaves whole checkpoints only. The checksums of their files are
+    part of them and are checked at every reading.
     """
 
     def __init__(self, workdir: Path) -> None:
         self._root = Path(workdir).absolute() / "checkpoints"
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._address = PlainPath(self._root)
         self._managers = {kind: self._open(kind, keep) for kind, keep in (("latest", 2), ("best", 1))}
 
     def _open(self, kind: str, keep: int) -> ocp.CheckpointManager:
         policy = checkpoint_managers.LatestN(keep)
         options = ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True)
-        return ocp.CheckpointManager(self._root / kind, options=options)
+        registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
+        state, facts = _Arrays(), _Facts()
+        for item, args, handler in (
+            ("state", ocp.args.StandardSave, state),
+            ("state", ocp.args.StandardRestore, state),
+            ("facts", ocp.args.JsonSave, facts),
+            ("facts", ocp.args.JsonRestore, facts),
+        ):
+            registry.add(item, args, handler)
+        path = self._address.path / kind
+        try:
+            return ocp.CheckpointManager(path, options=options, handler_registry=registry)
+        except ValueError as error:  # orbax reads what every step says of itself
+            raise ValueError(
+                f"{self._root / kind}: what a checkpoint there says of itself (STEP/_CHECKPOINT_METADATA) is damaged "
+                f"({str(error)[:300]}); put a copy of it back, or move that step to another place"
+            ) from error
 
     def steps(self, kind: str) -> list[int]:
         """The steps saved as 'latest' or 'best', in rising order."""
@@ -55,6 +77,9 @@ class Checkpoints:
         self.wait()
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts))
         with self._writing():
+            if is_first():
+                # Orbax waits for minutes for a folder that it may not make.
+                tempfile.TemporaryFile(dir=self._address.path / kind).close()
             self._managers[kind].save(step, args=items, force=True)
 
     @contextmanager
@@ -63,57 +88,54 @@ class Checkpoints:
             yield
         except (OSError, ValueError) as error:
             # TensorStore reports the operating system's errors as ValueErrors with their text.
-            saved = self.steps("latest")
-            good = f"the run goes on from step {saved[-1]}" if saved else "the run starts anew"
+            saved = ocp.utils.checkpoint_steps(self._address.path / "latest") if self._root.is_dir() else []
+            good = f"the run goes on from step {max(saved)}" if saved else "the run starts anew"
             raise OSError(
                 f"{self._root}: a checkpoint could not be written; see that there is free space and the folder can be "
                 f"written, then start the same command again: {good} ({str(error)[:300]})"
             ) from error
 
     def facts(self, kind: str, step: int) -> dict[str, Any]:
-        """The facts saved with a state."""
+        """The facts saved with a state. Raises ValueError when they are damaged."""
+        path = self._root / kind / str(step) / "facts"
+        if damage := checksums.damage(path):
+            raise ValueError(f"{path}: {damage}")
         return self._managers[kind].restore(step, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))["facts"]
 
-    def newest(self, like: State) -> State | None:
+    def newest(self, like: State, *, set_aside: bool = True) -> State | None:
         """The newest 'latest' state that can be read, laid out as `like`; None when none is saved.
 
-        Newer ones, which a disk or a crash has damaged, are set aside into `checkpoints/damaged` with a warning.
+        Of newer ones, which a disk or a crash has damaged, a warning tells; `set_aside` moves them into
+        `checkpoints/damaged`, which a run does that goes on.
 
         Raises:
           ValueError: none can be read.
         """
         unreadable: dict[int, str] = {}
         for step in reversed(self.steps("latest")):
-            state, failure = None, self._unreadable("latest", step) if is_first() else ""
+            state, failure = None, ""
+            try:
+                state = self.restore("latest", step, like)
+            except ValueError as error:
+                failure = str(error)
             failures = [words for words in gather(failure) if words]
             if not failures:
-                try:
-                    state = self.restore("latest", step, like)
-                except ValueError as error:
-                    failure = str(error)
-                failures = [words for words in gather(failure) if words]
-            if not failures:
                 for damaged, why in unreadable.items():
-                    self._set_aside("latest", damaged, f"the run goes on from step {step} ({why})")
+                    if set_aside:
+                        self._set_aside("latest", damaged, f"the run goes on from step {step} ({why})")
+                    elif is_first():
+                        warnings.warn(f"{why}; that of step {step} is read in its place", stacklevel=2)
                 return state
             unreadable[step] = failures[0]
         if unreadable:
             raise ValueError("; ".join(unreadable.values()))
         return None
 
-    def _unreadable(self, kind: str, step: int) -> str:
-        # All arrays are read, and with them their checksums: orbax raises no error of its own for a damaged one.
-        path = self._root / kind / str(step)
-        try:
-            store = ts.KvStore.open({"driver": "ocdbt", "base": f"file://{path}/state/"}).result()
-            for value in [store.read(key) for key in store.list().result()]:
-                value.result()
-        except (ValueError, OSError) as error:
-            return (
-                f"{path}: the arrays of this checkpoint cannot be read; delete it to go on from another, or to start "
-                f"anew ({str(error)[:300]})"
-            )
-        return ""
+    def _damage(self, kind: str, step: int) -> str:
+        # Orbax takes what it can read of a damaged array, so that files are looked at before it.
+        folder = self._root / kind / str(step) / "state"
+        damage = checksums.damage(folder)
+        return _unreadable(self._address.path / kind / str(step) / "state") if damage is None else damage
 
     def best_nme(self) -> float:
         """The lowest test NME of a kept state in percent; infinite when there is none."""
@@ -140,18 +162,26 @@ class Checkpoints:
     def restore(self, kind: str, step: int, like: State) -> State:
         """The state saved at a step, laid out as `like`, which may be made of ShapeDtypeStructs with shardings.
 
+        Every process of a run calls it.
+
         Raises:
-          ValueError: the checkpoint is of another model, or damaged.
+          ValueError: the checkpoint is damaged, or of another model.
         """
+        path = self._root / kind / str(step)
+        damage = "".join(gather(self._damage(kind, step) if is_first() else ""))
+        if damage:
+            raise ValueError(
+                f"{path}: this checkpoint is damaged; take another (--checkpoint), put its files back from a copy, or "
+                f"start in another --workdir ({damage})"
+            )
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         try:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
             return self._managers[kind].restore(step, args=args)["state"]
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(
-                f"{self._root / kind / str(step)}: this checkpoint is of another model than the config describes, or "
-                "damaged; use the config of its run or another --workdir, or delete the checkpoint "
-                f"({str(error)[:300]})"
+                f"{path}: this checkpoint is of another model than the config describes; use the config of its run, or "
+                f"another --workdir ({str(error)[:300]})"
             ) from error
 
     def wait(self) -> None:
@@ -162,6 +192,44 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits and lets go of the folder."""
-        with self._writing():
-            for manager in self._managers.values():
-                manager.close()
+        try:
+            with self._writing():
+                for manager in self._managers.values():
+                    manager.close()
+        finally:
+            self._address.close()
+
+
+class _Arrays(ocp.StandardCheckpointHandler):
+    """Arrays as orbax writes them; before they count as saved, they are found there and their files summed."""
+
+    def finalize(self, directory: Path) -> None:
+        super().finalize(directory)
+        if not _open(directory).list().result():
+            raise OSError("what was written cannot be found again")
+        checksums.write(Path(directory))
+
+
+class _Facts(ocp.JsonCheckpointHandler):
+    """Facts as orbax writes them, with their checksum."""
+
+    def finalize(self, directory: Path) -> None:
+        super().finalize(directory)
+        checksums.write(Path(directory))
+
+
+def _open(address: Path) -> ts.KvStore:
+    """The array store at an address that any library takes."""
+    return ts.KvStore.open({"driver": "ocdbt", "base": {"driver": "file", "path": f"{address}/"}}).result()
+
+
+def _unreadable(address: Path) -> str:
+    """Why the arrays of a checkpoint without checksums cannot be read; '' when all can."""
+    try:
+        store = _open(address)
+        keys = store.list().result()
+        for value in [store.read(key) for key in keys]:
+            value.result()
+    except (ValueError, OSError) as error:
+        return str(error)[:300]
+    return "" if keys else "there are no arrays"

@@ -34,7 +34,8 @@ class Log:
             kept = "".join(line for n, line in lines if line.endswith("\n") and self._step(n, line) <= start)
             files.write(self._path, lambda temporary: temporary.write_text(kept))
         self._lines = self._path.open("a")
-        self._tensorboard = (str(Path(workdir) / "tensorboard"), start + 1 if start else None)
+        # In full: tensorboardX takes gs:/a for a protocol.
+        self._tensorboard = (str((Path(workdir) / "tensorboard").absolute()), start + 1 if start else None)
         self.watch = Stopwatch("training")
         self.bar = progress(total, "train", "face", start, batch_size, silent=not self._speaks)
 

@@ -29,6 +29,7 @@ from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.training.dispatch import make_trainer
+from barrel_jax.training.hold import Hold
 from barrel_jax.training.log import Log
 from barrel_jax.training.optimiser import learning_rate, optimiser
 from barrel_jax.training.order import epoch_length
@@ -186,6 +187,7 @@ def train(
       ValueError: a config that cannot work, weights to start from that do not fit, a folder that belongs to another
         run, processes that differ in their config or their data.
       FloatingPointError: the loss is not finite.
+      OSError: the folder cannot be written, or was deleted meanwhile.
     """
     validate(config)
     check_alike(config, {})
@@ -205,11 +207,12 @@ def train(
     train_step = TrainStep(model, optimiser(config.optim, steps_per_epoch), config, mesh, scheme.flip)
     like = train_step.abstract()
     start = begin(origin, config, {"params": like.params, "batch_stats": like.batch_stats}, train_crops)
-    said = in_turns(lambda: claim(workdir, config, train_crops, start.facts()))
-    if is_first():
-        for words in filter(None, (said, start.words())):
-            print(words)
     with ExitStack() as stack:
+        hold = stack.enter_context(closing(together(lambda: Hold(workdir))))
+        said = in_turns(lambda: claim(workdir, config, train_crops, start.facts()))
+        if is_first():
+            for words in filter(None, (said, start.words())):
+                print(words)
         checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
         state = checkpoints.newest(like)
         best = checkpoints.best_nme()
@@ -250,6 +253,8 @@ def train(
                 run.write_log(step)
             evaluates = step % (config.loop.eval_epochs * steps_per_epoch) == 0 or step == total
             saves = step % config.loop.save_steps == 0 or step == total or leaving
+            if not run.pending or evaluates or saves:
+                hold.check()
             if run.pending and (evaluates or saves):
                 run.mean_loss()  # neither scores nor keeps a state that a loss has broken
             if leaving:  # saved before anything else: the machine is about to go
@@ -267,6 +272,7 @@ def train(
         if step > first:
             log.sum_up((step - first) * config.batch_size)
         checkpoints.wait()
+        hold.check()
         if is_first():
             folder = workdir / "eval" / f"{test_crops.dataset}-{test_crops.split}"
             write_evaluation(folder, scores, points_px, test_crops)

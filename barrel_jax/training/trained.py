@@ -11,7 +11,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from barrel_jax import config as configuration
-from barrel_jax import files
 from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.distributed import together
 from barrel_jax.devices.sharding import make_mesh
@@ -20,6 +19,7 @@ from barrel_jax.faces.wflw_to_300w import mapping
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
+from barrel_jax.training.facts import read_facts
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
 from barrel_jax.training.steps import make_predict_step
@@ -81,22 +81,6 @@ class TrainedRun:
         return make_predict_step(build_model(self.config.model, self.num_landmarks), self.mesh)
 
 
-def read_facts(workdir: Path) -> dict[str, Any]:
-    """What `workdir.claim` wrote of a run: dataset, fingerprint, scheme, num_landmarks, versions, ...
-
-    Raises:
-      FileNotFoundError: the folder holds no run.
-      ValueError: the file is damaged.
-    """
-    path = Path(workdir) / "run.json"
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
-    facts = files.read_json(path, "start the run's own command in another --workdir, or put the file back")
-    if not isinstance(facts, dict) or not {"scheme", "num_landmarks"} <= facts.keys():
-        raise ValueError(f"{path}: a run's scheme and num_landmarks are missing; start its own command again")
-    return facts
-
-
 def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:
     """Kind and step of the checkpoint `which`: 'best', 'latest' or a step. FileNotFoundError tells which there are."""
     saved = {kind: checkpoints.steps(kind) for kind in ("best", "latest")}
@@ -121,9 +105,11 @@ def restore_variables(
       which: 'latest', 'best' or a saved step.
       mesh: devices that they are laid out on.
 
+    Where the latest one is damaged, the one before is read, with a warning.
+
     Raises:
       FileNotFoundError: no such checkpoint; says which there are.
-      ValueError: the checkpoint is of another model than the config describes.
+      ValueError: the checkpoint is damaged, or of another model than the config describes.
     """
     workdir = Path(workdir)
     if not has_checkpoint(workdir):  # looked for first, since `Checkpoints` makes folders
@@ -132,6 +118,8 @@ def restore_variables(
     checkpoints = Checkpoints(workdir)
     try:
         kind, step = find_checkpoint(checkpoints, which)
-        return checkpoints.restore(kind, step, like).variables(), step
+        latest = checkpoints.newest(like, set_aside=False) if which == "latest" else None
+        state = latest or checkpoints.restore(kind, step, like)
+        return state.variables(), int(state.step)
     finally:
         checkpoints.close()

@@ -13,6 +13,7 @@ from barrel_jax.config import Config
 from barrel_jax.devices.distributed import is_first
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.provenance import versions
+from barrel_jax.training.facts import read_facts
 
 # A run may go on with other values of these: they change neither the weights nor the order of examples.
 FREE = (
@@ -46,11 +47,9 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
       ValueError: the folder belongs to a run on another dataset or with other settings; names them.
     """
     workdir = Path(workdir)
-    if workdir.exists() and not workdir.is_dir():
-        raise ValueError(f"{workdir}: this is a file, and a run needs a folder; choose another --workdir")
     said, kept = "", {}
     if (workdir / "config.json").exists():
-        theirs = files.read_json(workdir / "run.json", "put the run's own back, or choose another --workdir")
+        theirs = {"dataset": "unknown", "fingerprint": "unknown"} | read_facts(workdir)
         if theirs["fingerprint"] != crops.fingerprint:
             raise ValueError(
                 f"{workdir}: this folder belongs to a run on other data ({theirs['dataset']}, fingerprint "

@@ -20,8 +20,9 @@ from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.pretrained import backbone as pretrained
 from barrel_jax.training import loop
+from barrel_jax.training.facts import read_facts
 from barrel_jax.training.steps import make_predict_step
-from barrel_jax.training.trained import read_facts, restore_variables
+from barrel_jax.training.trained import restore_variables
 from benchmarks.gpu import cut_set, drawn
 from benchmarks.gpu.pack import unpack, write_pack
 from benchmarks.gpu.recipes import DRAWN, REAL, SHARE, SPLITS, W300, Run, Sizes, config_of

@@ -22,6 +22,7 @@ from data.coco.placeholders import drop_placeholders
 from data.coco.reading import Reading
 from data.coco.units import Numbers, boxes_to_pixels, doubts_on, to_pixels
 from data.coco.upright import axes_of, fault_of_mean_face
+from data.convert.recognise import convert_hint, meant_format
 from data.source import GRACE, Face, Findings, Source, digest_files, files_below
 
 GET = "put train.json, val.json (COCO keypoints) and images/ of your own faces"
@@ -58,9 +59,14 @@ def split_files(directory: Path) -> list[Path]:
     if not files:
         raise FileNotFoundError(
             f"{directory}: no <split>.json here; put train.json and val.json (COCO keypoints) there"
+            f"{convert_hint(directory)}"
         )
+    if meant_format(files[0]) not in ("coco", ""):
+        raise FileNotFoundError(f"{files[0]}: not COCO keypoints JSON{convert_hint(directory)}")
     if not (directory / "images").is_dir():
-        raise FileNotFoundError(f"{directory}/images: no such folder; put the images there under their file_name")
+        raise FileNotFoundError(
+            f"{directory}/images: no such folder; put the images there under their file_name{convert_hint(directory)}"
+        )
     return files
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions find their faces, and whatever a file holds, it is read rightly or refused by name."""
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -39,6 +40,51 @@ def test_predictions_are_matched_by_file_and_face_else_by_order(tmp_path):
         np.testing.assert_allclose(got, points_px, atol=1e-4, err_msg=name)
 
 
+def two_faces_a_picture():
+    """Two pictures of two faces each, 40 px apart; their ids are 0 and 1, and 1 and 0."""
+    crops = make_truth(make_crops(1).scheme, np.tile(make_crops(1).points_px, (4, 1, 1)) + np.arange(4)[:, None, None])
+    boxes = np.array([[0, 0, 30, 40], [40, 0, 30, 40]] * 2, np.float32)
+    return dataclasses.replace(
+        crops, boxes=boxes, files=("a.png", "a.png", "d/b.png", "d/b.png"), faces=np.array([0, 1, 3, 2])
+    )
+
+
+@pytest.mark.parametrize("ids", ["of the set", "counted", "none"])
+def test_boxes_tell_which_face_a_prediction_is_of_whatever_face_means(tmp_path, ids):
+    faces = two_faces_a_picture()
+    given = records(faces, shifted(faces, [1, 2, 3, 4]))
+    counted = [1, 0, 0, 1]  # in each picture, in an order that is not the set's
+    for record, box, number in zip(given, faces.boxes + [3, -2, 1, 2], counted, strict=True):
+        record["box"] = box.tolist()
+        record["file"] = record["file"].removeprefix("d/")  # a folder's pictures are predicted under their names
+        if ids == "counted":
+            record["face"] = number
+        elif ids == "none":
+            del record["face"]
+    got = read_predictions(written(tmp_path / "points.json", [given[row] for row in (2, 0, 3, 1)]), faces)
+    np.testing.assert_allclose(got, shifted(faces, [1, 2, 3, 4]), atol=1e-4)
+
+
+def test_boxes_that_are_of_no_annotated_face_are_an_error(tmp_path):
+    faces = two_faces_a_picture()
+    given = [
+        record | {"box": box.tolist()} for record, box in zip(records(faces, faces.points_px), faces.boxes, strict=True)
+    ]
+    far = given[1] | {"box": [90, 0, 30, 40]}
+    for content, match in (
+        (
+            [given[0], far, *given[2:]],
+            r"1 overlap no face of toy test in their pictures, first: a\.png box \[90.0, .* 0% of",
+        ),
+        (given[1:], r"1 faces of toy test have no prediction whose box overlaps theirs, first: a\.png face 0"),
+        ([*given, given[0]], "1 overlap no face .*a.png box"),
+        ([{"points": g["points"], "box": g["box"]} for g in given], "boxes without files"),
+        ([*given[:3], given[3] | {"box": [1, 2]}], "boxes must be x, y, w, h for each of the 4 faces"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            read_predictions(written(tmp_path / "points.json", content), faces)
+
+
 def test_predictions_that_do_not_fit_are_refused(tmp_path):
     crops = make_crops(3)
     good = records(crops, crops.points_px)
@@ -68,7 +114,7 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path):
     refused(
         [{"file": r["file"], "points": r["points"]} for r in good], r"0.png is more than once in toy test; give both"
     )
-    refused([*good[:2], {"file": "1.png", "points": good[2]["points"]}], "record 2 .* the same of 'file' and 'face'")
+    refused([*good[:2], {"file": "1.png", "points": good[2]["points"]}], "record 2 .* the same of 'file', 'face' and")
     refused([good[0], {"face": 101}], "record 1 .* has no list of 'points'")
     refused([good[0], good[1] | {"points": [[0, 0]]}], "record 1 .* has 1 points, record 0 has 3")
     refused(

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run in every format: the same points as Flax, and nothing is read that is not what was exported."""
 
+import hashlib
 import json
 import math
+import pickle
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +33,16 @@ from tests.kit.toy import written
 
 K, SIZE = 5, 64
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
-LOADERS = {"model.stablehlo": load_stablehlo, "model-1.executable": load_executable, "model.onnx": load_onnx}
+
+
+def load_program(directory, *, batch=1, **more):
+    """The executable by its own manifest's digest: what is wrong with it is found behind that."""
+    name = f"model-{batch}.executable"
+    entry = json.loads((directory / "manifest.json").read_text())["files"].get(name, {"sha256": "0" * 64})
+    return load_executable(directory, sha256=entry["sha256"], batch=batch, **more)
+
+
+LOADERS = {"model.stablehlo": load_stablehlo, "model-1.executable": load_program, "model.onnx": load_onnx}
 
 
 def drawn(tree, seed=1):
@@ -98,7 +110,7 @@ def test_every_format_gives_the_points_of_flax(workdir, exported, points):
             assert found.dtype == np.float32
             np.testing.assert_allclose(found, points[:count], atol=rounding)
     for batch in (1, 3):
-        found = load_executable(exported, batch=batch, workdir=workdir)(IMAGES[:batch])
+        found = load_program(exported, batch=batch, workdir=workdir)(IMAGES[:batch])
         np.testing.assert_allclose(found, points[:batch], atol=rounding)
 
 
@@ -164,7 +176,7 @@ def altered(folder, change):
 def test_an_executable_of_another_machine_is_refused(copied, part, name, value, said):
     altered(copied, lambda about: about[part].update({name: value}))
     with pytest.raises(ValueError, match=rf"model-1.executable: compiled for another machine \({said}.*write it anew"):
-        load_executable(copied)
+        load_program(copied)
     assert load_onnx(copied)(IMAGES).shape == (3, K, 2)  # which do not depend on it
     if part == "versions":
         assert load_stablehlo(copied)(IMAGES).shape == (3, K, 2)
@@ -200,7 +212,7 @@ def test_what_is_not_there_is_named(copied, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"manifest\.json: nothing is exported there; write it anew: python -m"):
         load_onnx(tmp_path)
     with pytest.raises(ValueError, match=r"model-8\.executable: not exported; there are .*model-3\.executable"):
-        load_executable(copied, batch=8)
+        load_program(copied, batch=8)
     (copied / "model.onnx").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.onnx: gone since it was exported"):
         load_onnx(copied)
@@ -213,7 +225,7 @@ def test_images_that_do_not_fit_are_named(exported):
     with pytest.raises(ValueError, match=r"images are float32 \[3, 64, 64, 3\]; this program takes uint8 \[B, 64, 64"):
         load_onnx(exported)(IMAGES.astype(np.float32))
     with pytest.raises(ValueError, match=r"images are uint8 \[2, 64, 64, 3\]; .* \[3, 64, 64, 3\]"):
-        load_executable(exported, batch=3)(IMAGES[:2])
+        load_program(exported, batch=3)(IMAGES[:2])
     with pytest.raises(ValueError, match=r"takes uint8 \[B, 64, 64, 3\]"):
         load_stablehlo(exported)(IMAGES[:, :32])
 
@@ -225,9 +237,72 @@ def test_a_file_that_differs_from_flax_is_not_kept(workdir, tmp_path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
-def test_a_new_export_takes_the_place_of_the_old(workdir, copied):
-    export(TrainedRun.open(workdir), copied, ("onnx",))
-    assert {path.name for path in copied.iterdir()} == {"model.onnx", "manifest.json"}
+def test_a_new_export_takes_the_place_of_the_old_and_of_nothing_else(workdir, copied, tmp_path):
+    """Whatever the old manifest names, and if it is none."""
+    kept = [tmp_path / "mine.txt", copied / "notes.executable", copied / "model-01.executable"]
+    for path in kept:
+        path.touch()
+    names = [str(kept[0]), "../mine.txt", "notes.executable", "model-01.executable"]
+    altered(copied, lambda about: about["files"].update({name: {"sha256": ""} for name in names}))
+    with pytest.raises(
+        ValueError, match=r"manifest\.json: it names '.*mine\.txt', which no export writes; write it anew"
+    ):
+        load_onnx(copied)
+    trained = TrainedRun.open(workdir)
+    export(trained, copied, ("onnx",))
+    assert {path.name for path in copied.iterdir()} == {"model.onnx", "manifest.json", kept[1].name, kept[2].name}
+    assert kept[0].exists()
+    (copied / "manifest.json").write_text("{")
+    export(trained, copied, ("onnx",))
+    assert load_onnx(copied)(IMAGES).shape == (3, K, 2)
+
+
+@pytest.mark.quick
+def test_no_images_give_no_points_in_every_format(exported):
+    none = IMAGES[:0]
+    for load in LOADERS.values():
+        points = load(exported)(none)
+        assert points.shape == (0, K, 2) and points.dtype == np.float32
+    # And by those who have the file alone.
+    assert runtime.deserialise((exported / "model.onnx").read_bytes())(none).shape == (0, K, 2)
+
+
+def test_a_forged_executable_does_not_run(copied, tmp_path):
+    """The forger writes the manifest too; the digest that the caller kept is of the real one."""
+    kept = manifest.read(copied)["files"]["model-1.executable"]["sha256"]
+    load_executable(copied, sha256=kept)
+
+    class Forged:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    content = pickle.dumps(Forged())
+    (copied / "model-1.executable").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    altered(copied, lambda about: about["files"]["model-1.executable"].update(sha256=digest))
+    with pytest.raises(ValueError, match=f"its SHA-256 is {digest[:12]}, and {kept[:12]} was asked for"):
+        load_executable(copied, sha256=kept)
+    with pytest.raises(ValueError, match=r"trusted like code: give sha256=, the 64 digits .* not ''"):
+        load_executable(copied, sha256="")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        "[]",
+        "{}",
+        '{"files": []}',
+        '{"files": {"model.onnx": 3}}',
+        '{"files": {}, "machine": []}',
+        "\udce9",
+    ],
+)
+def test_a_manifest_that_is_none_is_named_in_one_line(copied, content):
+    (copied / "manifest.json").write_text(content, errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"manifest\.json: this is no (JSON|manifest).* write it anew"):
+        load_onnx(copied)
 
 
 @pytest.mark.parametrize(

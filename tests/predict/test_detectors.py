@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes that detectors find are laid like annotated ones; files of boxes are read, or their fault is named."""
+"""Boxes that detectors find are laid like annotated ones."""
 
 import json
 
@@ -7,10 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from barrel_jax.predict.boxes import read_boxes
 from barrel_jax.predict.detectors import fit, make_detector
 from tests.kit.shared import SHARED, needs_shared
-from tests.kit.toy import written
 
 pytestmark = pytest.mark.quick
 
@@ -75,41 +73,3 @@ def test_a_detector_that_is_not_there_is_named(tmp_path):
     (tmp_path / "noise.onnx").write_bytes(b"not a network")
     with pytest.raises(ValueError, match=r"noise\.onnx: OpenCV cannot use this as a YuNet model"):
         make_detector(f"yunet:{tmp_path / 'noise.onnx'}")
-
-
-def test_three_kinds_of_files_give_the_same_boxes(tmp_path):
-    plain = written(tmp_path / "plain.json", {"a b.png": [[1, 2, 3, 4], [5, 6, 7, 8.5]], "none.png": []})
-    images = [{"id": 7, "file_name": "faces/a b.png"}, {"id": 9, "file_name": "none.png"}]
-    annotations = [{"id": n, "image_id": 7, "bbox": box} for n, box in enumerate(([1, 2, 3, 4], [5, 6, 7, 8.5]))]
-    coco = written(tmp_path / "coco.json", {"images": images, "annotations": annotations})
-    for heading in ("", "file,x,y,w,h\n"):
-        (tmp_path / "boxes.csv").write_text(heading + "a b.png,1,2,3,4\n\na b.png,5,6,7,8.5\n")
-        for file in (plain, coco, tmp_path / "boxes.csv"):
-            boxes = read_boxes(file)
-            assert boxes["a b.png"].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8.5]]
-            assert boxes.get("none.png", np.zeros((0, 4))).shape == (0, 4)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("b.csv", "a.png,1,2,3,4\na.png,1,2,3\n", r"b\.csv, line 2: \['1', '2', '3'\] is no box"),
-        ("b.csv", "a.png,1,2,x,4\n", "line 1: .* is no box"),
-        ("b.csv", "a.png,1,2,0,4\n", "line 1: .* above 0"),
-        ("b.csv", "a.png,1,2,nan,4\n", "line 1: .* is no box"),
-        ("b.csv", "x/a.png,1,2,3,4\ny/a.png,1,2,3,4\n", "line 2: y/a.png and x/a.png have one file name"),
-        ("b.json", "{", "not JSON"),
-        ("b.json", "[]", "neither an object of boxes"),
-        ("b.json", '{"a.png": [[1, 2, 3, 4], [1, 2]]}', "'a.png', box 1: .* is no box"),
-        ("b.json", '{"a.png": 3}', "'a.png': 3 is no list of boxes"),
-        ("b.json", '{"images": [{"id": 1}], "annotations": []}', "its images: not as COCO writes it .*file_name"),
-        ("b.json", '{"images": [], "annotations": [{"id": 5, "image_id": 1}]}', "annotation 5: not as COCO"),
-        ("b.txt", "", r"boxes come in a \.json or \.csv file"),
-    ],
-)
-def test_a_broken_file_of_boxes_is_named_with_its_record(tmp_path, name, content, message):
-    (tmp_path / name).write_text(content)
-    with pytest.raises(ValueError, match=message):
-        read_boxes(tmp_path / name)
-    with pytest.raises(FileNotFoundError, match="no such file of boxes"):
-        read_boxes(tmp_path / "none.csv")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from barrel_jax.predict.__main__ import main
-from barrel_jax.predict.annotator import Annotator, drawing_names, read_picture
+from barrel_jax.predict.annotator import Annotator, drawing_names
 from barrel_jax.predict.detectors import make_detector
 from barrel_jax.predict.drawing import draw_faces
 from barrel_jax.predict.predictor import Predictor
@@ -179,15 +179,6 @@ def test_points_are_drawn_where_they_are():
     assert lines[55, 70].max() > 100 and dots[55, 70].max() == 0
     far = draw_faces(image, points + 1e9, ((0, 1),), np.array([[1e9, 1e9, 30, 30]]))
     assert far.max() == 0
-
-
-def test_pictures_are_turned_as_their_exif_says_unless_boxes_are_given(tmp_path):
-    # Orientation 6: the stored picture has to be turned a quarter clockwise.
-    exif = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    jpeg = cv2.imencode(".jpg", noise(40, 64))[1].tobytes()
-    (tmp_path / "turned.jpg").write_bytes(jpeg[:2] + exif + jpeg[2:])
-    assert read_picture(tmp_path / "turned.jpg", upright=True).shape == (64, 40, 3)
-    assert read_picture(tmp_path / "turned.jpg", upright=False).shape == (40, 64, 3)
 
 
 def test_drawings_of_pictures_of_one_name_are_kept_apart(tmp_path):

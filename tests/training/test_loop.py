@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
+import shutil
 import time
 
 import jax
@@ -34,6 +35,20 @@ def test_a_run_leaves_what_it_promises(trained):
     assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6, 8, 10, 12]
     assert [line["step"] for line in lines if "test/nme_outer_eye_corners" in line] == [6, 12]
     assert lines[-1]["test/nme_outer_eye_corners"] == metrics["nme"] and metrics["num_images"] == 20
+
+
+def test_a_folder_that_is_deleted_while_training_is_an_error(trained, tmp_path):
+    config, _, _ = trained
+    workdir = tmp_path / "run"
+
+    def stop(step):
+        if step == 3:
+            shutil.rmtree(workdir)
+        return False
+
+    with pytest.raises(OSError, match="run: this folder was deleted, moved or replaced while the run worked in it"):
+        loop.train(config, workdir, prepare_config(config.data), stop)
+    assert not workdir.exists()
 
 
 def test_best_and_latest_are_kept(trained):

@@ -108,13 +108,13 @@ def _attention(graph: Graph, query: str, key: str, value: str, params: Params, h
 
     def project(x: str, name: str, perm: tuple[int, ...], scale: float = 1.0) -> str:
         weights = {leaf: array * np.float32(scale) for leaf, array in params[name].items()}
-        return graph("Transpose", _reshaped(graph, _dense(graph, x, weights), 0, -1, heads, width // heads), perm=perm)
+        return graph("Transpose", _reshaped(graph, _dense(graph, x, weights), 0, 0, heads, width // heads), perm=perm)
 
     # The scores' scale is in the query's weights.
     q = project(query, "query", (0, 2, 1, 3), (width // heads) ** -0.5)
     scores = graph("MatMul", q, project(key, "key", (0, 2, 3, 1)))
     extracted = graph("MatMul", graph("Softmax", scores, axis=-1), project(value, "value", (0, 2, 1, 3)))
-    joined = _reshaped(graph, graph("Transpose", extracted, perm=(0, 2, 1, 3)), 0, -1, width)
+    joined = _reshaped(graph, graph("Transpose", extracted, perm=(0, 2, 1, 3)), 0, 0, width)
     return _dense(graph, joined, params["out"])
 
 
@@ -132,5 +132,5 @@ def _norm(graph: Graph, x: str, params: Params) -> str:
 
 
 def _reshaped(graph: Graph, x: str, *shape: int) -> str:
-    # 0 keeps a length, -1 is what is left.
+    # 0 keeps a length. None is left to be worked out, which a batch of no images does not allow.
     return graph("Reshape", x, np.array(shape, np.int64))

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of boxes as text, whatever a spreadsheet or another system has made of them.
+
+UTF-8 with or without a mark at its start, UTF-16 and Latin-1; commas, semicolons (with decimal commas) and tabs; with
+or without a line of columns' names. `points.csv` of `barrel_jax.predict` is one.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# What columns are called, in lower case.
+FILES = ("file", "filename", "file_name", "image", "image_name", "image_path", "img", "path", "picture", "name")
+SIDES = (
+    ("x", "y", "w", "h"),
+    ("x", "y", "width", "height"),
+    ("left", "top", "width", "height"),
+    ("box_x", "box_y", "box_w", "box_h"),
+    ("bbox_x", "bbox_y", "bbox_w", "bbox_h"),
+)
+CORNERS = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom"))
+
+
+class Row(NamedTuple):
+    """A box as a file has it."""
+
+    where: str  # in the file, for people
+    name: str  # of the picture
+    box: Any  # four numbers, if all is well; None for a picture without a face
+    face: int | None = None  # its id, where it has one
+
+
+def read_text(file: Path) -> str:
+    """What a text file says.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    encoded = file.read_bytes()
+    zeros = [encoded[start:64:2].count(0) for start in (0, 1)]  # Latin letters in UTF-16 have one in two bytes
+    if encoded.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif max(zeros) > len(encoded[:64]) // 4:
+        encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        text = encoded.decode(encoding)
+    except UnicodeDecodeError:
+        text = encoded.decode("latin-1")
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{file}, line {line}: this is no text: it holds zero bytes, as a picture or an archive does")
+    return text
+
+
+def read_table(file: Path) -> list[Row]:
+    """The rows of a table: by the columns' names in its first line, or file, x, y, w, h.
+
+    Raises:
+        ValueError: it is no text, or names its columns and none that hold a file and a box.
+    """
+    text = read_text(file)
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    separator = max(",;\t", key=first.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        table = [
+            (f"line {lines.line_num}", [word.strip() for word in words])
+            for words in lines
+            if any(word.strip() for word in words)
+        ]
+    except csv.Error as error:
+        raise ValueError(f"{file}, line {lines.line_num}: no table of values: {error}") from error
+    heading = bool(table) and len(table[0][1]) > 1 and not any(map(_number, table[0][1][1:]))
+    if not heading:
+        return [Row(where, words[0], _numbers(words[1:], separator)) for where, words in table]
+    names = [name.lower() for name in table[0][1]]
+    file_column = next((names.index(name) for name in FILES if name in names), None)
+    sides = next((sides for sides in SIDES + CORNERS if set(sides) <= set(names)), None)
+    if file_column is None or sides is None:
+        raise ValueError(
+            f"{file}, {table[0][0]}: columns named {', '.join(table[0][1][:8])} tell no file and no box; name them "
+            "file, x, y, w, h (or x1, y1, x2, y2)"
+        )
+    return [_row(where, words, names, file_column, sides, separator) for where, words in table[1:]]
+
+
+def _row(
+    where: str, words: list[str], names: list[str], file_column: int, sides: tuple[str, ...], separator: str
+) -> Row:
+    cells = dict(zip(names, words, strict=False))
+    name = words[file_column] if file_column < len(words) else ""
+    if cells.get("frame"):
+        where += f", frame {cells['frame']} of a video"
+    box = _numbers([cells.get(side, "") for side in sides], separator)
+    if sides in CORNERS and all(isinstance(value, float) for value in box):
+        box = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+    face = cells.get("face", cells.get("id", ""))
+    return Row(where, name, box, int(face) if face.isdecimal() else None)
+
+
+def _numbers(words: list[str], separator: str) -> list[Any]:
+    """The numbers, and what is none as it is."""
+    words = [word.replace(",", ".") for word in words] if separator == ";" else words
+    return [float(word) if _number(word) else word for word in words]
+
+
+def _number(word: str) -> bool:
+    try:
+        float(word.replace(",", "."))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files of a folder are pictures, what is wrong with the others, and the pixels of one."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from barrel_jax import pictures
+from barrel_jax.files import readable_name
+from barrel_jax.plain_path import PlainPath
+
+PICTURES = (
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".png", ".tif", ".tiff",
+    ".webp",
+)  # fmt: skip
+# Of these OpenCV sees the preview, if anything: a small picture in the place of a large one.
+RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw")
+CONVERT = "convert it to JPEG or PNG, such as `magick a.heic a.jpg`"
+
+
+@dataclass
+class Found:
+    """The pictures of a source, in the order of their names."""
+
+    pictures: list[Path] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)  # what is no file at all
+    others: Counter[str] = field(default_factory=Counter)  # suffixes of files that are none
+
+
+def find_pictures(source: Path) -> Found:
+    """The pictures directly in a folder, or the one picture; none for what may be a video or a camera.
+
+    Raises FileNotFoundError when nothing is there, ValueError when a folder has no picture.
+    """
+    if not source.is_dir():
+        if not source.exists() and not str(source).isdecimal():
+            raise FileNotFoundError(f"{source}: no such picture, folder or video, nor the number of a camera")
+        return Found([source] if source.is_file() and _is_picture(source) else [])
+    found = Found()
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            continue
+        if not path.is_file():
+            found.faults.append(f"{path}: a link that leads nowhere, or no file")
+        elif _is_picture(path):
+            found.pictures.append(path)
+        else:
+            found.others[path.suffix.lower() or "no suffix"] += 1
+    if not found.pictures:
+        raise ValueError(f"{source}: no pictures in this folder ({', '.join(PICTURES)})")
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    if path.suffix.lower() in PICTURES + RAW:
+        return True
+    with PlainPath(path) as plain:
+        return cv2.haveImageReader(str(plain))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The pixels of a picture file as it stores them, and how viewers turn them."""
+
+    path: Path
+    stored: np.ndarray  # RGB uint8 [H, W, 3]
+    orientation: int  # EXIF's, 1 to 8
+
+    @property
+    def name(self) -> str:
+        """Its file's name, as text that can be written."""
+        return readable_name(self.path)
+
+    @property
+    def upright(self) -> np.ndarray:
+        """The pixels as viewers show them, RGB uint8 [H, W, 3]."""
+        return pictures.turned(self.stored, self.orientation)
+
+
+def read_picture(path: Path) -> Picture:
+    """A picture file. ValueError says why it cannot be read."""
+    try:
+        encoded = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    suffix = path.suffix.lower()
+    if suffix in RAW:
+        raise ValueError(f"{path}: this is a camera's raw file, which is not read here; {CONVERT}")
+    stored = pictures.decode(encoded)
+    if stored is not None:
+        return Picture(path, cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), pictures.orientation(encoded))
+    if kind := pictures.unreadable_kind(encoded):
+        raise ValueError(f"{path}: this is {kind}, which is not read here; {CONVERT}")
+    raise ValueError(f"{path}: not a picture that OpenCV can read, damaged, or of more pixels than OpenCV takes (2^30)")

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `workdir.claim` wrote of a run into run.json, read and checked."""
+
+from pathlib import Path
+from typing import Any
+
+from barrel_jax import files
+
+# What is read of them, where it is there; the scheme and its points must be.
+KINDS = {
+    "scheme": str,
+    "num_landmarks": int,
+    "dataset": str,
+    "fingerprint": str,
+    "flip": list,
+    "also": list,
+    "lengthened": list,
+    "init_from": dict,
+}
+
+
+def read_facts(workdir: Path) -> dict[str, Any]:
+    """dataset, fingerprint, scheme, num_landmarks, versions, ... of a run.
+
+    Raises:
+      FileNotFoundError: the folder holds no run.
+      ValueError: the file is damaged.
+    """
+    path = Path(workdir) / "run.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
+    remedy = "put the run's own back, or start its command in another --workdir"
+    facts = files.read_json(path, remedy)
+    if not isinstance(facts, dict) or not {"scheme", "num_landmarks"} <= facts.keys():
+        raise ValueError(f"{path}: a run's scheme and num_landmarks are missing; {remedy}")
+    wrong = [name for name, kind in KINDS.items() if name in facts and type(facts[name]) is not kind]
+    wrong += [] if wrong or 0 < facts["num_landmarks"] < 2**31 else ["num_landmarks"]
+    for part in [] if wrong else facts.get("also", []):
+        if not isinstance(part, dict) or not all(type(part.get(name)) is str for name in ("dataset", "fingerprint")):
+            wrong = ["also"]
+    if wrong:
+        raise ValueError(f"{path}: {wrong[0]} is not what a run writes there; {remedy}")
+    return facts

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CVAT's "CVAT for images 1.1" XML: points, skeletons, and boxes around them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+from data.convert.faces import ConvertedFace
+from data.convert.markup import Element, read_xml
+from data.convert.record import NOT_LABELLED, OCCLUDED, VISIBLE, Options, Record, read_number, read_side, shown
+from data.source import Findings
+
+SUFFIXES = (".xml",)
+ABOUT = "CVAT's XML for images"
+Box = tuple[float, float, float, float]
+Points = dict[str, tuple[float, float, int]]
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Whether the first bytes of a file are this format's."""
+    del path
+    return b"<annotations" in head and b"imglab" not in head
+
+
+def read(path: Path, options: Options, findings: Findings) -> list[Record]:
+    """The faces of a file; faults of single ones are collected.
+
+    Raises:
+        ValueError: it is no such file at all, or one for videos.
+    """
+    del options
+    root = read_xml(path)
+    if root.tag != "annotations":
+        raise ValueError(f"{path}: its root is <{root.tag}>, CVAT's is <annotations>; is it of another tool?")
+    if next(root.all("track"), None):
+        raise ValueError(f"{path}: this is CVAT for video, which names no pictures; export 'CVAT for images 1.1'")
+    records = []
+    for image in root.all("image"):
+        try:
+            records += _faces(path, image, findings)
+        except ValueError as error:
+            findings.faults.append(str(error))
+    return records
+
+
+def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:
+    """The faces of an image: each skeleton, each shape of several points, and the single points of each group."""
+    name = image.attributes.get("name", "")
+    if not name:
+        raise ValueError(f"{path}:{image.line}: an image without its name; name it")
+    width, height = (read_side(image.attributes.get(side)) for side in ("width", "height"))
+    boxes = [(box, _box(path, box)) for box in image.all("box")]
+    singles: dict[str, Points] = {}
+    faces: list[tuple[Element, Points, bool]] = []
+    for shape in image.children:
+        if shape.tag == "skeleton":
+            faces.append((shape, _skeleton(path, shape), False))
+        elif shape.tag == "points":
+            points = _points(path, shape)
+            if len(points) > 1:
+                faces.append((shape, {str(k): point for k, point in enumerate(points)}, True))
+                continue
+            group, label = shape.attributes.get("group_id", "0"), shape.attributes.get("label", "")
+            if group not in singles:
+                singles[group] = {}
+                faces.append((shape, singles[group], False))
+            if label in singles[group]:
+                raise ValueError(
+                    f"{path}:{shape.line}: a second point {shown(label)} in {name}; group each face's points"
+                )
+            singles[group][label] = points[0]
+        elif shape.tag not in ("box", "tag"):
+            findings.counts[f"{shape.tag}_shapes_left_out"] += 1
+    size, split = (width, height) if width and height else None, image.attributes.get("subset", "")
+    records = []
+    for shape, points, positional in faces:
+        said = {field.attributes.get("name", ""): field.text.strip() for field in shape.all("attribute")}
+        records.append(
+            Record(
+                f"{path}:{shape.line}: <{shape.tag}> of {name}",
+                path,
+                name,
+                points,
+                _around(shape, points, boxes),
+                size,
+                split,
+                image.attributes | shape.attributes | said,
+                positional=positional,
+            )
+        )
+    return records
+
+
+def _skeleton(path: Path, shape: Element) -> Points:
+    skeleton: Points = {}
+    for point in shape.all("points"):
+        label, where = point.attributes.get("label", ""), f"{path}:{point.line}"
+        if not label or label in skeleton:
+            raise ValueError(
+                f"{where}: {'two points' if label else 'a point'} named {shown(label)} in a skeleton; name each once"
+            )
+        found = _points(path, point)
+        if len(found) != 1:
+            raise ValueError(f"{where}: {len(found)} positions of the point {shown(label)}; a skeleton has one of each")
+        skeleton[label] = found[0]
+    return skeleton
+
+
+def _points(path: Path, shape: Element) -> list[tuple[float, float, int]]:
+    where, visible = f"{path}:{shape.line}", VISIBLE
+    if shape.attributes.get("occluded") == "1":
+        visible = OCCLUDED
+    if shape.attributes.get("outside") == "1":
+        visible = NOT_LABELLED
+    points = []
+    for k, pair in enumerate(shape.attributes.get("points", "").split(";")):
+        parts = pair.split(",")
+        if len(parts) != 2:
+            raise ValueError(f"{where}: point {k} is {shown(pair)} instead of x,y; export it again")
+        points.append(
+            (read_number(parts[0], where, f"x of point {k}"), read_number(parts[1], where, f"y of point {k}"), visible)
+        )
+    return points
+
+
+def _box(path: Path, box: Element) -> Box:
+    left, top, right, bottom = (
+        read_number(box.attributes.get(side, ""), f"{path}:{box.line}", side) for side in ("xtl", "ytl", "xbr", "ybr")
+    )
+    return left, top, right - left, bottom - top
+
+
+def _around(shape: Element, points: Points, boxes: list[tuple[Element, Box]]) -> Box | None:
+    """The box of a face: that of its group, else the smallest that holds all its points."""
+    group = shape.attributes.get("group_id", "0")
+    own = [box for element, box in boxes if group != "0" and element.attributes.get("group_id") == group]
+    labelled = [(x, y) for x, y, visible in points.values() if visible]
+    around = own or [
+        (x, y, w, h) for _, (x, y, w, h) in boxes if all(x <= px <= x + w and y <= py <= y + h for px, py in labelled)
+    ]
+    return min(around, key=lambda box: box[2] * box[3], default=None)
+
+
+def write(folder: Path, split: str, faces: Sequence[ConvertedFace], names: Sequence[str], findings: Findings) -> None:
+    """Writes `folder/<split>.xml`: each face a skeleton and a box, which one group holds together."""
+    del findings
+    lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "<version>1.1</version>"]
+    by_picture: dict[str, list[ConvertedFace]] = {}
+    for face in faces:
+        by_picture.setdefault(face.picture.name, []).append(face)
+    for number, (name, group) in enumerate(by_picture.items()):
+        width, height = group[0].picture.size
+        lines.append(f'<image id="{number}" name={quoteattr(name)} width="{width}" height="{height}">')
+        for together, face in enumerate(group, 1):
+            x, y, w, h = face.box
+            corners = f'xtl="{x:.8g}" ytl="{y:.8g}" xbr="{x + w:.8g}" ybr="{y + h:.8g}"'
+            lines.append(f'<box label="box" source="manual" occluded="0" {corners} z_order="0" group_id="{together}"/>')
+            lines.append(f'<skeleton label="face" source="manual" z_order="0" group_id="{together}">')
+            for label, (px, py), visible in zip(names, face.points, face.visible, strict=True):
+                at = f"{px:.8g},{py:.8g}" if visible else "0,0"
+                state = f'outside="{int(not visible)}" occluded="{int(visible == OCCLUDED)}"'
+                lines.append(f'<points label={quoteattr(label)} source="manual" {state} points="{at}"/>')
+            lines.append("</skeleton>")
+        lines.append("</image>")
+    (folder / f"{split}.xml").write_text("\n".join([*lines, "</annotations>", ""]), encoding="utf-8")

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The formats by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from data.convert import coco_json, csv_table, cvat_xml, dlib_xml, label_studio, pts_files
+from data.convert.faces import ConvertedFace
+from data.convert.record import Options, Record
+from data.source import Findings
+
+HEAD = 65536  # bytes that are enough to recognise a file
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format's files are recognised, read and written, and what their numbers mean."""
+
+    about: str
+    suffixes: tuple[str, ...]
+    recognises: Callable[[Path, bytes], bool]
+    read: Callable[[Path, Options, Findings], list[Record]]
+    write: Callable[[Path, str, Sequence[ConvertedFace], Sequence[str], Findings], None]
+    unit: str = "pixel"
+    origin: int = 0  # what the centre of the first pixel is called
+    beside: bool = False  # an annotation file a picture, in one folder with it, and a folder a split
+
+
+def _format(module: ModuleType, **more: object) -> Format:
+    return Format(module.ABOUT, module.SUFFIXES, module.recognises, module.read, module.write, **more)  # type: ignore
+
+
+# Those with telling marks come before those without.
+FORMATS = {
+    "labelstudio": _format(label_studio, unit="percent"),
+    "coco": _format(coco_json),
+    "dlib": _format(dlib_xml),
+    "cvat": _format(cvat_xml),
+    "pts": _format(pts_files, origin=pts_files.ORIGIN, beside=True),
+    "csv": _format(csv_table),
+}
+
+
+def recognise(path: Path) -> str:
+    """The name of the format that a file looks like, '' for none."""
+    fitting = [name for name, form in FORMATS.items() if path.suffix.lower() in form.suffixes]
+    if not fitting:
+        return ""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+    return next((name for name in fitting if FORMATS[name].recognises(path, head)), "")

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names and folders of files: what others may write is said, and no library reads a name as something else."""
+
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+
+from barrel_jax.devices import xla
+from barrel_jax.files import private_folder, readable_name
+from barrel_jax.plain_path import PLAIN, PlainPath
+
+pytestmark = pytest.mark.quick
+
+
+def test_a_folder_of_what_is_trusted_is_the_users_alone(tmp_path):
+    folder = private_folder(tmp_path / "a" / "cache")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert private_folder(folder) == folder
+    for mode in (0o770, 0o707):
+        folder.chmod(mode)
+        with pytest.warns(UserWarning, match="cache: other users may write in this folder, and what lies there is run"):
+            private_folder(folder)
+
+
+def test_programs_are_kept_in_a_private_folder(tmp_path, monkeypatch):
+    kept = {}
+    monkeypatch.setenv("BARREL_JAX_DATA", str(tmp_path / "home"))
+    monkeypatch.setattr(xla.jax.config, "update", kept.__setitem__)
+    monkeypatch.setattr(xla, "jax_cache_folder", lambda: None)
+    xla.keep_compiled()
+    assert kept == {"jax_compilation_cache_dir": str(tmp_path / "home" / "xla")}
+    assert all(path.stat().st_mode & 0o777 == 0o700 for path in (tmp_path / "home", tmp_path / "home" / "xla"))
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    monkeypatch.setattr(xla, "jax_cache_folder", lambda: str(tmp_path / "shared"))
+    with pytest.warns(UserWarning, match="shared: other users may write"):
+        xla.keep_compiled()
+
+
+@pytest.mark.parametrize("name", ["[v2]", "a\\b", "50% #?", "10:20.mp4", b"\xe9.png"])
+def test_a_name_that_libraries_would_read_as_something_else_is_kept_from_them(tmp_path, name):
+    original = tmp_path / os.fsdecode(name)
+    with PlainPath(original) as plain:
+        assert PLAIN.fullmatch(str(plain)) and plain.suffix == original.suffix.replace("]", "")
+        plain.write_text("there")  # it need not be there before
+        assert original.read_text() == "there"
+    assert not os.path.lexists(plain) and not plain.parent.exists()
+    with PlainPath(tmp_path / "plain-1.png") as plain:
+        assert plain == tmp_path / "plain-1.png"
+
+
+def test_a_files_name_is_text():
+    assert readable_name(Path("a/é.png")) == readable_name(Path(os.fsdecode("a/é.png".encode("latin-1")))) == "é.png"
