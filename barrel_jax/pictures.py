@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 LARGEST = 1 << 28  # pixels: a damaged head of a kilobyte can claim what takes gigabytes and half a minute
 TAG = 0x0112  # of the orientation in EXIF
@@ -45,7 +46,7 @@ STARTS = (
 )
 
 
-def decode(encoded: bytes) -> np.ndarray | None:
+def decode(encoded: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
     """The pixels of a picture file as it stores them: uint8 [H, W, 3] in BGR, a grey one with three equal channels.
 
     None when OpenCV cannot read it, or when its head claims more than `LARGEST`.
@@ -63,14 +64,14 @@ def decode(encoded: bytes) -> np.ndarray | None:
     return pixels
 
 
-def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def turned(pixels: UInt8[np.ndarray, "H W 3"], orientation: int) -> UInt8[np.ndarray, "h w 3"]:
     """Stored pixels [H, W, 3] as viewers show them; 5 to 8 exchange height and width."""
     exchange, rows, columns = TURNS[orientation]
     pixels = pixels.swapaxes(0, 1) if exchange else pixels
     return np.ascontiguousarray(pixels[:: -1 if rows else 1, :: -1 if columns else 1])
 
 
-def turned_back(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def turned_back(pixels: UInt8[np.ndarray, "H W 3"], orientation: int) -> UInt8[np.ndarray, "h w 3"]:
     """The stored pixels of those that viewers show: the inverse of `turned`."""
     return turned(pixels, {6: 8, 8: 6}.get(orientation, orientation))
 

@@ -41,7 +41,9 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
     rule = protocol_of(config.crop, source.dataset)
     windows = None
     if all(face.size for face in faces):
-        windows = np.stack([crop_window(rule, face.box, face.points, face.labelled, face.size) for face in faces])
+        windows = np.stack(
+            [crop_window(rule, face.box, face.points, face.labelled, np.array(face.size)) for face in faces]
+        )
     return FaceTruth(
         dataset=source.dataset,
         split=split,

@@ -11,11 +11,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from barrel_jax.pictures import TURNS, turned
+from barrel_jax.pictures import TURNS
 
 SIDE = 32  # pixels of a patch
 SPAN = 1.5  # radii of the mean shape that a patch reaches from its centre
-FEW, MOST = 6, 48  # faces that are compared
+FEW, MOST = 6, 32  # faces that are compared
 CLEAR = 3.0  # standard errors by which one frame must be better
 LEAST = 0.05  # and by how much, in the correlation of a face with the others
 
@@ -45,7 +45,10 @@ def alike_in(
         others: patches [m, SIDE * SIDE] of faces in pictures that are not turned; with few of them the faces are
             compared with each other.
     """
-    gain = _gain(stated, pixels, faces, shape, others)
+    patches = _patches(pixels, faces, shape, [1, stated])
+    if not len(patches) or (len(patches) < FEW and len(others) < FEW):
+        return ""
+    gain = _likeness(patches[:, 1], others) - _likeness(patches[:, 0], others)
     if not _is_clear(gain) and not _is_clear(-gain):
         return ""
     return "upright" if gain.mean() > 0 else "stored"
@@ -56,14 +59,16 @@ def turn_of_pixels(pixels: Sequence[np.ndarray], faces: Sequence[Annotated], sha
 
     Args: the `pixels` of each face's picture in the frame of its points, uint8 [H, W, 3]; the mean `shape` [K, 2].
     """
-    best, least = 1, LEAST
-    for orientation, (exchange, _, _) in TURNS.items():
-        if orientation == 1 or (exchange and any(of.shape[0] != of.shape[1] for of in pixels)):
-            continue
-        gain = _gain(orientation, pixels, faces, shape, np.zeros((0, SIDE * SIDE)))
-        if _is_clear(gain) and gain.mean() > least:
-            best, least = orientation, float(gain.mean())
-    return best
+    square = all(of.shape[0] == of.shape[1] for of in pixels)
+    turns = [orientation for orientation, (exchange, _, _) in TURNS.items() if square or not exchange]
+    patches = _patches(pixels, faces, shape, turns)
+    if len(patches) < FEW:
+        return 1
+    others = np.zeros((0, SIDE * SIDE))
+    likeness = [_likeness(patches[:, number], others) for number in range(len(turns))]
+    gains = {turn: of - likeness[0] for turn, of in zip(turns, likeness, strict=True)}
+    clear = [turn for turn, gain in gains.items() if _is_clear(gain)]
+    return max(clear, key=lambda turn: gains[turn].mean(), default=1)
 
 
 def _is_clear(gain: np.ndarray) -> bool:
@@ -73,23 +78,25 @@ def _is_clear(gain: np.ndarray) -> bool:
     return bool(gain.mean() > CLEAR * max(float(gain.std(ddof=1)) / np.sqrt(len(gain)), 1e-3))
 
 
-def _gain(
-    orientation: int, pixels: Sequence[np.ndarray], faces: Sequence[Annotated], shape: np.ndarray, others: np.ndarray
+def _patches(
+    pixels: Sequence[np.ndarray], faces: Sequence[Annotated], shape: np.ndarray, turns: Sequence[int]
 ) -> np.ndarray:
-    """By how much more each face [n] is like the others when the pictures are turned; [0] of too few faces."""
-    pairs = [
-        (patch_of(of, face, shape), patch_of(turned(of, orientation), face, shape))
-        for of, face in zip(pixels, faces, strict=True)
-    ]
-    usable = [(stored, upright) for stored, upright in pairs if stored is not None and upright is not None]
-    if not usable or (len(usable) < FEW and len(others) < FEW):
-        return np.zeros(0)
-    stored, upright = (np.stack(patches) for patches in zip(*usable, strict=True))
-    return _likeness(upright, others) - _likeness(stored, others)
+    """The patches [n, m, SIDE * SIDE] of the faces that have one in each of m frames."""
+    found = [patches_of(of, face, shape, turns) for of, face in zip(pixels, faces, strict=True)]
+    return np.array([patches for patches in found if patches is not None])
 
 
 def patch_of(pixels: np.ndarray, face: Annotated, shape: np.ndarray) -> np.ndarray | None:
-    """The grey pixels [SIDE²] about a face laid on the mean shape, of mean 0 and length 1; None where all are equal."""
+    """`patches_of` one frame, that of the pixels: [SIDE²]."""
+    patches = patches_of(pixels, face, shape, [1])
+    return None if patches is None else patches[0]
+
+
+def patches_of(pixels: np.ndarray, face: Annotated, shape: np.ndarray, turns: Sequence[int]) -> np.ndarray | None:
+    """The grey pixels about a face laid on the mean shape when they are turned, in m ways: [m, SIDE²].
+
+    Each patch has mean 0 and length 1. None where a patch is of one grey, or the points have no extent.
+    """
     labelled = face.labelled & np.isfinite(shape).all(axis=1)
     if labelled.sum() < 2:
         return None
@@ -98,21 +105,37 @@ def patch_of(pixels: np.ndarray, face: Annotated, shape: np.ndarray) -> np.ndarr
     power = (np.abs(z - centre) ** 2).sum()
     if power == 0:
         return None
-    factor = (np.conj(z - centre) * (target - middle)).sum() / power  # from the picture to the shape
     scale = SIDE / (2 * SPAN)
-    factor = factor * scale
+    factor = scale * (np.conj(z - centre) * (target - middle)).sum() / power  # from the picture to the patch
     shift = (middle * scale - factor * centre) + (SIDE / 2 - 0.5) * (1 + 1j)
-    matrix = np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+    laid = np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag], [0, 0, 1]])
     # Large faces are averaged first, so that single pixels do not decide.
-    smaller = max(int(0.5 / max(abs(factor), 1e-9)), 1)
-    if smaller > 1:
-        pixels = cv2.resize(pixels, None, fx=1 / smaller, fy=1 / smaller, interpolation=cv2.INTER_AREA)
-        matrix[:, :2] *= smaller
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    patch = cv2.warpAffine(grey, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float64).ravel()
-    patch -= patch.mean()
-    length = np.linalg.norm(patch)
-    return patch / length if length > 1e-6 else None
+    step = max(int(0.5 / max(abs(factor), 1e-9)), 1)
+    small = cv2.resize(pixels, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA) if step > 1 else pixels
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    whole = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2], [0, 0, 1]])
+    patches = np.empty((len(turns), SIDE * SIDE))
+    for patch, turn in zip(patches, turns, strict=True):
+        matrix = (laid @ _turn(turn, pixels.shape[1], pixels.shape[0]) @ whole)[:2]
+        warped = cv2.warpAffine(grey, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+        patch[:] = warped.ravel() - warped.mean()
+    lengths = np.linalg.norm(patches, axis=1, keepdims=True)
+    return patches / lengths if (lengths > 1e-6).all() else None
+
+
+def _turn(orientation: int, width: int, height: int) -> np.ndarray:
+    """Where pixels of a picture of that size go when it is turned: [3, 3], on (x, y, 1)."""
+    exchange, rows, columns = TURNS[orientation]
+    across, down = (height, width) if exchange else (width, height)
+    exchanged = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]]) if exchange else np.eye(3)
+    reversed_ = np.array(
+        [
+            [-1 if columns else 1, 0, across - 1 if columns else 0],
+            [0, -1 if rows else 1, down - 1 if rows else 0],
+            [0, 0, 1],
+        ]
+    )
+    return reversed_ @ exchanged
 
 
 def _likeness(patches: np.ndarray, others: np.ndarray) -> np.ndarray:

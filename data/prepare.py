@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax import files
-from barrel_jax.command_line import Parser
+from barrel_jax.command_line import Parser, in_one_line
 from barrel_jax.config import DataConfig
 from barrel_jax.files import cache_home
 from data.face_sets import FACE_SETS, READING, find_set
 from data.grouping import printable
+from data.report import Report
 
 
 def prepare(
@@ -121,8 +122,14 @@ def prepare_or_check(given: argparse.Namespace) -> int:
         )
         print(printable(str(built)))
         return 0
-    source = faces.locate(given.source, given.data_dir)
-    report = faces.check(source, options, allow_partial=given.allow_partial, sheet=_sheet(given, source))
+    try:
+        source = faces.locate(given.source, given.data_dir)
+        report = faces.check(source, options, allow_partial=given.allow_partial, sheet=_sheet(given, source))
+    except (ValueError, OSError) as error:  # there is no such source; the line for people is the parser's
+        if given.json:
+            report = Report(given.set, [], source=given.source, faults=[in_one_line(error)])
+            files.write_json(given.json, report.content())
+        raise
     print(printable("\n".join(report.lines())))
     if given.json:
         files.write_json(given.json, report.content())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The names of the points, which every category states: one order for all splits and categories, or a fault."""
+"""How many points the faces have, and their names by category: one order for all of them, or a fault."""
 
 import re
 from collections import Counter
@@ -62,6 +62,23 @@ class PointNames:
             f"{path}: {title} names the points in another order than {self._first}: {moved} of {points} points of "
             f"{faces:,} faces were put into that order by their names"
         )
+
+
+def count_points(directory: Path, documents: dict[Path, dict[str, Any]], faults: list[str]) -> int:
+    """How many points most annotations have (the others are faults), or 0 with a fault noted when none has any."""
+    lengths = Counter(
+        len(annotation["keypoints"])
+        for document in documents.values()
+        for annotation in document["annotations"]
+        if isinstance(annotation.get("keypoints"), list) and annotation["keypoints"]
+    )
+    length = lengths.most_common(1)[0][0] if lengths else 0
+    if documents and length == 0:
+        faults.append(f"{directory}: no annotation has keypoints; these are boxes only: export COCO keypoints")
+    elif length % 3:
+        faults.append(f"{directory}: keypoints lists have {length} values, which is not x, y, v for every point; add v")
+        return 0
+    return length // 3
 
 
 def _used(document: dict[str, Any], num_points: int) -> Counter:

@@ -2,10 +2,10 @@
 """Which frame the points of a turned picture are in: that of the stored pixels, or of the picture as viewers show it.
 
 A file whose orientation is not 1 (barrel_jax.pictures) looks different in a tool that heeds it and in one that does
-not, and annotations tell neither. The stated width and height decide where they are those of one frame alone; then the
-points, which lie inside their picture; then the faces, which are upright in the picture that viewers show and turned
-the other way in the stored one; and the pixels under their points (data.pixel_evidence). What stays open is a doubt,
-and `config.data.exif` decides it.
+not, and annotations tell neither. What decides, in this order: the points, when they lie inside the picture in one
+frame alone; the stated width and height, when they are those of one frame alone and the faces do not speak against
+them; `config.data.exif`; the faces, which are upright in the picture that viewers show and turned the other way in the
+stored one; and over the faces the pixels under their points (data.pixel_evidence). What stays open is a doubt.
 """
 
 from collections import Counter
@@ -22,8 +22,10 @@ from data.coco.upright import Axes
 from data.pixel_evidence import MOST, alike_in, patch_of
 from data.source import Findings
 
-EXIF = ("auto", "stored", "upright")  # decided by sizes, points and faces, or always one frame
+EXIF = ("auto", "stored", "upright")  # what `config.data.exif` may be
 HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
+AGAINST = "size against faces"  # decides until pixels do, and stays a doubt
+UNCERTAIN = ("", AGAINST, "faces")  # what pixels may overrule
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Frame:
     orientation: int  # what the file states
     stored: tuple[int, int]  # width and height of the stored pixels
     upright: bool  # the points are of the picture as viewers show it
-    by: str  # what decided: 'border', 'size', 'switch', 'faces', 'pixels', or '' when nothing did
+    by: str  # what decided: 'border', 'size', 'switch', 'faces', 'pixels' or `AGAINST`; '' when nothing did
 
     @property
     def turn(self) -> int:
@@ -68,11 +70,17 @@ def frame_of(stated: int, stored: tuple[int, int], rows: Sequence[Row], axes: Ax
     shown = stored[::-1] if TURNS[stated][0] else stored
     outside = {"stored": _share_outside(rows, stored), "upright": _share_outside(rows, shown)}
     nearest = min(outside, key=lambda frame: outside[frame])
+    by_size = "" if stored == shown else {stored: "stored", shown: "upright"}.get(rows[0].size, "")
+    by_faces = _by_faces(stated, rows, axes)
+    # A tool may have stated the size of the one frame beside the points of the other, or have left an orientation
+    # behind in a picture that it turned.
+    agree = by_size == by_faces or not by_faces
     evidence = {
         "border": nearest if max(outside.values()) > outside[nearest] + 0.05 and outside[nearest] < 0.02 else "",
-        "size": "" if stored == shown else {stored: "stored", shown: "upright"}.get(rows[0].size, ""),
+        "size": by_size if agree else "",
         "switch": "" if switch == "auto" else switch,
-        "faces": _by_faces(stated, rows, axes),
+        AGAINST: by_size,
+        "faces": by_faces,
     }
     by, frame = next(((by, frame) for by, frame in evidence.items() if frame), ("", "stored"))
     return Frame(stated, stored, frame == "upright", by)
@@ -93,9 +101,9 @@ def frames(
         stated, stored = read_orientation(paths[file]) if file in paths else (1, None)
         if stored is not None:
             found[file] = frame_of(stated, stored, faces, axes, switch)
-    if any(frame.by in ("faces", "") for frame in found.values()):
+    if any(frame.by in UNCERTAIN for frame in found.values()):
         found |= _by_pixels(found, of_file, paths)
-    decided = Counter(frame.upright for frame in found.values() if frame.by)
+    decided = Counter(frame.upright for frame in found.values() if frame.by not in ("", AGAINST))
     usual = decided[True] > decided[False]
     found = {file: frame if frame.by else replace(frame, upright=usual) for file, frame in found.items()}
     _say(directory, found, findings)
@@ -118,7 +126,7 @@ def _by_pixels(found: dict[str, Frame], of_file: dict[str, list[Row]], paths: di
     ]
     groups: dict[tuple[int, bool, str], list[str]] = {}
     for file, frame in found.items():
-        if frame.by in ("faces", ""):
+        if frame.by in UNCERTAIN:
             groups.setdefault((frame.orientation, frame.upright, frame.by), []).append(file)
     decided: dict[str, Frame] = {}
     for (stated, _, _), files in groups.items():
@@ -143,7 +151,7 @@ def _say(directory: Path, found: dict[str, Frame], findings: Findings) -> None:
     groups: dict[tuple[int, bool, bool], list[str]] = {}
     for file, frame in found.items():
         findings.counts[f"pictures_of_EXIF_orientation_{frame.orientation}"] += 1
-        groups.setdefault((frame.orientation, frame.upright, bool(frame.by)), []).append(file)
+        groups.setdefault((frame.orientation, frame.upright, frame.by not in ("", AGAINST)), []).append(file)
     for (stated, upright, is_decided), files in sorted(groups.items()):
         frame = "as viewers show them, and are turned" if upright else "as stored, and are not turned"
         count = f"{directory}/images: {len(files):,} pictures of EXIF orientation {stated} (such as {files[0]})"

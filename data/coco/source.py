@@ -3,7 +3,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.faces.symmetry import find_scheme
 from data.coco.annotations import Row, read_rows
-from data.coco.categories import PointNames
+from data.coco.categories import PointNames, count_points
 from data.coco.document import read_document
 from data.coco.file_names import find_files
 from data.coco.frames import Frame, frames
@@ -128,7 +127,7 @@ def _read_rows(directory: Path, reading: Reading, findings: Findings) -> tuple[d
     """The faces of every document as written, but for placeholders, and the names of their points."""
     documents = {path: read_document(path, findings) for path in split_files(directory)}
     known = {path: document for path, document in documents.items() if document is not None}
-    names = PointNames(known, _num_points(directory, known, findings.faults), findings)
+    names = PointNames(known, count_points(directory, known, findings.faults), findings)
     rows: dict[Path, list[Row]] = {}
     for path, document in known.items() if names.num_points else ():
         before = len(findings.faults)
@@ -259,20 +258,3 @@ def _scheme_of(points: list[np.ndarray], num_points: int) -> tuple[LandmarkSchem
         return find_scheme(every, np.isfinite(every).all(axis=2))
     except ValueError as error:
         return unknown, str(error)
-
-
-def _num_points(directory: Path, documents: dict[Path, dict[str, Any]], faults: list[str]) -> int:
-    """How many points most annotations have (the others are faults), or 0 with a fault noted when none has any."""
-    lengths = Counter(
-        len(annotation["keypoints"])
-        for document in documents.values()
-        for annotation in document["annotations"]
-        if isinstance(annotation.get("keypoints"), list) and annotation["keypoints"]
-    )
-    length = lengths.most_common(1)[0][0] if lengths else 0
-    if documents and length == 0:
-        faults.append(f"{directory}: no annotation has keypoints; these are boxes only: export COCO keypoints")
-    elif length % 3:
-        faults.append(f"{directory}: keypoints lists have {length} values, which is not x, y, v for every point; add v")
-        return 0
-    return length // 3

@@ -179,7 +179,7 @@ def _is_percent(numbers: Numbers, order: str) -> bool:
     """
     large = (numbers.sizes > 105).all(axis=1)
     points = to_pixels(numbers.points, order, numbers.sizes)
-    if large.sum() < max(FEW, len(large) / 2) or np.nanmax(points) > 101 or not -1 <= np.nanmin(points) <= 98:
+    if large.sum() < max(2 * FEW, len(large) / 2) or np.nanmax(points) > 101 or not -1 <= np.nanmin(points) <= 98:
         return False
     points, sizes, spans = points[large], numbers.sizes[large], _spans(numbers, order)[large]
     centres = spans[:, :2] + spans[:, 2:] / 2

@@ -70,6 +70,13 @@ def test_the_command_writes_the_report_and_the_sheet(tmp_path, capsys):
     assert ((tile[..., 0] < 90) & (tile[..., 1:] > 150).all(axis=2)).sum() > 100  # the yellow box
 
 
+def test_a_source_that_is_not_there_is_a_report_too(tmp_path, capsys):
+    told = tmp_path / "told.json"
+    assert main(["coco", "--source", str(tmp_path / "nowhere"), "--check", "--json", str(told)]) == 1
+    (fault,) = json.loads(told.read_text())["faults"]
+    assert "nowhere: no such folder" in fault and fault in capsys.readouterr().err
+
+
 def test_a_sheet_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     report = check(

@@ -93,6 +93,34 @@ def test_an_orientation_that_was_left_behind_by_a_tool_that_turned_the_pixels(tm
     assert any("were taken as stored" in note and "by the pixels" in note for note in source.findings.notes)
 
 
+@pytest.mark.parametrize("frame", ["upright", "stored"])
+def test_where_sizes_and_faces_contradict_each_other_the_pixels_decide(tmp_path, frame):
+    def encode(picture):
+        return save(picture if frame == "stored" else pictures.turned_back(picture, 6), 6)
+
+    def edit(documents):
+        for document in documents.values():
+            for face in document["annotations"]:
+                points = np.array(face["keypoints"]).reshape(-1, 3)
+                points[:, 0] -= 80  # inside the picture whichever way it lies
+                face["keypoints"], face["bbox"][0] = points.ravel().tolist(), face["bbox"][0] - 80
+            # The width and height of what is stored, as an image library says them.
+            for image in document["images"] if frame == "upright" else ():
+                image.update(width=SIZE[1], height=SIZE[0])
+
+    def moved(picture):
+        return encode(np.roll(picture, -80, axis=1))
+
+    source = read_source(write_faces(tmp_path / "source", edit, encode=moved))
+    assert {face.orientation for face in source.faces()} == {6 if frame == "upright" else 1}
+    assert any("by the pixels" in note for note in source.findings.notes) and not source.findings.doubts
+    assert check(source, allow_partial=False).status(strict=True) == 0
+    grey = np.full((SIZE[1], SIZE[0], 3), 128, np.uint8)
+    blank = read_source(write_faces(tmp_path / "blank", edit, encode=lambda picture: encode(grey)))
+    assert {face.orientation for face in blank.faces()} == {1}  # that of the size, and a doubt
+    assert "may have been annotated as viewers show them or as stored" in blank.findings.doubts[0]
+
+
 def nameless(documents):
     """Points without names in a layout that tells nothing, on empty pictures."""
     for document in documents.values():

@@ -46,7 +46,7 @@ def written(folder, boxes, points, splits=("train", "val")):
             for face in documents[split]["annotations"]:
                 face.update(bbox=write_box(face["bbox"], boxes), keypoints=write_points(face["keypoints"], points))
 
-    return write_faces(folder, edit)
+    return write_faces(folder, edit, val=6)
 
 
 def switches(doubt):
@@ -60,7 +60,7 @@ PAIRS += [("cxcywh-fraction", "xy-fraction"), ("xyxy-percent", "xy-percent"), ("
 
 @pytest.mark.parametrize(("boxes", "points"), PAIRS)
 def test_every_layout_is_told_and_read(tmp_path, boxes, points):
-    sound = read_source(write_faces(tmp_path / "sound")).faces()
+    sound = read_source(write_faces(tmp_path / "sound", val=6)).faces()
     folder = written(tmp_path / "source", boxes, points)
     advised = {name: value for name, value in (("boxes", boxes), ("points", points)) if value not in ("xywh", "xy")}
     doubts = read_source(folder).findings.doubts

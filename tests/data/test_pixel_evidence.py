@@ -8,7 +8,7 @@ import pytest
 from barrel_jax import pictures
 from data.check import check
 from data.coco.source import read_source
-from data.pixel_evidence import SIDE, patch_of, turn_of_pixels
+from data.pixel_evidence import SIDE, patch_of, patches_of, turn_of_pixels
 from tests.kit.own_faces import FIVE, SIZE, write_faces
 from tests.kit.shared import SHARED, needs_shared
 
@@ -62,6 +62,17 @@ def test_a_patch_is_laid_on_the_mean_shape():
     middle = np.argwhere(patch > patch.max() / 2).mean(axis=0)[::-1]
     np.testing.assert_allclose(middle, shape[0] * SIDE / 3 + (SIDE / 2 - 0.5), atol=0.5)
     assert patch_of(np.full((200, 200, 3), 7, np.uint8), Face(points), shape) is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_patch_of_turned_pixels_is_that_of_the_turned_picture(orientation):
+    picture = np.random.default_rng(1).integers(0, 255, (70, 90, 3), np.uint8)
+    face, shape = Face(FIVE + 15), (FIVE - FIVE.mean(axis=0)) / 10
+    np.testing.assert_allclose(
+        patches_of(picture, face, shape, [orientation])[0],
+        patch_of(pictures.turned(picture, orientation), face, shape),
+        atol=2e-3,
+    )
 
 
 def test_noise_tells_nothing():
