@@ -48,9 +48,8 @@ def find_columns(path: Path, rows: list[tuple[int, list[str]]], options: Options
     """
     first = [cell.strip() for cell in rows[0][1]]
     numbers = sum(bool(DECIMAL.fullmatch(cell.replace(",", "."))) for cell in first)
-    header = numbers * 2 < len(first) or any(
-        _plain(cell) in PICTURES for cell in first
-    )  # A row has a name and numbers, a header names: landmarks named 0, 1, ... are columns such as x0.
+    # A row has a name and numbers, a header has names: landmarks called 0, 1, ... have columns such as x0.
+    header = numbers * 2 < len(first) or any(_plain(cell) in PICTURES for cell in first)
     names = first if header else [str(place) for place in range(1, len(first) + 1)]
     if header:
         twice = [name for name, count in Counter(names).items() if count > 1 and name]
@@ -133,23 +132,17 @@ def _points(
         return {str(k): (x, y, None) for k, (x, y) in enumerate(zip(places[::2], places[1::2], strict=True))}
     points = {}
     for name, x in plain.items():
-        if x in taken:
-            continue
-        for before, after in ((r"x_?(?P<of>.+)", "{}{}"), (r"(?P<of>.+?)_?x", "{1}{0}")):
-            found = re.fullmatch(before, name)
-            of = found["of"] if found else ""
-            partner = name[::-1].replace("x", "y", 1)[::-1] if after == "{1}{0}" else name.replace("x", "y", 1)
-            if of and partner in plain and plain[partner] not in taken:
-                seen = [name[::-1].replace("x", "v", 1)[::-1] if after == "{1}{0}" else name.replace("x", "v", 1)]
-                visible = next((plain[column] for column in seen if column in plain), None)
-                points[_landmark(names[x], after == "{1}{0}")] = (x, plain[partner], visible)
+        for place in (0, len(name) - 1) if len(name) > 1 else ():  # x_nose or nose_x
+            y, v = (name[:place] + axis + name[place + 1 :] for axis in "yv")
+            if name[place] == "x" and x not in taken and y in plain and plain[y] not in taken:
+                bare = re.sub(r"^[xX][\s_.\-]*" if place == 0 else r"[\s_.\-]*[xX]$", "", names[x].strip())
+                if bare in points:
+                    raise ValueError(
+                        f"{path}: two columns for x of {shown(bare)}; name the right ones (--point-columns)"
+                    )
+                points[bare] = (x, plain[y], plain.get(v))
                 break
     return points
-
-
-def _landmark(column: str, last: bool) -> str:
-    """A landmark's name from that of its x: 'nose' of 'nose_x' and of 'x_nose', as the header writes it."""
-    return (re.sub(r"[\s_.\-]*[xX]$", "", column) if last else re.sub(r"^[xX][\s_.\-]*", "", column)).strip()
 
 
 def _by_numbers(

@@ -2,6 +2,7 @@
 """A folder of annotations in one format made into one in another: read, found wrong or mended, divided, written."""
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -176,5 +177,5 @@ def _summary(
         *(f"note: {note}" for note in first_few(findings.notes, "notes")),
     ]
     if task.to == "coco":
-        lines.append(f"look at it with `python -m data.prepare coco --source {task.out} --check`")
+        lines.append(f"look at it with `python -m data.prepare coco --source {shlex.quote(str(task.out))} --check`")
     return "\n".join(lines)

@@ -28,5 +28,6 @@ def convert_hint(source: Path) -> str:
     if not name:
         return ""
     place = source if source.stem.strip(".") else Path(os.path.normpath(source.absolute()))
-    command = shlex.join(["python", "-m", "data.convert", name, str(source), "--out", f"{place.with_suffix('')}-coco"])
+    out = f"{place if source.is_dir() else place.with_suffix('')}-coco"
+    command = shlex.join(["python", "-m", "data.convert", name, str(source), "--out", out])
     return f"; it looks like {FORMATS[name].about}: `{command}` makes a folder that is read"

@@ -101,6 +101,7 @@ def test_a_table_without_a_header_is_read_by_its_numbers(source):
             "{},1,2",
             r"no landmark's columns are recognised .*--point-columns; its columns are 'image', 'a'",
         ),
+        ("image,x_a,y_a,a_x,a_y", "{},1,2,3,4", r"two columns for x of 'a'; name the right ones"),
         ("image,x0,x0,y0", "{},1,2,3", r"two columns named 'x0'; name each once"),
         ("image,x0,y0,x1,y1", "{},0.25,0.4,0.5,0.2", r"these are fractions of the pictures; add --unit fraction"),
     ],
