@@ -19,7 +19,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.programme import PARTS, Programme, steps_of
+from benchmarks.gpu.parts import PARTS, steps_of
+from benchmarks.gpu.programme import Programme
 from benchmarks.gpu.settings import Settings
 
 LANES = 4  # processes at a time, where there are cores for them

@@ -5,7 +5,6 @@ Steps run in processes of their own, several at a time: they compile together, a
 that fails costs itself alone. Whatever ends the programme, the rows so far are on the disk.
 """
 
-import importlib
 import signal
 import threading
 import time
@@ -20,15 +19,9 @@ from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.step import Step, is_complete
 from benchmarks.gpu.worker import Failed, TimeUp, Worker
 
-PARTS = {"speed": "benchmarks.gpu.speed", "accuracy": "benchmarks.gpu.accuracy"}
 # A step that takes this many times its estimate hangs; one of few seconds may need a process to start.
 PATIENCE = 4.0
 START_UP = 120.0
-
-
-def steps_of(settings: Settings) -> list[Step]:
-    """The steps of a part: those of `PARTS`, or of any module that has `steps`."""
-    return importlib.import_module(PARTS.get(settings.part, settings.part)).steps(settings)
 
 
 class Log:

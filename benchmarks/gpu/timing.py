@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of the speed part; what measures is `barrel_jax.benchmark` and the scripts beside this package."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from barrel_jax import paper
 from barrel_jax.benchmark import ceilings as ceiling
@@ -11,18 +11,16 @@ from barrel_jax.benchmark.rows import from_json, to_json
 from benchmarks import growth as growing
 from benchmarks import seeds as seeding
 from benchmarks.gpu import parity as points
+from benchmarks.gpu.sizes import Sizes
 from benchmarks.gpu.step import Rows
 
-if TYPE_CHECKING:
-    from benchmarks.gpu.speed import Sizes
 
-
-def parity(rows: Rows, sizes: "Sizes", model: str) -> None:
+def parity(rows: Rows, sizes: Sizes, model: str) -> None:
     """Points of one model at every precision."""
     points.measure(rows, model, sizes.device, sizes.parity_images)
 
 
-def _common(rows: Rows, sizes: "Sizes", **about: Any) -> dict[str, Any]:
+def _common(rows: Rows, sizes: Sizes, **about: Any) -> dict[str, Any]:
     rows.note(image_size=sizes.image_size, num_landmarks=sizes.landmarks)
     return {
         "devices": [sizes.device],
@@ -35,24 +33,24 @@ def _common(rows: Rows, sizes: "Sizes", **about: Any) -> dict[str, Any]:
 
 
 def infer(
-    rows: Rows, sizes: "Sizes", model: str, batch: int, precision: str, impls: tuple[str, ...], rounds: int
+    rows: Rows, sizes: Sizes, model: str, batch: int, precision: str, impls: tuple[str, ...], rounds: int
 ) -> None:
     """Milliseconds of one model at one batch and precision."""
     inference.measure([model], [batch], [precision], impls, rounds=rounds, **_common(rows, sizes))
 
 
-def ceilings(rows: Rows, sizes: "Sizes") -> None:
+def ceilings(rows: Rows, sizes: Sizes) -> None:
     """A large matrix product and a copy."""
     with rows.alone():
         rows.note(ceilings=ceiling.ceilings(sizes.device, sizes.precisions))
 
 
-def train(rows: Rows, sizes: "Sizes", model: str, batch: int, precision: str, impls: tuple[str, ...]) -> None:
+def train(rows: Rows, sizes: Sizes, model: str, batch: int, precision: str, impls: tuple[str, ...]) -> None:
     """Training steps of one model at one batch and precision."""
     training.measure([model], [batch], [precision], impls, rounds=sizes.training_rounds, **_common(rows, sizes))
 
 
-def table4(rows: Rows, sizes: "Sizes") -> None:
+def table4(rows: Rows, sizes: Sizes) -> None:
     """The models of the paper's Table 4 in turns, one face at a time."""
     models = sizes.table4 or tuple(paper.PAPER_FPS)
     impls, precision = ("jax", "torch-eager"), sizes.precisions[0]
@@ -63,20 +61,20 @@ def table4(rows: Rows, sizes: "Sizes") -> None:
     rows.note(gains=inference.gains([from_json(row) for row in rows.done], pairs))
 
 
-def xla(rows: Rows, sizes: "Sizes", name: str) -> None:
+def xla(rows: Rows, sizes: Sizes, name: str) -> None:
     """One face through the small model under the flags of the step's process, which are named `name`."""
     common = _common(rows, sizes, xla=name)
     inference.measure([sizes.models[0]], [1], [sizes.precisions[0]], ["jax"], rounds=sizes.latency_rounds, **common)
 
 
-def seeds(rows: Rows, sizes: "Sizes") -> None:
+def seeds(rows: Rows, sizes: Sizes) -> None:
     """A training step of several seeds, under vmap and one after another."""
     with rows.alone():
         for row in seeding.measure(sizes.seeds_image_size, sizes.seeds, sizes.rounds):
             rows.add(row)
 
 
-def growth(rows: Rows, sizes: "Sizes", axis: str, values: tuple[int, ...]) -> None:
+def growth(rows: Rows, sizes: Sizes, axis: str, values: tuple[int, ...]) -> None:
     """Milliseconds of the small model along one axis."""
     rows.note(base=growing.BASE)
     with rows.alone():
@@ -84,7 +82,7 @@ def growth(rows: Rows, sizes: "Sizes", axis: str, values: tuple[int, ...]) -> No
             rows.add(row)
 
 
-def equations(rows: Rows, sizes: "Sizes") -> None:
+def equations(rows: Rows, sizes: Sizes) -> None:
     """QAMem by equation 3 and by equation 2."""
     with rows.alone():
         rows.note(equations=growing.equations(sizes.rounds))

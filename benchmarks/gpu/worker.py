@@ -119,7 +119,7 @@ def main() -> None:
     tune_cpu()
     share_gpu()
     from barrel_jax.provenance import describe
-    from benchmarks.gpu.programme import steps_of
+    from benchmarks.gpu.parts import steps_of
     from benchmarks.gpu.step import Rows
 
     steps = {step.name: step for step in steps_of(settings)}

@@ -25,9 +25,11 @@ from benchmarks import tables
 from benchmarks.gpu import cut_set, drawn, pack, recipes, report, speed, timing
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.programme import Programme, steps_of
+from benchmarks.gpu.parts import steps_of
+from benchmarks.gpu.programme import Programme
 from benchmarks.gpu.quiet import Quiet
 from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.sizes import REHEARSAL
 from benchmarks.gpu.step import Rows, read
 from benchmarks.gpu.turn import Turn
 from benchmarks.gpu.worker import TimeUp, Worker
@@ -67,6 +69,7 @@ def test_the_clock_learns_how_far_estimates_are_off(monkeypatch):
     assert clock.pace == 0.5 and clock.fits(80) and not clock.fits(81)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_what_fails_costs_itself_and_what_is_there_is_not_done_again(tmp_path, capsys, lanes):
     states = start(tmp_path, "all", 900, lanes)
@@ -96,6 +99,7 @@ def test_what_fails_costs_itself_and_what_is_there_is_not_done_again(tmp_path, c
     assert len(rows_of(tmp_path, "aborts")) == 2  # the row of the first start is kept
 
 
+@pytest.mark.processes
 def test_a_step_that_takes_too_long_leaves_what_was_measured(tmp_path):
     given = settings(tmp_path, "lingering")
     (tmp_path / "out").mkdir()
@@ -329,7 +333,7 @@ def test_runs_are_compared_face_by_face(tmp_path):
 def test_a_simulated_gpu_costs_only_its_own_rows(tmp_path, monkeypatch):
     cuda_plugin.simulate(monkeypatch, tmp_path)
     cuda_plugin.fail(monkeypatch, at_once="torch-eager", out_of_memory="torch-compile", after=0)
-    sizes = dataclasses.replace(speed.REHEARSAL, landmarks=3, image_size=32)
+    sizes = dataclasses.replace(REHEARSAL, landmarks=3, image_size=32)
     given = (sizes, "BarrelNet-18", 2, "float32", speed.THROUGHPUT, 2)
     rows = Rows(tmp_path / "infer.json", {"commit": "c"})
     timing.infer(rows, *given)
