@@ -22,6 +22,7 @@ LAYERS = (
     ("predict", "export", "pod"),
     ("benchmark",),
     ("reproduce",),
+    ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Nothing in the package imports these; the package may, and `data` what it is allowed to.
@@ -126,6 +127,7 @@ def test_everything_imports_without_tensorflow():
     assert "tensorflow" not in sys.modules
 
 
+@pytest.mark.processes
 def test_ruff_is_content():
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
