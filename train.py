@@ -4,7 +4,7 @@
 The run's folder is runs/<name of the config file> by default, and the raw download is looked for in
 `config.data.data_dir`/downloads/<set> (~/.cache/barrel_jax/downloads/wflw). Builds the set if it is not built, goes on
 from the last checkpoint if the folder has one. On SIGTERM and on Ctrl-C it saves and leaves with status 0. On several
-hosts, or as several processes, the same command is started in each (README, "Many devices").
+hosts, or as several processes, the same command is started in each (docs/devices.md).
 """
 
 import argparse

@@ -123,7 +123,7 @@ class MeshConfig:
 
     data: int = -1  # devices along which batches are split; -1 for all that there are
     model: int = 1  # devices along which DQInit's and QAMem's weights are split; batches are split over them too
-    split_moments: bool = False  # Adam's moments over `data` (ZeRO-1): less memory, and on TPUs no quicker (README)
+    split_moments: bool = False  # Adam's moments over `data` (ZeRO-1): less memory, and on TPUs not less time
 
 
 @dataclass

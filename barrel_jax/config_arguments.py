@@ -124,26 +124,36 @@ def load_config(file: str) -> Config:
     return config
 
 
-def describe_fields() -> str:
-    """Every field of a config with its default and what config.py says of it, in the form of the command line."""
-    comments, blocks = _comments(), []
+def list_fields() -> dict[str, list[tuple[str, Any, str]]]:
+    """The fields of a config by group, under what the group is: name, default and what config.py says of each."""
+    comments, groups = _comments(), {}
 
-    def describe(node: Any, prefix: str) -> None:
-        lines, groups = [f"\n{inspect.cleandoc(type(node).__doc__ or '')}"], []
-        for item in dataclasses.fields(node):
-            value = getattr(node, item.name)
+    def add(node: Any, prefix: str) -> None:
+        items = [(item.name, getattr(node, item.name)) for item in dataclasses.fields(node)]
+        groups[inspect.cleandoc(type(node).__doc__ or "")] = [
+            (f"{prefix}{name}", value, comments[type(node).__name__, name])
+            for name, value in items
+            if not dataclasses.is_dataclass(value)
+        ]
+        for name, value in items:
             if dataclasses.is_dataclass(value):
-                groups.append((value, f"{prefix}{item.name}."))
-                continue
-            word = f"  --config.{prefix}{item.name}={value}"
-            text = textwrap.wrap(comments[type(node).__name__, item.name], WIDTH - INDENT)
+                add(value, f"{prefix}{name}.")
+
+    add(Config(), "")
+    return groups
+
+
+def describe_fields() -> str:
+    """`list_fields` in the form of the command line."""
+    blocks = []
+    for title, fields in list_fields().items():
+        lines = [f"\n{title}"]
+        for name, value, comment in fields:
+            word = f"  --config.{name}={value}"
+            text = textwrap.wrap(comment, WIDTH - INDENT)
             beside = word.ljust(INDENT) + text.pop(0) if len(word) < INDENT else word
             lines += [beside, *(" " * INDENT + line for line in text)]
         blocks.append("\n".join(lines))
-        for group in groups:
-            describe(*group)
-
-    describe(Config(), "")
     return "\n".join(blocks)
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measurements: scripts, not tests. Their results are in benchmarks/results and are what the README's tables show."""
+"""Measurements: scripts, not tests. Their results are in benchmarks/results and are what the documents' tables show."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the documents' tables from benchmarks/results/*.json: python -m benchmarks.tables
+"""Writes the documents' tables from benchmarks/results/*.json and the config: python -m benchmarks.tables
 
 A table stands between `<!-- table NAME -->` and `<!-- end NAME -->`; what is not measured yet says so. A test checks
 that the documents are what this writes.
@@ -12,6 +12,7 @@ from typing import Any
 
 from barrel_jax.benchmark import report
 from barrel_jax.benchmark.rows import Failed, from_json
+from barrel_jax.config_arguments import list_fields
 from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
@@ -440,10 +441,23 @@ TABLES: dict[str, Callable[[Result], str]] = {
 
 # Short tables of a longer result, for the front page.
 OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu"}
-DOCUMENTS = ("README.md", "docs/results.md", "docs/speed.md")
+PAGES = ("index", "datasets", "devices", "results", "settings", "speed")
+DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
+
+
+def settings() -> str:
+    """Every field of the config, from config.py."""
+    blocks = []
+    for title, fields in list_fields().items():
+        first, _, rest = title.partition("\n")
+        rows = [[f"`{name}`", f"`{value!r}`", comment.replace("|", "\\|")] for name, value, comment in fields]
+        blocks += [f"## {first.rstrip('.')}", rest.strip(), table(["field", "default", "what"], rows)]
+    return "\n\n".join(filter(None, blocks))
 
 
 def _content(table: str, results: str) -> str:
+    if table == "settings":
+        return settings()
     name = OF.get(table, table)
     result = _load(name)
     if result is None:
@@ -461,7 +475,7 @@ def fill(text: str, results: str = "benchmarks/results") -> str:
 
     def one(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name not in TABLES:
+        if name not in (*TABLES, "settings"):
             raise ValueError(f"no table {name!r}; there are {', '.join(TABLES)}")
         return f"<!-- table {name} -->\n{_content(name, results)}\n<!-- end {name} -->"
 

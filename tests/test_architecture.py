@@ -34,6 +34,7 @@ LAYERS = (
     ("predict", "export", "pod"),
     ("benchmark",),
     ("reproduce",),
+    ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Nothing in the package imports these; the package may, and `data` what it is allowed to.

@@ -206,6 +206,28 @@ def test_the_package_offers_its_model_and_predictor_and_is_cheap_to_import():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_commands_go_by_one_name(capsys):
+    from barrel_jax.__main__ import COMMANDS, main
+
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said for name in COMMANDS)
+    assert main(["predcit"]) == 2 and "no command 'predcit'; did you mean predict?" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "--help"])
+    assert ended.value.code == 0 and "usage: python -m barrel_jax.compare" in capsys.readouterr().out
+    modules = {path.parent.name for path in (ROOT / "barrel_jax").glob("*/__main__.py")} | {"compare"}
+    assert modules == set(COMMANDS)
+
+
+def test_grids_are_run_in_a_clone(monkeypatch, tmp_path, capsys):
+    from barrel_jax.reproduce import __main__ as reproduce
+
+    monkeypatch.setattr(reproduce, "ROOT", tmp_path)
+    assert reproduce.main(["table3", "--list"]) == 1
+    assert "start this in a clone of it" in capsys.readouterr().err
+
+
 def test_the_package_says_that_it_is_typed():
     assert (ROOT / "barrel_jax" / "py.typed").exists()
     assert 'barrel_jax = ["py.typed"]' in (ROOT / "pyproject.toml").read_text()

@@ -80,6 +80,10 @@ def _last_line(path: Path) -> str:
 
 def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
     """Does what is missing of a grid and lays its scores beside the paper's; returns 1 when a run failed."""
+    if not (ROOT / "train.py").is_file():
+        raise FileNotFoundError(
+            "runs are made by train.py and evaluate.py of the repository: start this in a clone of it"
+        )
     given.sources = named_folders(given.sources)
     # The runs start in the project's folder, wherever this is called.
     given.runs = given.runs.absolute()

@@ -2,7 +2,7 @@
 """From a folder of the programme into benchmarks/results: python -m benchmarks.gpu report DIR
 
 DIR may be the folder or the file of --archive. Writes a result for everything that was measured, also in part, its
-picture, the predictions of finished runs, and the README's tables anew. Nothing is filled in that was not measured.
+picture, the predictions of finished runs, and the documents' tables anew. Nothing is filled in that was not measured.
 """
 
 import argparse
@@ -195,5 +195,5 @@ def main(arguments: list[str]) -> int:
         print(f"report: {error}", file=sys.stderr)
         return 1
     tables.main()
-    print(f"{tables.RESULTS}: {', '.join(names)}, gpu-programme; README.md has their tables")
+    print(f"{tables.RESULTS}: {', '.join(names)}, gpu-programme; the documents have their tables")
     return 0
