@@ -79,12 +79,13 @@ def measure(run: TrainedRun, crops: FaceCrops, directory: Path) -> list[dict[str
 def _predict(predictor: Predictor, records: Any, boxes: np.ndarray) -> np.ndarray:
     """Points [n, K, 2] in source pixels, from the stored regions of the faces."""
     found = []
-    for start in range(0, len(records), AT_ONCE):
-        some = [records[index] for index in range(start, min(start + AT_ONCE, len(records)))]
+    for start in range(0, len(boxes), AT_ONCE):
+        part = boxes[start : start + AT_ONCE]
+        some = [records[start + index] for index in range(len(part))]
         corners = np.array([record["region"][:2] for record in some], np.float64)
         images = [decode(record["image"], "a stored region") for record in some]
-        inside = [np.concatenate([box[:2] - corner, box[2:]])[None] for box, corner in zip(boxes[start:], corners)]
-        points = predictor.predict_batch(images, inside)
+        inside = np.concatenate([part[:, :2] - corners, part[:, 2:]], axis=1)
+        points = predictor.predict_batch(images, inside[:, None])
         found += [face[0] + corner for face, corner in zip(points, corners, strict=True)]
     return np.stack(found).astype(np.float32)
 
