@@ -27,7 +27,7 @@ from barrel_jax.predict.boxes import BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector
 from barrel_jax.predict.find_faces import GivenBoxes, detected
 from barrel_jax.predict.picture_files import find_pictures
-from barrel_jax.predict.predictor import Predictor
+from barrel_jax.predict.predictor import REFINE, Predictor
 from barrel_jax.predict.video import Frames
 
 
@@ -54,7 +54,13 @@ def predict(given: argparse.Namespace) -> list[str]:
     else:
         detect = make_detector(given.detector)
     frames = None if paths else Frames(given.source)
-    annotator = Annotator(Predictor.load(given.workdir, given.checkpoint, given.dtype), given.out)
+    predictor = Predictor.load(given.workdir, given.checkpoint, given.dtype, given.refine)
+    if predictor.refine < given.refine:
+        print(
+            "note: this run does not say how boxes lie about its landmarks, so faces are not cropped again",
+            file=sys.stderr,
+        )
+    annotator = Annotator(predictor, given.out)
     given.out.mkdir(parents=True, exist_ok=True)
     try:
         if frames is None:
@@ -108,6 +114,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
     parser.add_argument("--dtype", default="", help="float32 or bfloat16 (default: the run's)")
+    parser.add_argument(
+        "--refine",
+        type=int,
+        choices=range(4),
+        default=REFINE,
+        help="how often a face is cropped again around its points; 0 trusts the boxes (default: %(default)s)",
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
     given = parser.parse_args(arguments)
 

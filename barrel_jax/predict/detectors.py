@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.plain_path import PlainPath
 
 Detector = Callable[[np.ndarray], np.ndarray]  # RGB uint8 [H, W, 3] -> boxes [n, 4], the largest first
@@ -18,7 +19,7 @@ Detector = Callable[[np.ndarray], np.ndarray]  # RGB uint8 [H, W, 3] -> boxes [n
 # From the box of haarcascade_frontalface_default to the annotated box: the shift of the centre, in widths and heights
 # of the detected box, and the size relative to it. Medians over the 3,321 faces that the detector below finds of the
 # 3,384 in shared/faces68; quartiles: shift -0.06..0.08 and 0.14..0.18, size 0.83..0.92 and 0.80..0.89.
-HAAR_SHIFT, HAAR_SIZE = np.array([0.0, 0.158]), np.array([0.872, 0.843])
+HAAR = BoxFit(shift=(0.0, 0.158), size=(0.872, 0.843))
 LONGEST = 1280  # side of the picture that the cascade searches; larger ones are shrunk to it
 YUNET_SCORE = 0.7
 
@@ -64,15 +65,9 @@ def _haar() -> Detector:
             cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest)
         )
         boxes = np.asarray(found, np.float64).reshape(-1, 4) / shrink
-        return _largest_first(fit(boxes, HAAR_SHIFT, HAAR_SIZE))
+        return _largest_first(HAAR.apply(boxes))
 
     return detect
-
-
-def fit(boxes: np.ndarray, shift: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Boxes [n, 4] with centres moved by `shift` [2] and sides changed to `size` [2], in widths and heights of each."""
-    sides = boxes[:, 2:] * size
-    return np.concatenate([boxes[:, :2] + boxes[:, 2:] * (0.5 + shift) - sides / 2, sides], axis=1)
 
 
 def _yunet(model: Path) -> Detector:

@@ -17,12 +17,14 @@ import jax
 import numpy as np
 
 from barrel_jax.config import Config, validate
-from barrel_jax.faces.crop_windows import crop_window, protocol_of
+from barrel_jax.faces.box_fit import BoxFit
+from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
 from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.models.inference import make_inference
 from barrel_jax.predict.device_crop import crop_regions, region_side, take_region
 from barrel_jax.training.trained import TrainedRun
 
+REFINE = 0  # by default
 MOST_FACES = 64  # in one call of the program
 MOST_PIXELS = 64 * 512 * 512  # of the regions in one call: 50 MB, and four times that as float32
 
@@ -39,13 +41,35 @@ class Predictor:
     A box is what the run's crop protocol starts from: a box like those of the run's set. Where the protocol starts from
     the landmarks (300W under pipnet, all sets under hrnet), which are not known here, the box is taken for theirs: give
     the tight box of the face from the brows to the chin. A detector's boxes are fitted to that in detectors.py.
+    `refine` crops again: the box that belongs to the first points takes the place of the one that was given.
     """
 
-    def __init__(self, config: Config, scheme: str, num_landmarks: int, variables: Mapping[str, Any]) -> None:
-        """Folds `variables` {params, batch_stats} of the model of `config`, which has K landmarks named by `scheme`."""
+    def __init__(
+        self,
+        config: Config,
+        scheme: str,
+        num_landmarks: int,
+        variables: Mapping[str, Any],
+        *,
+        refine: int = REFINE,
+        box_fit: BoxFit | None = None,
+    ) -> None:
+        """Folds `variables` {params, batch_stats} of the model of `config`, which has K landmarks named by `scheme`.
+
+        Args:
+            config: of the run.
+            scheme: name of the landmarks.
+            num_landmarks: K.
+            variables: of the model.
+            refine: how often faces are cropped again around their points.
+            box_fit: how the boxes of the run's set lie about its landmarks. Where the crop protocol starts from a box
+                and this is not known, faces are not cropped again.
+        """
         self.scheme, self.num_landmarks = scheme, num_landmarks
         self._protocol = protocol_of(config.data.crop, config.data.dataset)
         self._size, padded = config.data.image_size, self._protocol.padded
+        self._box_fit = box_fit
+        self.refine = refine if box_fit or self._protocol.around == "landmarks" else 0
         network, self._weights = make_inference(config.model, num_landmarks, variables)
 
         def program(weights: Any, regions: Any, extents: Any, insides: Any, windows: Any) -> jax.Array:
@@ -57,13 +81,16 @@ class Predictor:
         self._program = jax.jit(program)
 
     @classmethod
-    def load(cls, workdir: str | Path, checkpoint: str = "latest", dtype: str = "") -> "Predictor":
+    def load(
+        cls, workdir: str | Path, checkpoint: str = "latest", dtype: str = "", refine: int = REFINE
+    ) -> "Predictor":
         """The model of the run in `workdir`.
 
         Args:
             checkpoint: 'latest', 'best' (lowest error on the test split), or a saved step.
             dtype: compute type, 'float32' or 'bfloat16'; the run's by default, where 'auto' is bfloat16 on accelerators
                 and float32 on CPU.
+            refine: how often faces are cropped again around their points; 0 trusts the boxes.
 
         Raises:
             FileNotFoundError: no run or no such checkpoint there; says which there are.
@@ -74,7 +101,7 @@ class Predictor:
         if dtype:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
         validate(config, trained=True)
-        return cls(config, run.scheme, run.num_landmarks, run.variables)
+        return cls(config, run.scheme, run.num_landmarks, run.variables, refine=refine, box_fit=run.box_fit)
 
     def predict(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Points of the faces in an image: float32 [n, K, 2] in source pixels, the top-left pixel's centre is (0, 0).
@@ -87,7 +114,7 @@ class Predictor:
             ValueError: the image is no such array, a box is not finite, empty or wholly outside the image (names it),
                 or the model's points are not finite.
         """
-        return self._predict([self._faces(image, boxes, "")])[0]
+        return self._refined([image], [check(image, boxes)])[0]
 
     def predict_batch(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """`predict` of several images, of any sizes, with the faces of all of them in the same calls of the program.
@@ -97,10 +124,26 @@ class Predictor:
         if len(images) != len(boxes):
             raise ValueError(f"{len(images)} images, but boxes for {len(boxes)}")
         pairs = enumerate(zip(images, boxes, strict=True))
-        return self._predict([self._faces(image, given, f"image {number}, ") for number, (image, given) in pairs])
+        checked = [check(image, given, f"image {number}, ") for number, (image, given) in pairs]
+        return self._refined(images, checked)
 
-    def _faces(self, image: np.ndarray, boxes: np.ndarray, name: str) -> list[_Face]:
-        boxes = check(image, boxes, name)
+    def _refined(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        pairs = list(zip(images, boxes, strict=True))
+        points = self._predict([self._faces(image, given) for image, given in pairs])
+        for _ in range(self.refine):
+            again = [self._boxes_of(image, found, given) for (image, given), found in zip(pairs, points, strict=True)]
+            points = self._predict([self._faces(image, given) for image, given in zip(images, again, strict=True)])
+        return points
+
+    def _boxes_of(self, image: np.ndarray, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """The boxes [n, 4] that belong to points [n, K, 2]; the given ones where there is no face in those."""
+        seen = np.ones(self.num_landmarks, bool)
+        tight = np.array([landmark_box(face, seen) for face in points]).reshape(-1, 4)
+        fitted = tight if self._protocol.around == "landmarks" or self._box_fit is None else self._box_fit.apply(tight)
+        lost = np.array([bool(box_fault(box, image)) for box in fitted], bool)
+        return np.where(lost[:, None], boxes, fitted)
+
+    def _faces(self, image: np.ndarray, boxes: np.ndarray) -> list[_Face]:
         extent = np.array([image.shape[1], image.shape[0]])
         unknown, unlabelled = np.zeros((self.num_landmarks, 2)), np.zeros(self.num_landmarks, bool)
         windows = [crop_window(self._protocol, box, unknown, unlabelled, extent) for box in boxes]

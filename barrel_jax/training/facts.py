@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `workdir.claim` wrote of a run into run.json, read and checked."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ KINDS = {
     "dataset": str,
     "fingerprint": str,
     "flip": list,
+    "box_fit": list,
     "also": list,
     "lengthened": list,
     "init_from": dict,
@@ -38,6 +40,15 @@ def read_facts(workdir: Path) -> dict[str, Any]:
     for part in [] if wrong else facts.get("also", []):
         if not isinstance(part, dict) or not all(type(part.get(name)) is str for name in ("dataset", "fingerprint")):
             wrong = ["also"]
+    if not wrong and "box_fit" in facts and not _is_fit(facts["box_fit"]):
+        wrong = ["box_fit"]
     if wrong:
         raise ValueError(f"{path}: {wrong[0]} is not what a run writes there; {remedy}")
     return facts
+
+
+def _is_fit(pairs: list[Any]) -> bool:
+    numbers = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+    return len(numbers) == len(pairs) == 2 and all(
+        type(number) is float and math.isfinite(number) for pair in numbers for number in pair
+    )

@@ -15,6 +15,7 @@ from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.distributed import together
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.evaluation.score import predict_all
+from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.wflw_to_300w import mapping
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.build import build_model
@@ -63,6 +64,12 @@ class TrainedRun:
     def scheme(self) -> str:
         """The name of the points."""
         return self.facts["scheme"]
+
+    @property
+    def box_fit(self) -> BoxFit | None:
+        """How the boxes of the run's set lie about its landmarks; None for a run that did not write it."""
+        shift, size = self.facts.get("box_fit") or (None, None)
+        return BoxFit(tuple(shift), tuple(size)) if shift and size else None
 
     def predict(self, crops: FaceCrops) -> np.ndarray:
         """Points of crops in source pixels: float32 [n, K, 2] (`score.predict_all`).

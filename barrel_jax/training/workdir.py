@@ -11,6 +11,7 @@ from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.config import Config
 from barrel_jax.devices.distributed import is_first
+from barrel_jax.faces.box_fit import fit_of_landmarks
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.provenance import versions
 from barrel_jax.training.facts import read_facts
@@ -99,6 +100,9 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
             "platform": device.platform,
         },
     }
+    first = slice(crops.parts[0].faces if crops.parts else None)  # other sets have boxes of their own kind
+    fit = fit_of_landmarks(crops.boxes[first], crops.points_px[first], crops.labelled[first])
+    run |= {"box_fit": [list(fit.shift), list(fit.size)]} if fit else {}
     run |= {"also": [part._asdict() for part in crops.parts[1:]]} if crops.parts else {}
     run |= kept | ({"init_from": start} if start else {})
     files.write_json(workdir / "run.json", run)

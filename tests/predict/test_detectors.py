@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from barrel_jax.predict.detectors import fit, make_detector
+from barrel_jax.predict.detectors import make_detector
 from tests.kit.shared import SHARED, needs_shared
 
 pytestmark = pytest.mark.quick
@@ -56,12 +56,6 @@ def test_haar_finds_a_face_of_a_large_picture_in_its_own_pixels():
     image = cv2.imread(str(SHARED / "samples" / "300W" / "helen" / "trainset" / "232194_1.jpg"))[..., ::-1].copy()
     (box,), (large,) = (make_detector("haar")(cv2.resize(image, None, fx=k, fy=k)) for k in (1, 3))
     assert overlap(box, large / 3) > 0.8
-
-
-def test_a_box_is_fitted_about_its_centre():
-    # Centre (20, 40), moved by a tenth of 20 and a quarter of 40 to (22, 50); sides halved, doubled.
-    boxes = fit(np.array([[10.0, 20, 20, 40]]), np.array([0.1, 0.25]), np.array([0.5, 2]))
-    assert boxes.tolist() == [[17, 10, 10, 80]]
 
 
 def test_a_detector_that_is_not_there_is_named(tmp_path):

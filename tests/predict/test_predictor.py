@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions of pictures and boxes are those of evaluate.py, which cuts crops on the host."""
 
+import json
 import shutil
 
 import numpy as np
@@ -10,12 +11,13 @@ from barrel_jax import config as configuration
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.evaluation.score import predict_all
+from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.input.source import decode, open_split
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.training.steps import make_predict_step
-from barrel_jax.training.trained import restore_variables
+from barrel_jax.training.trained import TrainedRun, restore_variables
 from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.saved_run import save_run
@@ -71,6 +73,30 @@ def test_a_face_does_not_depend_on_the_others_in_the_call(predictor, pictures):
     assert many.shape == (70, 29, 2)
     for face in (0, 33, 69):
         np.testing.assert_allclose(many[face], predictor.predict(images[0], boxes[face : face + 1])[0], atol=2e-3)
+
+
+def test_faces_are_cropped_again_around_their_points(run, predictor, pictures):
+    again = Predictor.load(run[0], refine=1)
+    assert (again.refine, predictor.refine) == (1, 0)
+    images, boxes = pictures
+    first = predictor.predict_batch(images, boxes)
+    fit, seen = TrainedRun.open(run[0]).box_fit, np.ones(29, bool)
+    fitted = [fit.apply(np.array([landmark_box(points, seen) for points in found])) for found in first]
+    expected = predictor.predict_batch(images, fitted)
+    np.testing.assert_allclose(np.concatenate(again.predict_batch(images, boxes)), np.concatenate(expected), atol=2e-3)
+    assert np.abs(np.concatenate(expected) - np.concatenate(first)).max() > 1
+    assert again.predict(images[0], np.zeros((0, 4))).shape == (0, 29, 2)
+
+
+def test_a_run_that_does_not_know_its_boxes_trusts_those_it_is_given(run, tmp_path):
+    workdir = shutil.copytree(run[0], tmp_path / "old")
+    facts = json.loads((workdir / "run.json").read_text())
+    del facts["box_fit"]
+    (workdir / "run.json").write_text(json.dumps(facts))
+    assert Predictor.load(workdir, refine=1).refine == 0
+    (workdir / "run.json").write_text(json.dumps(facts | {"box_fit": [[0.0], [1.0]]}))
+    with pytest.raises(ValueError, match=r"run\.json: box_fit is not what a run writes there"):
+        Predictor.load(workdir)
 
 
 def test_a_picture_moved_into_a_larger_one_moves_its_points(predictor, pictures):

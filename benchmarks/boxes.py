@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a box that is not the set's costs, and what cropping again around the points saves.
+
+python -m benchmarks.boxes RUN [--dataset coco --source DIR --split val] [--out boxes-common]
+
+The faces of a split are predicted from boxes made of their annotated points: the tight box, fitted as the run's set has
+its boxes, then taller at the forehead, larger, smaller and shifted; with 0, 1 and 2 crops around the points found
+before. Writes benchmarks/results/OUT.json.
+"""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from barrel_jax.evaluation.data_to_score import data_to_score
+from barrel_jax.evaluation.metrics import mean
+from barrel_jax.evaluation.score import face_errors
+from barrel_jax.faces.crop_windows import landmark_box
+from barrel_jax.input.crops import FaceCrops
+from barrel_jax.input.source import decode, open_split
+from barrel_jax.input.splits import load_split
+from barrel_jax.predict.predictor import Predictor
+from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.training.trained import TrainedRun
+from data.prepare import prepare_config
+
+REFINES = (0, 1, 2)
+AT_ONCE = 64  # faces
+# From a box x, y, w, h: how far the left, top, right and bottom edges go out, in its widths and heights.
+CHANGES = {
+    "tight": (0.0, 0.0, 0.0, 0.0),
+    "25 % taller at the forehead": (0.0, 0.25, 0.0, 0.0),
+    "1.3 times as large": (0.15, 0.15, 0.15, 0.15),
+    "0.85 times as large": (-0.075, -0.075, -0.075, -0.075),
+}
+SHIFTS = (0.1, 0.15)  # in four directions, whose mean is taken
+
+
+def changed(boxes: np.ndarray, left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    """Boxes [n, 4] whose edges went out."""
+    x, y, w, h = boxes.T
+    return np.stack([x - left * w, y - top * h, w * (1 + left + right), h * (1 + top + bottom)], axis=1)
+
+
+def variants(boxes: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """The boxes of each case; several, where a mean over directions is meant."""
+    found = {name: [changed(boxes, *edges)] for name, edges in CHANGES.items()}
+    for share in SHIFTS:
+        angles = [math.pi / 4 + quarter * math.pi / 2 for quarter in range(4)]
+        moves = [(share * math.cos(angle), share * math.sin(angle)) for angle in angles]
+        found[f"shifted by {100 * share:.0f} %"] = [changed(boxes, -dx, -dy, dx, dy) for dx, dy in moves]
+    return found
+
+
+def measure(run: TrainedRun, crops: FaceCrops, directory: Path) -> list[dict[str, Any]]:
+    """A row for each case and number of crops around the points: NME in percent, and its ratio to the tight box's."""
+    records = open_split(directory, crops.split)
+    tight = np.array([landmark_box(p, seen) for p, seen in zip(crops.points_px, crops.labelled, strict=True)])
+    fit = run.box_fit
+    boxes = tight if fit is None else fit.apply(tight)
+    rows = []
+    for refine in REFINES:
+        predictor = Predictor.load(run.workdir, refine=refine)
+        if predictor.refine < refine:
+            break
+        first = 0.0
+        for name, cases in variants(boxes).items():
+            nmes = [face_errors(_predict(predictor, records, case), crops) for case in cases]
+            nme = 100 * mean(np.mean(nmes, axis=0))
+            first = first or nme
+            rows.append({"box": name, "refine": refine, "nme": nme, "ratio": nme / first, "faces": len(crops)})
+            print(rows[-1])
+    return rows
+
+
+def _predict(predictor: Predictor, records: Any, boxes: np.ndarray) -> np.ndarray:
+    """Points [n, K, 2] in source pixels, from the stored regions of the faces."""
+    found = []
+    for start in range(0, len(boxes), AT_ONCE):
+        part = boxes[start : start + AT_ONCE]
+        some = [records[start + index] for index in range(len(part))]
+        corners = np.array([record["region"][:2] for record in some], np.float64)
+        images = [decode(record["image"], "a stored region") for record in some]
+        inside = np.concatenate([part[:, :2] - corners, part[:, 2:]], axis=1)
+        points = predictor.predict_batch(images, inside[:, None])
+        found += [face[0] + corner for face, corner in zip(points, corners, strict=True)]
+    return np.stack(found).astype(np.float32)
+
+
+def main() -> None:
+    """Measures and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--dataset")
+    parser.add_argument("--source")
+    parser.add_argument("--split")
+    parser.add_argument("--out", default="boxes-common", help="name of the result (default: %(default)s)")
+    given = parser.parse_args()
+    result = describe("boxes", "benchmarks.boxes")
+    run = TrainedRun.open(given.run)
+    split = given.split or run.config.data.test_split
+    data = data_to_score(run.config.data, run.scheme, dataset=given.dataset, source=given.source, test_split=split)
+    directory = prepare_config(data)
+    crops = load_split(data, directory, data.test_split)
+    rows = measure(run, crops, directory)
+    write(
+        ROOT / "benchmarks" / "results" / f"{given.out}.json",
+        result | {"dataset": crops.dataset, "split": crops.split, "partial": crops.partial, "rows": rows},
+    )
+
+
+if __name__ == "__main__":
+    main()
