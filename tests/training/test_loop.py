@@ -24,7 +24,7 @@ def trained(tmp_path_factory):
 
 
 def test_a_run_leaves_what_it_promises(trained):
-    _, workdir, metrics = trained
+    _, workdir, scores = trained
     names = {str(path.relative_to(workdir)) for path in workdir.rglob("*") if path.is_file()}
     evaluation = {f"eval/synthetic-test/{n}" for n in ("metrics.json", "predictions.npz", "ced.png", "worst.png")}
     assert names >= {"config.json", "run.json", "metrics.jsonl", "predictions.png"} | evaluation
@@ -34,7 +34,7 @@ def test_a_run_leaves_what_it_promises(trained):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6, 8, 10, 12]
     assert [line["step"] for line in lines if "test/nme_outer_eye_corners" in line] == [6, 12]
-    assert lines[-1]["test/nme_outer_eye_corners"] == metrics["nme"] and metrics["num_images"] == 20
+    assert lines[-1]["test/nme_outer_eye_corners"] == scores.nme and scores.num_images == 20
 
 
 def test_a_folder_that_is_deleted_while_training_is_an_error(trained, tmp_path):
