@@ -7,15 +7,13 @@ an AVIF never, whatever its flags say; here `decode` gives the pixels as stored 
 as viewers do, so that whoever trains and whoever predicts read alike.
 """
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-LARGEST = 1 << 28  # pixels: a damaged head of a kilobyte can claim what takes gigabytes and half a minute
+from barrel_jax.picture_heads import JPEG, LARGEST, PNG, TIFF, is_too_large, jpeg_segments, stored_size
+
 TAG = 0x0112  # of the orientation in EXIF
-JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
 # What viewers do with the stored pixels, by orientation: exchange rows and columns first, then reverse rows, columns.
 TURNS = {
     1: (False, False, False), 2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
@@ -49,14 +47,13 @@ STARTS = (
 def decode(encoded: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
     """The pixels of a picture file as it stores them: uint8 [H, W, 3] in BGR, a grey one with three equal channels.
 
-    None when OpenCV cannot read it, or when its head claims more than `LARGEST`.
+    None when OpenCV cannot read it, or when its head states no size or more than `LARGEST` pixels.
     """
-    width, height = stored_size(encoded) or (0, 0)
-    if width * height > LARGEST:
+    if stored_size(encoded) is None or is_too_large(encoded):
         return None
     try:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error:
         return None
     if pixels is not None and encoded.startswith(TIFF):
@@ -93,46 +90,21 @@ def orientation(encoded: bytes) -> int:
 
 def unreadable_kind(encoded: bytes) -> str:
     """What a file is that OpenCV did not read: 'HEIC', 'a web page', ...; '' when its first bytes do not tell."""
+    if is_too_large(encoded):
+        width, height = stored_size(encoded) or (0, 0)
+        return f"of {width} x {height} pixels, more than {LARGEST:,} (if its head is not damaged)"
     if encoded[4:8] == b"ftyp":
         brands = encoded[8:40]
         if any(brand in brands for brand in (b"avif", b"avis")):
             return "AVIF"
         return "HEIC" if any(brand in brands for brand in HEIF_BRANDS) else "a video"
-    width, height = stored_size(encoded) or (0, 0)
-    if width * height > LARGEST:
-        return f"of {width} x {height} pixels (if its head is not damaged)"
     if encoded.startswith(TIFF):
         return "a TIFF or a camera's raw file of a kind"
     return next((kind for start, kind in STARTS if encoded.lstrip().startswith(start) or encoded.startswith(start)), "")
 
 
-def stored_size(encoded: bytes) -> tuple[int, int] | None:
-    """Width and height of the stored pixels as the head of a JPEG or PNG states them; None for other formats."""
-    if encoded.startswith(PNG):
-        return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
-    for marker, segment in _jpeg_segments(encoded) if encoded.startswith(JPEG) else ():
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(segment) >= 5:
-            return int.from_bytes(segment[3:5], "big"), int.from_bytes(segment[1:3], "big")
-    return None
-
-
-def _jpeg_segments(encoded: bytes) -> Iterator[tuple[int, bytes]]:
-    """The markers and contents of the segments before the scan."""
-    position = 2
-    while position + 4 <= len(encoded) and encoded[position] == 0xFF:
-        marker = encoded[position + 1]
-        if marker == 0xFF:  # fill
-            position += 1
-            continue
-        if marker == 0xDA:  # the scan
-            return
-        length = int.from_bytes(encoded[position + 2 : position + 4], "big")
-        yield marker, encoded[position + 4 : position + 2 + length]
-        position += 2 + length
-
-
 def _jpeg_exif(encoded: bytes) -> bytes:
-    segments = (segment for marker, segment in _jpeg_segments(encoded) if marker == 0xE1)
+    segments = (segment for marker, segment in jpeg_segments(encoded) if marker == 0xE1)
     return next((segment[6:] for segment in segments if segment.startswith(b"Exif\0")), b"")
 
 

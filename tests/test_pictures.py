@@ -2,6 +2,8 @@
 """Pictures as stored and as viewers show them: every orientation in every format, with Pillow as the truth."""
 
 import io
+import resource
+import zlib
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from barrel_jax import pictures
+from barrel_jax.picture_heads import stored_size
 
 pytestmark = pytest.mark.quick
 
@@ -44,9 +47,80 @@ def test_every_orientation_in_every_format(form, orientation):
     np.testing.assert_array_equal(pictures.turned_back(shown, orientation), stored)
 
 
-@pytest.mark.parametrize(("form", "size"), [("JPEG", (60, 40)), ("PNG", (60, 40)), ("WEBP", None)])
-def test_the_size_is_that_of_the_stored_pixels(form, size):
-    assert pictures.stored_size(encoded(blocks(), form, 6)) == size
+@pytest.mark.parametrize("form", [*FORMATS, "GIF", "BMP", "JPEG2000", "PPM"])
+def test_the_size_is_that_of_the_stored_pixels(form):
+    assert stored_size(encoded(blocks(), form, 6)) == (60, 40)
+
+
+@pytest.mark.parametrize(
+    "suffix", [".bmp", ".gif", ".hdr", ".jp2", ".pam", ".pbm", ".pfm", ".pgm", ".ppm", ".ras", ".sr"]
+)
+def test_every_format_that_opencv_writes_has_a_head_that_is_read(suffix):
+    pixels = blocks().astype(np.float32) if suffix in (".hdr", ".pfm") else blocks()
+    data = cv2.imencode(suffix, pixels[..., 0] if suffix in (".pbm", ".pgm") else pixels)[1].tobytes()
+    assert stored_size(data) == (60, 40)
+    assert pictures.decode(data).shape == (40, 60, 3)
+    assert all(
+        stored_size(data[:length]) in (None, (60, 40), (6, 40), (60, 4), (6, 4)) for length in range(len(data[:60]))
+    )
+
+
+def test_lossless_and_extended_webp():
+    for options in ({"lossless": True}, {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"}):
+        stream = io.BytesIO()
+        Image.fromarray(blocks()).save(stream, "WEBP", **options)
+        assert stored_size(stream.getvalue()) == (60, 40)
+
+
+def big_tiff():
+    stream = io.BytesIO()
+    Image.fromarray(blocks()).save(stream, "TIFF", big_tiff=True)
+    return stream.getvalue()
+
+
+LONG = (60000).to_bytes(4, "little")
+HUGE = {
+    "PNG": lambda data: data[:16] + (60000).to_bytes(4, "big") * 2 + data[24:],
+    "GIF": lambda data: data[:6] + (60000).to_bytes(2, "little") * 2 + data[10:],
+    "BMP": lambda data: (
+        data[:18] + (60000).to_bytes(4, "little") + (-60000).to_bytes(4, "little", signed=True) + data[26:]
+    ),
+    "WEBP": lambda data: data[:24] + (60000 - 1).to_bytes(3, "little") * 2 + data[30:],
+    "TIFF": lambda data: data.replace(b"\x3c\0\0\0", LONG, 1).replace(b"\x28\0\0\0", LONG, 1),
+    "AVIF": lambda data: data.replace(b"\0\0\0\x3c\0\0\0\x28", b"\0\0\xea\x60" * 2),
+    "JPEG2000": lambda data: data.replace(b"\0\0\0\x3c\0\0\0\x28", b"\0\0\xea\x60" * 2),
+    "PPM": lambda data: data.replace(b"60 40", b"60000 60000"),
+}
+
+
+@pytest.mark.parametrize("form", HUGE)
+def test_no_format_is_followed_to_gigapixels(form, monkeypatch):
+    data = HUGE[form](encoded(blocks(), form, 6))
+    assert stored_size(data) == (60000, 60000)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    assert pictures.decode(data) is None
+    assert "of 60000 x 60000 pixels, more than 268,435,456" in pictures.unreadable_kind(data)
+
+
+def test_a_file_without_a_known_head_is_not_decoded(monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    assert pictures.decode(b"") is None and pictures.decode(b"\x76\x2f\x31\x01" + bytes(400)) is None  # OpenEXR
+    assert stored_size(big_tiff()) == (60, 40)
+
+
+def test_a_small_file_of_a_gigapixel_is_not_unpacked():
+    rows = zlib.compressobj(9)
+    packed = b"".join(rows.compress(bytes(30_001 * 100)) for _ in range(300)) + rows.flush()
+
+    def chunk(kind, content):
+        return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+    head = (30_000).to_bytes(4, "big") * 2 + b"\x08\0\0\0\0"
+    data = pictures.PNG + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    assert len(data) < 1_000_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert pictures.decode(data) is None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
 def test_without_exif_or_with_nonsense_in_it_the_orientation_is_1():
@@ -79,6 +153,8 @@ def test_a_head_that_claims_more_than_memory_holds_is_not_followed():
     jpeg = encoded(blocks(), "JPEG", 1)
     place = jpeg.index(b"\xff\xc0") + 5
     huge = jpeg[:place] + b"\xff\xff\xff\xff" + jpeg[place + 4 :]
-    assert pictures.stored_size(huge) == (65535, 65535)
+    assert stored_size(huge) == (65535, 65535)
     assert pictures.decode(huge) is None
-    assert pictures.unreadable_kind(huge) == "of 65535 x 65535 pixels (if its head is not damaged)"
+    assert (
+        pictures.unreadable_kind(huge) == "of 65535 x 65535 pixels, more than 268,435,456 (if its head is not damaged)"
+    )

@@ -55,7 +55,10 @@ def load_onnx(directory: Path, *, threads: int | None = None, workdir: Path | No
     """The ONNX network in ONNX Runtime on the CPU, with `threads` threads (all cores by default)."""
     about = manifest.read(directory, workdir)
     content = manifest.content(directory, runtime.NAME, about)
-    return _guarded(runtime.deserialise(content, threads), about)
+    try:
+        return _guarded(runtime.deserialise(content, threads), about)
+    except ValueError as error:
+        raise ValueError(f"{Path(directory) / runtime.NAME}: {error}") from error
 
 
 def _guarded(

@@ -94,4 +94,4 @@ def read_picture(path: Path) -> Picture:
         return Picture(path, cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), pictures.orientation(encoded))
     if kind := pictures.unreadable_kind(encoded):
         raise ValueError(f"{path}: this is {kind}, which is not read here; {CONVERT}")
-    raise ValueError(f"{path}: not a picture that OpenCV can read, damaged, or of more pixels than OpenCV takes (2^30)")
+    raise ValueError(f"{path}: not a picture that OpenCV can read, or damaged")

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.faces.symmetry import mean_shape
-from barrel_jax.pictures import JPEG, TURNS, decode, orientation, stored_size
+from barrel_jax.picture_heads import JPEG, stored_size
+from barrel_jax.pictures import TURNS, decode, orientation
 from data.coco.annotations import Row
 from data.coco.upright import Axes
 from data.pixel_evidence import MOST, alike_in, patch_of

@@ -4,7 +4,9 @@
 import json
 import struct
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import h5py
@@ -15,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.check import check
+from data.cofw import matlab73
 from data.cofw.source import FILES, GREY, read_source, source_digest
 from data.prepare import main, prepare
 from tests.kit.shared import SHARED, needs_shared
@@ -380,6 +383,85 @@ def test_digest_changes_with_names_sizes_and_numbers(source):
     (source / TRAIN).unlink()
     digests.append(source_digest(source))
     assert len(set(digests)) == 6
+
+
+def moved(variable, link):
+    """A change that takes a variable's numbers out into other.mat and leaves a link or a storage in its place."""
+
+    def change(matlab):
+        kept, folder = matlab[variable][()], Path(matlab.filename).parent
+        del matlab[variable]
+        with h5py.File(folder / "other.mat", "w") as other:
+            other[variable] = kept
+        (folder / "other.raw").write_bytes(kept.tobytes())
+        link(matlab, variable, kept)
+
+    return change
+
+
+def external_link(matlab, variable, _):
+    matlab[variable] = h5py.ExternalLink("other.mat", variable)
+
+
+def soft_link_out(matlab, variable, _):
+    matlab["way"] = h5py.ExternalLink("other.mat", "/")
+    matlab[variable] = h5py.SoftLink(f"/way/{variable}")
+
+
+def raw_storage(matlab, variable, kept):
+    raw = str(Path(matlab.filename).parent / "other.raw")
+    matlab.create_dataset(variable, kept.shape, kept.dtype, external=[(raw, 0, h5py.h5f.UNLIMITED)])
+
+
+def virtual_array(matlab, variable, kept):
+    layout = h5py.VirtualLayout(kept.shape, kept.dtype)
+    layout[:] = h5py.VirtualSource(str(Path(matlab.filename).parent / "other.mat"), variable, kept.shape, kept.dtype)
+    matlab.create_virtual_dataset(variable, layout)
+
+
+@pytest.mark.parametrize("variable", ["phisTr", "bboxesTr"])
+@pytest.mark.parametrize("link", [external_link, soft_link_out, raw_storage, virtual_array])
+def test_another_files_numbers_are_never_read(source, variable, link):
+    edit(source, moved(variable, link))
+    with h5py.File(source / TRAIN) as matlab:  # HDF5 itself does read them
+        assert matlab[variable][()].any()
+    read = read_source(source)
+    assert not read.splits["train"]
+    said = "it is a link" if "link" in link.__name__ else "its numbers are in another file"
+    assert f"{source / TRAIN}: {variable} cannot be read as MATLAB 7.3 (HDF5): {said}" in read.findings.faults[0]
+
+
+def test_an_image_of_another_file_is_never_read(source):
+    def change(matlab):
+        secret = Path(matlab.filename).parent / "secret.raw"
+        secret.write_bytes(bytes(3 * 50 * 40))
+        cell = matlab.create_dataset("#refs#/out", (3, 50, 40), "u1", external=[(str(secret), 0, 3 * 50 * 40)])
+        matlab["IsTr"][0, 0] = cell.ref
+
+    edit(source, change)
+    with pytest.raises(ValueError, match=r"IsTr, record 0 \(from 0\) cannot be read .*its numbers are in another file"):
+        read_source(source).image(f"{TRAIN}/IsTr/0000")
+
+
+def test_what_unpacks_to_more_than_it_claims_is_not_unpacked(source, monkeypatch):
+    monkeypatch.setattr(matlab73, "MAX_BYTES", 1 << 20)
+
+    def change(matlab):
+        cell = matlab.create_dataset("#refs#/bomb", (3, 50, 40), "u1", chunks=(3, 50, 40), compression="gzip")
+        cell.id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(1 << 22), 9))
+        matlab["IsTr"][0, 0] = cell.ref
+        twice = matlab.create_dataset("#refs#/twice", (3, 50, 40), "u1", chunks=(3, 50, 40), compression="lzf")
+        matlab["IsTr"][0, 1] = twice.ref
+        wide = matlab.create_dataset("#refs#/wide", (3, 50, 40), "u1", maxshape=(3, None, None), chunks=(3, 999, 999))
+        matlab["IsTr"][0, 2] = wide.ref
+
+    edit(source, change)
+    read = read_source(source)
+    for record, said in enumerate(
+        ("unpacks to more than its 6,000", "packed in another way", "claims 2,994,003 bytes")
+    ):
+        with pytest.raises(ValueError, match=rf"IsTr, record {record} .*{said}"):
+            read.image(f"{TRAIN}/IsTr/{record:04d}")
 
 
 @pytest.fixture(scope="module")

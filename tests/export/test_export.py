@@ -287,6 +287,46 @@ def test_a_forged_executable_does_not_run(copied, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def outside(model):
+    """The first of the network's tensors is taken out of secret.bin in the working folder."""
+    tensor = model.graph.initializer[0]
+    Path("secret.bin").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = tensor.EXTERNAL
+    tensor.external_data.add(key="location", value="secret.bin")
+
+
+def outside_in_a_branch(model):
+    branch = model.graph.node[0].attribute.add(name="then_branch", type=5)
+    branch.g.initializer.add(name="w", data_type=1, dims=[1]).external_data.add(key="location", value="secret.bin")
+
+
+def foreign(model):
+    model.graph.node[0].op_type, model.graph.node[0].domain = "EPContext", "com.microsoft"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (outside, "a tensor's numbers are in another file"),
+        (outside_in_a_branch, "a tensor's numbers are in another file"),
+        (foreign, "it has an operator 'EPContext' of 'com.microsoft'"),
+        (lambda model: setattr(model.graph.node[0], "op_type", "Nothing"), "ONNX Runtime does not take it"),
+    ],
+)
+def test_a_forged_onnx_reads_nothing_beside_itself(copied, tmp_path, monkeypatch, change, said):
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.chdir(tmp_path)
+    model = onnx.load(copied / "model.onnx")
+    change(model)
+    content = model.SerializeToString()
+    (copied / "model.onnx").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    altered(copied, lambda about: about["files"]["model.onnx"].update(sha256=digest))
+    with pytest.raises(ValueError, match=rf"model\.onnx: this is no network of an export: {said}"):
+        load_onnx(copied)
+
+
 @pytest.mark.parametrize(
     "content",
     [

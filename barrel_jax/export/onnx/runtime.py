@@ -41,14 +41,47 @@ def deserialise(content: bytes, threads: int | None = None) -> Callable[[np.ndar
     """The network on the CPU, in ONNX Runtime with `threads` threads (all cores by default).
 
     Raises:
-      ValueError: onnxruntime is not installed.
+      ValueError: onnx or onnxruntime is not installed, or the content is no network that `serialise` writes: it is
+        broken, takes numbers from other files, or has operators that are not ONNX's own.
     """
     try:
+        import onnx
         import onnxruntime
+        from google.protobuf.message import DecodeError
+        from onnxruntime.capi import onnxruntime_pybind11_state as states
     except ModuleNotFoundError as error:
         raise ValueError(f"{INSTALL} ({error})") from error
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise ValueError(f"this is no ONNX network ({error})") from error
+    if strange := _strange(model):
+        raise ValueError(f"this is no network of an export: {strange}")
+    del model
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    refusals = (states.Fail, states.InvalidGraph, states.InvalidProtobuf, states.InvalidArgument, states.NotImplemented)
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except refusals as error:
+        raise ValueError(f"this is no network of an export: ONNX Runtime does not take it ({error})") from error
     return lambda images: session.run(["points"], {"images": images})[0]
+
+
+def _strange(message: Any) -> str:
+    """What of a network would reach beyond its own bytes; '' for nothing.
+
+    ONNX lets any tensor, wherever in a graph it stands, name a file that its numbers are read from.
+    """
+    kind = message.DESCRIPTOR.name
+    if kind == "TensorProto":
+        return "a tensor's numbers are in another file" if message.data_location or message.external_data else ""
+    if kind == "NodeProto" and message.domain not in ("", "ai.onnx"):
+        return f"it has an operator {message.op_type!r} of {message.domain!r}"
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for part in value if not hasattr(value, "DESCRIPTOR") else (value,):
+                if found := _strange(part):
+                    return found
+    return ""

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the head of a picture file says of its size, before anything is decoded.
+
+A head of thirty bytes can claim gigapixels, and a file of a megabyte can hold them. Here is the head of every format
+that OpenCV reads; a file of another format has no size and is not decoded. Where several places of a file state a size
+the largest counts, so that a decoder that looks elsewhere finds no more.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+LARGEST = 1 << 28  # pixels of a picture that is decoded: 0.8 GB
+JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
+BIG_TIFF = (b"II+\0", b"MM\0+")
+WIDTH, HEIGHT = 256, 257  # tags of TIFF
+NETPBM = re.compile(rb"P[1-6Ff](?:\s|#[^\n]*\n)+(\d{1,10})(?:\s|#[^\n]*\n)+(\d{1,10})\s")
+RADIANCE = re.compile(rb"[-+]Y\s+(\d{1,10})\s+[-+]X\s+(\d{1,10})")
+CODESTREAM = re.compile(rb"\xff\x4f\xff\x51.{4}(.{4})(.{4})", re.DOTALL)  # JPEG 2000
+EXTENT = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)  # AVIF
+
+
+def stored_size(encoded: bytes) -> tuple[int, int] | None:
+    """Width and height of the stored pixels as the head of a file states them; None where it states none."""
+    if encoded.startswith(PNG):
+        return _pair(encoded, 16, 4, "big")
+    if encoded.startswith(JPEG):
+        frames = (segment for marker, segment in jpeg_segments(encoded) if _is_frame(marker) and len(segment) >= 5)
+        return _largest((_pair(frame, 1, 2, "big") or (0, 0))[::-1] for frame in frames)
+    if encoded.startswith(TIFF + BIG_TIFF):
+        return _tiff_size(encoded)
+    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
+        return _webp_size(encoded)
+    if encoded[4:8] == b"ftyp":
+        return _largest(map(_numbers, EXTENT.findall(encoded)))
+    if encoded.startswith((b"GIF87a", b"GIF89a")):
+        return _pair(encoded, 6, 2, "little")
+    if encoded.startswith(b"BM"):
+        return _bmp_size(encoded)
+    if encoded[4:8] == b"jP  " or encoded.startswith(b"\xff\x4f\xff\x51"):
+        return _largest(map(_numbers, CODESTREAM.findall(encoded)))
+    if encoded.startswith(b"\x59\xa6\x6a\x95"):  # Sun's raster
+        return _pair(encoded, 4, 4, "big")
+    if encoded.startswith(b"P7"):
+        head = encoded[: encoded.find(b"ENDHDR")]
+        sides = [
+            [int(side) for side in re.findall(rb"%s\s+(\d{1,10})\s" % name, head)] for name in (b"WIDTH", b"HEIGHT")
+        ]
+        return (max(sides[0]), max(sides[1])) if all(sides) else None
+    if encoded.startswith((b"#?RADIANCE", b"#?RGBE")):
+        return _largest((int(width), int(height)) for height, width in RADIANCE.findall(encoded[: 1 << 16]))
+    found = NETPBM.match(encoded)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def is_too_large(encoded: bytes) -> bool:
+    """Whether the head of a picture file claims more than `LARGEST` pixels."""
+    width, height = stored_size(encoded) or (0, 0)
+    return width * height > LARGEST
+
+
+def jpeg_segments(encoded: bytes) -> Iterator[tuple[int, bytes]]:
+    """The markers and contents of the segments before the scan."""
+    position = 2
+    while position + 4 <= len(encoded) and encoded[position] == 0xFF:
+        marker = encoded[position + 1]
+        if marker == 0xFF:  # fill
+            position += 1
+            continue
+        if marker == 0xDA:  # the scan
+            return
+        length = int.from_bytes(encoded[position + 2 : position + 4], "big")
+        yield marker, encoded[position + 4 : position + 2 + length]
+        position += 2 + length
+
+
+def _is_frame(marker: int) -> bool:
+    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+
+
+def _largest(sizes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _numbers(pair: tuple[bytes, bytes]) -> tuple[int, int]:
+    return int.from_bytes(pair[0], "big"), int.from_bytes(pair[1], "big")
+
+
+def _pair(encoded: bytes, start: int, length: int, order: str) -> tuple[int, int] | None:
+    """Two whole numbers of some bytes each; None where the file ends before."""
+    if len(encoded) < start + 2 * length:
+        return None
+    sides = (encoded[place : place + length] for place in (start, start + length))
+    width, height = (int.from_bytes(side, order) for side in sides)  # type: ignore[arg-type]
+    return width, height
+
+
+def _bmp_size(encoded: bytes) -> tuple[int, int] | None:
+    if encoded[14:18] == b"\x0c\0\0\0":  # OS/2's
+        return _pair(encoded, 18, 2, "little")
+    if len(encoded) < 26:
+        return None
+    width, height = (int.from_bytes(encoded[place : place + 4], "little", signed=True) for place in (18, 22))
+    return abs(width), abs(height)  # rows from the top have a height below 0
+
+
+def _webp_size(encoded: bytes) -> tuple[int, int] | None:
+    kind = encoded[12:16]
+    if len(encoded) < 30:
+        return None
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(encoded[24:27], "little"), 1 + int.from_bytes(encoded[27:30], "little")
+    if kind == b"VP8L":
+        sides = int.from_bytes(encoded[21:25], "little")
+        return 1 + (sides & 0x3FFF), 1 + (sides >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = (int.from_bytes(encoded[place : place + 2], "little") for place in (26, 28))
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _tiff_size(tiff: bytes) -> tuple[int, int] | None:
+    """Of the first directory, which is the one that OpenCV reads."""
+    order, big = "little" if tiff.startswith(b"II") else "big", tiff.startswith(BIG_TIFF)
+
+    def number(start: int, length: int) -> int:
+        return int.from_bytes(tiff[start : start + length], order)  # type: ignore[arg-type]
+
+    directory, count, entry = (number(8, 8), 8, 20) if big else (number(4, 4), 2, 12)
+    sides: dict[int, int] = {}
+    for place in range(directory + count, directory + count + entry * min(number(directory, count), 4096), entry):
+        tag, length = number(place, 2), {3: 2, 4: 4, 16: 8}.get(number(place + 2, 2), 1)
+        if tag in (WIDTH, HEIGHT):
+            sides[tag] = max(number(place + (12 if big else 8), length), sides.get(tag, 0))
+    return (sides[WIDTH], sides[HEIGHT]) if len(sides) == 2 else None
