@@ -19,6 +19,7 @@ from ml_collections import config_flags
 
 from barrel_jax.command_line import Parser, meant
 from barrel_jax.config import Config, flatten, meant_field, validate
+from barrel_jax.files import read_text
 
 WIDTH, INDENT = 120, 42  # columns of the help
 FIELD = re.compile(r"--?(no)?config\.([\w.]+)")
@@ -100,7 +101,7 @@ def load_config(file: str) -> Config:
     path = Path(name)
     if not path.is_file():
         files = [file for folder in (Path("configs"), path.parent) for file in sorted(folder.glob("[a-z]*.py"))]
-        configs = {file.stem: str(file) for file in files if "def get_config(" in file.read_text()}
+        configs = {file.stem: str(file) for file in files if "def get_config(" in read_text(file)}
         raise FileNotFoundError(f"{name}: no such config file{meant(path.stem, configs) or '; configs/ has some'}")
     spec = importlib.util.spec_from_file_location("config", path)
     if spec is None or spec.loader is None:

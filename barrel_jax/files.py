@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are either whole or absent: written beside their place, then renamed; and the folder of what is kept."""
+"""Files that are either whole or absent: written beside their place, then renamed; and the folder of what is kept.
+
+What is read is a regular file: a pipe in its place would wait for ever, and a device may never end.
+"""
 
 import dataclasses
+import errno
 import json
 import math
 import os
+import stat
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def cache_home() -> Path:
@@ -32,7 +37,7 @@ def private_folder(path: Path) -> Path:
     about = path.stat()
     if about.st_mode & 0o022 or about.st_uid not in (os.geteuid(), 0):
         warnings.warn(
-            f"{path}: other users may write in this folder, and what lies there is run; chmod go-w it, or name another",
+            f"{path}: others may write in this folder, and what lies there is trusted; chmod go-w it, or name another",
             stacklevel=3,
         )
     return path
@@ -53,6 +58,33 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def open_file(path: str | Path, buffering: int = -1) -> BinaryIO:
+    """A regular file, opened to read its bytes.
+
+    Raises:
+      OSError: it cannot be opened, or is a folder, a pipe or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without waiting for one who writes into a pipe
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "a pipe or a device where a file is wanted", str(path))
+    return os.fdopen(descriptor, "rb", buffering)  # type: ignore[return-value]  # typeshed has a type for each buffering
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """All of a regular file. Raises as `open_file`."""
+    with open_file(path) as stream:
+        return stream.read()
+
+
+def read_text(path: str | Path, errors: str = "strict") -> str:
+    """All of a regular file of UTF-8, lines ending in a line feed. Raises as `open_file`, and UnicodeDecodeError."""
+    return read_bytes(path).decode(errors=errors).replace("\r\n", "\n")
+
+
 def write_json(path: Path, content: object) -> None:
     """Writes JSON that any parser reads: a NaN is refused (ValueError), the caller says None instead."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -66,7 +98,7 @@ def read_json(path: Path, remedy: str) -> Any:
       ValueError: it is no JSON; names the file and says `remedy`.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: this is no JSON ({error}); {remedy}") from error
 

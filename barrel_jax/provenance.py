@@ -34,7 +34,7 @@ OPTIONAL = (
 
 
 def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    lines = files.read_text("/proc/cpuinfo").splitlines() if Path("/proc/cpuinfo").exists() else []
     return next(
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from barrel_jax import pictures
+from barrel_jax.files import read_bytes
 
 DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -55,7 +56,7 @@ def read_image(path: Path) -> tuple[bytes, np.ndarray]:
     if not path.is_file():
         kind = "no file but a folder, a pipe or a device" if path.exists() else "missing"
         raise FileNotFoundError(f"{path}: image is {kind}; put it there or remove it from the annotations")
-    encoded = path.read_bytes()
+    encoded = read_bytes(path)
     pixels = pictures.decode(encoded)
     if pixels is None and (kind := pictures.unreadable_kind(encoded)):
         remedy = "convert it to JPEG or PNG, such as `magick a.heic a.jpg`, and name the new file in the annotations"

@@ -59,7 +59,8 @@ def prepare(
     source = faces.locate(source, data_dir)
     digest, stamp = faces.digest(source, options), faces.stamp(source)
     key = hashlib.sha256((digest + stamp).encode()).hexdigest() if stamp else digest
-    folder = Path(data_dir or cache_home()).expanduser() / dataset / key[:12]
+    # What lies there is taken for this project's own by every later start.
+    folder = files.private_folder(Path(data_dir or cache_home())) / dataset / key[:12]
     if not rebuild and (built := built_set(folder, allow_partial=allow_partial)):
         return built
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +93,7 @@ def built_set(folder: Path, *, allow_partial: bool) -> Path | None:
         ValueError: it was built from a part of the published set, and that is not allowed here.
     """
     for info in sorted(folder.glob("*/[0-9]*/dataset_info.json")):
-        metadata = json.loads((info.parent / "metadata.json").read_text())
+        metadata = json.loads(files.read_text(info.parent / "metadata.json"))
         partial = metadata["partial"]
         if partial and not allow_partial:
             raise ValueError(

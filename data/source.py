@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.files import open_file, read_bytes
 from data.grouping import grouped
 from data.images import read_image
 
@@ -146,7 +147,7 @@ def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path], 
     """
     digest = hashlib.sha256(FORMAT)
     for path in sorted(read):
-        digest.update(os.fsencode(os.path.relpath(path, directory)) + b"\0" + path.read_bytes())
+        digest.update(os.fsencode(os.path.relpath(path, directory)) + b"\0" + read_bytes(path))
     for path in sorted(listed):
         size = os.stat(path).st_size if os.path.exists(path) else "dangling link"
         digest.update(os.fsencode(f"{os.path.relpath(path, directory)}\0{size}\n"))
@@ -157,7 +158,7 @@ def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path], 
 
 def _sample(path: Path, size: int) -> bytes:
     """The bytes of a small file, or those of `SAMPLES` places spread evenly over a larger one."""
-    with open(path, "rb", buffering=0) as file:
+    with open_file(path, 0) as file:
         if size <= SAMPLES * SAMPLE:
             return file.read(size)
         step = (size - SAMPLE) // (SAMPLES - 1)

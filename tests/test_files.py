@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names and folders of files: what others may write is said, and no library reads a name as something else."""
 
+import ast
 import os
+import socket
 import warnings
 from pathlib import Path
 
 import pytest
 
 from barrel_jax.devices import xla
-from barrel_jax.files import private_folder, readable_name
+from barrel_jax.files import open_file, private_folder, read_json, readable_name
 from barrel_jax.plain_path import PLAIN, PlainPath
 
 pytestmark = pytest.mark.quick
@@ -22,7 +24,7 @@ def test_a_folder_of_what_is_trusted_is_the_users_alone(tmp_path):
         assert private_folder(folder) == folder
     for mode in (0o770, 0o707):
         folder.chmod(mode)
-        with pytest.warns(UserWarning, match="cache: other users may write in this folder, and what lies there is run"):
+        with pytest.warns(UserWarning, match="cache: others may write in this folder, and what lies there is trusted"):
             private_folder(folder)
 
 
@@ -37,7 +39,7 @@ def test_programs_are_kept_in_a_private_folder(tmp_path, monkeypatch):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(0o777)
     monkeypatch.setattr(xla, "jax_cache_folder", lambda: str(tmp_path / "shared"))
-    with pytest.warns(UserWarning, match="shared: other users may write"):
+    with pytest.warns(UserWarning, match="shared: others may write"):
         xla.keep_compiled()
 
 
@@ -55,3 +57,42 @@ def test_a_name_that_libraries_would_read_as_something_else_is_kept_from_them(tm
 
 def test_a_files_name_is_text():
     assert readable_name(Path("a/é.png")) == readable_name(Path(os.fsdecode("a/é.png".encode("latin-1")))) == "é.png"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "a pipe or a device where a file is wanted"),
+        (lambda path: path.symlink_to("/dev/zero"), "a pipe or a device where a file is wanted"),
+        (Path.mkdir, "Is a directory"),
+    ],
+)
+def test_only_regular_files_are_read(tmp_path, make, said):
+    path = tmp_path / "run.json"
+    make(path)
+    for read in (open_file, lambda path: read_json(path, "write it anew")):
+        with pytest.raises(OSError, match=f"{said}: '{path}'"):
+            read(path)
+
+
+def test_a_socket_is_not_read(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "run.json"))
+        with pytest.raises(OSError, match=r"run\.json"):
+            open_file(tmp_path / "run.json")
+
+
+def test_nothing_is_read_but_through_open_file():
+    root = Path(__file__).parents[1]
+    ways = []
+    for path in [*(root / "barrel_jax").rglob("*.py"), *(root / "data").rglob("*.py"), root / "evaluate.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            of = node.func.value.id if isinstance(getattr(node.func, "value", None), ast.Name) else ""
+            modes = [word.value for word in node.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+            reads = name in ("read_bytes", "read_text") and isinstance(node.func, ast.Attribute) and of != "files"
+            opens = name == "open" and any(set(mode) <= set("rbt") for mode in modes)
+            ways += [f"{path.relative_to(root)}:{node.lineno}"] * (reads or opens)
+    assert ways == []

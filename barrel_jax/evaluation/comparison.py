@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.evaluation import score_table
+from barrel_jax.evaluation.archives import read_archive
 from barrel_jax.evaluation.metrics import mean, summarise
-from barrel_jax.evaluation.predictions import BROKEN_ARCHIVE
 from barrel_jax.evaluation.scores import AGAIN, Scores, Summary, read_scores
 from barrel_jax.evaluation.significance import FLIPS, bootstrap_intervals, sign_flip_p
 
 # What must be the same for errors of the same face to be comparable.
 ALIKE = ("dataset", "split", "fingerprint", "scheme", "normaliser", "normaliser_points", "clamped", "partial")
+COLUMNS = ("files", "faces", "nme", "nme_crop", "flags", "flag_names")
 TEST = f"two-sided paired sign-flip permutation test of the mean difference, {FLIPS:,} flips"
 
 
@@ -94,14 +95,15 @@ def read_evaluation(directory: Path, name: str) -> Evaluation:
             raise FileNotFoundError(f"{file}: not there; give the folder of an evaluation, as runs/demo/eval/wflw-test")
     scores = read_scores(directory / "metrics.json")
     try:
-        with (directory / "predictions.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-            paths, numbers, nmes, in_crop, flags, names = (
-                kept[column] for column in ("files", "faces", "nme", "nme_crop", "flags", "flag_names")
-            )
+        kept = read_archive(directory / "predictions.npz", COLUMNS)  # evaluate.py packs nothing
+    except ValueError as error:
+        raise ValueError(f"{error}; {AGAIN}") from error
+    try:
+        paths, numbers, nmes, in_crop, flags, names = (kept[column] for column in COLUMNS)
         faces = list(zip(paths.tolist(), numbers.tolist(), strict=True))
         if nmes.shape != (len(faces),) or in_crop.shape != nmes.shape or flags.shape != (len(faces), len(names)):
             raise ValueError(f"errors {nmes.shape} and flags {flags.shape} of {len(faces)} faces")
-    except BROKEN_ARCHIVE as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{directory / 'predictions.npz'}: cannot be read: {error}; {AGAIN}") from error
     scored = 100 * mean(nmes)
     if not np.isclose(scored, scores.nme, rtol=0, atol=1e-6, equal_nan=True):

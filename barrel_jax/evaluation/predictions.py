@@ -2,25 +2,17 @@
 """Anybody's predictions, read from .npz, .json or .txt and matched to the faces of a split."""
 
 import json
-import struct
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from barrel_jax import files
+from barrel_jax.evaluation.archives import read_archive
 from barrel_jax.evaluation.matching import match_boxes
 from barrel_jax.evaluation.predictions_text import read_text
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.wflw_to_300w import mapping
-
-# What np.load and zipfile raise on archives that are cut off, encrypted, packed in another way or made of noise.
-BROKEN_ARCHIVE = (
-    ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, MemoryError, OverflowError, RuntimeError,
-    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
@@ -39,7 +31,7 @@ def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
     another, or a point is not finite.
     """
     file = Path(file)
-    columns = _read_columns(file)
+    columns = _read_columns(file, len(faces))
     points = _points(file, columns["points"])
     total = len(faces)
     if points.ndim != 3 or points.shape[2] != 2:
@@ -73,18 +65,18 @@ def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
     return points
 
 
-def _read_columns(file: Path) -> dict[str, Any]:
-    """The columns `points` and, where given, `files`, `faces` and `boxes`."""
+def _read_columns(file: Path, count: int) -> dict[str, Any]:
+    """The columns `points` and, where given, `files`, `faces` and `boxes`, of a file for `count` faces."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such predictions file")
     if file.suffix == ".txt":
         return read_text(file)
     columns: Any
     if file.suffix == ".npz":
-        columns = _read_archive(file)
+        columns = read_archive(file, ("points", "files", "faces", "boxes"), count)
     elif file.suffix == ".json":
         try:
-            columns = json.loads(file.read_bytes())
+            columns = json.loads(files.read_bytes(file))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{file}: not JSON: {error}") from error
         if isinstance(columns, list):
@@ -96,18 +88,6 @@ def _read_columns(file: Path) -> dict[str, Any]:
     if not isinstance(columns, dict) or "points" not in columns:
         raise ValueError(f"{file}: no 'points'; it needs the predicted points [n, K, 2] under that name")
     return columns
-
-
-def _read_archive(file: Path) -> dict[str, Any]:
-    try:
-        # np.load leaves a file that it opened itself open when the archive is broken.
-        with file.open("rb") as stream:
-            archive = np.load(stream, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds one array without a name")
-            return {name: archive[name] for name in ("points", "files", "faces", "boxes") if name in archive}
-    except BROKEN_ARCHIVE as error:
-        raise ValueError(f"{file}: not a readable .npz of plain arrays: {error}") from error
 
 
 def _records_to_columns(file: Path, records: list) -> dict[str, list]:
@@ -153,7 +133,7 @@ def _boxes(file: Path, values: Any, count: int) -> np.ndarray:
 
 def _keys(file: Path, name: str, values: Any) -> list:
     """The column `files` (texts) or `faces` (whole numbers) as a list."""
-    values = values.tolist() if isinstance(values, np.ndarray) else values
+    values = values.tolist() if isinstance(values, np.ndarray) and values.ndim == 1 else values
     kind, what = (str, "texts") if name == "files" else (int, "whole numbers")
     if not isinstance(values, list) or not all(type(value) is kind for value in values):
         raise ValueError(f"{file}: {name} must be {what}, one for each face")

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from barrel_jax import files
+
 LINES = ("the face's number", "x", "y", "occlusion")
 INTEGER = re.compile(r"[+-]?\d{1,18}")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -24,7 +26,7 @@ def read_text(file: Path) -> dict[str, Any]:
         ValueError: names file and line of what is no number, too few or too many numbers for the first face's K, an
             occlusion outside 0..1, a face given twice, or a file that ends within a face.
     """
-    encoded = file.read_bytes()
+    encoded = files.read_bytes(file)
     try:
         lines = encoded.decode("ascii").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:

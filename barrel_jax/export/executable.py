@@ -18,6 +18,8 @@ import jax.numpy as jnp
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 
+from barrel_jax.files import read_text
+
 # Of /proc/cpuinfo's flags, those that a compiler makes instructions of (x86, Arm).
 INSTRUCTIONS = (
     "sse",
@@ -56,7 +58,7 @@ def machine() -> dict[str, Any]:
 
 def _flags() -> list[str]:
     file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
+    lines = read_text(file).splitlines() if file.exists() else []
     return next((line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features"))), [])
 
 

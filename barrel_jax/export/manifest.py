@@ -134,7 +134,7 @@ def content(directory: Path, name: str, manifest: dict[str, Any], sha256: str = 
         raise ValueError(f"{path}: not exported; there are {', '.join(manifest['files'])}; {ANEW} --formats --batches")
     if not path.exists():
         raise FileNotFoundError(f"{path}: gone since it was exported; {ANEW}")
-    read = path.read_bytes()
+    read = files.read_bytes(path)
     found, expected = hashlib.sha256(read).hexdigest(), manifest["files"][name]["sha256"]
     if found != expected:
         raise ValueError(

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from barrel_jax import pictures
 from barrel_jax.faces.landmarks import SCHEMES, LandmarkScheme, make_scheme
 from barrel_jax.files import read_json
 
@@ -114,7 +115,7 @@ def decode(encoded: bytes, name: str) -> np.ndarray:
     Raises:
       ValueError: bytes that are no image.
     """
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    image = pictures.decode(encoded)
     if image is None:
         raise ValueError(f"{name}: the stored image cannot be decoded; delete the built set and prepare it again")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -75,11 +75,11 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     )
     lowered = train_step.on_batch.lower(state, seed_data(config.seed), faces)
     versions = [jax.__version__, version("libtpu") if find_spec("libtpu") else ""]
-    reader = Path(hlo.__file__).read_text()  # what was read off a program by other code is not this
+    reader = files.read_text(Path(hlo.__file__))  # what was read off a program by other code is not this
     words = json.dumps([lowered.as_text(), target.name, reader, *versions])
     kept = files.cache_home() / "pod" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
     if kept.exists():
-        facts = json.loads(kept.read_text())
+        facts = json.loads(files.read_text(kept))
         return Program(**facts | {"collectives": [Collective(**one) for one in facts["collectives"]]})
     start = time.perf_counter()
     compiled = lowered.compile()

@@ -10,6 +10,8 @@ import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from barrel_jax.files import read_bytes
+
 # What columns are called, in lower case.
 FILES = ("file", "filename", "file_name", "image", "image_name", "image_path", "img", "path", "picture", "name")
 SIDES = (
@@ -37,7 +39,7 @@ def read_text(file: Path) -> str:
     Raises:
         ValueError: it is no text.
     """
-    encoded = file.read_bytes()
+    encoded = read_bytes(file)
     zeros = [encoded[start:64:2].count(0) for start in (0, 1)]  # Latin letters in UTF-16 have one in two bytes
     if encoded.startswith((b"\xff\xfe", b"\xfe\xff")):
         encoding = "utf-16"

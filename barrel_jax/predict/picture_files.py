@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from barrel_jax import pictures
-from barrel_jax.files import readable_name
+from barrel_jax.files import read_bytes, readable_name
 from barrel_jax.plain_path import PlainPath
 
 PICTURES = (
@@ -83,7 +83,7 @@ class Picture:
 def read_picture(path: Path) -> Picture:
     """A picture file. ValueError says why it cannot be read."""
     try:
-        encoded = path.read_bytes()
+        encoded = read_bytes(path)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
     suffix = path.suffix.lower()

@@ -8,6 +8,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from barrel_jax.picture_heads import LARGEST
 from barrel_jax.plain_path import PlainPath
 
 RATE = 30.0  # frames per second where neither the file nor the camera says
@@ -22,6 +23,8 @@ class Frames:
         if self.is_camera:
             self._capture = cv2.VideoCapture(int(source))
         else:
+            if Path(source).exists() and not Path(source).is_file():
+                raise ValueError(f"{source}: a pipe or a device where a video file is wanted")
             with PlainPath(Path(source)) as path:  # an open file needs no name
                 self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
@@ -30,6 +33,9 @@ class Frames:
                 if self.is_camera
                 else f"{source}: neither a picture nor a video that OpenCV can read"
             )
+        width, height = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > LARGEST:
+            raise ValueError(f"{source}: frames of {width:.0f} x {height:.0f} pixels, more than {LARGEST:,}")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or RATE
         self.promised = 0 if self.is_camera else max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         self.count = 0  # frames read

@@ -57,7 +57,7 @@ def _fetch(address: str, temporary: Path, path: Path) -> None:
 def _check_sha256(content: Path, path: Path, remedy: str) -> None:
     # `content` is what is at `path`, or is about to be.
     expected = re.findall(r"-([0-9a-f]{8,})\.", path.name)[0]
-    with content.open("rb") as file:
+    with files.open_file(content) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(expected):
         raise ValueError(f"{path}: its SHA-256 begins with {found[: len(expected)]}, not {expected}: {remedy}")

@@ -26,7 +26,9 @@ UNREADABLE = (
     AttributeError,
     EOFError,
     struct.error,
+    zipfile.BadZipFile,
 )
+SHARED = 4  # times the file's size that tensors may come to: some share their numbers
 
 # What a pickle of tensors imports.
 TENSORS = re.compile(r"collections\.OrderedDict|torch\.\w+|torch\._utils\._rebuild_\w+|torch\.nn\.parameter\.Parameter")
@@ -50,6 +52,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: weights are read from .pth and .safetensors files")
     torch = _torch(path)
     try:
+        _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         called = _called(path)
@@ -59,9 +62,17 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
             ) from error
         raise ValueError(f"{path}: cut short, or not a state dict of PyTorch") from error
     except UNREADABLE as error:
-        raise ValueError(f"{path}: cut short, or not a state dict of PyTorch ({type(error).__name__})") from error
+        reason = str(error) if type(error) is ValueError else type(error).__name__
+        raise ValueError(f"{path}: cut short, or not a state dict of PyTorch ({reason})") from error
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ValueError(f"{path}: holds a {type(content).__name__} that is no state dict (tensors by their names)")
+    # A tensor may be a view that says one number a million times.
+    size, most = (
+        sum(tensor.numel() * tensor.element_size() for tensor in content.values()),
+        SHARED * path.stat().st_size,
+    )
+    if size > most or any(tensor.layout != torch.strided for tensor in content.values()):
+        raise ValueError(f"{path}: its tensors claim {size:,} bytes, and the file has {path.stat().st_size:,}")
     # numpy has no bfloat16 of its own.
     whole = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in content.items()}
     return {name: tensor.detach().numpy() for name, tensor in whole.items()}
@@ -83,6 +94,18 @@ def write_state_dict(path: Path, weights: dict[str, np.ndarray]) -> None:
         raise ValueError(f"{path}: weights are written as .safetensors or .pth")
 
 
+def _check_archive(path: Path) -> None:
+    """Raises ValueError for an archive that unpacks to more than itself: PyTorch compresses nothing, but reads it."""
+    with files.open_file(path) as stream:
+        if stream.read(4) != b"PK\x03\x04":
+            return  # before PyTorch 1.6
+        with zipfile.ZipFile(stream) as archive:
+            parts = archive.infolist()
+    size = sum(part.file_size for part in parts)
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or size > path.stat().st_size:
+        raise ValueError(f"it unpacks to {size:,} bytes, as no file of PyTorch does")
+
+
 def _called(path: Path) -> str | None:
     """The first thing that a refused pickle would import, other than what makes tensors; nothing of it is run."""
     names: list[str] = []
@@ -92,7 +115,7 @@ def _called(path: Path) -> str | None:
             with zipfile.ZipFile(path) as archive:
                 stream = io.BytesIO(b"".join(archive.read(n) for n in archive.namelist() if n.endswith("data.pkl")))
         else:
-            stream = io.BytesIO(path.read_bytes())
+            stream = io.BytesIO(files.read_bytes(path))
         while True:  # before PyTorch 1.6 a file was several pickles in a row
             for opcode, argument, _ in pickletools.genops(stream):
                 if opcode.name in ("GLOBAL", "INST"):

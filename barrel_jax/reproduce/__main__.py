@@ -25,6 +25,7 @@ from tqdm import tqdm
 from barrel_jax.benchmark.rows import Row as Measurement
 from barrel_jax.benchmark.rows import from_json
 from barrel_jax.command_line import Parser
+from barrel_jax.files import read_text
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.barrel import compare_models
 from barrel_jax.reproduce.results import write_results
@@ -58,11 +59,11 @@ def measure_speed(runs: Sequence[Run], given: argparse.Namespace) -> tuple[Path,
     """Times the models of the runs, unless that is done: the file of the result, and an error's last line or ''."""
     labels = ",".join(dict.fromkeys(run.row.label for run in runs))
     trained = [run.workdir / "run.json" for run in runs if (run.workdir / "run.json").exists()]
-    landmarks = json.loads(trained[0].read_text())["num_landmarks"] if trained else 98
+    landmarks = json.loads(read_text(trained[0]))["num_landmarks"] if trained else 98
     size = given.image_size or 256
     impls = "jax,torch-eager" if importlib.util.find_spec("torch") else "jax"
     out = runs[0].workdir.parent / f"speed-{given.grid}-{landmarks}-points-{size}-px.json"
-    if out.exists() and json.loads(out.read_text()).get("finished", True):
+    if out.exists() and json.loads(read_text(out)).get("finished", True):
         return out, ""
     command = [sys.executable, "-m", "barrel_jax.benchmark", "infer", "--models", labels, "--batches", "1"]
     command += ["--impls", impls, "--image-size", str(size), "--landmarks", str(landmarks), "--out", str(out)]
@@ -74,7 +75,7 @@ def measure_speed(runs: Sequence[Run], given: argparse.Namespace) -> tuple[Path,
 
 
 def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path, errors="replace").splitlines() if line.strip()]
     return lines[-1] if lines else "no message"
 
 
@@ -98,7 +99,7 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
     if given.grid in ("table4", "fig5"):
         path, fault = measure_speed(runs, given)
         failed |= {path: fault} if fault else {}
-        measured = [from_json(row) for row in json.loads(path.read_text())["rows"]] if path.exists() else []
+        measured = [from_json(row) for row in json.loads(read_text(path))["rows"]] if path.exists() else []
     scored = [(run.row, run.seed, run.scores) for run in runs]
     print(write_results(given.grid, scored, given.runs, measured, arguments))
     for path, fault in failed.items():

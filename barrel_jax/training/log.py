@@ -30,7 +30,7 @@ class Log:
         self._path = Path(workdir) / "metrics.jsonl" if self._speaks else Path(os.devnull)
         if self._speaks and self._path.exists():
             # What a killed run logged after its last checkpoint is done again, and logged again.
-            lines = enumerate(self._path.read_text().splitlines(keepends=True), start=1)
+            lines = enumerate(files.read_text(self._path).splitlines(keepends=True), start=1)
             kept = "".join(line for n, line in lines if line.endswith("\n") and self._step(n, line) <= start)
             files.write(self._path, lambda temporary: temporary.write_text(kept))
         self._lines = self._path.open("a")

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from barrel_jax.files import read_bytes
 from barrel_jax.pictures import unreadable_kind
 from data.source import Findings
 
@@ -21,7 +22,7 @@ def read_document(path: Path, findings: Findings) -> dict[str, Any] | None:
     if not path.is_file():
         faults.append(f"{path}: no file but a folder, a pipe or a device; remove it or put the annotations there")
         return None
-    encoded = path.read_bytes()
+    encoded = read_bytes(path)
     try:
         document = json.loads(_text(path, encoded, findings))
     except (ValueError, RecursionError) as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.faces.symmetry import mean_shape
+from barrel_jax.files import open_file, read_bytes
 from barrel_jax.picture_heads import JPEG, stored_size
 from barrel_jax.pictures import TURNS, decode, orientation
 from data.coco.annotations import Row
@@ -53,7 +54,7 @@ def read_orientation(path: Path) -> tuple[int, tuple[int, int] | None]:
     """The orientation of a picture file, and its stored width and height where that is not 1; 1 for what is no file."""
     if not path.is_file():
         return 1, None
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         encoded = file.read(HEAD)
         if not encoded.startswith(JPEG):
             encoded += file.read()
@@ -62,7 +63,7 @@ def read_orientation(path: Path) -> tuple[int, tuple[int, int] | None]:
         return 1, None
     if size := stored_size(encoded):
         return stated, size
-    pixels = decode(path.read_bytes())
+    pixels = decode(read_bytes(path))
     return stated, None if pixels is None else (pixels.shape[1], pixels.shape[0])
 
 
@@ -122,7 +123,7 @@ def _by_pixels(found: dict[str, Frame], of_file: dict[str, list[Row]], paths: di
     others = [
         patch
         for file in plain[:: max(len(plain) // MOST, 1)][:MOST]
-        if (pixels := decode(paths[file].read_bytes())) is not None
+        if (pixels := decode(read_bytes(paths[file]))) is not None
         and (patch := patch_of(pixels, of_file[file][0], shape)) is not None
     ]
     groups: dict[tuple[int, bool, str], list[str]] = {}
@@ -132,7 +133,7 @@ def _by_pixels(found: dict[str, Frame], of_file: dict[str, list[Row]], paths: di
     decided: dict[str, Frame] = {}
     for (stated, _, _), files in groups.items():
         some = files[:: max(len(files) // MOST, 1)][:MOST]
-        pixels = [decode(paths[file].read_bytes()) for file in some]
+        pixels = [decode(read_bytes(paths[file])) for file in some]
         frame = alike_in(
             stated,
             [of for of in pixels if of is not None],

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
+from barrel_jax.files import read_bytes
+
 HEADER = 128  # bytes: text, version and byte order
 ORDERS = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}  # by the header's end, of MATLAB 5 to 7.2
 INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
@@ -42,7 +44,7 @@ def read_matrices(
             another shape; names the file and the variable.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         check_elements(content)
         with warnings.catch_warnings():
             warnings.simplefilter("error")

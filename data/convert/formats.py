@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from barrel_jax.files import open_file
 from data.convert import coco_json, csv_table, cvat_xml, dlib_xml, label_studio, pts_files
 from data.convert.faces import ConvertedFace
 from data.convert.record import Options, Record
@@ -48,6 +49,6 @@ def recognise(path: Path) -> str:
     fitting = [name for name, form in FORMATS.items() if path.suffix.lower() in form.suffixes]
     if not fitting:
         return ""
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         head = stream.read(HEAD)
     return next((name for name in fitting if FORMATS[name].recognises(path, head)), "")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
+from barrel_jax.files import read_bytes
+
 DEPTH = 32  # annotation files have six levels
 
 
@@ -58,7 +60,7 @@ def read_xml(path: Path) -> Element:
     parser.StartDoctypeDeclHandler = doctype
     parser.buffer_text = True
     try:
-        parser.Parse(path.read_bytes(), True)
+        parser.Parse(read_bytes(path), True)
     except expat.ExpatError as error:
         raise ValueError(
             f"{path}:{error.lineno}: not XML ({expat.ErrorString(error.code)}); export it again"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from barrel_jax.files import read_bytes
 from data.source import Findings
 
 MARKS = (
@@ -49,7 +50,7 @@ def decode(path: Path, content: bytes, encoding: str = "") -> tuple[str, str]:
 
 def read_text(path: Path, encoding: str, findings: Findings) -> str:
     """The text of a file; a guess of its encoding is noted. Raises ValueError as `decode`."""
-    text, used = decode(path, path.read_bytes(), encoding)
+    text, used = decode(path, read_bytes(path), encoding)
     if used == "cp1252" and not encoding:
         findings.notes.append(f"{path}: not UTF-8, read as Windows-1252 (latin-1); --encoding names another")
     return text

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from barrel_jax.files import read_bytes
 from data.numbers import read_decimals
 
 NUM_POINTS = 68
@@ -27,7 +28,7 @@ def parse_pts(path: Path) -> np.ndarray:
         ValueError: it is not `version: 1`, `n_points: 68` and 68 lines of x and y in braces, with nothing but blank
             lines after them; names file and line.
     """
-    lines = [line.strip() for line in path.read_bytes().rstrip().split(b"\n")]
+    lines = [line.strip() for line in read_bytes(path).rstrip().split(b"\n")]
     for number, (pattern, stated) in enumerate(HEADER, 1):
         line = lines[number - 1] if number <= len(lines) else b""
         if not pattern.fullmatch(line):

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from barrel_jax.files import read_bytes
 from data.numbers import read_decimals
 from data.source import first_few
 
@@ -76,7 +77,7 @@ def parse_key(line: bytes, path: Path, index: int) -> tuple[str, str]:
 def read_list(path: Path, parse: Callable[[bytes, Path, int], T], faults: list[str]) -> list[T]:
     """What `parse` (`parse_row` or `parse_key`) makes of every line of a list; lines that are wrong become faults."""
     parsed, wrong = [], []
-    content = path.read_bytes().rstrip()
+    content = read_bytes(path).rstrip()
     for index, line in enumerate(content.split(b"\n") if content else ()):
         try:
             parsed.append(parse(line, path, index))

@@ -114,8 +114,8 @@ def test_damaged_evaluations_are_refused(three, tmp_path):
         (metrics, b"{}", "num_images missing"),
         (metrics, b"[]", "not what evaluate.py writes"),
         (metrics, (three[1] / "metrics.json").read_bytes(), "they are of different evaluations"),
-        (predictions, b"no zip", "cannot be read"),
-        (predictions, good[predictions][:300], "cannot be read"),
+        (predictions, b"no zip", "not a readable"),
+        (predictions, good[predictions][:300], "not a readable"),
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=match) as caught:

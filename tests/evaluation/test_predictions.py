@@ -4,6 +4,7 @@
 import dataclasses
 import io
 import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -271,6 +272,49 @@ def test_damaged_text(tmp_path, content):
             at = next(at for at in range(0, len(lines), 4) if lines[at].strip() and int(lines[at]) == number)
             wanted = [[float(word) - 1 for word in lines[at + axis].split()] for axis in (1, 2)]
             np.testing.assert_allclose(points_px[row].T, wanted, rtol=1e-6)
+
+
+def zipped(path, array, head=None, **packing):
+    """An .npz of `points.npy` with a head that may claim another shape."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, head or np.lib.format.header_data_from_array_1_0(array))
+    with zipfile.ZipFile(path, "w", **packing) as archive:
+        archive.writestr("points.npy", stream.getvalue() + array.tobytes())
+    return path
+
+
+GIGAPIXELS = {"shape": (60_000, 60_000), "fortran_order": False, "descr": "<f8"}
+
+
+@pytest.mark.parametrize(
+    ("packing", "head", "said"),
+    [
+        (zipfile.ZIP_DEFLATED, None, r"points\.npy is float64 \[4, 5000000, 2\], 320,000,000 bytes, and 65,536 are"),
+        (zipfile.ZIP_STORED, GIGAPIXELS, r"points\.npy claims 28,800,000,000 bytes and has 320,000,000"),
+        (zipfile.ZIP_BZIP2, None, r"points\.npy is packed in another way"),
+        (zipfile.ZIP_LZMA, None, r"points\.npy is packed in another way"),
+    ],
+)
+def test_no_archive_is_unpacked_before_its_head_is_read(tmp_path, packing, head, said):
+    file = zipped(tmp_path / "bomb.npz", np.zeros((4, 5_000_000, 2)), head, compression=packing)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf"bomb\.npz: not a readable \.npz of plain arrays: {said}"):
+        read_predictions(file, make_crops(4))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("version", [(2, 0), (3, 0)])
+def test_a_head_of_gigabytes_is_not_read(tmp_path, version):
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        long = (300_000_000).to_bytes(4, "little")
+        archive.writestr("points.npy", b"\x93NUMPY" + bytes(version) + long + b" " * 300_000_000)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="of a version that plain arrays do not need"):
+        read_predictions(tmp_path / "bomb.npz", make_crops(4))
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 @FUZZ

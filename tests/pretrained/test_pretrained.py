@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 import threading
+import zipfile
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -221,6 +222,40 @@ def test_numbers_that_are_not_finite(tmp_path, number, suffix):
     weights["bn1.bias"][0] = number
     with pytest.raises(ValueError, match=r"bn1.bias and 1 more holds|running_var and 1 more holds"):
         pretrained.read_backbone(saved(path, weights), "resnet18")
+
+
+def repacked(path, change):
+    """The archive of a .pth with `change(name, content)` -> (content, compression) for each part."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            content, packing = change(name, content)
+            archive.writestr(name, content, packing)
+    return path
+
+
+def test_what_unpacks_to_more_than_its_file_is_refused(tmp_path):
+    path = saved(tmp_path / "weights.pth", {"weight": torch.zeros(10_000_000)})
+    repacked(path, lambda name, content: (content, zipfile.ZIP_DEFLATED if "/data/" in name else zipfile.ZIP_STORED))
+    assert path.stat().st_size < 100_000 and len(torch.load(path)["weight"]) == 10_000_000  # PyTorch unpacks it
+    with pytest.raises(ValueError, match=r"it unpacks to 40,\d+,\d+ bytes, as no file of PyTorch does"):
+        state_dicts.read_state_dict(path)
+
+
+@pytest.mark.parametrize("weight", [torch.zeros(1, dtype=torch.half).expand(90_000, 90_000), torch.eye(9).to_sparse()])
+def test_a_tensor_that_is_more_than_its_file_is_refused(tmp_path, weight):
+    path = saved(tmp_path / "weights.pth", {"weight": weight})
+    with pytest.raises(ValueError, match=r"weights\.pth: its tensors claim [\d,]+ bytes, and the file has"):
+        state_dicts.read_state_dict(path)
+
+
+def test_a_head_that_claims_more_than_the_file_has_is_refused(tmp_path):
+    head = b'{"w": {"dtype": "F32", "shape": [60000, 60000], "data_offsets": [0, 14400000000]}}'
+    for length in (len(head), 1 << 40):
+        (tmp_path / "w.safetensors").write_bytes(length.to_bytes(8, "little") + head)
+        with pytest.raises(ValueError, match=r"w\.safetensors: cut short, or not a safetensors file"):
+            state_dicts.read_state_dict(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".legacy.pth", ".safetensors"])

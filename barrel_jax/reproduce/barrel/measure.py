@@ -20,6 +20,7 @@ from barrel_jax.config import Config
 from barrel_jax.evaluation.scores import Scores, Stress, read_scores, read_stress
 from barrel_jax.evaluation.stress import UNPERTURBED
 from barrel_jax.faces.landmarks import SCHEMES
+from barrel_jax.files import read_text
 
 Result = TypeVar("Result", bound=Scores | Stress)
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,7 +77,7 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
     """
     workdir = Path(workdir).absolute()
     config = configuration.load(workdir)
-    run = json.loads((workdir / "run.json").read_text())
+    run = json.loads(read_text(workdir / "run.json"))
     own = workdir / "eval" / f"{config.data.dataset}-{config.data.test_split}"
     again = f"python evaluate.py --workdir {workdir}"
     if not (own / "metrics.json").exists():
@@ -116,7 +117,7 @@ def training_time(path: Path, split: str, batch_size: int) -> dict[str, float] |
     Both are as coarse as the run was evaluated. `seconds` are of training alone, without evaluations. None when
     `metrics.jsonl` in `path` has no NME of the split.
     """
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = [json.loads(line) for line in read_text(path).splitlines()] if path.exists() else []
     nme = re.compile(re.escape(f"{split}/nme") + "(_|$)")
     evaluated = [(line["step"], value) for line in lines for name, value in line.items() if nme.match(name)]
     logged = [line for line in lines if "faces_per_s" in line]
