@@ -6,6 +6,7 @@ What is read is a regular file: a pipe in its place would wait for ever, and a d
 
 import dataclasses
 import errno
+import io
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import stat
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 
 def cache_home() -> Path:
@@ -58,7 +59,7 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def open_file(path: str | Path, buffering: int = -1) -> BinaryIO:
+def open_file(path: str | Path) -> io.BufferedReader:
     """A regular file, opened to read its bytes.
 
     Raises:
@@ -71,7 +72,7 @@ def open_file(path: str | Path, buffering: int = -1) -> BinaryIO:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(errno.EINVAL, "a pipe or a device where a file is wanted", str(path))
-    return os.fdopen(descriptor, "rb", buffering)  # type: ignore[return-value]  # typeshed has a type for each buffering
+    return os.fdopen(descriptor, "rb")
 
 
 def read_bytes(path: str | Path) -> bytes:

@@ -158,7 +158,7 @@ def digest_files(directory: Path, read: Iterable[Path], listed: Iterable[Path], 
 
 def _sample(path: Path, size: int) -> bytes:
     """The bytes of a small file, or those of `SAMPLES` places spread evenly over a larger one."""
-    with open_file(path, 0) as file:
+    with open_file(path) as file:
         if size <= SAMPLES * SAMPLE:
             return file.read(size)
         step = (size - SAMPLE) // (SAMPLES - 1)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax._src.distributed import global_state  # the store that JAX's service shares has no public name
 from jax.experimental import multihost_utils
 
 from barrel_jax.config import Config, settings
@@ -30,6 +31,7 @@ LAUNCHERS = {
     "Kubernetes": ("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"),
 }
 # What processes may differ in: where the data lie on a host, and who they are.
+COUNT = "barrel_jax/processes/{}"  # where a process says of how many it is one
 OWN = ("distributed", "data.source", "data.data_dir")
 
 
@@ -82,6 +84,21 @@ def start(config: Config) -> None:
         _check_free(port, said)
         print(f"waiting at {host}:{port} for {count} processes, at most {config.join_seconds} s", flush=True)
     jax.distributed.initialize(f"{host}:{port}", count, index, **limits)
+    _compare_counts(count, index, config.join_seconds, said)
+
+
+def _compare_counts(count: int, index: int, seconds: int, said: str) -> None:
+    """That all processes were started as of one number: JAX itself lets them train on, each among its own.
+
+    Raises:
+      ValueError: they were not; names a process and its number.
+    """
+    client = global_state.client
+    client.key_value_set(COUNT.format(index), str(count))
+    for other in range(1, count) if index == 0 else (0,):
+        theirs = client.blocking_key_value_get(COUNT.format(other), 1000 * seconds)
+        if theirs != str(count):
+            raise ValueError(f"{said}: process {other} was started as one of {theirs}; start all as of one number")
 
 
 def _check_free(port: int, said: str) -> None:

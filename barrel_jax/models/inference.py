@@ -27,13 +27,18 @@ def make_inference(
     Returns:
       predict(weights, images uint8 [B, S, S, 3]) -> points float32 [B, K, 2] in crop units; weights.
     """
-    model = dataclasses.replace(build_model(config, num_landmarks), norm="folded")
+    model = folded_model(config, num_landmarks)
     weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, model.dtype), jax.jit(fold)(variables))
 
     def predict(weights: Any, images: jax.Array) -> jax.Array:
         return predict_points(model, weights, images)
 
     return predict, weights
+
+
+def folded_model(config: ModelConfig, num_landmarks: int) -> nn.Module:
+    """The model of a config whose batch norm is folded into its convolutions."""
+    return dataclasses.replace(build_model(config, num_landmarks), norm="folded")
 
 
 def predict_points(model: nn.Module, variables: Any, images: jax.Array) -> jax.Array:

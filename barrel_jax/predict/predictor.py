@@ -10,9 +10,11 @@ and side of the padded regions (256, 512, ...) that come up, whatever the size o
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -20,11 +22,12 @@ from barrel_jax.config import Config, validate
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
 from barrel_jax.faces.geometry import unit_to_px
-from barrel_jax.models.inference import make_inference
+from barrel_jax.models.inference import folded_model, make_inference, predict_points
 from barrel_jax.predict.device_crop import crop_regions, region_side, take_region
 from barrel_jax.training.trained import TrainedRun
 
 REFINE = 0  # by default
+PROGRAMS = 4  # of different models that are kept at once
 MOST_FACES = 64  # in one call of the program
 MOST_PIXELS = 64 * 512 * 512  # of the regions in one call: 50 MB, and four times that as float32
 
@@ -70,15 +73,8 @@ class Predictor:
         self._size, padded = config.data.image_size, self._protocol.padded
         self._box_fit = box_fit
         self.refine = refine if box_fit or self._protocol.around == "landmarks" else 0
-        network, self._weights = make_inference(config.model, num_landmarks, variables)
-
-        def program(weights: Any, regions: Any, extents: Any, insides: Any, windows: Any) -> jax.Array:
-            crops = crop_regions(regions, extents, insides, self._size, padded)
-            return unit_to_px(network(weights, crops), windows)
-
-        # The arguments come from the host, so nothing keeps their buffers. Donating them would save nothing more: no
-        # output has the shape of the regions, and JAX only warns about such donations.
-        self._program = jax.jit(program)
+        _, self._weights = make_inference(config.model, num_landmarks, variables)
+        self._program = _program(folded_model(config.model, num_landmarks), self._size, padded)
 
     @classmethod
     def load(
@@ -178,6 +174,19 @@ class Predictor:
             regions[number, :height, :width] = region
             extents[number], insides[number], windows[number] = (width, height), inside, window
         return self._program(self._weights, regions, extents, insides, windows)
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _program(model: nn.Module, size: int, padded: bool) -> jax.stages.Wrapped:
+    """Crop, network and the way back, jitted: one for all predictors of a model, since JAX keeps what it compiles."""
+
+    def program(weights: Any, regions: Any, extents: Any, insides: Any, windows: Any) -> jax.Array:
+        crops = crop_regions(regions, extents, insides, size, padded)
+        return unit_to_px(predict_points(model, weights, crops), windows)
+
+    # The arguments come from the host, so nothing keeps their buffers. Donating them would save nothing more: no output
+    # has the shape of the regions, and JAX only warns about such donations.
+    return jax.jit(program)
 
 
 def check(image: np.ndarray, boxes: np.ndarray, name: str = "") -> np.ndarray:

@@ -53,7 +53,7 @@ def _checksums(folder: Path) -> dict[str, list[int]]:
 
 def _block_checksum(path: Path, start: int) -> int:
     checksum, left, piece = 0, BLOCK, memoryview(bytearray(PIECE))
-    with files.open_file(path, 0) as stream:
+    with files.open_file(path) as stream:
         stream.seek(start)
         while left and (count := stream.readinto(piece[: min(left, PIECE)])):
             checksum, left = zlib.crc32(piece[:count], checksum), left - count

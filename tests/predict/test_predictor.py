@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions of pictures and boxes are those of evaluate.py, which cuts crops on the host."""
 
+import gc
 import json
 import shutil
+import weakref
 
+import jax
 import numpy as np
 import pytest
 
@@ -167,3 +170,23 @@ def test_bfloat16_is_near(run, predictor, pictures):
     coarse = Predictor.load(run[0], dtype="bfloat16").predict(pictures[0][0], pictures[1][0])
     fine = predictor.predict(pictures[0][0], pictures[1][0])
     assert 0 < np.abs(coarse - fine).max() < 4
+
+
+def test_loading_again_gives_memory_back(run, pictures):
+    """A program is compiled once for all predictors of a model, and nothing else keeps one that is gone."""
+    image, boxes = pictures[0][0], pictures[1][0]
+
+    def load_and_predict():
+        predictor = Predictor.load(run[0])
+        predictor.predict(image, boxes)
+        return weakref.ref(predictor), predictor._program
+
+    first = load_and_predict()[1]
+    compiled = first._cache_size()
+    gc.collect()
+    arrays = len(jax.live_arrays())
+    for _ in range(3):
+        gone, program = load_and_predict()
+        gc.collect()
+        assert gone() is None and program is first and program._cache_size() == compiled
+        assert len(jax.live_arrays()) == arrays

@@ -47,7 +47,7 @@ def deserialise(content: bytes, threads: int | None = None) -> Callable[[np.ndar
     try:
         import onnx
         import onnxruntime
-        from google.protobuf.message import DecodeError
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
         from onnxruntime.capi import onnxruntime_pybind11_state as states
     except ModuleNotFoundError as error:
         raise ValueError(f"{INSTALL} ({error})") from error
