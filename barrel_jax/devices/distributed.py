@@ -93,7 +93,7 @@ def _compare_counts(count: int, index: int, seconds: int, said: str) -> None:
     Raises:
       ValueError: they were not; names a process and its number.
     """
-    client = global_state.client
+    client: Any = global_state.client
     client.key_value_set(COUNT.format(index), str(count))
     for other in range(1, count) if index == 0 else (0,):
         theirs = client.blocking_key_value_get(COUNT.format(other), 1000 * seconds)

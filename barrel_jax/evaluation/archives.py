@@ -56,9 +56,9 @@ def _read(archive: zipfile.ZipFile, name: str, most: int) -> np.ndarray:
     if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is packed in another way than NumPy's")
     with archive.open(about) as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):  # type: ignore[arg-type]  # it reads, which is all it needs
+        if np.lib.format.read_magic(stream) != (1, 0):
             raise ValueError(f"{name} is of a version that plain arrays do not need")
-        shape, _, kind = np.lib.format.read_array_header_1_0(stream)  # type: ignore[arg-type]
+        shape, _, kind = np.lib.format.read_array_header_1_0(stream)
         head, count = stream.tell(), math.prod(shape)
     size = count * kind.itemsize
     if kind.hasobject or min(shape, default=0) < 0:
