@@ -75,6 +75,14 @@ def open_file(path: str | Path) -> io.BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+def refuse_special(folder: Path) -> None:
+    """For what libraries read themselves. Raises OSError when a pipe, a socket or a device lies below a folder."""
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent) / name for name in names):
+            if path.exists() and not path.is_file():
+                raise OSError(errno.EINVAL, "a pipe or a device where a file is wanted; remove it", str(path))
+
+
 def read_bytes(path: str | Path) -> bytes:
     """All of a regular file. Raises as `open_file`."""
     with open_file(path) as stream:

@@ -15,6 +15,7 @@ import orbax.checkpoint as ocp
 import tensorstore as ts
 from orbax.checkpoint import checkpoint_managers
 
+from barrel_jax import files
 from barrel_jax.devices.distributed import gather, is_first, together
 from barrel_jax.plain_path import PlainPath
 from barrel_jax.training import checksums
@@ -36,6 +37,7 @@ class Checkpoints:
     def __init__(self, workdir: Path) -> None:
         self._root = Path(workdir).absolute() / "checkpoints"
         self._root.mkdir(parents=True, exist_ok=True)
+        files.refuse_special(self._root)
         self._address = PlainPath(self._root)
         self._managers = {kind: self._open(kind, keep) for kind, keep in (("latest", 2), ("best", 1))}
 

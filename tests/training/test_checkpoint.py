@@ -150,6 +150,18 @@ def test_whatever_file_of_the_newest_checkpoint_is_damaged_the_one_before_is_tak
         checkpoints.close()
 
 
+def test_a_pipe_in_a_checkpoint_is_not_waited_for(tmp_path):
+    saved(tmp_path, 6)
+    below = tmp_path / "checkpoints" / "latest" / "6"
+    for path in (below / "_CHECKPOINT_METADATA", below / "state" / "manifest.ocdbt"):
+        path.rename(tmp_path / "kept")
+        os.mkfifo(path)
+        with pytest.raises(OSError, match=f"a pipe or a device where a file is wanted; remove it: '{path}'"):
+            Checkpoints(tmp_path)
+        (tmp_path / "kept").rename(path)
+    Checkpoints(tmp_path).close()
+
+
 def test_a_store_of_nothing_is_no_checkpoint(tmp_path):
     """As where a path was misread; the checkpoint is of before there were checksums."""
     saved(tmp_path, 6)
