@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import numpy as np
 
@@ -177,7 +176,7 @@ class Predictor:
 
 
 @lru_cache(maxsize=PROGRAMS)
-def _program(model: nn.Module, size: int, padded: bool) -> jax.stages.Wrapped:
+def _program(model: Any, size: int, padded: bool) -> jax.stages.Wrapped:
     """Crop, network and the way back, jitted: one for all predictors of a model, since JAX keeps what it compiles."""
 
     def program(weights: Any, regions: Any, extents: Any, insides: Any, windows: Any) -> jax.Array:

@@ -63,6 +63,14 @@ def test_built_once_below_its_digest(source, tmp_path, monkeypatch):
     assert prepare("coco", str(source), str(tmp_path / "sets")) == directory
 
 
+def test_built_sets_lie_in_a_folder_of_the_users_own(source, tmp_path):
+    prepare("coco", str(source), str(tmp_path / "sets"))
+    assert (tmp_path / "sets").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "sets").chmod(0o777)
+    with pytest.warns(UserWarning, match="sets: others may write in this folder, and what lies there is trusted"):
+        prepare("coco", str(source), str(tmp_path / "sets"))
+
+
 def test_changed_source_is_built_beside_the_old_set(source, tmp_path):
     first = prepare("coco", str(source), str(tmp_path / "sets"))
     document = json.loads((source / "train.json").read_text())
