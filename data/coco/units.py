@@ -78,7 +78,7 @@ def doubts_on(path: Path, numbers: Numbers, boxes: str, points: str, transposed:
     if not better:
         return []
     # Where little else tells, x stands first.
-    name, old, new, best = max(better, key=lambda option: option[3].score - 0.04 * option[2].startswith("y"))
+    name, old, new, best = max(better, key=lambda option: option[3].score - 0.01 * option[2].startswith("y"))
     why = f"the points fill {100 * best.shared:.0f} % of the boxes then, and {100 * fit.shared:.0f} % as they are now"
     return [_doubt(path, [(name, old, new)], why)]
 
