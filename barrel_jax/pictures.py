@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 LARGEST = 1 << 28  # pixels: a damaged head of a kilobyte can claim what takes gigabytes and half a minute
 TAG = 0x0112  # of the orientation in EXIF
 JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
+HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
 # What viewers do with the stored pixels, by orientation: exchange rows and columns first, then reverse rows, columns.
 TURNS = {
     1: (False, False, False), 2: (False, False, True), 3: (False, True, True), 4: (False, True, False),

@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.faces.symmetry import mean_shape
-from barrel_jax.pictures import JPEG, TURNS, decode, orientation, stored_size, turned
+from barrel_jax.pictures import HEAD, JPEG, TURNS, decode, orientation, stored_size, turned
 from data.coco.annotations import Row
 from data.coco.upright import Axes
 from data.pixel_evidence import MOST, alike_in, patch_of
 from data.source import Findings
 
 EXIF = ("auto", "stored", "upright")  # what `config.data.exif` may be
-HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
 AGAINST = "size against faces"  # decides until pixels do, and stays a doubt
 UNCERTAIN = ("", AGAINST, "faces")  # what pixels may overrule
 
