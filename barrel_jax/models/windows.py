@@ -11,7 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from barrel_jax.arrays import AnyArray
 
@@ -75,7 +75,7 @@ def convolve(
     return jax.lax.platform_dependent(x, kernel, cpu=on_subgrids, default=plain)
 
 
-def to_subgrids(x: Float[AnyArray, "B H W C"], dilation: int) -> Float[AnyArray, "_b _h _w C"]:
+def to_subgrids(x: Shaped[AnyArray, "B H W C"], dilation: int) -> Shaped[AnyArray, "_b _h _w C"]:
     """[B, H, W, C] to its sub-grids of every dilation-th pixel, [B dilation^2, H / dilation, W / dilation, C].
 
     A dilated convolution is a plain one on each of them, with the same numbers; a little quicker on CPUs
@@ -86,7 +86,7 @@ def to_subgrids(x: Float[AnyArray, "B H W C"], dilation: int) -> Float[AnyArray,
     return x.transpose(0, 2, 4, 1, 3, 5).reshape(-1, height // dilation, width // dilation, channels)
 
 
-def from_subgrids(x: Float[AnyArray, "B H W C"], dilation: int) -> Float[AnyArray, "_b _h _w C"]:
+def from_subgrids(x: Shaped[AnyArray, "B H W C"], dilation: int) -> Shaped[AnyArray, "_b _h _w C"]:
     """The inverse of `to_subgrids`."""
     _, height, width, channels = x.shape
     x = x.reshape(-1, dilation, dilation, height, width, channels).transpose(0, 3, 1, 4, 2, 5)

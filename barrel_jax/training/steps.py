@@ -115,7 +115,7 @@ class TrainStep:
         """What a step does with its batch: augment, forward, L1, backward, Adam; not compiled."""
         config, mesh = self.config, self.mesh
         count, landmarks = config.batch_size, len(self._flip)
-        chex.assert_shape(batch.images, (count, config.data.image_size, config.data.image_size, 3))
+        chex.assert_shape(batch.images, (count, None, None, 3))
         chex.assert_shape((batch.points, batch.labelled), ((count, landmarks, 2), (count, landmarks)))
         draw_key, dropout_key = jax.random.split(jax.random.fold_in(stream_key(seed, Stream.STEP), state.step))
         batch = jax.lax.with_sharding_constraint(batch, split(mesh))

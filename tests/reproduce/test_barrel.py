@@ -160,6 +160,7 @@ def test_a_folder_that_cannot_be_measured_is_named(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.processes
 def test_the_barrel_of_a_run_and_its_copy(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")  # of evaluate.py
     config = small.config(mesh__data=1, optim__epochs=1, data__data_dir=str(tmp_path / "sets"))

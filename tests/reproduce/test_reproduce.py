@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from barrel_jax import files
+from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
 from barrel_jax.reproduce.results import collect, draw_figure4, markdown
@@ -57,6 +58,7 @@ def test_a_missing_source_is_named(capsys):
     assert "--rows Barrel: table1 has no such models; it has Baseline, BarrelNet" in capsys.readouterr().err
 
 
+@pytest.mark.processes
 def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     arguments = [*SMALL, "--seeds", "2", "--runs", str(tmp_path)]
     first, second = listed(capsys, *arguments)
@@ -108,7 +110,7 @@ def test_a_download_in_its_place_needs_no_name(monkeypatch, capsys, tmp_path):
 
 
 def fake(path, nme, **subsets):
-    of_subsets = {name: summary(nme=value, nme_crop=value - 0.1) for name, value in subsets.items()}
+    of_subsets = {name: Summary(**summary(nme=value, nme_crop=value - 0.1)) for name, value in subsets.items()}
     scores = make_scores(dataset="w300", nme=nme, nme_crop=nme - 0.1, subsets=of_subsets)
     files.write_json(path, files.plain(scores))
     return path
@@ -135,6 +137,7 @@ def test_figure4_is_drawn(tmp_path):
     assert picture.shape == (480, 1100, 3) and picture.std() > 10
 
 
+@pytest.mark.processes
 def test_figure5_times_its_models_once_and_is_drawn(capsys, tmp_path):
     given = ["fig5", *SMALL[1:], "--rows", "BarrelNet", "--seeds", "1", "--image_size", "32", "--epochs", "1"]
     given += ["--runs", str(tmp_path)]
