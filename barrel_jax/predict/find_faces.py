@@ -49,7 +49,7 @@ class GivenBoxes:
         if known.size not in (None, stored, upright):
             raise ValueError(
                 f"{picture.path}: it has {stored[0]} x {stored[1]} pixels, and the boxes of {name} are of "
-                f"{known.size[0]} x {known.size[1]}: of another version of it"  # type: ignore[index]
+                f"{known.size[0]} x {known.size[1]}: of another version of it"
             )
         frame = self._exif
         if frame == "auto" and known.size is not None and stored != upright:
