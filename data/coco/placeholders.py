@@ -62,10 +62,11 @@ def drop_placeholders(path: Path, rows: Sequence[Row], mode: str, findings: Find
 
 def _without_repeated(path: Path, rows: Sequence[Row], mode: str, findings: Findings) -> Sequence[Row]:
     """The rows with their far points in one place of several pictures dropped, where the mode says so; else doubted."""
-    seen = Counter(value for _, value in {(row.file, value) for row in rows for value in _extremes(row)})
+    apart = np.flatnonzero(_have_points_apart(rows)) if rows else ()
+    seen = Counter(value for _, value in {(rows[at].file, value) for at in apart for value in _extremes(rows[at])})
     for x, y in sorted(value for value, files in seen.items() if files >= SEVERAL and not value[0] == value[1] <= 0):
         given = [row.labelled & (row.points == (x, y)).all(axis=1) for row in rows]
-        far = [of & _beyond(row, row.labelled & ~of) for row, of in zip(rows, given, strict=True)]
+        far = [of & _beyond(row, row.labelled & ~of) if of.any() else of for row, of in zip(rows, given, strict=True)]
         faces = [row for row, of in zip(rows, far, strict=True) if of.any()]
         if len(faces) < SEVERAL or 2 * len(faces) < sum(of.any() for of in given):
             continue
@@ -81,6 +82,19 @@ def _without_repeated(path: Path, rows: Sequence[Row], mode: str, findings: Find
                 "--placeholders keep"
             )
     return rows
+
+
+def _have_points_apart(rows: Sequence[Row]) -> np.ndarray:
+    """Which faces have a point that may be far from the others: bool [n], all faces at once, since most have none."""
+    points = np.stack([np.where(row.labelled[:, None], row.points, np.nan) for row in rows])
+    apart = np.zeros(len(rows), bool)
+    for end in (points, -points):
+        high = np.where(np.isnan(end), -np.inf, end).max(axis=1)
+        low = np.where(np.isnan(end), np.inf, end).min(axis=1)
+        second = np.where(end > low[:, None], end, np.inf).min(axis=1)
+        with np.errstate(invalid="ignore"):  # where one point is all that is labelled
+            apart |= (second - low > FAR * (high - second)).any(axis=1)
+    return apart
 
 
 def _extremes(row: Row) -> set[tuple[float, float]]:
