@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from barrel_jax.picture_heads import JPEG, LARGEST, PNG, TIFF, is_too_large, jpeg_segments, stored_size
 
 TAG = 0x0112  # of the orientation in EXIF
+HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
 # What viewers do with the stored pixels, by orientation: exchange rows and columns first, then reverse rows, columns.
 TURNS = {
     1: (False, False, False), 2: (False, False, True), 3: (False, True, True), 4: (False, True, False),

@@ -62,10 +62,11 @@ def check(source: Source, *, allow_partial: bool, sheet: Path | None = None) -> 
 def _turned_pixels(source: Source, split: str, faces: list[Face], contents: Contents) -> str:
     """A doubt when the pixels of a split were turned or mirrored under the points; '' when they look like faces there.
 
-    Whoever saves a picture anew, as a viewer shows it or as it is stored, can turn it and leave no trace.
+    Points that are doubted tell nothing of their pixels. Whoever saves a picture anew, as a viewer shows it or as it is
+    stored, can turn it and leave no trace.
     """
     faces = [face for face in faces if face.file in contents.seen.get(split, {})]
-    if len(faces) < FEW or source.scheme.num_points < 3:
+    if split in source.findings.doubted or len(faces) < FEW or source.scheme.num_points < 3:
         return ""
     labelled = np.array([face.labelled for face in faces])
     if not labelled.any(axis=0).all():

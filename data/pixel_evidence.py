@@ -95,7 +95,8 @@ def patch_of(pixels: np.ndarray, face: Annotated, shape: np.ndarray) -> np.ndarr
 def patches_of(pixels: np.ndarray, face: Annotated, shape: np.ndarray, turns: Sequence[int]) -> np.ndarray | None:
     """The grey pixels about a face laid on the mean shape when they are turned, in m ways: [m, SIDE²].
 
-    Each patch has mean 0 and length 1. None where a patch is of one grey, or the points have no extent.
+    Each patch has mean 0 and length 1. None where a patch is of one grey, or the points have no extent or are spread
+    far beyond their picture.
     """
     labelled = face.labelled & np.isfinite(shape).all(axis=1)
     if labelled.sum() < 2:
@@ -111,6 +112,8 @@ def patches_of(pixels: np.ndarray, face: Annotated, shape: np.ndarray, turns: Se
     laid = np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag], [0, 0, 1]])
     # Large faces are averaged first, so that single pixels do not decide.
     step = max(int(0.5 / max(abs(factor), 1e-9)), 1)
+    if step > min(pixels.shape[:2]):
+        return None
     small = cv2.resize(pixels, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA) if step > 1 else pixels
     grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
     whole = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2], [0, 0, 1]])

@@ -55,6 +55,7 @@ class Findings:
     gaps: list[str] = field(default_factory=list)  # things that are not there; a build only with --allow-partial
     doubts: list[str] = field(default_factory=list)  # probably wrong: the face is kept and reported
     notes: list[str] = field(default_factory=list)  # known or harmless oddities, and what was done about them
+    doubted: set[str] = field(default_factory=set)  # splits whose points as a whole are doubted
 
 
 @dataclass

@@ -11,8 +11,8 @@ predicted is listed, the rest is written all the same, and the exit status is 1.
 points.json is a list of {file, frame, face, box, points}: frame counts from 0 and is null for pictures, face counts
 from 0 in each picture or frame, or is the id that the file of boxes gives (COCO's annotation), box is x, y, w, h,
 points are [[x, y], ...] in pixels of the picture, the centre of the top-left one is (0, 0). Pictures are turned upright
-as their EXIF says; with --boxes they are taken as stored, unless the file says that they have the upright size, or
---exif does.
+as their EXIF says; with --boxes they are so too, unless the file gives them the size of what is stored, or --exif
+says so.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def predict(given: argparse.Namespace) -> list[str]:
             has = f" (it has {', '.join(unused[:3])}{', ...' * (len(unused) > 3)})" if unused else ""
             raise ValueError(f"{given.boxes}: no boxes for {paths[0].name} or any other picture of {source}{has}")
         faults += known.faults
-        boxes = GivenBoxes(known, given.exif)
+        boxes = GivenBoxes(known, given.exif, paths)
     else:
         detect = make_detector(given.detector)
     frames = None if paths else Frames(given.source)
@@ -82,6 +82,8 @@ def predict(given: argparse.Namespace) -> list[str]:
     if found.others:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in found.others.most_common())
         print(f"{source}: {found.others.total()} files that are no pictures were left out ({kinds})")
+    if given.boxes and (note := boxes.turned()):
+        print(f"note: {note}")
     if given.boxes and (why := boxes.doubt()):
         print(f"doubt: {why}", file=sys.stderr)
     print(

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the faces of a picture are: as a file of boxes has them, or as a detector finds them."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from barrel_jax.picture_heads import stored_size
+from barrel_jax.pictures import HEAD, TURNS, orientation
 from barrel_jax.predict.box_doubts import doubt
 from barrel_jax.predict.boxes import BoxFile
 from barrel_jax.predict.detectors import Detector
@@ -24,35 +27,66 @@ class Faces(NamedTuple):
 class GivenBoxes:
     """Faces where a file of boxes has them, and what those boxes look like together."""
 
-    def __init__(self, given: BoxFile, exif: str) -> None:
-        """`exif` is of the boxes of turned pictures: 'stored' and 'upright' pixels, or 'auto', as their sizes say."""
+    def __init__(self, given: BoxFile, exif: str, paths: Sequence[Path] = ()) -> None:
+        """`exif` is of the boxes of turned pictures: 'stored' and 'upright' pixels, or 'auto', as their sizes say.
+
+        Where the size of a picture is that of either, those of most others among `paths` count; where they are too, it
+        is taken as viewers, and most tools, show it.
+        """
         self._given, self._exif = given, exif
         self._boxes: list[np.ndarray] = []
         self._sizes: list[tuple[int, int]] = []
+        self._open: list[tuple[str, int]] = []
+        votes = Counter(self._by_size(path) for path in paths) if exif == "auto" else Counter()
+        self._usual = votes["upright"] >= votes["stored"]
 
     def find(self, picture: Picture) -> Faces:
-        """The faces of a picture. Where nothing says that a turned one is meant upright, it is taken as stored.
+        """The faces of a picture.
 
         Raises ValueError when the file has no boxes of it, or of a picture of another size.
         """
         name, known = self._given.of(picture.path)
-        image, upright = picture.stored, picture.upright
-        sizes = [pixels.shape[1::-1] for pixels in (image, upright)]
-        if known.size is not None and known.size not in sizes:
+        stored, upright = (pixels.shape[1::-1] for pixels in (picture.stored, picture.upright))
+        if known.size not in (None, stored, upright):
             raise ValueError(
-                f"{picture.path}: it has {sizes[0][0]} x {sizes[0][1]} pixels, and the boxes of {name} are of "
+                f"{picture.path}: it has {stored[0]} x {stored[1]} pixels, and the boxes of {name} are of "
                 f"{known.size[0]} x {known.size[1]}: of another version of it"
             )
-        if self._exif == "upright" or (self._exif == "auto" and known.size not in (None, sizes[0])):
-            image = upright
-        elif self._exif == "auto" and picture.orientation > 1 and known.boxes and known.size in (None, sizes[1]):
-            tqdm.write(
-                f"{picture.path}: its EXIF orientation is {picture.orientation}, and the boxes of {name} are taken for "
-                "those of the stored pixels; if they are of the turned picture, give --exif upright"
-            )
+        frame = self._exif
+        if frame == "auto" and known.size is not None and stored != upright:
+            frame = "upright" if known.size == upright else "stored"
+        elif frame == "auto":
+            frame = "upright" if self._usual else "stored"
+            if picture.orientation > 1 and known.boxes:
+                self._open.append((str(picture.path), picture.orientation))
+        image = picture.upright if frame == "upright" else picture.stored
         self._boxes += known.boxes
         self._sizes += [(image.shape[1], image.shape[0])] * len(known.boxes)
         return Faces(image, np.array(known.boxes, np.float64).reshape(-1, 4), known.faces)
+
+    def _by_size(self, path: Path) -> str:
+        """The frame of which a turned picture alone has the size that the file gives it; '' for none."""
+        try:
+            size = self._given.of(path)[1].size
+            with open(path, "rb") as file:
+                head = file.read(HEAD)
+        except (ValueError, OSError):
+            return ""  # said where the picture's turn comes
+        stored, turn = stored_size(head), TURNS[orientation(head)]
+        if size is None or stored is None or not turn[0] or stored[0] == stored[1]:
+            return ""
+        return {stored: "stored", stored[::-1]: "upright"}.get(size, "")
+
+    def turned(self) -> str:
+        """A sentence on the turned pictures whose sizes do not tell of which pixels their boxes are, '' for none."""
+        if not self._open:
+            return ""
+        taken, other = ("as viewers show them", "stored") if self._usual else ("as stored", "upright")
+        first, stated = self._open[0]
+        return (
+            f"{self._given.path}: the boxes of {len(self._open):,} pictures with an EXIF orientation (such as {stated} "
+            f"in {first}) are taken for those of the pictures {taken}; if they are not, give --exif {other}"
+        )
 
     def doubt(self) -> str:
         """What is to be doubted of all boxes together, '' for nothing."""

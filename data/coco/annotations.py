@@ -52,7 +52,7 @@ def read_rows(path: Path, document: dict[str, Any], names: PointNames, findings:
             )
         elif annotation.get("iscrowd"):
             findings.counts["crowd_annotations"] += 1
-        elif annotation.get("keypoints") in (None, []):
+        elif _has_no_keypoints(annotation.get("keypoints"), names.num_points):
             skipped += 1
         elif (image := images[number]) and (row := _read_row(path, place, annotation, image, names, findings)):
             rows[number].append(row)
@@ -62,6 +62,13 @@ def read_rows(path: Path, document: dict[str, Any], names: PointNames, findings:
     findings.counts["images"] += sum(bool(group) for group in rows.values())
     findings.counts["images_without_faces"] += sum(not group for group in rows.values())
     return [row for group in rows.values() for row in group]
+
+
+def _has_no_keypoints(given: object, num_points: int) -> bool:
+    """Whether there are none, or those of another category, such as a body, and none of them labelled."""
+    if given in (None, []):
+        return True
+    return isinstance(given, list) and len(given) not in (0, 3 * num_points) and set(map(str, given)) <= {"0", "0.0"}
 
 
 def _read_images(path: Path, document: dict[str, Any], findings: Findings) -> dict[object, dict[str, Any] | None]:

@@ -18,14 +18,13 @@ import numpy as np
 from barrel_jax.faces.symmetry import mean_shape
 from barrel_jax.files import open_file, read_bytes
 from barrel_jax.picture_heads import JPEG, stored_size
-from barrel_jax.pictures import TURNS, decode, orientation
+from barrel_jax.pictures import HEAD, TURNS, decode, orientation, turned
 from data.coco.annotations import Row
 from data.coco.upright import Axes
 from data.pixel_evidence import MOST, alike_in, patch_of
 from data.source import Findings
 
 EXIF = ("auto", "stored", "upright")  # what `config.data.exif` may be
-HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
 AGAINST = "size against faces"  # decides until pixels do, and stays a doubt
 UNCERTAIN = ("", AGAINST, "faces")  # what pixels may overrule
 
@@ -113,37 +112,51 @@ def frames(
 
 
 def _by_pixels(found: dict[str, Frame], of_file: dict[str, list[Row]], paths: dict[str, Path]) -> dict[str, Frame]:
-    """The frames that the pixels decide, of pictures whose sizes do not: a stated orientation may be left over."""
+    """The frames that the pixels decide, of pictures whose sizes do not: a stated orientation may be left over.
+
+    Pictures whose frame is sure are what the others are compared with. In a second round those decided in the first are
+    too, since faces in the middle of square pictures are as alike among each other when all of them are turned, and
+    what is left of one orientation is taken together.
+    """
     points = np.stack([row.points for faces in of_file.values() for row in faces])
     labelled = np.stack([row.labelled for faces in of_file.values() for row in faces])
     if points.shape[1] < 3 or not labelled.any(axis=0).all():
         return {}
     shape = mean_shape(points, labelled)
-    plain = [file for file in of_file if file not in found and file in paths]
-    others = [
-        patch
-        for file in plain[:: max(len(plain) // MOST, 1)][:MOST]
-        if (pixels := decode(read_bytes(paths[file]))) is not None
-        and (patch := patch_of(pixels, of_file[file][0], shape)) is not None
-    ]
-    groups: dict[tuple[int, bool, str], list[str]] = {}
-    for file, frame in found.items():
-        if frame.by in UNCERTAIN:
-            groups.setdefault((frame.orientation, frame.upright, frame.by), []).append(file)
     decided: dict[str, Frame] = {}
-    for (stated, _, _), files in groups.items():
-        some = files[:: max(len(files) // MOST, 1)][:MOST]
-        pixels = [decode(read_bytes(paths[file])) for file in some]
-        frame = alike_in(
-            stated,
-            [of for of in pixels if of is not None],
-            [of_file[file][0] for file, of in zip(some, pixels, strict=True) if of is not None],
-            shape,
-            np.array(others),
-        )
-        if frame:
-            decided |= {file: replace(found[file], upright=frame == "upright", by="pixels") for file in files}
-    return decided
+    for together in (False, True):
+        groups: dict[tuple[int | bool | str, ...], list[str]] = {}
+        for file, frame in found.items():
+            if frame.by in UNCERTAIN and file not in decided:
+                key = (frame.orientation,) if together else (frame.orientation, frame.upright, frame.by)
+                groups.setdefault(key, []).append(file)
+        sure = {file: 1 for file in of_file if file not in found and file in paths}
+        sure |= {file: frame.turn for file, frame in (found | decided).items() if frame.by not in UNCERTAIN}
+        others = [
+            patch
+            for file in _some(list(sure))
+            if (shown := decode(read_bytes(paths[file]))) is not None
+            and (patch := patch_of(turned(shown, sure[file]), of_file[file][0], shape)) is not None
+        ]
+        for files in groups.values():
+            pixels = {file: of for file in _some(files) if (of := decode(read_bytes(paths[file]))) is not None}
+            faces = [of_file[file][0] for file in pixels]
+            to = alike_in(found[files[0]].orientation, [*pixels.values()], faces, shape, np.array(others))
+            if to:
+                decided |= {file: replace(found[file], upright=to == "upright", by="pixels") for file in files}
+    # What the faces say is open again where pixels, or else sizes, speak against it in others of that orientation.
+    against = {file: frame for file, frame in found.items() if frame.by == AGAINST}
+    overruled = {(frame.orientation, not frame.upright) for frame in (against | decided).values()}
+    open_again = {
+        file: replace(frame, by="")
+        for file, frame in found.items()
+        if frame.by in UNCERTAIN and file not in decided and (frame.orientation, frame.upright) in overruled
+    }
+    return decided | open_again
+
+
+def _some(files: list[str]) -> list[str]:
+    return files[:: max(len(files) // MOST, 1)][:MOST]
 
 
 def _say(directory: Path, found: dict[str, Frame], findings: Findings) -> None:

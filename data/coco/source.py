@@ -18,6 +18,7 @@ from data.coco.categories import PointNames, count_points
 from data.coco.document import read_document
 from data.coco.file_names import find_files
 from data.coco.frames import Frame, frames
+from data.coco.mean_faces import is_unlike
 from data.coco.placeholders import drop_placeholders
 from data.coco.reading import Reading
 from data.coco.units import Numbers, boxes_to_pixels, doubts_on, to_pixels
@@ -55,7 +56,9 @@ def split_files(directory: Path) -> list[Path]:
     """
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: no such folder; the source holds train.json, val.json and images/")
-    files = sorted(directory.glob("*.json"), key=lambda path: (path.stem != "train", path.stem != "val", path.stem))
+    # macOS leaves a hidden ._NAME beside a file on disks of other systems.
+    found = [path for path in directory.glob("*.json") if not path.name.startswith(".")]
+    files = sorted(found, key=lambda path: (path.stem != "train", path.stem != "val", path.stem))
     if not files:
         raise FileNotFoundError(
             f"{directory}: no <split>.json here; put train.json and val.json (COCO keypoints) there"
@@ -113,12 +116,19 @@ def read_source(directory: Path, options: Mapping[str, Any] = {}) -> Source:
         wrong = fault_of_mean_face(points[path][upright], scheme, axes)
         doubts = doubts_on(path, of, reading.boxes, reading.points, wrong == "transposed")
         doubts += [_mean_doubt(path, wrong)] if wrong and not doubts else []
+        first = next(iter(points))
+        if not doubts and is_unlike(points[first], points[path]):
+            doubts.append(
+                f"{path}: the mean face is unlike that of {first.name}: the points are in another order there, "
+                "whatever they are called, or mark other places; look at the contact sheet and correct points or names"
+            )
         boxes = boxes_to_pixels(of.boxes, reading.boxes, of.sizes)
         faces = _faces(path, rows[path], points[path], boxes, bool(doubts), findings)
         splits[path.stem] = [
             replace(face, orientation=turned[face.file].turn) if face.file in turned else face for face in faces
         ]
         findings.doubts += doubts
+        findings.doubted |= {path.stem} if doubts else set()
     findings.faults += missing.values()
     return CocoSource("coco", directory, scheme, found, splits, findings, paths=paths, missing=missing)
 
@@ -167,6 +177,12 @@ def _faces(
     edge = points + 0.5  # from the pixel's centre to the frame of boxes
     outside = (((edge < 0) | (edge > sizes[:, None])).any(axis=2) & labelled).sum(axis=1).tolist()
     low, high = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
+    strangers = int((np.array(outside) > labelled.sum(axis=1) / 2).sum())
+    if strangers > max(len(rows) / 5, 1) and not doubted:
+        findings.doubts.append(
+            f"{path}: {strangers:,} of {len(rows):,} faces have most of their points outside of their pictures: they "
+            "may have been annotated in pictures of another size; look at the contact sheet and correct the points"
+        )
     missed = (((edge < low - GRACE) | (edge > high + GRACE)).any(axis=2) & labelled).sum(axis=1).tolist()
     faces = []
     for number, (row, box, count) in enumerate(zip(rows, boxes, labelled.sum(axis=1).tolist(), strict=True)):

@@ -18,6 +18,7 @@ POINTS = tuple(layout + unit for unit in UNITS for layout in POINT_LAYOUTS)
 
 FEW = 3  # faces that are measured at least
 CLEAR = 0.2  # by how much another layout must fit better (intersection over union of box and points) to be a doubt
+LEANS = 0.1  # boxes of faces that look left as often as right lie less to one side, in widths of a face
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def doubts_on(path: Path, numbers: Numbers, boxes: str, points: str, transposed:
     better = [(*option, new) for *option, new in options if new is not None and new.is_better(fit)]
     if not better:
         return []
-    name, old, new, best = max(better, key=lambda option: option[3].shared - option[3].spread)
+    # Where little else tells, x stands first.
+    name, old, new, best = max(better, key=lambda option: option[3].score - 0.01 * option[2].startswith("y"))
     why = f"the points fill {100 * best.shared:.0f} % of the boxes then, and {100 * fit.shared:.0f} % as they are now"
     return [_doubt(path, [(name, old, new)], why)]
 
@@ -108,17 +110,28 @@ class Fit:
     shared: float  # median intersection over union of the boxes and the tight boxes of the points
     spread: float  # of the margins around the points, in widths and heights of them: small where faces are boxed alike
     beyond: float  # share of the boxes that leave their picture
+    lean: float  # median of how much wider a box is on one side of its face than on the other, in widths of the face
+
+    @property
+    def score(self) -> float:
+        """The larger, the likelier."""
+        return self.shared - self.spread - self.lean
 
     def is_better(self, other: "Fit") -> bool:
         """Whether this layout fits clearly better.
 
-        By much, or perfectly where the other does not; or it fits all faces alike, or keeps boxes in the pictures.
+        By much, or perfectly where the other does not; or it fits all faces alike, keeps boxes in the pictures, or has
+        the faces in the middle of their boxes. What puts them to one side is never better.
         """
         gain = self.shared - other.shared
+        if self.lean > other.lean + LEANS:
+            return False
         if gain >= (CLEAR if self.shared >= 0.5 or other.shared < 0.05 else 2 * CLEAR):
             return True
         alike = self.spread + 0.01 < other.spread / 2
         inside = self.beyond < 0.05 and other.beyond > 0.25
+        if other.lean > max(LEANS, 4 * self.lean) and (alike or gain > 0.15 * other.shared):
+            return True
         return (self.shared >= 0.97 and gain >= 0.02) or (gain > 0.01 and (alike or inside))
 
 
@@ -139,6 +152,7 @@ def _fit(numbers: Numbers, boxes: str, points: str) -> Fit | None:
         float(np.median(shared / np.maximum(areas, 1e-9))),
         float(np.clip(margins, -5, 5).std(axis=0).mean()),
         float((high > 1.02 * sizes + 1).any(axis=1).mean()),
+        float(abs(np.median(margins[:, 2] + margins[:, 0]))),
     )
 
 
@@ -154,7 +168,7 @@ def _best_box(numbers: Numbers, points: str, boxes: str) -> str:
     fits = {layout: fit for layout in BOXES if (fit := _fit(numbers, layout, points)) is not None}
     if not fits:
         return ""
-    best = max(fits, key=lambda layout: fits[layout].shared - fits[layout].spread)
+    best = max(fits, key=lambda layout: fits[layout].score)
     return best if boxes not in fits or fits[best].is_better(fits[boxes]) else boxes
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.convert.columns import Columns, find_columns
 from data.convert.faces import ConvertedFace
+from data.convert.list_columns import opened
 from data.convert.record import NOT_LABELLED, VISIBLE, Options, Record, read_number, read_side, shown
 from data.convert.text import decode, read_text
 from data.source import Findings
@@ -49,7 +50,7 @@ def _rows(path: Path, text: str) -> tuple[list[Row], str]:
     delimiter = max("\t;,", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
-        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)], delimiter
+        return opened([(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]), delimiter
     except csv.Error as error:
         raise ValueError(f"{path}:{reader.line_num}: not a table ({error}); export it again") from error
 

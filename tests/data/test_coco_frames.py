@@ -2,6 +2,7 @@
 """Pictures that viewers turn: which frame their points are in, and the pixels that are stored of them."""
 
 import io
+import shutil
 
 import cv2
 import numpy as np
@@ -160,3 +161,22 @@ def test_cases_of_real_faces(case):
         truth = sound.image(plain.file)[1]
         height, width = truth.shape[:2]
         assert np.abs(cv2.blur(pixels[:height, :width], (5, 5)).astype(int) - cv2.blur(truth, (5, 5))).mean() < 12
+
+
+@needs_shared
+def test_an_orientation_that_was_left_behind_in_square_pictures_too(tmp_path):
+    """Faces in the middle of them are as alike when all are turned; what others of that orientation say counts."""
+    base, folder = SHARED / "cases" / "00" / "base", tmp_path / "source"
+    (folder / "images").mkdir(parents=True)
+    square = 0
+    for split in ("train", "val"):
+        shutil.copyfile(base / f"{split}.json", folder / f"{split}.json")
+    for path in sorted((base / "images").iterdir()):
+        pixels = pictures.decode(path.read_bytes())
+        square += pixels.shape[0] == pixels.shape[1]
+        (folder / "images" / path.name).write_bytes(save(pixels, 6))
+    assert 5 < square < 20
+    source = read_source(folder)
+    assert {face.orientation for face in source.faces()} == {1}
+    (doubt,) = source.findings.doubts
+    assert "22 pictures of EXIF orientation 6" in doubt and "else with --exif stored" in doubt

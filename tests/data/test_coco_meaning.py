@@ -157,3 +157,36 @@ def test_cases_of_real_faces(case, count, number):
 def test_two_faces_of_a_picture_keep_their_ids_in_the_order_of_the_annotations():
     source = read_source(SHARED / "cases" / "30_two_faces_order")
     assert [face.face for face in source.splits["val"]] == [1, 0] and not source.findings.doubts
+
+
+def test_the_keypoints_of_a_body_of_which_none_is_labelled_are_none(tmp_path):
+    def edit(documents):
+        person = {"id": 77, "image_id": 0, "category_id": 2, "bbox": [0, 0, 90, 90], "keypoints": [0] * 51}
+        documents["train"]["annotations"].append(person)
+
+    findings = read_source(write_faces(tmp_path / "source", edit)).findings
+    assert findings.counts["annotations_without_keypoints"] == 1 and not findings.faults
+
+
+@pytest.mark.parametrize("value", [(1, 1), (0.5, 0.5), (99999, 99999), (0, 3)])
+def test_far_points_in_one_place_of_several_pictures_are_a_doubt(tmp_path, value):
+    folder = write_faces(tmp_path / "source", lambda documents: placeholders(documents, value, value))
+    findings = read_source(folder).findings
+    doubt = findings.doubts[0]
+    count = f"8 points of 4 faces lie at ({value[0]:g}, {value[1]:g}), far from their faces, such as annotation"
+    assert count in doubt and "--placeholders drop" in doubt
+    kept = read_source(folder, {"placeholders": "keep"}).findings.doubts
+    assert not any("far from their faces" in doubt for doubt in kept)
+    dropped = read_source(folder, {"placeholders": "drop"})
+    assert dropped.findings.counts["placeholder_points"] == 8 and not dropped.findings.doubts
+    assert [int(face.labelled.sum()) for face in dropped.splits["train"]] == [3, 5] * 4
+
+
+def test_names_in_an_order_that_is_not_that_of_the_points_are_a_doubt(tmp_path):
+    def edit(documents):
+        documents["val"]["categories"][0]["keypoints"] = [NAMES[place] for place in (0, 1, 3, 2, 4)]
+
+    findings = read_source(write_faces(tmp_path / "source", edit)).findings
+    (doubt,) = findings.doubts
+    assert "val.json: the mean face is unlike that of train.json: the points are in another order there" in doubt
+    assert findings.doubted == {"val"}

@@ -2,7 +2,9 @@
 """Boxes and points in other layouts and units: told over the whole set, with the switch that reads them right."""
 
 import dataclasses
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +152,57 @@ def test_case_of_real_faces():
     assert [switches(doubt) for doubt in read_source(folder).findings.doubts] == [{"boxes": "xyxy"}] * 2
     assert not read_source(folder, {"boxes": "xyxy"}).findings.doubts
     assert not read_source(SHARED / "cases" / "00" / "base").findings.doubts
+
+
+@pytest.mark.parametrize("boxes", BOXES)
+def test_loose_boxes_have_their_faces_in_the_middle(boxes):
+    """A fifth wider on every side, and twice as wide about five points as about a face: told with the right layout."""
+    rng = np.random.default_rng(5)
+    points = FIVE - FIVE.mean(axis=0) + np.array(SIZE) / 2 + rng.uniform(-6, 6, (16, 1, 2))
+    low, size = points.min(axis=1), np.ptp(points, axis=1)
+    given = np.concatenate([low - 0.2 * size, 1.4 * size], axis=1)
+    numbers = Numbers(points, np.array([write_box(box, boxes) for box in given]), np.tile(SIZE, (16, 1)).astype(float))
+    doubts = doubts_on(Path("train.json"), numbers, "xywh", "xy", False)
+    assert [switches(doubt) for doubt in doubts] == ([] if boxes == "xywh" else [{"boxes": boxes}])
+
+
+@needs_shared
+@pytest.mark.parametrize("boxes", ["xyxy", "xywh-percent", "xyxy-fraction"])
+def test_loose_boxes_of_real_faces(tmp_path, boxes):
+    folder = real_faces(tmp_path / "source")
+    for file in folder.glob("*.json"):
+        document = json.loads(file.read_text())
+        sizes = {image["id"]: (image["width"], image["height"]) for image in document["images"]}
+        for face in document["annotations"]:
+            x, y, w, h = face["bbox"]
+            box = np.array([[x - 0.2 * w, y - 0.2 * h, 1.4 * w, 1.4 * h]])
+            unit = {"": 1.0, "fraction": 1.0, "percent": 100.0}[boxes.partition("-")[2]]
+            box = box / np.tile(sizes[face["image_id"]], 2) * unit if "-" in boxes else box
+            if boxes.startswith("xyxy"):
+                box[:, 2:] += box[:, :2]
+            face["bbox"] = box[0].tolist()
+        file.write_text(json.dumps(document))
+    assert [switches(doubt) for doubt in read_source(folder).findings.doubts] == [{"boxes": boxes}] * 2
+    assert not read_source(folder, {"boxes": boxes}).findings.doubts
+
+
+@needs_shared
+def test_points_of_pictures_of_twice_the_size_are_a_doubt(tmp_path):
+    folder = real_faces(tmp_path / "source")
+    for file in folder.glob("*.json"):
+        document = json.loads(file.read_text())
+        for face in document["annotations"]:
+            face["bbox"] = [2 * value for value in face["bbox"]]
+            face["keypoints"] = (np.array(face["keypoints"]).reshape(-1, 3) * (2, 2, 1)).ravel().tolist()
+        file.write_text(json.dumps(document))
+    doubts = read_source(folder).findings.doubts
+    assert len(doubts) == 2
+    assert "train.json: 16 of 16 faces have most of their points outside of their pictures" in doubts[0]
+
+
+def real_faces(folder):
+    """A copy of the handed faces that may be changed."""
+    shutil.copytree(SHARED / "cases" / "00" / "base", folder, copy_function=shutil.copyfile)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
+    return folder

@@ -48,6 +48,8 @@ def table(folder, header, row, encoding="utf-8", name="{}.csv"):
         ("image,x0,y0,v0,x1,y1,v1", "{},10,12,2\x1d,20.5,6, 2.0", [10.5, 6.5, 10.5, 6]),  # strange blanks
         ("image,x1,y1,x2,y2,0_x,0_y,1_x,1_y", "images/{},8,4,23,15,10,12,20.5,6", [8, 4, 15, 11]),
         ("image,x,y,w,h,x0,y0,x1,y1", "{},8,4,0,0,10,12,20.5,6", [10.5, 6.5, 10.5, 6]),  # a box without area
+        ("image,landmarks", '{},"[[10, 12], [20.5, 6]]"', [10.5, 6.5, 10.5, 6]),
+        ("image,x,y,w,h,points", '{},8,4,15,11,"[(10, 12), (20.5, 6)]"', [8, 4, 15, 11]),
     ],
 )
 def test_columns_are_recognised(source, header, row, box):

@@ -248,7 +248,7 @@ def truth_with(truth, found):
     return truth
 
 
-def test_a_picture_is_turned_as_viewers_do_unless_its_boxes_are_of_the_stored_pixels(tmp_path, capsys):
+def test_a_picture_is_turned_as_viewers_do_unless_its_boxes_are_of_the_stored_pixels(tmp_path):
     # Orientation 6: the stored picture has to be turned a quarter clockwise.
     exif = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     jpeg = picture(".jpg", 40, 64)
@@ -260,19 +260,42 @@ def test_a_picture_is_turned_as_viewers_do_unless_its_boxes_are_of_the_stored_pi
 
     def given(exif, **sides):
         content = {"images": [image | sides], "annotations": [face]}
-        return GivenBoxes(read_boxes(written(tmp_path / "val.json", content)), exif).find(read).image.shape
+        boxes = GivenBoxes(read_boxes(written(tmp_path / "val.json", content)), exif)
+        return boxes.find(read).image.shape, boxes.turned()
 
     for shape, exif, sides in (
         ((40, 64, 3), "auto", {"width": 64, "height": 40}),
         ((64, 40, 3), "auto", {"width": 40, "height": 64}),
-        ((40, 64, 3), "auto", {}),
+        ((64, 40, 3), "auto", {}),
         ((64, 40, 3), "upright", {}),
         ((40, 64, 3), "stored", {"width": 40, "height": 64}),
     ):
-        assert given(exif, **sides) == shape
-        assert ("its EXIF orientation is 6, and the boxes" in capsys.readouterr().out) == (exif == "auto" and not sides)
+        found, note = given(exif, **sides)
+        assert found == shape
+        assert ("(such as 6 in " in note and "give --exif stored" in note) == (exif == "auto" and not sides)
     with pytest.raises(ValueError, match=r"turned\.jpg: it has 64 x 40 pixels, and the boxes of .* are of 80 x 64"):
         given("auto", width=80, height=64)
+
+
+def test_pictures_whose_size_does_not_tell_are_taken_as_the_others_are(tmp_path):
+    exif = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    paths = []
+    for name, height, width in (("square.jpg", 64, 64), ("wide.jpg", 40, 64)):
+        jpeg = picture(".jpg", height, width)
+        jpeg = jpeg[:2] + exif + jpeg[2:]
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(jpeg)
+    square = read_picture(paths[0])
+    for size, pixels, other in (((64, 40), square.stored, "upright"), ((40, 64), square.upright, "stored")):
+        images = [
+            {"id": 0, "file_name": "square.jpg", "width": 64, "height": 64},
+            {"id": 1, "file_name": "wide.jpg", "width": size[0], "height": size[1]},
+        ]
+        faces = [{"id": number, "image_id": number, "bbox": [1, 2, 30, 30]} for number in (0, 1)]
+        file = written(tmp_path / "val.json", {"images": images, "annotations": faces})
+        boxes = GivenBoxes(read_boxes(file), "auto", paths)
+        np.testing.assert_array_equal(boxes.find(square).image, pixels)
+        assert f"give --exif {other}" in boxes.turned()
 
 
 @needs_shared
