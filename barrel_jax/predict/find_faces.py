@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from barrel_jax.files import open_file
 from barrel_jax.picture_heads import stored_size
 from barrel_jax.pictures import HEAD, TURNS, orientation
 from barrel_jax.predict.box_doubts import doubt
@@ -68,7 +69,7 @@ class GivenBoxes:
         """The frame of which a turned picture alone has the size that the file gives it; '' for none."""
         try:
             size = self._given.of(path)[1].size
-            with open(path, "rb") as file:
+            with open_file(path) as file:
                 head = file.read(HEAD)
         except (ValueError, OSError):
             return ""  # said where the picture's turn comes
