@@ -66,7 +66,7 @@ def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     strange = tmp_path / second["workdir"].removeprefix(str(tmp_path)).strip("/")
     strange.mkdir(parents=True)
     (strange / "config.json").write_text("{}")
-    (strange / "run.json").write_text('{"fingerprint": "0", "dataset": "other"}')
+    (strange / "run.json").write_text('{"fingerprint": "0", "dataset": "other", "scheme": "none", "num_landmarks": 3}')
     assert main(arguments) == 1
     printed = capsys.readouterr()
     assert "this folder belongs to a run on other data" in printed.err and second["workdir"] in printed.err

@@ -62,7 +62,7 @@ def test_a_run_starts_from_anothers_best_weights_and_goes_on_without_it(run, set
     assert loop.train(config, workdir, prepare_config, lambda step: step == 0) is None
     said = capsys.readouterr().out
     assert f"from {other} (best checkpoint, step 8: resnet10, 1 decoder layer of width 32, DQInit, " in said
-    assert "  taken: backbone 11.19M," in said and "  drawn anew: decoder1 (the run has none)" in said
+    assert "  taken: backbone 4.91M," in said and "  drawn anew: decoder1 (the run has none)" in said
     kept = json.loads((workdir / "run.json").read_text())["init_from"]
     assert kept["drawn"] == {"decoder1": "the run has none"} and kept["from"].startswith(str(other))
     assert kept["taken"]["decoder0/qamem"] == 29 * 32 * 33 and kept["mapped"] == {}
