@@ -8,6 +8,7 @@ unknown field is an error. `validate` rejects what cannot work before anything i
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from barrel_jax import files
 from barrel_jax.backbones import BACKBONES
@@ -330,10 +331,10 @@ def load(workdir: Path) -> Config:
     remedy = "put the run's own back, or train in another --workdir"
     config, said = Config(), files.read_json(path, remedy)
 
-    def fill(node: object, values: object, prefix: str) -> None:
+    def fill(node: Any, values: object, prefix: str) -> None:
         if not isinstance(values, dict):
             raise ValueError(f"{path}: {prefix.rstrip('.') or 'the whole'} is not made of fields; {remedy}")
-        names = {item.name for item in dataclasses.fields(node)}  # type: ignore[arg-type]
+        names = {item.name for item in dataclasses.fields(node)}
         for name, value in values.items():
             if name not in names:
                 raise ValueError(f"{path}: unknown field {prefix}{name}; the run was written by another version")

@@ -8,11 +8,13 @@ the largest counts, so that a decoder that looks elsewhere finds no more.
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 LARGEST = 1 << 28  # pixels of a picture that is decoded: 0.8 GB
 JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
 BIG_TIFF = (b"II+\0", b"MM\0+")
 WIDTH, HEIGHT = 256, 257  # tags of TIFF
+Order = Literal["little", "big"]  # of the bytes of a number
 NETPBM = re.compile(rb"P[1-6Ff](?:\s|#[^\n]*\n)+(\d{1,10})(?:\s|#[^\n]*\n)+(\d{1,10})\s")
 RADIANCE = re.compile(rb"[-+]Y\s+(\d{1,10})\s+[-+]X\s+(\d{1,10})")
 CODESTREAM = re.compile(rb"\xff\x4f\xff\x51.{4}(.{4})(.{4})", re.DOTALL)  # JPEG 2000
@@ -85,12 +87,12 @@ def _numbers(pair: tuple[bytes, bytes]) -> tuple[int, int]:
     return int.from_bytes(pair[0], "big"), int.from_bytes(pair[1], "big")
 
 
-def _pair(encoded: bytes, start: int, length: int, order: str) -> tuple[int, int] | None:
+def _pair(encoded: bytes, start: int, length: int, order: Order) -> tuple[int, int] | None:
     """Two whole numbers of some bytes each; None where the file ends before."""
     if len(encoded) < start + 2 * length:
         return None
     sides = (encoded[place : place + length] for place in (start, start + length))
-    width, height = (int.from_bytes(side, order) for side in sides)  # type: ignore[arg-type]
+    width, height = (int.from_bytes(side, order) for side in sides)
     return width, height
 
 
@@ -120,15 +122,22 @@ def _webp_size(encoded: bytes) -> tuple[int, int] | None:
 
 def _tiff_size(tiff: bytes) -> tuple[int, int] | None:
     """Of the first directory, which is the one that OpenCV reads."""
-    order, big = "little" if tiff.startswith(b"II") else "big", tiff.startswith(BIG_TIFF)
+    sides: dict[int, int] = {}
+    for tag, value in tiff_entries(tiff):
+        if tag in (WIDTH, HEIGHT):
+            sides[tag] = max(value, sides.get(tag, 0))
+    return (sides[WIDTH], sides[HEIGHT]) if len(sides) == 2 else None
+
+
+def tiff_entries(tiff: bytes) -> Iterator[tuple[int, int]]:
+    """The tags of the first directory of a TIFF structure, which EXIF is too, each with its first number."""
+    order: Order = "little" if tiff.startswith(b"II") else "big"
+    big = tiff.startswith(BIG_TIFF)
 
     def number(start: int, length: int) -> int:
-        return int.from_bytes(tiff[start : start + length], order)  # type: ignore[arg-type]
+        return int.from_bytes(tiff[start : start + length], order)
 
     directory, count, entry = (number(8, 8), 8, 20) if big else (number(4, 4), 2, 12)
-    sides: dict[int, int] = {}
     for place in range(directory + count, directory + count + entry * min(number(directory, count), 4096), entry):
-        tag, length = number(place, 2), {3: 2, 4: 4, 16: 8}.get(number(place + 2, 2), 1)
-        if tag in (WIDTH, HEIGHT):
-            sides[tag] = max(number(place + (12 if big else 8), length), sides.get(tag, 0))
-    return (sides[WIDTH], sides[HEIGHT]) if len(sides) == 2 else None
+        length = {3: 2, 4: 4, 16: 8}.get(number(place + 2, 2), 1)
+        yield number(place, 2), number(place + (12 if big else 8), length)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from barrel_jax.picture_heads import JPEG, LARGEST, PNG, TIFF, is_too_large, jpeg_segments, stored_size
+from barrel_jax.picture_heads import JPEG, LARGEST, PNG, TIFF, is_too_large, jpeg_segments, stored_size, tiff_entries
 
 TAG = 0x0112  # of the orientation in EXIF
 HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
@@ -143,15 +143,5 @@ def _tiff_orientation(tiff: bytes) -> int:
     """The orientation in the first directory of a TIFF structure, which EXIF is."""
     if not tiff.startswith(TIFF) or len(tiff) < 8:
         return 1
-    order = "little" if tiff.startswith(b"II") else "big"
-
-    def number(start: int, length: int) -> int:
-        return int.from_bytes(tiff[start : start + length], order)  # type: ignore[arg-type]
-
-    directory = number(4, 4)
-    for entry in range(min(number(directory, 2), 4096)):
-        place = directory + 2 + 12 * entry
-        if number(place, 2) == TAG:
-            value = number(place + 8, 2)
-            return value if value in TURNS else 1
-    return 1
+    value = next((value for tag, value in tiff_entries(tiff) if tag == TAG), 1)
+    return value if value in TURNS else 1

@@ -141,8 +141,8 @@ def _coco_rows(file: Path, content: dict[str, Any], pictures: dict[str, PictureB
             faults.append(f"{file}, images: number {number} (from 0) has no id and file_name, as COCO writes them")
             continue
         name = names[image["id"]] = image["file_name"]
-        sides = image.get("width"), image.get("height")
-        pictures[name] = PictureBoxes(size=sides if all(type(side) is int for side in sides) else None)  # type: ignore[arg-type]
+        sides = [side for side in (image.get("width"), image.get("height")) if type(side) is int]
+        pictures[name] = PictureBoxes(size=(sides[0], sides[1]) if len(sides) == 2 else None)
     for number, annotation in enumerate(content["annotations"]):
         if not isinstance(annotation, dict):
             faults.append(f"{file}, annotations: number {number} (from 0) is no object")

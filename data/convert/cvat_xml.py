@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from data.convert.faces import ConvertedFace
-from data.convert.markup import Element, read_xml
+from data.convert.markup import Element, faces_of, read_xml
 from data.convert.record import NOT_LABELLED, OCCLUDED, VISIBLE, Options, Record, read_number, read_side, shown
 from data.source import Findings
 
@@ -34,13 +34,7 @@ def read(path: Path, options: Options, findings: Findings) -> list[Record]:
         raise ValueError(f"{path}: its root is <{root.tag}>, CVAT's is <annotations>; is it of another tool?")
     if next(root.all("track"), None):
         raise ValueError(f"{path}: this is CVAT for video, which names no pictures; export 'CVAT for images 1.1'")
-    records = []
-    for image in root.all("image"):
-        try:
-            records += _faces(path, image, findings)
-        except ValueError as error:
-            findings.faults.append(str(error))
-    return records
+    return faces_of(root.all("image"), lambda image: _faces(path, image, findings), findings)
 
 
 def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from data.convert.faces import ConvertedFace
-from data.convert.markup import Element, read_xml
+from data.convert.markup import Element, faces_of, read_xml
 from data.convert.record import VISIBLE, Options, Record, read_number, read_side, shown
 from data.source import Findings
 
@@ -26,14 +26,8 @@ def read(path: Path, options: Options, findings: Findings) -> list[Record]:
     root = read_xml(path)
     if root.tag != "dataset":
         raise ValueError(f"{path}: its root is <{root.tag}>, imglab's is <dataset>; is it of another tool?")
-    records = []
-    for images in root.all("images"):
-        for image in images.all("image"):
-            try:
-                records += _faces(path, image, findings)
-            except ValueError as error:
-                findings.faults.append(str(error))
-    return records
+    images = (image for group in root.all("images") for image in group.all("image"))
+    return faces_of(images, lambda image: _faces(path, image, findings), findings)
 
 
 def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:

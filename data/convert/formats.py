@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from barrel_jax.files import open_file
 from data.convert import coco_json, csv_table, cvat_xml, dlib_xml, label_studio, pts_files
@@ -29,8 +30,8 @@ class Format:
     beside: bool = False  # an annotation file a picture, in one folder with it, and a folder a split
 
 
-def _format(module: ModuleType, **more: object) -> Format:
-    return Format(module.ABOUT, module.SUFFIXES, module.recognises, module.read, module.write, **more)  # type: ignore
+def _format(module: ModuleType, **more: Any) -> Format:
+    return Format(module.ABOUT, module.SUFFIXES, module.recognises, module.read, module.write, **more)
 
 
 # Those with telling marks come before those without.

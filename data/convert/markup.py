@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """XML files as trees whose elements know their lines. What can do harm is refused: no annotation tool writes it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
 from barrel_jax.files import read_bytes
+from data.convert.record import Record
+from data.source import Findings
 
 DEPTH = 32  # annotation files have six levels
 
@@ -70,3 +72,14 @@ def read_xml(path: Path) -> Element:
             raise
         raise ValueError(f"{path}: in an encoding that cannot be read ({error}); save it as UTF-8") from error
     return top.children[0]
+
+
+def faces_of(images: Iterable[Element], read: Callable[[Element], list[Record]], findings: Findings) -> list[Record]:
+    """The faces that `read` finds in each image; its ValueErrors are collected as faults of single faces."""
+    records = []
+    for image in images:
+        try:
+            records += read(image)
+        except ValueError as error:
+            findings.faults.append(str(error))
+    return records
