@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from barrel_jax.encodings import readable
+
 
 def cache_home() -> Path:
     """Where built sets, fetched weights and compiled programs live: $BARREL_JAX_DATA, else ~/.cache/barrel_jax."""
@@ -113,12 +115,8 @@ def read_json(path: Path, remedy: str) -> Any:
 
 
 def readable_name(path: Path) -> str:
-    """A file's name as text: what is no UTF-8, as file systems allow, is read as Latin-1, so that it can be written."""
-    name = os.fsencode(path.name)
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        return name.decode("latin-1")
+    """A file's name as text that can be written (`encodings.readable`)."""
+    return readable(path.name)
 
 
 def plain(node: object) -> Any:

@@ -16,6 +16,7 @@ LAYERS = (
     (
         "arrays",
         "command_line",
+        "encodings",
         "files",
         "plain_path",
         "picture_heads",
@@ -40,7 +41,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Nothing in the package imports these; the package may, and `data` what it is allowed to.
 PROGRAMS = ("configs", "data", "tests", "benchmarks", "train", "evaluate")
-DATA_MAY = ("command_line", "config", "faces", "files", "picture_heads", "pictures", "progress")
+DATA_MAY = ("command_line", "config", "encodings", "faces", "files", "picture_heads", "pictures", "progress")
 # Each has one home.
 HOMES = {
     "flax.linen": ("models", "training"),

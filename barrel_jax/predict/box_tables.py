@@ -10,6 +10,7 @@ import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from barrel_jax.encodings import decode_text
 from barrel_jax.files import read_bytes
 
 # What columns are called, in lower case.
@@ -40,16 +41,9 @@ def read_text(file: Path) -> str:
         ValueError: it is no text.
     """
     encoded = read_bytes(file)
-    zeros = [encoded[start:64:2].count(0) for start in (0, 1)]  # Latin letters in UTF-16 have one in two bytes
-    if encoded.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    elif max(zeros) > len(encoded[:64]) // 4:
-        encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
-    else:
-        encoding = "utf-8-sig"
     try:
-        text = encoded.decode(encoding)
-    except UnicodeDecodeError:
+        text, _ = decode_text(encoded)
+    except UnicodeError:  # zeros that are none of text
         text = encoded.decode("latin-1")
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from barrel_jax.encodings import GUESSED, decode_text
 from barrel_jax.files import read_bytes
 from barrel_jax.pictures import unreadable_kind
 from data.source import Findings
@@ -44,28 +45,24 @@ def read_document(path: Path, findings: Findings) -> dict[str, Any] | None:
 
 
 def _text(path: Path, encoded: bytes, findings: Findings) -> str:
-    """The text of a file in UTF-8, -16 or -32, with or without a byte order mark, or else in Windows's Latin-1.
+    """The text of a file in whatever encoding, which is noted where it is not UTF-8.
 
-    Raises ValueError when it is none of them.
+    Raises ValueError as `decode_text`, and when it is no text.
     """
-    encoding = json.detect_encoding(encoded)
-    try:
-        text = encoded.decode(encoding)
-    except UnicodeDecodeError:
-        if not encoded.lstrip().startswith((b"{", b"[")):
-            raise
-        encoding = "cp1252" if not set(encoded) & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "latin-1"
-        text = encoded.decode(encoding)
+    text, encoding = decode_text(encoded)
+    if encoding in GUESSED:
+        if not text.lstrip().startswith(("{", "[")):
+            raise ValueError("no text in UTF-8")
         findings.notes.append(f"{path}: is not UTF-8 and was read as Latin-1 ({encoding}); save it as UTF-8")
-    if encoding not in ("utf-8", "cp1252", "latin-1"):
+    elif encoding != "utf-8":
         findings.notes.append(f"{path}: was read as {encoding.upper()}")
     return text
 
 
 def _reason(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return str(error)
-    return "it has a number of thousands of digits"  # what Python refuses to read
+    if "integer string conversion" in str(error):  # what Python refuses to read
+        return "it has a number of thousands of digits"
+    return str(error)
 
 
 def _looks_like(encoded: bytes) -> str:

@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
+from barrel_jax.encodings import readable
 from data.grouping import SHOWN
 from data.source import Findings
 
@@ -124,8 +125,6 @@ def _difference(name: str, found: str) -> str:
 
 def _parts(name: str) -> tuple[str, ...]:
     """The parts of a path in one spelling: composed accents, lower case, no drive, no empty part and no dot."""
-    if any("\udc80" <= letter <= "\udcff" for letter in name):  # on disk, and not UTF-8
-        name = name.encode("utf-8", "surrogateescape").decode("latin-1")
-    name = unicodedata.normalize("NFC", name).casefold().replace("\\", "/")
+    name = unicodedata.normalize("NFC", readable(name)).casefold().replace("\\", "/")
     name = name.removeprefix("file://")
     return tuple(part for part in name.split("/") if part not in ("", ".", "..") and not part.endswith(":"))

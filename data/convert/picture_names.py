@@ -6,19 +6,9 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from barrel_jax.encodings import readable
+
 Parts = tuple[str, ...]
-
-
-def readable(name: str) -> str:
-    """A file's name as text that every reader takes: bytes that are no UTF-8 are read as latin-1."""
-    try:
-        encoded = name.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        encoded = name.encode("utf-8", "backslashreplace")
-    try:
-        return encoded.decode()
-    except UnicodeDecodeError:
-        return encoded.decode("latin-1")
 
 
 def compared(name: str) -> str:

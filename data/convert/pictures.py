@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from barrel_jax.encodings import readable
 from data.convert.picture_names import (
     Parts,
     compared,
@@ -13,7 +14,6 @@ from data.convert.picture_names import (
     digits,
     is_absolute,
     parts_of,
-    readable,
     variants,
 )  # fmt: skip
 from data.convert.record import shown
