@@ -28,6 +28,7 @@ from barrel_jax.command_line import Parser
 from barrel_jax.files import read_text
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.barrel import compare_models
+from barrel_jax.reproduce.grid_page import write_grid_page
 from barrel_jax.reproduce.results import write_results
 from barrel_jax.reproduce.runs import Run, named_folders, plan, rows_of
 
@@ -102,6 +103,8 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
         measured = [from_json(row) for row in json.loads(read_text(path))["rows"]] if path.exists() else []
     scored = [(run.row, run.seed, run.scores) for run in runs]
     print(write_results(given.grid, scored, given.runs, measured, arguments))
+    if given.report:
+        print(write_grid_page(given.grid, scored, given.runs, measured))
     for path, fault in failed.items():
         print(f"FAILED {path}: {fault}", file=sys.stderr)
     return 1 if failed else 0
@@ -130,6 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--pretrained", help="imagenet, a file, or '' for none (default: the config's; the paper's: imagenet)"
     )
     parser.add_argument("--rows", nargs="*", default=[], help="only rows of these models, such as Baseline BarrelNet")
+    parser.add_argument("--report", action="store_true", help="also write GRID.html, one page to open in a browser")
     # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
     parted = arguments.index("--") if "--" in arguments else len(arguments)
     given = parser.parse_args(arguments[:parted])

@@ -69,7 +69,7 @@ def test_tables_and_picture(tmp_path):
     text = markdown(barrels)
     for line in (
         "| generalisation | 1.00 | not measured |",
-        "| **holds water up to** | 0.50 (ease of training) | 0.50 (efficiency) |",
+        "| holds water up to | 0.50 (ease of training) | 0.50 (efficiency) |",
         "| accuracy | NME(points 0 1) % | 5.00 ± 1.41 | 4.00 |",
         "| efficiency | parameters, millions | 2.00 | 2.00 |",
         "| generalisation | NME(points 0 1) on far test % | 8.00 ± 0.00 | not measured |",
