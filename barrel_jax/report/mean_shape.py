@@ -12,7 +12,7 @@ from barrel_jax.report.markup import Markup, element, joined
 from barrel_jax.report.page import fold
 from barrel_jax.report.tables import number, table
 
-SMALL, LARGE, MARGIN = 0.8, 3.2, 4.0  # radii of dots and what is left around them, of a shape 100 wide
+SMALL, LARGE, MARGIN = 0.9, 2.4, 4.0  # radii of dots and what is left around them, of a shape 100 wide
 STEPS = 5  # shades of report.css
 
 
@@ -44,7 +44,7 @@ def landmark_errors(faces: FaceTruth, point_nme: Sequence[float], unit: str) -> 
         return element("p", "No landmark has a score.", class_="note")
     low, high = shape[drawn].min(0), shape[drawn].max(0)
     scale = 100 / max(float((high - low).max()), 1e-6)
-    places, largest = (shape - low) * scale, float(np.nanmax(errors))
+    places, least, most = (shape - low) * scale, float(np.nanmin(errors)), float(np.nanmax(errors))
     width, height = (high - low) * scale + 2 * MARGIN
     contours = [
         element("path", class_="contour", d="M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in places[list(contour)]))
@@ -54,7 +54,7 @@ def landmark_errors(faces: FaceTruth, point_nme: Sequence[float], unit: str) -> 
     dots = []
     for point in drawn:
         known = np.isfinite(errors[point])
-        share = errors[point] / largest if known and largest > 0 else 0.0
+        share = (errors[point] - least) / (most - least) if known and most > least else 0.0
         words = f"landmark {point}: {errors[point]:.2f} %" if known else f"landmark {point}: no score"
         dots.append(
             element(
@@ -70,8 +70,8 @@ def landmark_errors(faces: FaceTruth, point_nme: Sequence[float], unit: str) -> 
         aria_label=f"Mean shape of the faces with a dot for each landmark. Largest errors: {summary}.",
     )  # fmt: skip
     key = [
-        element("li", element("span", class_=f"swatch heat{step}"), f"from {largest * step / STEPS:.2f} %")
-        for step in range(STEPS)
+        element("li", element("span", class_=f"swatch heat{step}"), f"from {start:.2f} %")
+        for step, start in enumerate(np.linspace(least, most, STEPS, endpoint=False))
     ]
     regions = _regions(faces.scheme.name)
     counts = faces.labelled.sum(0)

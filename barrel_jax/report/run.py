@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report of one evaluation: of a run's model, or of anybody's predictions."""
 
+import math
+
 import numpy as np
 from jaxtyping import Real
 
@@ -16,7 +18,7 @@ from barrel_jax.report.faces import worst_faces
 from barrel_jax.report.markup import Content, Markup, element, joined
 from barrel_jax.report.mean_shape import landmark_errors
 from barrel_jax.report.page import Section, page, paragraphs
-from barrel_jax.report.scores import error_curves, face_table, score_table
+from barrel_jax.report.scores import error_curves, explained, face_table, score_table
 from barrel_jax.report.tables import number, table
 from barrel_jax.report.training import report_versions, settings, training_curves
 from barrel_jax.training.trained import TrainedRun
@@ -67,7 +69,10 @@ def _lead(scores: Scores) -> Content:
     clamped = "clamped to the image" if scores.clamped else "as annotated"
     about = f"{scores.num_images:,} faces{step}{crop}, points {clamped}."
     low, high = scores.nme_interval
-    headline = element("strong", f"NME {scores.nme:.2f} %"), f" (95 % interval {low:.2f} to {high:.2f})"
+    headline: Content = element("strong", "No face has a score.")
+    if scores.num_images:
+        interval = "" if math.isnan(low) else f" (95 % interval {low:.2f} to {high:.2f})"
+        headline = element("strong", f"NME {scores.nme:.2f} %"), interval
     figure = element("p", headline, class_="headline")
     cautions = paragraphs(words.warnings(scores.partial, clamped=scores.clamped, mapped=scores.mapped), "caution")
     return joined(figure, element("p", about, class_="note"), cautions)
@@ -84,8 +89,7 @@ def _scores(scores: Scores) -> Markup:
         all_faces = scores.num_images + scores.num_unscorable
         text = f"{scores.num_unscorable:,} of {all_faces:,} faces have no score and are not in the table: {reasons}."
         parts.append(element("p", text, class_="caution"))
-    text = " ".join(words.explanations(scores.normalised_by, scores.crop_frame))
-    return joined(*parts, element("p", text, class_="note"))
+    return joined(*parts, explained(scores.normalised_by, scores.crop_frame))
 
 
 def _worst(faces: FaceTruth, points_px: np.ndarray, errors: np.ndarray, nmes: np.ndarray) -> Markup:

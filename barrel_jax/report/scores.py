@@ -45,6 +45,20 @@ def score_table(caption: str, rows: Mapping[str, Summary | Compared], first: str
     return table(caption, head, body)
 
 
+def explained(normalised_by: str, crop_frame: str, *more: str) -> Markup:
+    """What the columns of a score table mean, a line each."""
+    lines = [
+        f"NME: mean over the faces of the mean error of their labelled points in source pixels, % of {normalised_by}",
+        f"NME in the crop ({crop_frame}): x and y as shares of its width and height, as PIPNet measures",
+        "FR@t: share of the faces whose error is above t, 0 at best",
+        "AUC@t: area under the cumulative error curve up to t, 1 at best",
+        "P50: error of the median face; P90: that of which nine of ten faces have less",
+        "below a number: its 95 % bootstrap interval",
+        *more,
+    ]
+    return element("ul", (element("li", line) for line in lines if crop_frame or "crop" not in line), class_="note")
+
+
 def _difference(scores: Summary) -> list[Cell]:
     found = scores.difference if isinstance(scores, Compared) else None
     if found is None:
@@ -90,7 +104,7 @@ def face_table(
     flags: np.ndarray,
     flag_names: Sequence[str],
 ) -> Markup:
-    """All faces, the largest error of the last column first.
+    """All faces, the largest error of the first column first.
 
     Args:
       files, numbers: of each face [n].

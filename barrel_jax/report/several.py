@@ -7,7 +7,7 @@ from barrel_jax.evaluation import score_table as words
 from barrel_jax.evaluation.comparison import Comparison, Evaluation
 from barrel_jax.report.markup import Content, Markup, element, joined
 from barrel_jax.report.page import Section, fold, page, paragraphs
-from barrel_jax.report.scores import error_curves, face_table, score_table
+from barrel_jax.report.scores import error_curves, explained, face_table, score_table
 from barrel_jax.report.training import report_versions
 
 
@@ -42,11 +42,10 @@ def comparison_sections(evaluations: Sequence[Evaluation], comparison: Compariso
 def _scores(comparison: Comparison) -> Markup:
     evaluations = comparison.evaluations
     frames = ", ".join(dict.fromkeys(one.crop_frame for one in evaluations if one.crop_frame))
-    text = [
-        *words.explanations(comparison.normalised_by, frames),
-        f"Difference: NME minus that of {evaluations[0].name}, in percentage points, below 0 when better.",
-        f"p: {comparison.test}.",
-    ]
+    more = (
+        f"difference: NME minus that of {evaluations[0].name}, in percentage points, below 0 when better",
+        f"p: {comparison.test}",
+    )
     subsets: list[Content] = [
         fold(
             f"Scores on {group}",
@@ -56,4 +55,5 @@ def _scores(comparison: Comparison) -> Markup:
     ]
     whole = score_table("Scores on all faces", {one.name: one for one in evaluations}, "evaluation")
     folders = [element("li", f"{one.name}: {one.directory}") for one in evaluations]
-    return joined(whole, *subsets, element("p", " ".join(text), class_="note"), fold("Folders", element("ul", folders)))
+    meaning = explained(comparison.normalised_by, frames, *more)
+    return joined(whole, *subsets, meaning, fold("Folders", element("ul", folders)))

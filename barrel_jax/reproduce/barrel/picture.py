@@ -108,9 +108,8 @@ def _draw_stave(
     axes.add_patch(Polygon(outline(left, right, 0, height), fc=colour, ec=GRAIN, lw=1.2, zorder=2))
     for share in (0.22, 0.47, 0.76):
         grain = np.full(25, left + share * (right - left))
-        axes.plot(
-            *place_on_front(grain, np.linspace(0.01, height * (0.99 - share / 8), 25)).T, color=GRAIN, lw=0.5, alpha=0.6
-        )
+        line = place_on_front(grain, np.linspace(0.01, height * (0.99 - share / 8), 25))
+        axes.plot(*line.T, color=GRAIN, lw=0.5, alpha=0.6)
     for hoop in HOOPS:
         if height > hoop + 0.05:
             axes.add_patch(Polygon(outline(left, right, hoop, hoop + 0.045), fc=IRON, ec="none", zorder=3))
