@@ -15,8 +15,8 @@ from barrel_jax.training.trained import TrainedRun
 
 EACH, CELLS = 4, 16  # faces of each kind; cells of a map's side that are kept
 WORDS = (
-    "Bright is where the landmark's query looked: the weights of the last decoder layer's cross-attention, mean over "
-    "its heads, each map as a share of its brightest cell. The dot is the predicted point."
+    "Red is where the landmark's query looked: the weights of the last decoder layer's cross-attention, mean over "
+    "its heads, each map as a share of its largest cell. The dot is the predicted point."
 )
 
 
@@ -45,7 +45,7 @@ def attention(run: TrainedRun, crops: FaceCrops, nmes: Float[np.ndarray, " n"]) 
     images = crops.images[np.array(list(chosen))]
     points, maps = run.attention(images)
     scheme, small = SCHEMES.get(run.scheme, crops.scheme), pooled(maps)
-    brightest = small.max((2, 3), keepdims=True)
+    largest = small.max((2, 3), keepdims=True)
     figures = []
     for place, (face, kind) in enumerate(chosen.items()):
         view = face_view(images[place], points[place], None, np.zeros(len(points[place]), bool), scheme)
@@ -54,14 +54,16 @@ def attention(run: TrainedRun, crops: FaceCrops, nmes: Float[np.ndarray, " n"]) 
         words = element("strong", f"{error}, {kind}"), element("span", name, class_="file"), element("output")
         figures.append(element("figure", view, element("figcaption", words)))
     regions = {point: name for name, of in REGIONS.get(run.scheme, {}).items() for point in of}
+    first = next(iter(scheme.normaliser), 0)  # an eye's corner, where that is known
     options = [
-        element("option", f"{point} {regions.get(point, '')}".strip(), value=point) for point in range(maps.shape[1])
+        element("option", f"{point} {regions.get(point, '')}".strip(), value=point, selected=point == first)
+        for point in range(maps.shape[1])
     ]
-    shades = np.round(255 * small / np.maximum(brightest, 1e-12)).astype(np.uint8)
+    shades = np.round(255 * small / np.maximum(largest, 1e-12)).astype(np.uint8)
     content = {
         "side": small.shape[2],
         "maps": [base64.b64encode(face.tobytes()).decode() for face in shades],
-        "brightest": np.round(100 * brightest[..., 0, 0], 1).astype(float).tolist(),
+        "largest": np.round(100 * largest[..., 0, 0].astype(float), 1).tolist(),
         "points": np.round(points.astype(float), 4).tolist(),
     }
     return joined(

@@ -33,6 +33,7 @@ class Axis(NamedTuple):
     low: float
     high: float
     log: bool = False
+    unit: str = ""  # behind a number that is read off
 
     def share(self, values: np.ndarray) -> np.ndarray:
         """Where values lie on the axis: 0 at its start, 1 at its end."""
@@ -99,6 +100,7 @@ def plot(
     numbers = {
         "lines": [{"name": one.name, "x": _short(one.x), "y": _short(one.y)} for one in lines],
         "x": [x.low, x.high, x.log],
+        "units": [x.unit, y.unit],
     }
     return element(
         "figure",

@@ -90,24 +90,24 @@ function longTable(part) {
 }
 
 function plot(figure) {
-  const { lines, x: [low, high, log] } = read(figure);
+  const { lines, x: [low, high, log], units } = read(figure);
   const [area, slider] = [figure.querySelector(".area"), figure.querySelector("input[type=range]")];
   const [told, cells] = [figure.querySelector("output"), all(figure, ".there")];
   const at = (share) => (log ? low * (high / low) ** share : low + share * (high - low));
-  const short = (value) => Number(value.toPrecision(4)).toString();
+  const short = (value, unit) => `${Number(value.toPrecision(4))}${unit}`;
   const height = ({ x, y }, place) => {
     let last = -1;
     while (last + 1 < x.length && x[last + 1] <= place + 1e-9 * Math.abs(high)) last += 1;
-    return last < 0 ? "–" : short(y[last]);
+    return last < 0 ? "–" : short(y[last], units[1]);
   };
   const show = () => {
     const place = at(Number(slider.value));
     const heights = lines.map((line) => height(line, place));
     figure.querySelector(".cursor").style.left = `${100 * slider.value}%`;
     heights.forEach((words, line) => { cells[line].textContent = words; });
-    told.textContent = ` ${short(place)}`;
+    told.textContent = ` ${short(place, units[0])}`;
     slider.setAttribute("aria-valuetext",
-      `${short(place)}: ${lines.map(({ name }, line) => `${name} ${heights[line]}`).join(", ")}`);
+      `${short(place, units[0])}: ${lines.map(({ name }, line) => `${name} ${heights[line]}`).join(", ")}`);
   };
   slider.addEventListener("input", show);
   area.addEventListener("pointermove", (event) => {
@@ -189,7 +189,7 @@ function faces(part) {
 }
 
 function attention(part) {
-  const { side, maps, brightest, points } = read(part);
+  const { side, maps, largest, points } = read(part);
   const select = part.querySelector("select");
   const views = all(part, "figure").map((figure, face) => {
     const [view, svg] = [figure.querySelector(".face"), figure.querySelector("svg")];
@@ -211,19 +211,18 @@ function attention(part) {
     });
     return { canvas, marks, shades, told: figure.querySelector("output") };
   });
-  // The crop is dark where the query did not look.
   const show = () => {
     const landmark = Number(select.value);
     views.forEach(({ canvas, marks, shades, told }, face) => {
       const context = canvas.getContext("2d");
       const picture = context.createImageData(side, side);
       for (let cell = 0; cell < side * side; cell += 1) {
-        picture.data[4 * cell + 3] = 0.82 * (255 - shades[landmark * side * side + cell]);
+        picture.data.set([255, 0, 130, 0.75 * shades[landmark * side * side + cell]], 4 * cell);
       }
       context.putImageData(picture, 0, 0);
       const [x, y] = points[face][landmark];
       marks.forEach((mark) => mark.setAttribute("d", `M${x} ${y}h0`));
-      told.textContent = `brightest cell: ${brightest[face][landmark]} %`;
+      told.textContent = `largest cell: ${largest[face][landmark]} %`;
     });
   };
   select.addEventListener("change", show);

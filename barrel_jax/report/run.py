@@ -80,7 +80,7 @@ def _lead(scores: Scores) -> Content:
 
 def _scores(scores: Scores) -> Markup:
     groups = {"all faces": scores, **scores.subsets}
-    parts: list[Content] = [score_table("Scores with 95 % bootstrap intervals", groups)]
+    parts: list[Content] = [score_table("Scores with 95 % bootstrap intervals", groups, paper=words.paper_of(scores))]
     if scores.regions:
         rows = [[region, number(nme, ".2f")] for region, nme in scores.regions.items()]
         parts.append(table("Error by region of the face", ["region", "NME, %"], rows))

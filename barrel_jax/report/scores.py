@@ -17,8 +17,13 @@ from barrel_jax.report.tables import Cell, long_table, number, table
 LIMIT, POINTS = 12.5, 251  # of an error curve: percent, and places
 
 
-def score_table(caption: str, rows: Mapping[str, Summary | Compared], first: str = "faces of") -> Markup:
-    """A table with a row for each of `rows`; 95 % intervals stand below what they are of."""
+def score_table(
+    caption: str,
+    rows: Mapping[str, Summary | Compared],
+    first: str = "faces of",
+    paper: Mapping[str, float] | None = None,
+) -> Markup:
+    """A table with a row for each of `rows`, 95 % intervals below what they are of, and the paper's NMEs in percent."""
     columns = list(rows.values())
     one = columns[0]
     has_crop = any(math.isfinite(scores.nme_crop) for scores in columns)
@@ -26,6 +31,7 @@ def score_table(caption: str, rows: Mapping[str, Summary | Compared], first: str
     head = [
         first, "faces", "NME, %", *(["difference, %", "p"] if compared else []),
         *(["NME in the crop, %"] if has_crop else []),
+        *(["the paper's, %"] if paper else []),
         *(f"FR@{_percent(t)}, %" for t in one.fr), *(f"AUC@{_percent(t)}" for t in one.auc),
         *(f"P{percent}, %" for percent in one.percentiles),
     ]  # fmt: skip
@@ -36,6 +42,7 @@ def score_table(caption: str, rows: Mapping[str, Summary | Compared], first: str
             number(scores.nme, ".2f", scores.nme_interval),
             *(_difference(scores) if compared else []),
             *([number(scores.nme_crop, ".2f")] if has_crop else []),
+            *([number(paper.get(name), ".2f")] if paper else []),
             *(number(scores.fr[t], ".2f", scores.fr_interval[t]) for t in one.fr),
             *(number(scores.auc[t], ".4f", scores.auc_interval[t]) for t in one.auc),
             *(number(scores.percentiles[percent], ".2f") for percent in one.percentiles),
@@ -92,8 +99,8 @@ def error_curves(title: str, curves: Mapping[str, Float[np.ndarray, " n"]], norm
         for name, nmes in known.items()
     ]  # fmt: skip
     columns = [f"{name}@{100 * t:.0f}%" for t in THRESHOLDS for name in ("AUC", "FR")]
-    x = Axis(f"normalised mean error of a face, % of {normalised_by}", 0, LIMIT)
-    y = Axis("faces with at most this error, %", 0, 100)
+    x = Axis(f"normalised mean error of a face, % of {normalised_by}", 0, LIMIT, unit=" %")
+    y = Axis("faces with at most this error, %", 0, 100, unit=" %")
     return plot(title, lines, x, y, columns, marks=[100 * t for t in THRESHOLDS])
 
 

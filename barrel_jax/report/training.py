@@ -80,7 +80,7 @@ def settings(config: Config, facts: Mapping[str, Any]) -> Markup:
     changed = [row for row in rows if row[1] != row[2]]
     then, now = dict(facts.get("versions", {})), versions()
     packages = [[name, str(then.get(name, "–")), now.get(name, "–")] for name in dict.fromkeys([*then, *now])]
-    machine = ", ".join(f"{value} {name}" for name, value in facts.get("machine", {}).items())
+    machine = ", ".join(f"{name} {value}" for name, value in facts.get("machine", {}).items())
     about = {
         "set": facts.get("dataset", ""),
         "fingerprint of the set": facts.get("fingerprint", ""),

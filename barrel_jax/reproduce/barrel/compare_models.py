@@ -27,7 +27,7 @@ from barrel_jax.evaluation.comparison import ALIKE
 from barrel_jax.plotting import write_picture
 from barrel_jax.report.page import write_page
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure
-from barrel_jax.reproduce.barrel.page import barrel_page
+from barrel_jax.reproduce.barrel.page import barrel_page, beside
 from barrel_jax.reproduce.barrel.picture import draw_barrels
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone, markdown
 from barrel_jax.training.workdir import FREE
@@ -181,7 +181,7 @@ def barrel(given: argparse.Namespace) -> None:
     files.write(given.out / "barrel.png", lambda path: write_picture(path, picture))
     written = ["barrel.md", "barrel.json", "barrel.png"]
     if given.report:
-        write_page(given.out / "barrel.html", barrel_page(barrels, runs))
+        write_page(given.out / "barrel.html", barrel_page(barrels, beside(runs)))
         written.append("barrel.html")
     print("\n".join([text, *(str(given.out / name) for name in written), *filter(None, [alone(barrels)])]))
 

@@ -30,8 +30,8 @@ from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone, notes, tables
 BOX = "-1.15 -1.28 2.5 1.72"  # of a barrel's front (picture.py), whose heights are negative here
 
 
-def barrel_page(barrels: dict[str, Any], runs: Sequence[Measured]) -> str:
-    """The content of `barrel.json`, and the comparison of the runs behind it, as a whole HTML document."""
+def barrel_page(barrels: dict[str, Any], more: Sequence[Section]) -> str:
+    """The content of `barrel.json` as a whole HTML document, with more sections, such as `beside`."""
     words = alone(barrels) or "Height of a stave: relative to the best of these models. It holds up to the shortest."
     drawn = [element("figure", element("figcaption", model["name"]), _barrel(model)) for model in barrels["models"]]
     bodies = [
@@ -40,14 +40,15 @@ def barrel_page(barrels: dict[str, Any], runs: Sequence[Measured]) -> str:
     sections = [
         Section("Barrels", joined(element("p", words, class_="note"), element("div", drawn, class_="barrels"))),
         *bodies,
-        *_beside(runs),
+        *more,
         Section("Notes", element("ul", (element("li", note) for note in notes(barrels)))),
         Section("Versions", report_versions()),
     ]
     return page(f"The barrel: {barrels['dataset']} {barrels['split']}", None, sections)
 
 
-def _beside(runs: Sequence[Measured]) -> list[Section]:
+def beside(runs: Sequence[Measured]) -> list[Section]:
+    """The runs' scores, curves and faces beside each other. Raises ValueError as `comparison.read_evaluation`."""
     folders = [run.workdir / "eval" / f"{run.scores.dataset}-{run.scores.split}" for run in runs]
     names = default_names(folders)
     evaluations = [read_evaluation(folder, name) for folder, name in zip(folders, names, strict=True)]
