@@ -51,8 +51,8 @@ def attention(run: TrainedRun, crops: FaceCrops, nmes: Float[np.ndarray, " n"]) 
         view = face_view(images[place], points[place], None, np.zeros(len(points[place]), bool), scheme)
         name = face_name(crops, face)
         error = f"NME {100 * nmes[face]:.2f} %" if np.isfinite(nmes[face]) else "no score"
-        words = element("strong", f"{error}, {kind}"), element("span", name, class_="file"), element("output")
-        figures.append(element("figure", view, element("figcaption", words)))
+        caption = element("strong", f"{error}, {kind}"), element("span", name, class_="file"), element("output")
+        figures.append(element("figure", view, element("figcaption", caption)))
     regions = {point: name for name, of in REGIONS.get(run.scheme, {}).items() for point in of}
     first = next(iter(scheme.normaliser), 0)  # an eye's corner, where that is known
     options = [

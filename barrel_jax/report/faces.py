@@ -11,7 +11,7 @@ from barrel_jax.evaluation.predictions import face_name
 from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.input.crops import FaceCrops
-from barrel_jax.report.markup import Markup, element, joined
+from barrel_jax.report.markup import Content, Markup, element, joined
 
 WORST, QUALITY, SIDE = 30, 85, 256  # faces; of JPEG; the largest side of a picture in pixels
 LAYERS = {"true": "true points", "predicted": "predicted points", "error": "errors", "contour": "contours"}
@@ -131,7 +131,7 @@ def _contours(points: np.ndarray, scheme: LandmarkScheme, kind: str) -> Markup:
     return element("path", class_=f"contour {kind}", d=path)
 
 
-def _dots(points: np.ndarray, kind: str) -> Markup:
+def _dots(points: np.ndarray, kind: str) -> Content:
     path = "".join(f"M{_place(point)}h0" for point in points if np.isfinite(point).all())
     return element("path", class_=f"rim {kind}", d=path), element("path", class_=f"dots {kind}", d=path)
 

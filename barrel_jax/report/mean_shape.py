@@ -10,7 +10,7 @@ from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.landmarks import REGIONS
 from barrel_jax.report.markup import Markup, element, joined
 from barrel_jax.report.page import fold
-from barrel_jax.report.tables import number, table
+from barrel_jax.report.tables import Cell, number, table
 
 SMALL, LARGE, MARGIN = 0.9, 2.4, 4.0  # radii of dots and what is left around them, of a shape 100 wide
 STEPS = 5  # shades of report.css
@@ -75,7 +75,7 @@ def landmark_errors(faces: FaceTruth, point_nme: Sequence[float], unit: str) -> 
     ]
     regions = _regions(faces.scheme.name)
     counts = faces.labelled.sum(0)
-    rows = [
+    rows: list[list[Cell]] = [
         [number(float(point), ".0f"), regions.get(int(point), ""), number(errors[point], ".2f"),
          number(float(counts[point]), ",.0f")]
         for point in range(len(errors))

@@ -19,7 +19,7 @@ from barrel_jax.report.markup import Content, Markup, element, joined
 from barrel_jax.report.mean_shape import landmark_errors
 from barrel_jax.report.page import Section, page, paragraphs
 from barrel_jax.report.scores import error_curves, explained, face_table, score_table
-from barrel_jax.report.tables import number, table
+from barrel_jax.report.tables import Cell, number, table
 from barrel_jax.report.training import report_versions, settings, training_curves
 from barrel_jax.training.trained import TrainedRun
 
@@ -82,7 +82,7 @@ def _scores(scores: Scores) -> Markup:
     groups = {"all faces": scores, **scores.subsets}
     parts: list[Content] = [score_table("Scores with 95 % bootstrap intervals", groups, paper=words.paper_of(scores))]
     if scores.regions:
-        rows = [[region, number(nme, ".2f")] for region, nme in scores.regions.items()]
+        rows: list[list[Cell]] = [[region, number(nme, ".2f")] for region, nme in scores.regions.items()]
         parts.append(table("Error by region of the face", ["region", "NME, %"], rows))
     if scores.num_unscorable:
         reasons = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in scores.unscorable.items() if n)

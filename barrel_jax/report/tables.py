@@ -3,12 +3,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from barrel_jax.report.markup import Content, Markup, data, element
 
 
-class Number(NamedTuple):
+@dataclass(frozen=True)
+class Number:
     """A cell with a number: as it is written, as it is sorted (NaN last), and what stands small below it."""
 
     text: str

@@ -12,7 +12,7 @@ from barrel_jax.paper import Row
 from barrel_jax.report.markup import element
 from barrel_jax.report.page import Section, page, write_page
 from barrel_jax.report.several import comparison_sections
-from barrel_jax.report.tables import Cell, number, table
+from barrel_jax.report.tables import Cell, Number, table
 from barrel_jax.report.training import report_versions
 from barrel_jax.reproduce.results import cells_of, collect, head_of
 
@@ -65,6 +65,6 @@ def _alike(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
 
 def _cell(text: str) -> Cell:
     try:
-        return number(float(text), "", missing=text)._replace(text=text)
+        return Number(text, float(text))
     except ValueError:
         return text
