@@ -135,7 +135,7 @@ def evaluate(given: argparse.Namespace) -> None:
     for path in write_evaluation(folder, scores, points_px, faces):
         print(path)
     if given.report:
-        name = (given.predictions or workdir.absolute()).name
+        name = (given.predictions or workdir.absolute()).name + (f" at rank {given.rank}" if given.rank else "")
         write_page(folder / "report.html", run_report(scores, points_px, faces, name, run, crops))
         print(folder / "report.html")
     if given.stress:
