@@ -128,7 +128,7 @@ def face_table(
     if columns:
         rows.sort(key=lambda row: -math.inf if row[2] is None else row[2], reverse=True)
     head = ["file", "face", *(f"{name}, %" for name in columns), "flags"]
-    return long_table("All faces", head, [None, 0, *[2] * len(columns), None], rows)
+    return long_table("Faces, the largest errors first", head, [None, 0, *[2] * len(columns), None], rows)
 
 
 def _percent(threshold: str) -> str:

@@ -3,6 +3,7 @@
 
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from barrel_jax.report.training import read_log, training_curves
 from tests.kit.pages import EVIL, noise_page
 from tests.kit.toy import SHAPE, make_crops, make_truth, shifted
 
+ROOT = Path(__file__).resolve().parents[2]
 VOID = {"img", "input", "meta"}
 
 
@@ -165,3 +167,12 @@ def test_faces_for_attention_are_the_worst_and_those_in_the_middle():
     maps = np.random.default_rng(0).random((2, 3, 64, 64))
     assert pooled(maps).shape == (2, 3, 16, 16) and pooled(maps).sum() == pytest.approx(maps.sum())
     assert pooled(maps[..., :12, :12]) is not None and pooled(maps[..., :12, :12]).shape[-1] == 12
+
+
+def test_the_wheel_takes_all_that_is_no_python():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["barrel_jax"]
+    package = ROOT / "barrel_jax"
+    taken = {path for pattern in patterns for path in package.glob(pattern)}
+    others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert others == taken and {path.name for path in taken} >= {"report.css", "report.js"}

@@ -27,7 +27,7 @@ from barrel_jax.reproduce.barrel.picture import (
 )
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone, notes, tables
 
-BOX = "-1.15 -1.28 2.5 1.72"  # of a barrel's front (picture.py), whose heights are negative here
+BOX = "-1.06 -1.32 2.12 1.84"  # of a barrel's front (picture.py), whose heights are negative here
 
 
 def barrel_page(barrels: dict[str, Any], more: Sequence[Section]) -> str:
@@ -35,7 +35,7 @@ def barrel_page(barrels: dict[str, Any], more: Sequence[Section]) -> str:
     words = alone(barrels) or "Height of a stave: relative to the best of these models. It holds up to the shortest."
     drawn = [element("figure", element("figcaption", model["name"]), _barrel(model)) for model in barrels["models"]]
     bodies = [
-        Section(one.title.partition(":")[0], table(one.title, one.head, one.rows)) for one in tables(barrels)
+        Section(one.title.partition(":")[0], table(_caption(one.title), one.head, one.rows)) for one in tables(barrels)
     ]  # fmt: skip
     sections = [
         Section("Barrels", joined(element("p", words, class_="note"), element("div", drawn, class_="barrels"))),
@@ -45,6 +45,10 @@ def barrel_page(barrels: dict[str, Any], more: Sequence[Section]) -> str:
         Section("Versions", report_versions()),
     ]
     return page(f"The barrel: {barrels['dataset']} {barrels['split']}", None, sections)
+
+
+def _caption(title: str) -> str:
+    return title if ":" in title else "A column for each model"
 
 
 def beside(runs: Sequence[Measured]) -> list[Section]:
@@ -74,8 +78,7 @@ def _barrel(model: dict[str, Any]) -> Markup:
     parts.append(_shape(outline(-1, 1, 0, level), fill=WATER, stroke="none", opacity=0.6))
     for name, left, right, _ in staves:
         parts += _words(name, model["staves"][name], (left + right) / 2, level)
-    parts.append(_text(1.18, -level, "holds"))
-    parts.append(_text(1.18, -level + 0.08, f"{level:.2f}", "bold"))
+    parts.append(_text(0, -level / 2, f"holds {level:.2f}", "holds"))
     said = ", ".join(
         f"{name} {'not measured' if stave['height'] is None else format(stave['height'], '.2f')}"
         for name, stave in model["staves"].items()
@@ -87,16 +90,18 @@ def _barrel(model: dict[str, Any]) -> Markup:
 def _words(name: str, stave: dict[str, Any], middle: float, level: float) -> list[Markup]:
     """A stave's name and height below it, and its figure above it or above the water behind it."""
     foot, height = place_on_front(np.array([middle]), np.zeros(1))[0], stave["height"]
-    lines = name.replace("ease of ", "ease of\n").split("\n")
-    found = [_text(foot[0], 0.14 + 0.07 * place, line, "small") for place, line in enumerate(lines)]
-    found.append(_text(foot[0], 0.34, "–" if height is None else f"{height:.2f}", "bold"))
+    # Neighbours' names stand on two lines, since each is wider than its stave.
+    lower = 0.15 * (list(HEIGHTS).index(name) % 2)
+    lines = enumerate(name.replace("ease of ", "ease of\n").split("\n"))
+    found = [_text(foot[0], 0.16 + lower + 0.08 * place, line) for place, line in lines]
+    found.append(_text(foot[0], 0.46, "–" if height is None else f"{height:.2f}", "bold"))
     if height is None:
         return found
     form, unit = LABELS[name]
     top = place_on_front(np.array([middle]), np.array([height]))[0]
     over = max(top[1], level + ARC) if height < level + 2 * ARC else top[1]
     figure = form.format(stave["figures"][HEIGHTS[name][0]]["mean"])
-    return [*found, _text(top[0], -over - 0.11, figure, "small"), _text(top[0], -over - 0.04, unit, "small")]
+    return [*found, _text(top[0], -over - 0.13, figure), _text(top[0], -over - 0.05, unit)]
 
 
 def _shape(points: np.ndarray, **attributes: Any) -> Markup:
