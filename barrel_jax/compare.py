@@ -17,8 +17,6 @@ from barrel_jax.command_line import Parser, words
 from barrel_jax.evaluation.comparison import compare, default_names, read_evaluation, table
 from barrel_jax.evaluation.error_curves import draw_error_curves
 from barrel_jax.plotting import write_picture
-from barrel_jax.report.page import write_page
-from barrel_jax.report.several import comparison_report
 
 
 def lay_beside(given: argparse.Namespace, names: list[str]) -> None:
@@ -27,6 +25,10 @@ def lay_beside(given: argparse.Namespace, names: list[str]) -> None:
     comparison = compare(evaluations)
     print(table(comparison))
     if given.report:
+        # These tell JAX's devices and versions, and importing it takes a second that a comparison need not wait for.
+        from barrel_jax.report.page import write_page
+        from barrel_jax.report.several import comparison_report
+
         write_page(given.report, comparison_report(evaluations, comparison))
         print(f"\n{given.report}")
     if given.out is None:

@@ -13,7 +13,7 @@ from barrel_jax.report.faces import face_view, worst_first
 from barrel_jax.report.markup import Markup, data, element, joined
 from barrel_jax.training.trained import TrainedRun
 
-EACH, CELLS = 4, 16  # faces of each kind; cells of a map's side that are kept
+EACH, CELLS = 4, 24  # faces of each kind; cells of a map's side that are kept
 WORDS = (
     "Red is where the landmark's query looked: the weights of the last decoder layer's cross-attention, mean over "
     "its heads, each map as a share of its largest cell. The dot is the predicted point."

@@ -48,7 +48,7 @@ def barrel_page(barrels: dict[str, Any], more: Sequence[Section]) -> str:
 
 
 def _caption(title: str) -> str:
-    return title if ":" in title else "A column for each model"
+    return title if ":" in title else f"{title}, a column for each model"
 
 
 def beside(runs: Sequence[Measured]) -> list[Section]:

@@ -120,7 +120,7 @@ def _figures(barrels: dict[str, Any]) -> list[list[str]]:
     rows.append(
         ["ease of training", "label-related hyperparameters", *(f"{len(n)} {' '.join(n)}".strip() for n in lists)]
     )
-    rows.append(["", "seeds", *(", ".join(map(str, model["seeds"])) for model in models)])
+    rows.append(["all", "seeds", *(", ".join(map(str, model["seeds"])) for model in models)])
     return rows
 
 
