@@ -2,6 +2,7 @@
 """A page in a headless Chromium, driven by the DevTools protocol over a pair of pipes: no library and no port."""
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -28,15 +29,16 @@ class Browser:
 
     def __init__(self):
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        theirs, self._write = os.pipe()
-        self._read, answers = os.pipe()
-        actions = [(os.POSIX_SPAWN_DUP2, theirs, 103), (os.POSIX_SPAWN_DUP2, answers, 104)]
-        actions += [(os.POSIX_SPAWN_DUP2, 103, 3), (os.POSIX_SPAWN_DUP2, 104, 4)]
+        pipes = os.pipe(), os.pipe()
+        # Chromium reads from 3 and writes to 4; its ends are moved out of the way of these first.
+        theirs, answers = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (pipes[0][0], pipes[1][1]))
+        self._write, self._read = pipes[0][1], pipes[1][0]
+        actions = [(os.POSIX_SPAWN_DUP2, theirs, 3), (os.POSIX_SPAWN_DUP2, answers, 4)]
         actions += [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
         words = [CHROMIUM, *FLAGS, f"--user-data-dir={self._profile.name}", "about:blank"]
         self._process = os.posix_spawn(CHROMIUM, words, os.environ, file_actions=actions, setpgroup=0)
-        os.close(theirs)
-        os.close(answers)
+        for end in (theirs, answers, pipes[0][0], pipes[1][1]):
+            os.close(end)
         self._number, self._rest, self._events, self._session = 0, b"", [], None
         targets = self.send("Target.getTargets")["targetInfos"]
         page = next(target["targetId"] for target in targets if target["type"] == "page")
