@@ -134,15 +134,16 @@ def evaluate(given: argparse.Namespace) -> None:
     folder = workdir / "eval" / f"{faces.dataset}-{faces.split}{f'-rank{given.rank}' if given.rank else ''}"
     for path in write_evaluation(folder, scores, points_px, faces):
         print(path)
-    if given.report:
-        name = (given.predictions or workdir.absolute()).name + (f" at rank {given.rank}" if given.rank else "")
-        write_page(folder / "report.html", run_report(scores, points_px, faces, name, run, crops))
-        print(folder / "report.html")
+    stressed = None
     if given.stress:
         stressed = stress(run.predict, crops, faces, prepare_config(data), data.crop, run.step)
         print("\n" + score_table.stress_table(stressed))
         files.write_json(folder / "stress.json", files.plain(stressed))
         print(folder / "stress.json")
+    if given.report:
+        name = (given.predictions or workdir.absolute()).name + (f" at rank {given.rank}" if given.rank else "")
+        write_page(folder / "report.html", run_report(scores, points_px, faces, name, run, crops, stressed))
+        print(folder / "report.html")
 
 
 def main(arguments: list[str] | None = None) -> int:

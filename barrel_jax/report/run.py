@@ -9,7 +9,7 @@ from jaxtyping import Real
 from barrel_jax.evaluation import score_table as words
 from barrel_jax.evaluation.metrics import face_means, point_errors
 from barrel_jax.evaluation.score import crop_errors
-from barrel_jax.evaluation.scores import Scores
+from barrel_jax.evaluation.scores import Scores, Stress
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.normalisers import distances
 from barrel_jax.input.crops import FaceCrops
@@ -19,6 +19,7 @@ from barrel_jax.report.markup import Content, Markup, element, joined
 from barrel_jax.report.mean_shape import landmark_errors
 from barrel_jax.report.page import Section, page, paragraphs
 from barrel_jax.report.scores import error_curves, explained, face_table, score_table
+from barrel_jax.report.stress import under_stress
 from barrel_jax.report.tables import Cell, number, table
 from barrel_jax.report.training import report_versions, settings, training_curves
 from barrel_jax.training.trained import TrainedRun
@@ -31,6 +32,7 @@ def run_report(
     name: str,
     run: TrainedRun | None = None,
     crops: FaceCrops | None = None,
+    stressed: Stress | None = None,
 ) -> str:
     """A report as a whole HTML document.
 
@@ -40,6 +42,7 @@ def run_report(
       faces: the truth, with pixels where there are any.
       name: of the run or of the predictions.
       run, crops: the model that predicted and the faces that it saw; None for predictions from elsewhere.
+      stressed: its errors under stress, if they were measured.
     """
     unit = distances(faces.scheme, faces.points_px, faces.labelled)
     errors = point_errors(points_px, faces.points_px, faces.labelled, unit)
@@ -53,6 +56,7 @@ def run_report(
         Section("Landmarks", landmark_errors(faces, scores.point_nme, scores.normalised_by)),
         Section("Worst faces", _worst(faces, points_px, errors, nmes)),
         Section("Attention", _attention(run, crops, nmes)),
+        *([] if stressed is None else [Section("Under stress", under_stress(stressed))]),
         Section("All faces", face_table(faces.files, faces.faces.tolist(), columns, faces.flags, faces.flag_names)),
     ]
     if run is None:

@@ -2,6 +2,7 @@
 """Pages are HTML in which no name of a file becomes an element, and their numbers are those of the scores."""
 
 import json
+import math
 import re
 import tomllib
 from html.parser import HTMLParser
@@ -19,8 +20,10 @@ from barrel_jax.report.mean_shape import mean_shape
 from barrel_jax.report.plots import Axis, Line, fitting, plot, thinned
 from barrel_jax.report.run import run_report
 from barrel_jax.report.several import comparison_report
+from barrel_jax.report.stress import under_stress
 from barrel_jax.report.training import read_log, training_curves
 from tests.kit.pages import EVIL, noise_page
+from tests.kit.scores import make_stress
 from tests.kit.toy import SHAPE, make_crops, make_truth, shifted
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,6 +148,12 @@ def test_lines_are_drawn_from_the_lower_left():
     assert 'd="M0.00 100.00L50.00 0.00L100.00 50.00"' in text and "<b>" not in text
     long = Line("long", np.arange(6000.0), np.tile([0.0, 1.0], 3000))
     assert len(thinned(long).x) == 300 and thinned(long).y == pytest.approx(0.5) and thinned(long).x[-1] == 5999
+
+
+def test_stress_starts_from_the_unperturbed_faces():
+    blurred = ("blur", 0.1, 5.0, 10.0), ("blur", 0.2, 8.0, 16.0), ("blur", 0.3, math.nan, math.nan)
+    text = under_stress(make_stress(("none", 0.0, 4.0, 9.0), *blurred))
+    assert '"name":"mean error","x":[0.0,0.1,0.2],"y":[4.0,5.0,8.0]' in text and "unperturbed" in text
 
 
 def test_training_curves_are_those_of_the_log(tmp_path):
