@@ -58,8 +58,8 @@ def fitting(label: str, lines: Sequence[Line]) -> Axis:
     low, high = float(heights.min()), float(heights.max())
     if low > 0 and high / low >= HUNDREDFOLD:
         return Axis(label, low, high, log=True)
-    low = min(low, 0.0)
-    return Axis(label, low, high + 0.05 * (high - low) or 1.0)
+    low, high = min(low, 0.0), max(high, 0.0)
+    return Axis(label, low, high + 0.05 * (high - low) if high > low else 1.0)
 
 
 def thinned(line: Line) -> Line:

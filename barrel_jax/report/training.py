@@ -54,8 +54,7 @@ def training_curves(workdir: Path) -> Markup:
         curves = [curve for curve in (_curve(lines, name) for name in names) if len(curve.x)]
         if not curves:
             continue
-        last = max(float(curve.x[-1]) for curve in curves)
-        steps = Axis("steps of training", 0, last)
+        steps = Axis("steps of training", 0, max(1.0, *(float(curve.x[-1]) for curve in curves)))
         plots.append(plot(title, curves, steps, fitting(label, curves), columns=("last",)))
     if not plots:
         return element("p", "metrics.jsonl of the run is not there or empty: no curves.", class_="note")

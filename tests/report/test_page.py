@@ -139,7 +139,8 @@ def test_axes_have_round_numbers():
     axis = fitting("loss", [line])
     assert axis.log and axis.share(np.array([0.01, 10.0])) == pytest.approx([0, 1])
     assert axis.ticks() == pytest.approx([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10])
-    assert fitting("zero", [line._replace(y=np.zeros(3))]).high > 0
+    flat = [fitting("", [line._replace(y=np.full(3, height))]) for height in (0.0, -2.0)]
+    assert [(axis.low, axis.high) for axis in flat] == [(0, 1), (-2, pytest.approx(0.1))]
 
 
 def test_lines_are_drawn_from_the_lower_left():
