@@ -120,8 +120,9 @@ def train_run(rows: Rows, settings: Settings, sizes: Sizes, run: Run) -> None:
     config, steps, visits = _configured(settings, sizes, run)
     config.pretrained = str(start_file(settings)) if run.started else ""
     workdir, total = Path(settings.scratch) / "runs" / run.name, config.optim.epochs * steps
+    turn = Turn(Path(settings.scratch), config.loop.eval_epochs * steps, total, settings.sharing)
     begin = time.perf_counter()
-    _train(settings, config, workdir, Turn(Path(settings.scratch), config.loop.eval_epochs * steps, total))
+    _train(settings, config, workdir, turn)
     seconds = time.perf_counter() - begin
     row = _about(settings, run, config, visits) | {"seconds": seconds, "held_out": _curve(workdir, steps)}
     sets = [W300] + [REAL] * ((folder_of(settings, REAL) / "metadata.json").exists() and run.kind != "ablation")

@@ -25,7 +25,7 @@ from benchmarks import tables
 from benchmarks.gpu import cut_set, drawn, pack, recipes, report, speed, timing
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.parts import steps_of
+from benchmarks.gpu.parts import select, steps_of
 from benchmarks.gpu.programme import Programme
 from benchmarks.gpu.quiet import Quiet
 from benchmarks.gpu.settings import Settings
@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings(tmp_path, which, part="tests.kit.programme_steps"):
-    return Settings(part, str(tmp_path / "out"), str(tmp_path / "scratch"), "", "", "", which, True, ("--rehearse",))
+    return Settings(part, str(tmp_path / "out"), str(tmp_path / "scratch"), "", "", "", which, True, ("--rehearse",), 2)
 
 
 def start(tmp_path, which, seconds, lanes=1):
@@ -97,6 +97,16 @@ def test_what_fails_costs_itself_and_what_is_there_is_not_done_again(tmp_path, c
     assert again["raises"]["state"] == "failed"  # was tried again
     assert [row.get("error") for row in rows_of(tmp_path, "raises")] == ["this implementation cannot be made"]
     assert len(rows_of(tmp_path, "aborts")) == 2  # the row of the first start is kept
+
+
+def test_only_the_steps_that_are_asked_for_and_what_they_need(tmp_path):
+    steps = steps_of(settings(tmp_path, "all"))
+    assert [step.name for step in select(steps, ["thi", "aft"])] == [
+        "raises", "after-raises", "too-long", "after-too-long", "second", "third",
+    ]  # fmt: skip
+    assert select(steps, []) == steps
+    with pytest.raises(ValueError, match="no step's name starts with 'fourth'; they are first, raises"):
+        select(steps, ["third", "fourth"])
 
 
 @pytest.mark.processes
@@ -413,6 +423,7 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     [
         (["--part", "accuracy"], "--part accuracy needs --pack FILE"),
         (["--pack", "none.npz"], "--pack none.npz: no such file"),
+        (["--part", "speed", "--only", "train,none"], "--only: no step's name starts with 'none'"),
         (["--part", "speed", "--start", "none.safetensors"], "--start none.safetensors: no such file"),
     ],
 )
