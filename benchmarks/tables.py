@@ -290,18 +290,66 @@ def parity(result: Result) -> str:
 
 
 def xla(result: Result) -> str:
-    """One face under several flags of XLA."""
-    plain = {row["xla"]: row.get("median_ms") for row in result["rows"]}.get("as it is")
-    rows = []
+    """One face under several flags of XLA: milliseconds, and the speed beside that without flags."""
+    impls = [impl for impl in ("jax", "jax-frozen") if any(row["impl"] == impl for row in result["rows"])]
+    by_name: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in result["rows"]:
+        by_name.setdefault(row["xla"], {})[row["impl"]] = row
+    plain = {impl: row.get("median_ms") for impl, row in by_name.get("as it is", {}).items()}
+
+    def cell(row: dict[str, Any] | None, impl: str) -> str:
+        if row is None:
+            return ""
+        if "error" in row:
+            return "failed"
+        ratio = f" ({plain[impl] / row['median_ms']:.2f}x)" if plain.get(impl) else ""
+        return f"{report.digits(row['median_ms'])}{ratio}"
+
+    rows, failed = [], []
+    for name, by_impl in by_name.items():
+        cells = [cell(by_impl.get(impl), impl) for impl in impls]
+        if not any(cells):  # an opponent
+            cells[-1] = cell(next(iter(by_impl.values())), impls[-1])
+        compiled = [row["cold_s"] for row in by_impl.values() if "cold_s" in row]
+        rows.append([name, *cells, f"{compiled[0]:.1f}" if compiled else ""])
+        failed += [f"- failed: {name}, {impl}: {row['error']}" for impl, row in by_impl.items() if "error" in row]
+    first = result["rows"][0]
+    head = [f"XLA; {first['model']}, {first['precision']}, batch {first['batch']}"]
+    head += [f"{impl}, ms (speed)" for impl in impls]
+    return "\n\n".join(filter(None, [table([*head, "s to compile, first"], rows), "\n".join(failed)]))
+
+
+def profile(result: Result) -> str:
+    """What a call consists of on the device, and its most expensive kernels."""
+    rows, dearest, failed = [], [], []
     for row in result["rows"]:
         if "error" in row:
-            rows.append([row["xla"], "failed", "", row["error"]])
+            failed.append(f"- failed: {row['how']}: {row['error']}")
             continue
-        ratio = f"{plain / row['median_ms']:.2f}x" if plain else ""
-        rows.append([row["xla"], report.digits(row["median_ms"]), ratio, f"{row['cold_s']:.1f}"])
+        rows.append(
+            [
+                row["how"],
+                *(report.digits(row[name]) for name in ("median_ms", "traced_ms", "busy_ms", "idle_ms")),
+                *(f"{row[name]:.1f}" for name in ("kernels", "copies", "graph_launches", "kernel_launches")),
+                f"{row['median_gap_us']:.1f}",
+            ]
+        )
+        kernels = [
+            [
+                f"`{kernel['kernel'].replace('|', '/')}`",
+                f"{1e3 * kernel['ms']:.1f}",
+                f"{100 * kernel['share']:.1f} %",
+                f"{kernel['count'] / row['calls']:.1f}",
+            ]
+            for kernel in row["dearest"]
+        ]
+        dearest.append(table([f"{row['how']}: kernel", "µs a call", "of all kernels' time", "times a call"], kernels))
     first = result["rows"][0]
-    head = [f"XLA; {first['model']}, {first['precision']}, batch {first['batch']}", "ms", "speed", "s to compile"]
-    return table(head, rows)
+    head = [f"{first['model']}, {first['precision']}, batch {first['batch']}", "ms a call", "ms while profiled"]
+    head += ["ms in which a kernel runs", "ms in which none does", "kernels", "copies", "graphs started"]
+    head += ["kernels started", "median gap, µs"]
+    shown = [table(head, rows), *dearest] if rows else []
+    return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
 
 
 def w300(result: Result) -> str:
@@ -427,6 +475,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "growth": growth,
     "gpu-parity": parity,
     "gpu-xla": xla,
+    "gpu-profile": profile,
     "gpu-seeds": seeds,
     "growth-gpu": growth,
     "w300-gpu": w300,

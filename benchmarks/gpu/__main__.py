@@ -26,9 +26,9 @@ from benchmarks.gpu.parts import PARTS, select, steps_of
 from benchmarks.gpu.programme import Programme
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.turn import SHARING
+from benchmarks.gpu.worker import CORES
 
 LANES = 4  # processes at a time, where there are cores for them
-CORES = 4  # for one: compilers take several
 
 
 def _parser() -> argparse.ArgumentParser:

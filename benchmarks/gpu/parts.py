@@ -16,14 +16,16 @@ def steps_of(settings: Settings) -> list[Step]:
 
 
 def select(steps: Sequence[Step], prefixes: Sequence[str]) -> list[Step]:
-    """The steps whose names start with one of the prefixes, and what they need, in their order; all where none is given.
+    """The steps whose names start with one of the prefixes, and what they need, in their order; all without any.
 
     Raises:
       ValueError: no name starts with a prefix.
     """
     for prefix in prefixes:
         if not any(step.name.startswith(prefix) for step in steps):
-            raise ValueError(f"no step's name starts with {prefix!r}; they are {', '.join(step.name for step in steps)}")
+            raise ValueError(
+                f"no step's name starts with {prefix!r}; they are {', '.join(step.name for step in steps)}"
+            )
     by_name = {step.name: step for step in steps}
     wanted = [step.name for step in steps if not prefixes or step.name.startswith(tuple(prefixes))]
     for name in wanted:  # which grows meanwhile

@@ -291,6 +291,16 @@ def test_results_of_one_case_are_of_one_run(tmp_path):
         "infer-1-less": ("infer-gpu", [row("jax", 9.0), row("torch-eager", 1.0, error="lost")], {}),
         "xla-plain": ("gpu-xla", [row("jax", 1.0, xla="as it is")], {}),
         "xla-off": ("gpu-xla", [row("jax", 2.0, xla="command buffers off")], {}),
+        "xla": (
+            "gpu-xla",
+            [
+                row("jax-frozen", 0.8, xla="as it is"),
+                row("jax-frozen", 4.0, xla="command buffers off"),
+                row("torch-max", 0.5, xla="torch-max"),
+                row("jax", 0, xla="unknown", error="no such flag"),
+            ],
+            {},
+        ),
     }
     skipped = {"growth-batch": {"state": "skipped", "reason": "about 45 s, and 9 s left"}}
     steps["train-16"] = ("train-gpu", [], {})
@@ -310,7 +320,9 @@ def test_results_of_one_case_are_of_one_run(tmp_path):
     assert infer["benchmark"] == "infer" and infer["image_size"] == 256 and "complete" not in infer
     assert {path.name for path in results.glob("*.png")} == {"infer-gpu.png", "growth-gpu.png"}
     table = tables.xla(json.loads((results / "gpu-xla.json").read_text()))
-    assert "| command buffers off | 2.00 | 0.50x | 1.0 |" in table
+    assert "| command buffers off | 2.00 (0.50x) | 4.00 (0.20x) | 1.0 |" in table
+    assert "| torch-max |  | 0.500 (1.60x) | 1.0 |" in table and "| unknown | failed |  |  |" in table
+    assert table.endswith("- failed: unknown, jax: no such flag")
     programme = json.loads((results / "gpu-programme.json").read_text())
     assert programme["steps"]["growth-batch"]["state"] == "skipped" and programme["machine"]["devices"] == ["GPU A"]
 
@@ -385,7 +397,9 @@ NO_TORCH = (
 def test_the_speed_part_rehearsed(tmp_path, capsys):
     names, results = rehearse(tmp_path, "speed")
     assert "a rehearsal, whose numbers are no results" in capsys.readouterr().err
-    assert names == ["train-gpu", "infer-gpu", "gpu-parity", "table4-gpu", "gpu-xla", "gpu-seeds", "growth-gpu"]
+    assert names == [
+        "train-gpu", "gpu-xla", "gpu-profile", "infer-gpu", "gpu-parity", "table4-gpu", "gpu-seeds", "growth-gpu"
+    ]  # fmt: skip
     for name in names:
         result = json.loads((results / f"{name}.json").read_text())
         failed = {(row["impl"], row["error"]) for row in result["rows"] if "error" in row}
