@@ -17,6 +17,7 @@ from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce import results
+from benchmarks import w300_tables
 
 Result = dict[str, Any]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -352,50 +353,6 @@ def profile(result: Result) -> str:
     return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
 
 
-def w300(result: Result) -> str:
-    """Runs on 300W, by model, and beside the baseline; what faces of other sets are worth."""
-    first, counts = result["rows"][0], {row["kind"]: row for row in result["rows"]}
-    rows, others = [], []
-    for row in result["summary"]:
-        of = next(r for r in result["rows"] if all(r[name] == row[name] for name in ("kind", "model")))
-        spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
-        nme = f"{row['nme']:.2f}{spread}"
-        if row["kind"] == "generalisation":
-            of = next(r for r in result["rows"] if r["kind"] == row["kind"] and " + ".join(r["faces"]) == row["faces"])
-            visited = " + ".join(f"{count:,} {name}" for name, count in of["faces"].items())
-            own = f"{of['coco_nme']:.2f}" if "coco_nme" in of else ""
-            others.append([visited, str(of["epochs"]), nme, own])
-            continue
-        beside = ["", ""]
-        if "difference" in row:
-            low, high = row["interval"]
-            beside = [f"{row['difference']:+.3f} ({low:+.3f}..{high:+.3f})", f"{row['p']:.4f}"]
-        budget = f"{of['image_size']} px, {of['epochs']} epochs of {sum(of['faces'].values()):,}, batch {of['batch']}"
-        rows.append([row["model"], budget, str(len(row["seeds"])), nme, f"{row['held_out']:.2f}", *beside])
-    head = ["model", "training", "seeds", f"NME % on {first['test_faces']} test faces", "on faces held out"]
-    shown = table([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
-    said = []
-    if start := result.get("start"):
-        visited = " + ".join(f"{count:,} {name}" for name, count in start["faces"].items())
-        said.append(f"Start of the models above: {start['epochs']} epochs of {visited} faces; no ImageNet weights.")
-    kinds = ", ".join(f"{kind} {row['optimiser']}" for kind, row in counts.items())
-    said.append(f"Optimiser: {kinds}. {first['partial']}".strip())
-    opened = sum(result["openings"].values())
-    said.append(f"Test splits were opened {opened} times for {len(result['rows'])} finished runs.")
-    if not others:
-        return f"{' '.join(said)}\n\n{shown}"
-    names = ["BarrelNet-18, drawn weights: faces of an epoch", "epochs", "NME % on 300W", "on the other real set"]
-    return f"{' '.join(said)}\n\n{shown}\n\n{table(names, others)}"
-
-
-def w300_front(result: Result) -> str:
-    """The scores of the ablation alone, in one line."""
-    rows = [row for row in result["summary"] if row["kind"] == "ablation"]
-    names = [row["model"].replace("-18-d3", ", 3 decoders").removesuffix("-18") for row in rows]
-    head = ["ResNet-18, 128 px: NME %", *names]
-    return table(head, [["Common", *(f"{row['nme']:.2f}" for row in rows)]])
-
-
 def infer_front(result: Result) -> str:
     """Milliseconds of the fastest way of each framework."""
     cases: dict[tuple, dict[str, float]] = {}
@@ -478,8 +435,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "gpu-profile": profile,
     "gpu-seeds": seeds,
     "growth-gpu": growth,
-    "w300-gpu": w300,
-    "w300-front": w300_front,
+    "w300-gpu": w300_tables.markdown,
+    "w300-front": w300_tables.front,
     "devices": devices,
     "pods": pods,
     "pod-v5e": scaling,

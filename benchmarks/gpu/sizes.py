@@ -16,7 +16,7 @@ ONE_GRAPH = {
 # What XLA is told of one program, by name. jaxlib 0.11.2 knows all of these; an unknown one costs its own row.
 OPTIONS: dict[str, dict[str, Any]] = {
     "as it is": {},
-    "command buffers off": {"xla_gpu_enable_command_buffer": ""},
+    "command buffers off": {"xla_gpu_enable_command_buffer": "INVALID"},
     "convolutions in command buffers": WITH_CONVOLUTIONS,
     "all in command buffers of any size": ONE_GRAPH,
     "convolutions fused and in command buffers": ONE_GRAPH | {"xla_gpu_experimental_enable_conv_fusion": True},

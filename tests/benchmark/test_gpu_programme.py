@@ -22,7 +22,7 @@ from barrel_jax.input.crops import load_crops
 from barrel_jax.pretrained.backbone import read_backbone
 from barrel_jax.training.trained import TrainedRun
 from benchmarks import tables
-from benchmarks.gpu import cut_set, drawn, pack, recipes, report, speed, timing
+from benchmarks.gpu import cut_set, drawn, pack, profiled, recipes, report, speed, timing
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.parts import select, steps_of
@@ -223,6 +223,21 @@ def test_a_pack_brings_the_same_faces(tmp_path):
         pack.unpack(tmp_path / "other.npz", tmp_path / "elsewhere", (96,))
 
 
+def test_what_a_call_consists_of():
+    """By hand: two calls of 10 us, kernels of 4 us and 2 us that overlap by 1 us, a gap of 1 us, a copy of 2 us."""
+    calls = [[("a", t, t + 4e3), ("b", t + 3e3, t + 5e3), ("Memcpy", t + 6e3, t + 8e3)] for t in (1e6, 1.01e6)]
+    launches = ["cuGraphLaunch", "cuLaunchKernelEx", "cuLaunchKernel", "cuMemcpyAsync"]
+    seen = profiled.summarise(profiled.Trace(sum(calls, []), launches, 2, 30e-6))
+    assert seen["busy_ms"] == pytest.approx(7e-3) and seen["traced_ms"] == pytest.approx(15e-3)
+    assert seen["idle_ms"] == pytest.approx((1e-3 + 2e-3 + 1e-3) / 2) and seen["median_gap_us"] == pytest.approx(1)
+    counts = {name: seen[name] for name in ("kernels", "copies", "graph_launches", "kernel_launches", "gaps")}
+    assert counts == {"kernels": 2, "copies": 1, "graph_launches": 0.5, "kernel_launches": 1, "gaps": 1.5}
+    assert [(k["kernel"], k["count"]) for k in seen["dearest"]] == [("a", 2), ("b", 2), ("Memcpy", 2)]
+    assert seen["dearest"][0]["share"] == pytest.approx(0.5) and seen["dearest"][0]["ms"] == pytest.approx(4e-3)
+    with pytest.raises(ValueError, match="saw no kernel"):
+        profiled.summarise(profiled.Trace([], launches, 2, 1.0))
+
+
 @needs_shared
 def test_a_pack_of_300w(tmp_path, capsys):
     out = tmp_path / "w300.npz"
@@ -297,7 +312,7 @@ def test_results_of_one_case_are_of_one_run(tmp_path):
                 row("jax-frozen", 0.8, xla="as it is"),
                 row("jax-frozen", 4.0, xla="command buffers off"),
                 row("torch-max", 0.5, xla="torch-max"),
-                row("jax", 0, xla="unknown", error="no such flag"),
+                row("jax", 1.0, xla="unknown", error="no such flag"),
             ],
             {},
         ),
@@ -345,7 +360,18 @@ def test_runs_are_compared_face_by_face(tmp_path):
         held = [{"epoch": 1, "nme": 9.0}, {"epoch": 2, "nme": 4.0}]
         common = {"kind": "ablation", "seed": int(seed[-1]), "held_out": held, "faces": {"w300": 40}}
         rows.append(common | {"run": name, "model": names[model], "nme": 100 * mean(nme)})
-    baseline, ours = report.summary(rows, folder)
+    for name, kind, model, schedule in (
+        ("ablation-B-seed1", "size", "BarrelNet-18, rank 8", ""),
+        ("ablation-A-seed0", "coarse", "BarrelNet-18", "short"),
+        ("ablation-B-seed0", "coarse", "BarrelNet-18, coarse loss", "short"),
+    ):
+        of = next(row for row in rows if row["run"] == name)
+        rows.append(of | {"kind": kind, "model": model, "schedule": schedule})
+    baseline, ours, smaller, short, coarse = report.summary(rows, folder)
+    assert smaller["paired_seeds"] == [1] and smaller["difference"] == 0  # from BarrelNet-18, not from the baseline
+    assert "difference" not in short and coarse["paired_seeds"] == [0]
+    one = 100 * (nmes["ablation-B-seed0"] - nmes["ablation-A-seed0"])
+    assert coarse["difference"] == pytest.approx(one.mean())  # from the base that is as short
     assert baseline["seeds"] == [0, 1] and "difference" not in baseline and baseline["held_out"] == 4.0
     change = 50 * sum(nmes[f"ablation-B-seed{s}"] - nmes[f"ablation-A-seed{s}"] for s in (0, 1))
     assert ours["difference"] == pytest.approx(change.mean()) == pytest.approx(ours["nme"] - baseline["nme"])
@@ -416,20 +442,24 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     assert names == ["w300-gpu"]
     result = json.loads((results / "w300-gpu.json").read_text())
     assert {row["run"]: row["start"] for row in result["rows"]} == {
-        "generalisation-BarrelNet-18-w300-seed0": "",
-        "recipe-BarrelNet-18-seed0": "start",
+        "small-BarrelNet-10-rank8-synthetic-coco-seed0": "",
+        "coarse-BarrelNet-18-coarsetofine-seed0": "start",
+        "size-BarrelNet-18-rank8-seed0": "start",
         "ablation-Regression-18-seed0": "start",
+        "generalisation-BarrelNet-18-w300-seed0": "",
     }
-    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 5
+    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 7
     assert result["start"]["faces"] == {"synthetic": 16, "coco": 7}
     for row in result["rows"]:
         with np.load(results / "predictions" / f"common-{row['run']}.npz") as predictions:
             assert predictions["points"].shape == (8, 68, 2) and predictions["points"].dtype == np.float32
             assert 100 * mean(predictions["nme"]) == pytest.approx(row["nme"])
         assert row["held_out"][-1]["epoch"] == row["epochs"]
-    with np.load(results / "predictions" / "coco-recipe-BarrelNet-18-seed0.npz") as predictions:
-        assert 100 * mean(predictions["nme"]) == pytest.approx(result["rows"][1]["coco_nme"])
-    assert "Test splits were opened 5 times for 3 finished runs." in tables.w300(result)
+    with np.load(results / "predictions" / "coco-generalisation-BarrelNet-18-w300-seed0.npz") as predictions:
+        assert 100 * mean(predictions["nme"]) == pytest.approx(result["rows"][-1]["coco_nme"])
+    said = tables.TABLES["w300-gpu"](result)
+    assert "Test splits were opened 7 times for 5 finished runs." in said
+    assert all(title in said for title in ("| Size | parameters", "| Coarse to fine | parameters", "| the small model"))
 
 
 @pytest.mark.parametrize(
