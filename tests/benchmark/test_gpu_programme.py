@@ -225,9 +225,10 @@ def test_a_pack_brings_the_same_faces(tmp_path):
 
 def test_what_a_call_consists_of():
     """By hand: two calls of 10 us, kernels of 4 us and 2 us that overlap by 1 us, a gap of 1 us, a copy of 2 us."""
-    calls = [[("a", t, t + 4e3), ("b", t + 3e3, t + 5e3), ("Memcpy", t + 6e3, t + 8e3)] for t in (1e6, 1.01e6)]
+    call = [("a", 0, 4e3), ("b", 3e3, 5e3), ("Memcpy", 6e3, 8e3)]
+    calls = [(name, t + start, t + end) for t in (1e6, 1.01e6) for name, start, end in call]
     launches = ["cuGraphLaunch", "cuLaunchKernelEx", "cuLaunchKernel", "cuMemcpyAsync"]
-    seen = profiled.summarise(profiled.Trace(sum(calls, []), launches, 2, 30e-6))
+    seen = profiled.summarise(profiled.Trace(calls, launches, 2, 30e-6))
     assert seen["busy_ms"] == pytest.approx(7e-3) and seen["traced_ms"] == pytest.approx(15e-3)
     assert seen["idle_ms"] == pytest.approx((1e-3 + 2e-3 + 1e-3) / 2) and seen["median_gap_us"] == pytest.approx(1)
     counts = {name: seen[name] for name in ("kernels", "copies", "graph_launches", "kernel_launches", "gaps")}
