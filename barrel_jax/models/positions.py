@@ -37,7 +37,7 @@ def point_positions(
     return jnp.concatenate([_sines(y, half), _sines(x, half)], axis=-1)
 
 
-def _sines(coordinate: jax.Array, channels: int) -> jax.Array:
+def _sines(coordinate: AnyArray, channels: int) -> jax.Array:
     """Sines and cosines [..., channels] of coordinates [...], of which 1 is the whole side."""
     frequency = 10000.0 ** (2 * (jnp.arange(channels) // 2) / channels)
     angle = jnp.expand_dims(coordinate * 2 * math.pi, -1) / frequency.reshape((1,) * coordinate.ndim + (channels,))
