@@ -15,6 +15,7 @@ from barrel_jax.benchmark.refusals import Disagreement, reason, refusals
 from barrel_jax.benchmark.sides import Side, Work, compare, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.paper import model_of
+from benchmarks.gpu.sizes import HANDED
 from benchmarks.gpu.step import Rows
 
 OWN = ("jax", "jax-frozen")
@@ -30,12 +31,13 @@ def work_of(label: str, precision: str, device: str, num_landmarks: int, image_s
 def measure(
     rows: Rows, label: str, work: Work, variants: Mapping[str, Mapping[str, Any]], others: Sequence[str], rounds: int
 ) -> None:
-    """A row for each variant, by name, with and without its weights in the program, and for each opponent.
+    """A row for each variant, by name, and each opponent; of those of `HANDED` one without weights in the program too.
 
     Rows come together, after the last round; those that an earlier start has left are of another run and are replaced.
     """
     rows.clear()
-    wanted = [(name, impl) for name in variants for impl in OWN] + [(impl, impl) for impl in others]
+    wanted = [(name, impl) for name in variants for impl in (OWN if name in HANDED else OWN[1:])]
+    wanted += [(impl, impl) for impl in others]
     common = {"model": label, "device": work.device, "precision": work.precision, "batch": len(work.images)}
     sides: dict[tuple[str, str], Side] = {}
     refused: dict[tuple[str, str], str] = {}

@@ -19,10 +19,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "command buffers off": {"xla_gpu_enable_command_buffer": "INVALID"},
     "convolutions in command buffers": WITH_CONVOLUTIONS,
     "all in command buffers of any size": ONE_GRAPH,
-    "convolutions fused and in command buffers": ONE_GRAPH | {"xla_gpu_experimental_enable_conv_fusion": True},
     "convolutions in NHWC and in command buffers": ONE_GRAPH | {"xla_gpu_force_conv_nhwc": True},
     "convolutions in NHWC": {"xla_gpu_force_conv_nhwc": True},
 }
+HANDED = ("as it is", "command buffers off", "convolutions in command buffers")  # also to a program without its weights
 GRAPHS_WHILE_PROFILED = {"xla_enable_command_buffers_during_profiling": True}  # else kernel by kernel
 # What is read once in a process, or would find what another variant has left there; an unknown one ends its step.
 XLA = {
@@ -30,6 +30,8 @@ XLA = {
     "--xla_gpu_graph_min_graph_size=1 --xla_gpu_command_buffer_update_mode=SKIP_PROFILED",
     "addresses kept, convolutions in command buffers": "--xla_gpu_enable_command_buffer=+CONVOLUTION "
     "--xla_gpu_graph_min_graph_size=1 --xla_gpu_command_buffer_update_mode=SKIP_TEMP",
+    "convolutions fused and in command buffers": "--xla_gpu_enable_command_buffer=+CONVOLUTION "
+    "--xla_gpu_graph_min_graph_size=1 --xla_gpu_experimental_enable_conv_fusion=true",
     "exhaustive tiling search": "--xla_gpu_exhaustive_tiling_search=true",
     "no autotuning": "--xla_gpu_autotune_level=0",
 }

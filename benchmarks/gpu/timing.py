@@ -49,8 +49,9 @@ def ceilings(rows: Rows, sizes: Sizes) -> None:
 
 
 def train(rows: Rows, sizes: Sizes, model: str, batch: int, precision: str, impls: tuple[str, ...]) -> None:
-    """Training steps of one model at one batch and precision."""
-    training.measure([model], [batch], [precision], impls, rounds=sizes.training_rounds, **_common(rows, sizes))
+    """Training steps of one model at one batch and precision; of a large batch, whose steps are long, half as many."""
+    rounds = sizes.training_rounds if batch < sizes.large else max(sizes.training_rounds // 2, 1)
+    training.measure([model], [batch], [precision], impls, rounds=rounds, **_common(rows, sizes))
 
 
 def table4(rows: Rows, sizes: Sizes) -> None:

@@ -425,7 +425,7 @@ def test_the_speed_part_rehearsed(tmp_path, capsys):
     names, results = rehearse(tmp_path, "speed")
     assert "a rehearsal, whose numbers are no results" in capsys.readouterr().err
     assert names == [
-        "train-gpu", "gpu-xla", "gpu-profile", "infer-gpu", "gpu-parity", "table4-gpu", "gpu-seeds", "growth-gpu"
+        "train-gpu", "gpu-xla", "gpu-profile", "table4-gpu", "infer-gpu", "gpu-parity", "gpu-seeds", "growth-gpu"
     ]  # fmt: skip
     for name in names:
         result = json.loads((results / f"{name}.json").read_text())
