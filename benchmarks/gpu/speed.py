@@ -40,7 +40,7 @@ def steps(settings: Settings) -> list[Step]:
     def train(batch: int, precision: str, seconds: float, compiled: float) -> list[Step]:
         """Two steps, the second with PyTorch's compilers, which are nearly all of its seconds.
 
-        A DataLoader brings as many faces a second for a large batch as for a small one, and is left out there.
+        The DataLoader, whose speed is that of its workers, is timed at the small batch alone.
         """
         name, room = f"train-{batch}-{small}-{precision}", "large" if batch > 16 else ""
         wanted = {name: (seconds, TRAINING if batch <= 16 else ("jax", "torch-eager"))}
