@@ -128,8 +128,11 @@ def _draw(name: str, result: Result, results: Path) -> None:
     picture = results / f"{name}.png"
     if result["benchmark"] in ("infer", "train", "table4") and _measured(result["rows"]):
         plot.draw(result, picture)
-    elif name == "w300-gpu" and any(row["kind"] == "ablation" for row in result["rows"]):
-        files.write(picture, lambda path: growth.write_picture(path, learning_curves.draw(result["rows"])))
+    elif name == "w300-gpu":
+        for file, choose in ((name, learning_curves.ablation), ("w300-coarse", learning_curves.coarse)):
+            if shown := choose(result["rows"]):
+                drawn = learning_curves.draw(shown)
+                files.write(results / f"{file}.png", lambda path, drawn=drawn: growth.write_picture(path, drawn))
     elif name == "growth-gpu" and result.get("equations"):
         files.write(picture, lambda path: growth.write_picture(path, growth.draw(result)))
 
