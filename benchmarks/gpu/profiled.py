@@ -84,7 +84,7 @@ def _traced(run: Callable[[], object], calls: int) -> float:
     return time.perf_counter() - begin
 
 
-def trace_jax(run: Callable[[], object], calls: int) -> Trace:
+def trace_jax(run: Callable[[], object], calls: int, device: str) -> Trace:
     """Of a JAX program; on a GPU the lines of its streams, on a CPU the operations of its threads."""
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
@@ -93,11 +93,15 @@ def trace_jax(run: Callable[[], object], calls: int) -> Trace:
             seconds = _traced(run, calls)
         (file,) = Path(folder).rglob("*.xplane.pb")
         planes = jax.profiler.ProfileData.from_file(str(file)).planes
-        kernels, launches = _read(planes)
+        on_device, on_host, launches = _read(planes)
+    kernels = on_host if device == "cpu" else on_device
     return Trace(kernels, launches, calls, seconds)
 
 
-def _read(planes: Iterable[Any]) -> tuple[list[tuple[str, float, float]], list[str]]:
+def _read(
+    planes: Iterable[Any],
+) -> tuple[list[tuple[str, float, float]], list[tuple[str, float, float]], list[str]]:
+    """Kernels of a GPU, operations of a CPU, and calls of the driver."""
     kernels: list[tuple[str, float, float]] = []
     on_cpu: list[tuple[str, float, float]] = []
     launches: list[str] = []
@@ -111,11 +115,13 @@ def _read(planes: Iterable[Any]) -> tuple[list[tuple[str, float, float]], list[s
                     on_cpu.append((event.name, event.start_ns, event.start_ns + event.duration_ns))
                 elif event.name.startswith("cu"):
                     launches.append(event.name)
-    return kernels or on_cpu, launches
+    return kernels, on_cpu, launches
 
 
-def trace_torch(run: Callable[[], object], calls: int) -> Trace:
-    """Of a PyTorch program."""
+def trace_torch(run: Callable[[], object], calls: int, device: str) -> Trace:
+    """Of a PyTorch program, on a GPU."""
+    if device == "cpu":
+        raise ValueError("PyTorch's kernels are told from its operations on a GPU alone")
     from torch.autograd import DeviceType  # an opponent, not a dependency
     from torch.profiler import ProfilerActivity, profile
 
@@ -148,7 +154,7 @@ def measure(rows: Rows, label: str, work: Work, sides: dict[str, tuple[str, dict
             if name not in refused:
                 try:
                     trace = trace_torch if impl.startswith("torch") else trace_jax
-                    seen = summarise(trace(made[name].run, rounds))
+                    seen = summarise(trace(made[name].run, rounds, work.device))
                 except refusals() as error:
                     refused[name] = reason(error)
             if name in refused:

@@ -80,7 +80,6 @@ REHEARSAL = Sizes(
         "ablation-Regression-18-seed0",
         "coarse-BarrelNet-18-coarsetofine-seed0",
         "size-BarrelNet-18-rank8-seed0",
-        "generalisation-BarrelNet-18-w300-seed0",
     ),
 )
 

@@ -106,11 +106,11 @@ def train_start(rows: Rows, settings: Settings, sizes: Sizes, run: Run) -> None:
 
 
 def warm(rows: Rows, settings: Settings, sizes: Sizes, run: Run) -> None:
-    """Compiles what the run will need, by training it up to its first evaluation from drawn weights."""
+    """Compiles what the run will need, by training it for an epoch from drawn weights and evaluating it."""
     config, steps, _ = _configured(settings, sizes, run)
-    begin, first = time.perf_counter(), config.loop.eval_epochs * steps
-    workdir = Path(settings.scratch) / "warm" / run.name
-    _train(settings, config, workdir, lambda step: step > first)
+    config.loop.eval_epochs = 1
+    begin, workdir = time.perf_counter(), Path(settings.scratch) / "warm" / run.name
+    _train(settings, config, workdir, lambda step: step > steps)
     shutil.rmtree(workdir)
     rows.note(**{f"warm_{run.name}_s": time.perf_counter() - begin})
 
