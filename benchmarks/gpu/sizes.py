@@ -32,8 +32,8 @@ XLA = {
     "--xla_gpu_graph_min_graph_size=1 --xla_gpu_command_buffer_update_mode=SKIP_TEMP",
     "convolutions fused and in command buffers": "--xla_gpu_enable_command_buffer=+CONVOLUTION "
     "--xla_gpu_graph_min_graph_size=1 --xla_gpu_experimental_enable_conv_fusion=true",
-    "exhaustive tiling search": "--xla_gpu_exhaustive_tiling_search=true",
     "no autotuning": "--xla_gpu_autotune_level=0",
+    "exhaustive tiling search": "--xla_gpu_exhaustive_tiling_search=true",
 }
 
 

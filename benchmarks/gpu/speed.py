@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The speed part, in order of worth. Each step is one model at one batch and one precision, its sides in turns.
 
-Training comes first: it compiles longest. What PyTorch compiles is a step of its own there, and max-autotune, which it
-may compile for minutes, comes late at inference; these measure their case anew with JAX and eager PyTorch, so that the
-ratios are of one run. Estimates are of an H200 with 16 cores, four processes.
+Training comes first: it compiles longest. At the small batch what PyTorch compiles is a step of its own there, and
+max-autotune, which it may compile for minutes, comes late at inference; these measure their case anew with JAX and
+eager PyTorch, so that the ratios are of one run. CUDA graphs and a DataLoader are in training of the small batch alone.
+Estimates are of an H200 with 16 cores, four processes.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,40 +38,27 @@ def steps(settings: Settings) -> list[Step]:
             if not what or (model, precision) == (small, first)
         ]
 
-    def train(batch: int, precision: str, seconds: float, compiled: float) -> list[Step]:
-        """Two steps, the second with PyTorch's compilers, which are nearly all of its seconds.
+    def train(batch: int, precision: str, what: str, impls: Iterable[str], seconds: float) -> Step:
+        return Step(
+            f"train-{batch}-{small}-{precision}{what}",
+            "train-gpu",
+            seconds,  # of compilers, nearly all of it
+            _doing("train", sizes, small, batch, precision, _possible(impls, sizes)),
+            room="large" if batch > 16 else "",
+        )
 
-        The DataLoader, whose speed is that of its workers, is timed at the small batch alone.
-        """
-        name, room = f"train-{batch}-{small}-{precision}", "large" if batch > 16 else ""
-        wanted = {name: (seconds, TRAINING if batch <= 16 else ("jax", "torch-eager"))}
-        if sizes.compiled:
-            wanted[f"{name}-compiled"] = (compiled, COMPILED_TRAINING)
-        return [
-            Step(
-                name,
-                "train-gpu",
-                takes,
-                _doing("train", sizes, small, batch, precision, _possible(impls, sizes)),
-                room=room,
-            )
-            for name, (takes, impls) in wanted.items()
-        ]
-
-    listed = [step for precision in sizes.precisions for step in train(16, precision, 70, 120)]
+    listed = []
+    for precision in sizes.precisions:
+        listed += [train(16, precision, "", TRAINING, 70)]
+        listed += [train(16, precision, "-compiled", COMPILED_TRAINING, 120)] if sizes.compiled else []
     listed += [Step("xla", "gpu-xla", 70, _doing("flags", sizes))]
     listed += [Step("profile-1", "gpu-profile", 60, _doing("profile", sizes))]
-    listed += train(sizes.large, first, 60, 100) if sizes.large > 1 else []
+    listed += [train(sizes.large, first, "", THROUGHPUT, 90)] if sizes.large > 1 else []
     listed += [Step("table4", "table4-gpu", 90, _doing("table4", sizes))]
     listed += infer(1, _possible(LATENCY, sizes), sizes.latency_rounds, "", 75)
     listed += infer(sizes.large, _possible(THROUGHPUT, sizes), sizes.rounds, "", 65) if sizes.large > 1 else []
     listed += [Step(f"parity-{model}", "gpu-parity", 100, _doing("parity", sizes, model)) for model in sizes.models]
     listed += [Step("ceilings", "infer-gpu", 12, _doing("ceilings", sizes))]
-    listed += [Step("seeds", "gpu-seeds", 50, _doing("seeds", sizes))]
-    if sizes.compiled:
-        listed += infer(1, (*LATENCY, "torch-max-autotune"), sizes.latency_rounds, "-max-autotune", 120)
-    for precision in sizes.precisions[1:]:
-        listed += train(sizes.large, precision, 70, 90) if sizes.large > 1 else []
     listed += [
         Step(
             f"xla-{name.replace(',', '').replace(' ', '-')}",
@@ -81,6 +69,11 @@ def steps(settings: Settings) -> list[Step]:
         )
         for name in sizes.xla
     ]
+    listed += [Step("seeds", "gpu-seeds", 50, _doing("seeds", sizes))]
+    if sizes.compiled:
+        listed += infer(1, (*LATENCY, "torch-max-autotune"), sizes.latency_rounds, "-max-autotune", 120)
+    if sizes.large > 1:
+        listed += [train(sizes.large, precision, "", THROUGHPUT, 90) for precision in sizes.precisions[1:]]
     growth = sizes.growth or tuple((axis, ()) for axis in ("batch", "image_size", "landmarks"))
     listed += [
         Step(f"growth-{axis}", "growth-gpu", 45, _doing("growth", sizes, axis, values)) for axis, values in growth
