@@ -41,7 +41,8 @@ def run_report(
       points_px: predicted points in source pixels.
       faces: the truth, with pixels where there are any.
       name: of the run or of the predictions.
-      run, crops: the model that predicted and the faces that it saw; None for predictions from elsewhere.
+      run: the model that predicted; None for predictions from elsewhere.
+      crops: the faces that it saw; None without a run.
       stressed: its errors under stress, if they were measured.
     """
     unit = distances(faces.scheme, faces.points_px, faces.labelled)
