@@ -359,15 +359,29 @@ def load(workdir: Path) -> Config:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
     remedy = "put the run's own back, or train in another --workdir"
-    config, said = Config(), files.read_json(path, remedy)
+    return from_dict(files.read_json(path, remedy), str(path), remedy)
+
+
+def from_dict(said: object, where: str, remedy: str) -> Config:
+    """A config from what JSON said of it; fields that it lacks have their defaults.
+
+    Args:
+      said: the fields, as `save` writes them.
+      where: where they were read, for messages.
+      remedy: what to do about faults.
+
+    Raises:
+      ValueError: there are fields that this version does not know, or of other types.
+    """
+    config = Config()
 
     def fill(node: Any, values: object, prefix: str) -> None:
         if not isinstance(values, dict):
-            raise ValueError(f"{path}: {prefix.rstrip('.') or 'the whole'} is not made of fields; {remedy}")
+            raise ValueError(f"{where}: {prefix.rstrip('.') or 'the whole'} is not made of fields; {remedy}")
         names = {item.name for item in dataclasses.fields(node)}
         for name, value in values.items():
             if name not in names:
-                raise ValueError(f"{path}: unknown field {prefix}{name}; the run was written by another version")
+                raise ValueError(f"{where}: unknown field {prefix}{name}; the run was written by another version")
             if dataclasses.is_dataclass(old := getattr(node, name)):
                 fill(old, value, f"{prefix}{name}.")
             else:
@@ -377,7 +391,7 @@ def load(workdir: Path) -> Config:
     try:
         _check_types(config)
     except ValueError as error:
-        raise ValueError(f"{path}: {str(error).removeprefix('config: ')}; {remedy}") from error
+        raise ValueError(f"{where}: {str(error).removeprefix('config: ')}; {remedy}") from error
     return config
 
 
