@@ -436,6 +436,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "gpu-seeds": seeds,
     "growth-gpu": growth,
     "w300-gpu": w300_tables.markdown,
+    "w300-h200": w300_tables.markdown,
     "w300-front": w300_tables.front,
     "devices": devices,
     "pods": pods,
