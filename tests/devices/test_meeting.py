@@ -79,5 +79,5 @@ def test_a_process_0_that_leaves_is_no_agreement():
         port = listening.getsockname()[1]
         told = pool.submit(meet, "127.0.0.1", port, 2, 1, 5, "setting")
         listening.accept()[0].close()
-        with pytest.raises(TimeoutError, match="process 0 at 127.0.0.1:.* left, or did not answer"):
+        with pytest.raises(TimeoutError, match=r"process 0 at 127\.0\.0\.1:.* left, or did not answer"):
             told.result()

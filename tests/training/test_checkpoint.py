@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xxhash
 
 from barrel_jax import files
 from barrel_jax.config import Config
@@ -185,23 +186,37 @@ def test_what_is_saved_is_looked_for_before_it_counts(tmp_path, monkeypatch):
     assert not has_checkpoint(tmp_path)
 
 
-def test_checksums_are_of_every_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(checksums, "BLOCK", 1000)
+def test_checksums_are_of_all_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(checksums, "PIECE", 300)
     content = np.random.default_rng(0).bytes(2500)
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "a").write_bytes(content)
     (tmp_path / "empty").touch()
     checksums.write(tmp_path)
-    expected = [zlib.crc32(content[start : start + 1000]) for start in (0, 1000, 2000)]
-    assert json.loads((tmp_path / checksums.NAME).read_text()) == {"d/a": expected, "empty": [0]}
+    # XXH3's published value of nothing.
+    expected = {"d/a": xxhash.xxh3_64_hexdigest(content), "empty": "2d06800538d394c2"}
+    assert json.loads((tmp_path / checksums.NAME).read_text()) == expected
     assert checksums.damage(tmp_path) == "" and checksums.damage(tmp_path / "d") is None
     (tmp_path / "later").touch()
     assert checksums.damage(tmp_path) == ""
     (tmp_path / "d" / "a").write_bytes(content[:2000])
     assert checksums.damage(tmp_path) == "d/a: not as written"
+    (tmp_path / "empty").unlink()
+    assert checksums.damage(tmp_path) == "d/a, empty: not as written"
     (tmp_path / checksums.NAME).write_text("[]")
     assert "no object of checksums" in checksums.damage(tmp_path)
+
+
+def test_checksums_of_earlier_versions_are_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(checksums, "OLD_BLOCK", 1000)
+    content = np.random.default_rng(0).bytes(2500)
+    (tmp_path / "a").write_bytes(content)
+    (tmp_path / "empty").touch()
+    blocks = [zlib.crc32(content[start : start + 1000]) for start in (0, 1000, 2000)]
+    (tmp_path / checksums.NAME).write_text(json.dumps({"a": blocks, "empty": [0]}))
+    assert checksums.damage(tmp_path) == ""
+    (tmp_path / "a").write_bytes(content[:2499] + b"?")
+    assert checksums.damage(tmp_path) == "a: not as written"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, as root alone can")
