@@ -17,6 +17,8 @@ from typing import Any
 
 from absl import flags, logging
 
+from barrel_jax.picture_heads import MAX_PIXELS
+
 # Raised, in this project's words, for what a user gave. What libraries raise at the border is turned into these there.
 MENDABLE = (ValueError, OSError, FloatingPointError)
 
@@ -37,6 +39,15 @@ class Parser(argparse.ArgumentParser):
         self._is_program = args is None
         words = sys.argv[1:] if args is None else args
         return super().parse_known_args([_hyphened(word) for word in words], namespace)
+
+    def add_max_pixels(self) -> None:
+        """An argument for `picture_heads.max_pixels`."""
+        self.add_argument(
+            "--max-pixels",
+            type=int,
+            default=MAX_PIXELS,
+            help="of a picture; larger ones are refused before they are decoded (default: %(default)s)",
+        )
 
     def run(self, given: argparse.Namespace, work: Callable[[], int | None]) -> int:
         """Does the work of the program and returns its exit status: that of `work`, None being 0.
