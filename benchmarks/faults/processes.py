@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cases in which processes are killed or paused while they start, train, evaluate and save."""
 
+import os
 import random
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from benchmarks.faults.runs import (
     wait,
 )
 
+START = 9.0  # seconds of a processor that a process takes until its first step
 ONE, TWO, HALF = Layout(), Layout(2, 2), Layout(1, 2)
 # What is done, to processes of which layout, and the layout of the next start.
 KINDS = {
@@ -46,11 +48,24 @@ def _finish(home: Path, workdir: Path, layout: Layout, log: Path) -> None:
     wait(start(home, workdir, layout, log))
 
 
-def _pass_until(running: list[subprocess.Popen], workdir: Path, step: int, seconds: float) -> None:
-    """Waits for a logged step, if the run gets there, and some seconds more."""
-    while step and steps_logged(workdir) < step and all(process.poll() is None for process in running):
+def _pass_until(running: list[subprocess.Popen], victim: int, workdir: Path, step: int, seconds: float) -> None:
+    """Waits for a logged step and some seconds more; before step 1 for seconds of the victim on a processor.
+
+    These tell how far it is on a machine that others use too.
+    """
+
+    def there() -> bool:
+        return steps_logged(workdir) >= step if step else _seconds_used(running[victim].pid) >= seconds
+
+    while all(process.poll() is None for process in running) and not there():
         time.sleep(0.01)
-    time.sleep(seconds)
+    if step:
+        time.sleep(seconds)
+
+
+def _seconds_used(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def try_case(kind: str, rng: random.Random, home: Path, folder: Path) -> dict[str, Any]:
@@ -67,10 +82,10 @@ def try_case(kind: str, rng: random.Random, home: Path, folder: Path) -> dict[st
     alone = _alone(home, after)
     workdir, log = folder / "run", folder / "log"
     step = rng.randrange(1, STEPS) if rng.random() < 0.6 else 0  # 0: while it starts
-    seconds = rng.uniform(0, 0.3) if step else rng.uniform(0, 12 * before.processes)
+    seconds = rng.uniform(0, 0.3) if step else rng.uniform(0, START)
     victim, pause = rng.randrange(before.processes), 0.0
     running = start(home, workdir, before, log)
-    _pass_until(running, workdir, step, seconds)
+    _pass_until(running, victim, workdir, step, seconds)
     running[victim].send_signal(how)
     if how == signal.SIGSTOP:
         pause = rng.uniform(1.2, 1.6) * HEARTBEAT if rng.random() < 0.2 else rng.uniform(0.2, 3)

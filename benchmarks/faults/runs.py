@@ -33,7 +33,7 @@ FLAGS = (
     "--config.join_seconds=40",
     f"--config.heartbeat_seconds={HEARTBEAT}",
 )
-PATIENCE = 150  # seconds until a run is taken for hung
+PATIENCE = 400  # seconds until a run is taken for hung, also where others use the machine
 ROUNDING = 1e-5  # relative, of a loss on other devices; two steps' losses differ by a hundredth and more
 SCORES = Path("eval", "synthetic-test", "metrics.json")
 
