@@ -4,8 +4,8 @@
 A case is a kind and a number, which decides all that is random in it; `--case "a NaN in the state:7"` repeats one. It
 has ended well as if nothing happened (the same faces in the same order, and the same bits where the devices are the
 same), at the checkpoint before, or with one line that says what is lost, after which the same command goes on to the
-same end. Every other end is wrong, and kept with its log in --home. Stopped and started again, the campaign goes on
-behind the cases that it has; half of the time goes to cases that start processes of their own.
+same end. Every other end is wrong, and kept with its log in HOME/COMMIT/wrong. Stopped and started again, the campaign
+goes on behind the cases that it has of this commit; half of the time goes to cases that start processes of their own.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from barrel_jax import files
 from barrel_jax.provenance import ROOT, describe, write
 from benchmarks.faults import inside, mounts, processes
 from benchmarks.faults.runs import PATIENCE, environment
@@ -117,23 +118,22 @@ def summary(kinds: Iterable[str], cases: list[dict[str, Any]]) -> list[dict[str,
 
 
 def read_cases(path: Path) -> list[dict[str, Any]]:
-    """The cases that were tried; half a line is of a campaign that was killed."""
-    text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    """The cases that were tried."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def main() -> int:
     """The campaign, or one case; returns 1 where an end is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60, help="of this start (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="result of all cases in --home")
+    parser.add_argument("--out", type=Path, help="result of all cases of this commit in --home")
     parser.add_argument("--home", type=Path, default=ROOT / "runs" / "faults", help="default: %(default)s")
     parser.add_argument("--only", default="", help="regular expression on the kinds")
     parser.add_argument("--case", default="", metavar="KIND:NUMBER", help="tries this one again and says all of it")
     given = parser.parse_args()
-    home = given.home.absolute()
+    described = describe("faults", "benchmarks.faults")
+    home = given.home.absolute() / described["commit"]
     home.mkdir(parents=True, exist_ok=True)
-    described = describe("faults", "benchmarks.faults")  # before the cases: the commit is that of the code that runs
     within, path = Inside(home), home / "cases.jsonl"
     kinds = [kind for kind in (*processes.KINDS, *inside.KINDS) if re.search(given.only, kind)]
     if not mounts.may_forbid():
@@ -145,15 +145,13 @@ def main() -> int:
             result = attempt(kind, int(number), home, within)
             print(json.dumps(result, indent=2))
             return int(result["end"] == "wrong")
-        end = time.monotonic() + 60 * given.minutes
+        end, cases = time.monotonic() + 60 * given.minutes, read_cases(path)
         while time.monotonic() < end:
-            result = attempt(*choose(kinds, read_cases(path)), home, within) | {"commit": described["commit"]}
-            with path.open("a") as stream:
-                stream.write(json.dumps(result) + "\n")
-            print(json.dumps(result), flush=True)
+            cases.append(attempt(*choose(kinds, cases), home, within))
+            files.write(path, lambda to: to.write_text("".join(f"{json.dumps(case)}\n" for case in cases)))
+            print(json.dumps(cases[-1]), flush=True)
     finally:
         within.close()
-    cases = read_cases(path)
     rows = summary(kinds, cases)
     if given.out:
         write(given.out, described | {"rows": rows, "wrong": [case for case in cases if case["end"] == "wrong"]})

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def weights(workdir: Path) -> str:
 
 
 def undisturbed(home: Path, layout: Layout, run: Callable[[Path, Path], None]) -> Path:
-    """What is to be compared with: the folder of a run of a layout that was left alone, made once for a commit.
+    """What is to be compared with: the folder of a run of a layout that was left alone, made once for a campaign.
 
     Args:
       home: the campaign's folder.
@@ -138,6 +139,7 @@ def undisturbed(home: Path, layout: Layout, run: Callable[[Path, Path], None]) -
     """
     workdir = home / "undisturbed" / f"{layout.processes}-{layout.devices}"
     if not (workdir / SCORES).exists():
+        shutil.rmtree(workdir, ignore_errors=True)
         workdir.parent.mkdir(parents=True, exist_ok=True)
         log = workdir.with_suffix(".log")
         run(workdir, log)

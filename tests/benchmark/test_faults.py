@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import tables
 from benchmarks.faults import inside, processes
-from benchmarks.faults.__main__ import choose, read_cases, summary
+from benchmarks.faults.__main__ import choose, summary
 from benchmarks.faults.mounts import own_folder
 from benchmarks.faults.runs import difference, losses, resumed_from
 
@@ -42,10 +42,8 @@ def test_what_differs_is_told(tmp_path, rows, exact, why):
 
 def test_half_a_line_counts_nowhere(tmp_path):
     logged(tmp_path / "run", [(1, 0.5)])
-    for path in (tmp_path / "run" / "metrics.jsonl", tmp_path / "cases.jsonl"):
-        path.write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "lo')
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "lo')
     assert losses(tmp_path / "run") == [(1, 0.5)]
-    assert read_cases(tmp_path / "cases.jsonl") == [{"step": 1, "loss": 0.5}]
     assert resumed_from("12 steps\ngoing on from step 4 of 12\ngoing on from step 8 of 12") == 8
     assert resumed_from("a new run of 12 steps") == 0
 
