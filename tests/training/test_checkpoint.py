@@ -5,7 +5,9 @@ import json
 import math
 import os
 import random
+import resource
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -303,6 +305,50 @@ def test_a_log_is_written_below_every_name(tmp_path, monkeypatch, name):
     log.close()
     assert list(Path(name, "tensorboard").iterdir())
     assert json.loads(Path(name, "metrics.jsonl").read_text()) == {"step": 2, "loss": 0.1}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(("bytes_a_file", "name"), [(3, "metrics.jsonl"), (200, "tensorboard")])
+def test_a_full_disk_is_an_error_of_the_log_and_no_endless_wait(tmp_path, bytes_a_file, name):
+    def write_and_close():
+        log = Log(tmp_path, 0, 1000, 8)
+        try:
+            log.write(1, dict.fromkeys("abcdefgh", 0.1))  # 90 bytes as JSON, more than 300 as events
+        finally:
+            log.close()
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_a_file, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            write_and_close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert raised.value.filename == str(tmp_path / name)
+
+
+def events_of(folder):
+    """Step, tag and value of what TensorBoard reads in a folder; the purge of a step."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = []
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        while data:  # a record: its length, a checksum of it, its bytes, a checksum of them
+            (length,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + length])
+            data = data[16 + length :]
+            found += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+            found += [(event.step, "start", 0)] if event.session_log.status == 1 else []
+    return found
+
+
+@pytest.mark.quick
+def test_tensorboard_has_every_number_and_where_a_run_went_on(tmp_path):
+    log = Log(tmp_path, 4, 12, 8)
+    log.write(6, {"loss": 0.5, "test/nme_pupils": 4.0})
+    log.close()
+    assert events_of(tmp_path / "tensorboard") == [(5, "start", 0), (6, "loss", 0.5), (6, "test/nme_pupils", 4.0)]
 
 
 @pytest.mark.quick
