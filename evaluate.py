@@ -56,6 +56,11 @@ def arguments_parser() -> Parser:
     add("--data-dir", metavar="DIR", help="where built sets live; the run's, else ~/.cache/barrel_jax")
     add("--checkpoint", default="latest", help="latest, best (lowest on the test split), or a saved step")
     add(
+        "--rank",
+        type=int,
+        help="score the run's model with DQInit's and QAMem's weights at this rank, and at full rank",
+    )
+    add(
         "--normaliser",
         help=f"what divides the error: {', '.join(NAMED)}, or two points such as 36,45; the set's by default",
     )
@@ -104,18 +109,22 @@ def evaluate(given: argparse.Namespace) -> None:
     if given.predictions:
         points_px = read_predictions(given.predictions, faces)
     else:
-        crops, run = faces, TrainedRun.open(workdir, given.checkpoint, make_mesh(MeshConfig()))
+        crops, full = faces, TrainedRun.open(workdir, given.checkpoint, make_mesh(MeshConfig()))
+        run = full.at_rank(given.rank) if given.rank else full
         points_px = run.predict(crops)
-        about |= {"crop": data.crop, "checkpoint_step": run.step, "config": config}
+        about |= {"crop": data.crop, "checkpoint_step": run.step, "config": run.config}
     points_px, faces, mapped = comparable(points_px, faces)
     if normaliser:
         faces = dataclasses.replace(faces, scheme=normalised_by(faces.scheme, normaliser))
     scores = score(points_px, faces, mapped=mapped, **about)
     print(score_table.table(scores))
+    if given.rank:
+        whole, _, _ = comparable(full.predict(crops), faces)
+        print(score_table.rank_cost(scores, score(whole, faces, mapped=mapped, **about), given.rank))
     if workdir is None:
         print("nothing is written without --workdir")
         return
-    folder = workdir / "eval" / f"{faces.dataset}-{faces.split}"
+    folder = workdir / "eval" / f"{faces.dataset}-{faces.split}{f'-rank{given.rank}' if given.rank else ''}"
     for path in write_evaluation(folder, scores, points_px, faces):
         print(path)
     if given.stress:
@@ -133,6 +142,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("give --workdir of a run, or --predictions with --dataset (and --source)")
     if given.predictions and given.dataset is None:
         parser.error("--predictions needs --dataset (and --source, unless its download lies in its place)")
+    if given.predictions and given.rank:
+        parser.error("--rank is of a run's weights: give --workdir of a run and no --predictions")
     if given.predictions and given.stress:
         parser.error(
             "--stress perturbs the images and predicts them anew, which takes a model: give --workdir of a run and no "

@@ -65,8 +65,12 @@ class ModelConfig:
     encoder_layers: int = 0  # 0..7; the paper removes the encoder (section 3.1)
     decoder_layers: int = 1  # 0..7; 0 is the plain baseline: pooled features and one dense layer
     dqinit: bool = True  # dynamic query initialisation (equation 1); False starts from zeros
+    dqinit_rank: int = 0  # rank of DQInit's weights: 8 are 0.16M numbers in place of 4.47M; 0 for the paper's full ones
+    reference_points: bool = False  # coarse points of DQInit's queries tell the decoder where to look; not in the paper
     qamem_layers: int = 1  # query-aware memory (equation 3): 0, 1 or 2 per-query layers
     qamem_init: str = "identity"  # identity: starts as the shared memory; xavier: drawn as DETR draws its weights
+    qamem_rank: int = 0  # rank of QAMem's change of the shared memory; 0 for the paper's full transforms
+    uncertainty: bool = False  # every point has a scale of its error; not in the paper
     width: int = 256  # D, the decoder's width
     heads: int = 8  # N
     feedforward: int = 2048  # hidden width of the transformer's feed-forward part
@@ -91,6 +95,11 @@ class AugmentConfig:
     blur_prob: float = 0.3  # of a Gaussian blur
     blur: float = 5 / 256  # largest standard deviation
     grey_prob: float = 0.2  # of a grey picture: PIPNet's; not among the five that the paper names
+    box_prob: float = 0.0  # of another box around the face, as detectors differ; not in the paper
+    box_shift: float = 0.1  # largest shift of that box along each axis
+    box_scale: float = 0.2  # largest relative change of its size, either way
+    box_aspect: float = 0.1  # largest relative change of width against height, either way
+    box_forehead: float = 0.25  # largest part, of its height, that half of these boxes have more above the face
 
 
 @dataclass
@@ -105,6 +114,8 @@ class OptimConfig:
     backbone_multiplier: float = 0.1  # of the learning rate, for the backbone
     weight_decay: float = 0.0  # decoupled (AdamW), on kernels only
     clip_norm: float = 0.0  # global norm of the gradient; 0 for no clipping
+    dqinit_loss: float = 0.0  # weight of L1 on the coarse points that the head reads from DQInit's queries; 0 for none
+    scale_loss: float = 0.01  # weight of the likelihood of the points' scales; only with model.uncertainty
     ema_decay: float = 0.0  # moving average of the weights used for predictions; 0 for none
     aux_loss: bool = False  # L1 on every decoder layer's points, as DETR trains; False: on the last layer's alone
 
@@ -194,6 +205,20 @@ def validate(config: Config, *, trained: bool = False) -> None:
     _require(
         model.qamem_init in QAMEM_INITS, f"model.qamem_init={model.qamem_init!r} is none of {', '.join(QAMEM_INITS)}"
     )
+    for name, on in (("dqinit_rank", model.dqinit), ("qamem_rank", model.qamem_layers > 0)):
+        rank = getattr(model, name)
+        _require(0 <= rank <= model.width, f"model.{name}={rank} is not in 0..{model.width}, the model's width")
+        _require(on or not rank, f"model.{name}={rank} is of a module that this model has not; set it to 0")
+    _require(
+        not model.qamem_rank or model.qamem_init == "identity",
+        f"model.qamem_init={model.qamem_init!r}: with model.qamem_rank the transforms start as the identity",
+    )
+    for name, wanted in (("model.reference_points", model.reference_points), ("optim.dqinit_loss", optim.dqinit_loss)):
+        _require(model.dqinit or not wanted, f"{name}={wanted} reads DQInit's queries, and model.dqinit is False")
+    _require(
+        model.decoder_layers > 0 or not model.uncertainty,
+        "model.uncertainty=True reads the decoder's queries, and model.decoder_layers is 0",
+    )
     _require(
         model.decoder_layers > 0 or not (model.dqinit or model.qamem_layers or model.encoder_layers),
         "model.decoder_layers=0 is the plain baseline, which has neither queries nor memory: "
@@ -231,6 +256,11 @@ def validate(config: Config, *, trained: bool = False) -> None:
     for name, value in vars(augment).items():
         if name.endswith("_prob"):
             _require(0 <= value <= 1, f"augment.{name}={value} is not a probability")
+    for name in ("dqinit_loss", "scale_loss"):
+        _require(getattr(optim, name) >= 0, f"optim.{name}={getattr(optim, name)} must not be negative")
+    for name in ("box_shift", "box_scale", "box_aspect", "box_forehead"):
+        value = getattr(augment, name)
+        _require(0 <= value <= 1, f"augment.{name}={value} is not in [0, 1]")
     _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
     for name, value in vars(config.loop).items():
         _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")

@@ -17,6 +17,7 @@ from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce import results
+from benchmarks import w300_tables
 
 Result = dict[str, Any]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -313,62 +314,66 @@ def parity(result: Result) -> str:
 
 
 def xla(result: Result) -> str:
-    """One face under several flags of XLA."""
-    plain = {row["xla"]: row.get("median_ms") for row in result["rows"]}.get("as it is")
-    rows = []
+    """One face under several flags of XLA: milliseconds, and the speed beside that without flags."""
+    impls = [impl for impl in ("jax", "jax-frozen") if any(row["impl"] == impl for row in result["rows"])]
+    by_name: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in result["rows"]:
+        by_name.setdefault(row["xla"], {})[row["impl"]] = row
+    plain = {impl: row.get("median_ms") for impl, row in by_name.get("as it is", {}).items()}
+
+    def cell(row: dict[str, Any] | None, impl: str) -> str:
+        if row is None:
+            return ""
+        if "error" in row:
+            return "failed"
+        ratio = f" ({plain[impl] / row['median_ms']:.2f}x)" if plain.get(impl) else ""
+        return f"{report.digits(row['median_ms'])}{ratio}"
+
+    rows, failed = [], []
+    for name, by_impl in by_name.items():
+        cells = [cell(by_impl.get(impl), impl) for impl in impls]
+        if not any(cells):  # an opponent
+            cells[-1] = cell(next(iter(by_impl.values())), impls[-1])
+        compiled = [row["cold_s"] for row in by_impl.values() if "cold_s" in row]
+        rows.append([name, *cells, f"{compiled[0]:.1f}" if compiled else ""])
+        failed += [f"- failed: {name}, {impl}: {row['error']}" for impl, row in by_impl.items() if "error" in row]
+    first = result["rows"][0]
+    head = [f"XLA; {first['model']}, {first['precision']}, batch {first['batch']}"]
+    head += [f"{impl}, ms (speed)" for impl in impls]
+    return "\n\n".join(filter(None, [table([*head, "s to compile, first"], rows), "\n".join(failed)]))
+
+
+def profile(result: Result) -> str:
+    """What a call consists of on the device, and its most expensive kernels."""
+    rows, dearest, failed = [], [], []
     for row in result["rows"]:
         if "error" in row:
-            rows.append([row["xla"], "failed", "", row["error"]])
+            failed.append(f"- failed: {row['how']}: {row['error']}")
             continue
-        ratio = f"{plain / row['median_ms']:.2f}x" if plain else ""
-        rows.append([row["xla"], report.digits(row["median_ms"]), ratio, f"{row['cold_s']:.1f}"])
+        rows.append(
+            [
+                row["how"],
+                *(report.digits(row[name]) for name in ("median_ms", "traced_ms", "busy_ms", "idle_ms")),
+                *(f"{row[name]:.1f}" for name in ("kernels", "copies", "graph_launches", "kernel_launches")),
+                f"{row['median_gap_us']:.1f}",
+            ]
+        )
+        kernels = [
+            [
+                f"`{kernel['kernel'].replace('|', '/')}`",
+                f"{1e3 * kernel['ms']:.1f}",
+                f"{100 * kernel['share']:.1f} %",
+                f"{kernel['count'] / row['calls']:.1f}",
+            ]
+            for kernel in row["dearest"]
+        ]
+        dearest.append(table([f"{row['how']}: kernel", "µs a call", "of all kernels' time", "times a call"], kernels))
     first = result["rows"][0]
-    head = [f"XLA; {first['model']}, {first['precision']}, batch {first['batch']}", "ms", "speed", "s to compile"]
-    return table(head, rows)
-
-
-def w300(result: Result) -> str:
-    """Runs on 300W, by model, and beside the baseline; what faces of other sets are worth."""
-    first, counts = result["rows"][0], {row["kind"]: row for row in result["rows"]}
-    rows, others = [], []
-    for row in result["summary"]:
-        of = next(r for r in result["rows"] if all(r[name] == row[name] for name in ("kind", "model")))
-        spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
-        nme = f"{row['nme']:.2f}{spread}"
-        if row["kind"] == "generalisation":
-            of = next(r for r in result["rows"] if r["kind"] == row["kind"] and " + ".join(r["faces"]) == row["faces"])
-            visited = " + ".join(f"{count:,} {name}" for name, count in of["faces"].items())
-            own = f"{of['coco_nme']:.2f}" if "coco_nme" in of else ""
-            others.append([visited, str(of["epochs"]), nme, own])
-            continue
-        beside = ["", ""]
-        if "difference" in row:
-            low, high = row["interval"]
-            beside = [f"{row['difference']:+.3f} ({low:+.3f}..{high:+.3f})", f"{row['p']:.4f}"]
-        budget = f"{of['image_size']} px, {of['epochs']} epochs of {sum(of['faces'].values()):,}, batch {of['batch']}"
-        rows.append([row["model"], budget, str(len(row["seeds"])), nme, f"{row['held_out']:.2f}", *beside])
-    head = ["model", "training", "seeds", f"NME % on {first['test_faces']} test faces", "on faces held out"]
-    shown = table([*head, "difference from the baseline (95 %)", "p, paired by face"], rows)
-    said = []
-    if start := result.get("start"):
-        visited = " + ".join(f"{count:,} {name}" for name, count in start["faces"].items())
-        said.append(f"Start of the models above: {start['epochs']} epochs of {visited} faces; no ImageNet weights.")
-    kinds = ", ".join(f"{kind} {row['optimiser']}" for kind, row in counts.items())
-    said.append(f"Optimiser: {kinds}. {first['partial']}".strip())
-    opened = sum(result["openings"].values())
-    said.append(f"Test splits were opened {opened} times for {len(result['rows'])} finished runs.")
-    if not others:
-        return f"{' '.join(said)}\n\n{shown}"
-    names = ["BarrelNet-18, drawn weights: faces of an epoch", "epochs", "NME % on 300W", "on the other real set"]
-    return f"{' '.join(said)}\n\n{shown}\n\n{table(names, others)}"
-
-
-def w300_front(result: Result) -> str:
-    """The scores of the ablation alone, in one line."""
-    rows = [row for row in result["summary"] if row["kind"] == "ablation"]
-    names = [row["model"].replace("-18-d3", ", 3 decoders").removesuffix("-18") for row in rows]
-    head = ["ResNet-18, 128 px: NME %", *names]
-    return table(head, [["Common", *(f"{row['nme']:.2f}" for row in rows)]])
+    head = [f"{first['model']}, {first['precision']}, batch {first['batch']}", "ms a call", "ms while profiled"]
+    head += ["ms in which a kernel runs", "ms in which none does", "kernels", "copies", "graphs started"]
+    head += ["kernels started", "median gap, µs"]
+    shown = [table(head, rows), *dearest] if rows else []
+    return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
 
 
 def infer_front(result: Result) -> str:
@@ -450,10 +455,11 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "growth": growth,
     "gpu-parity": parity,
     "gpu-xla": xla,
+    "gpu-profile": profile,
     "gpu-seeds": seeds,
     "growth-gpu": growth,
-    "w300-gpu": w300,
-    "w300-front": w300_front,
+    "w300-gpu": w300_tables.markdown,
+    "w300-front": w300_tables.front,
     "devices": devices,
     "pods": pods,
     "pod-v5e": scaling,

@@ -17,7 +17,7 @@ from barrel_jax.benchmark.clock import summary
 from barrel_jax.benchmark.frameworks import flags
 from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.benchmark.rows import Failed, Inferred, Key, Row, Rows, measure_in_turns
-from barrel_jax.benchmark.sides import Side, Work, compare, make_side
+from barrel_jax.benchmark.sides import Side, Work, compare, host, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.paper import model_of
@@ -31,11 +31,7 @@ def flops_of(model: ModelConfig, num_landmarks: int, image_size: int) -> float |
     """
     network = build_model(dataclasses.replace(model, dtype="float32"), num_landmarks)
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    try:
-        on = jax.devices("cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS leaves it out
-        on = None
-    with jax.default_device(on):
+    with jax.default_device(host()):
         variables = jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
         lowered = jax.jit(lambda v, x: network.apply(v, x, False)[-1]).lower(variables, images)
         analysis = lowered.cost_analysis() or lowered.compile().cost_analysis()
@@ -43,10 +39,14 @@ def flops_of(model: ModelConfig, num_landmarks: int, image_size: int) -> float |
 
 
 def random_variables(model: ModelConfig, num_landmarks: int, image_size: int, seed: int = 0) -> Any:
-    """Variables {params, batch_stats} of a new model as NumPy arrays: speed does not depend on what was learned."""
+    """Variables {params, batch_stats} of a new model as NumPy arrays: speed does not depend on what was learned.
+
+    Drawn on the host: nothing of it is timed, and a GPU would have to compile it.
+    """
     network = build_model(dataclasses.replace(model, dtype="float32"), num_landmarks)
-    images = jnp.zeros((1, image_size, image_size, 3))
-    return jax.device_get(jax.jit(lambda key: network.init(key, images, False))(jax.random.key(seed)))
+    with jax.default_device(host()):
+        images = jnp.zeros((1, image_size, image_size, 3))
+        return jax.device_get(jax.jit(lambda key: network.init(key, images, False))(jax.random.key(seed)))
 
 
 def random_images(batch: int, image_size: int) -> np.ndarray:

@@ -29,11 +29,13 @@ class Bar:
 
 
 def _milliseconds(rows: Sequence[Row]) -> dict[str, list[Bar]]:
-    """A panel for each model, batch, precision and device: milliseconds by implementation."""
+    """A panel for each model, batch, precision and device, and each run of it: milliseconds by implementation."""
     panels: dict[str, list[Bar]] = {}
     for row in rows:
         key = row.key
         title = f"{key.model}, batch {key.batch}, {key.precision}, {key.device}"
+        while any(bar.name == key.impl for bar in panels.get(title, ())):
+            title += ", another run"
         bar = Bar(key.impl, None) if isinstance(row, Failed) else Bar(key.impl, row.timing.median_ms, row.timing.p95_ms)
         panels.setdefault(title, []).append(bar)
     return panels

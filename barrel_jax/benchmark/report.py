@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from barrel_jax.benchmark.rows import Failed, Inferred, Row, Trained, failed, from_json
+from barrel_jax.benchmark.rows import Failed, Inferred, Key, Row, Trained, failed, from_json
 from barrel_jax.markdown import table
 from barrel_jax.paper import PAIRS, PAPER_FPS
 
@@ -91,15 +91,17 @@ def failures(rows: Iterable[Row]) -> str:
 
 
 def train(rows: Sequence[Row]) -> str:
-    """One line for each implementation: a step, faces per second, the paper's recipe, and JAX's speed beside it."""
-    ours = {
-        row.key._replace(impl=""): row.timing.images_per_s
-        for row in rows
-        if isinstance(row, Trained) and row.key.impl == "jax"
-    }
+    """One line for each implementation: a step, faces per second, the paper's recipe, and JAX's speed beside it.
+
+    A case that was measured in several runs has the rows of one after those of the other, each with a `jax` of its own
+    before the others, to which their ratios are.
+    """
+    ours: dict[Key, float | None] = {}
     lines = []
     for row in rows:
         key = row.key
+        if key.impl == "jax":
+            ours[key._replace(impl="")] = row.timing.images_per_s if isinstance(row, Trained) else None
         case = [key.device, key.model, key.precision, str(key.batch), key.impl]
         if not isinstance(row, Trained):
             lines.append([*case, "failed", "", "", ""])

@@ -4,7 +4,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -41,11 +41,20 @@ class Work:
     images: np.ndarray  # uint8 [B, S, S, 3]
     precision: str  # float32 (computed in full), tf32 or bfloat16 (weights as well)
     device: str  # cpu or cuda
+    xla: Mapping[str, Any] = field(default_factory=dict)  # what XLA is told of JAX's program beside its own flags
 
 
 def device_of(name: str) -> jax.Device:
     """JAX's device by the name that PyTorch has for it, cpu or cuda."""
     return jax.devices({"cuda": "gpu"}.get(name, name))[0]
+
+
+def host() -> jax.Device | None:
+    """The CPU, for what is to be prepared; None, which leaves JAX its own, where JAX_PLATFORMS has none."""
+    try:
+        return jax.devices("cpu")[0]
+    except RuntimeError:
+        return None
 
 
 def make_side(impl: str, work: Work) -> Side:
@@ -66,14 +75,15 @@ def make_side(impl: str, work: Work) -> Side:
 def _jax_side(impl: str, work: Work) -> Side:
     dtype = "bfloat16" if work.precision == "bfloat16" else "float32"
     on = device_of(work.device)
-    with jax.default_device(on), jax.default_matmul_precision(MATMUL[work.precision]):
+    with jax.default_device(host()):  # a GPU would compile a program for every shape of a weight
         config = dataclasses.replace(work.model, dtype=dtype)
         predict, weights = make_inference(config, work.num_landmarks, work.variables)
+    with jax.default_device(on), jax.default_matmul_precision(MATMUL[work.precision]):
         weights, images = jax.block_until_ready(jax.device_put((weights, work.images), on))
         frozen = impl == "jax-frozen"
         program, arguments = (partial(predict, weights), (images,)) if frozen else (predict, (weights, images))
         start = time.perf_counter()
-        compiled = jax.jit(program).lower(*arguments).compile()
+        compiled = jax.jit(program).lower(*arguments).compile(dict(work.xla))
         points = jax.block_until_ready(compiled(*arguments))
     cold = time.perf_counter() - start
     return Side(lambda: jax.block_until_ready(compiled(*arguments)), np.asarray(points), cold)

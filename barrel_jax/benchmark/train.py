@@ -154,8 +154,7 @@ def _jax_steps(impl: str, work: Training) -> Callable[[], jax.Array]:
     train_step = TrainStep(model, tx, config, mesh, tuple(range(num_landmarks)))
     at_once = work.steps if impl == "jax" else 1
     with jax.default_matmul_precision(MATMUL[work.precision]):
-        state: list[State] = [train_step.create(config.seed)]
-        state[0] = state[0].replace(**jax.tree.map(jax.numpy.asarray, work.variables))
+        state: list[State] = [train_step.create(config.seed, work.variables)]
         faces = jax.device_put(Faces(work.images, work.points, np.ones(work.points.shape[:2], bool)))
         order, seed = epoch_order(0, 0, len(work.images)), seed_data(config.seed)
         program = train_step.in_one_dispatch(at_once) if at_once > 1 else train_step.on_faces

@@ -21,6 +21,7 @@ from barrel_jax.config import MeshConfig
 QUERY_WEIGHTS = (
     (re.compile(r"dqinit/dense/(kernel|bias)$"), (-1,)),
     (re.compile(r"qamem/kernel\d$"), (0, 2)),
+    (re.compile(r"qamem/[uv]\d$"), (0, 1)),
     (re.compile(r"qamem/bias\d$"), (0, 1)),
 )
 MOMENTS = re.compile(r"^opt_state/(.*/)?(mu|nu)/")

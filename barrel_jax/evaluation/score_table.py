@@ -43,6 +43,13 @@ def table(scores: Scores) -> str:
     return "\n".join(lines)
 
 
+def rank_cost(scores: Scores, full: Scores, rank: int) -> str:
+    """What a rank of the per-query weights costs, as a line to print: `scores` at the rank, `full` at all of it."""
+    name = metric_name("NME", scores.normaliser)
+    change = 100 * (scores.nme / full.nme - 1)
+    return f"\nat rank {rank} {name} is {scores.nme:.3f} %, at full rank {full.nme:.3f} %: {change:+.2f} % of it"
+
+
 def stress_table(stress: Stress) -> str:
     """The errors under stress as lines to print: a block for each kind, its strengths across."""
     plain, *records = stress.records

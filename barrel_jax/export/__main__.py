@@ -5,7 +5,8 @@ python -m barrel_jax.export WORKDIR [--checkpoint best] [--formats stablehlo,exe
 
 Images uint8 [B, S, S, 3] (RGB crops) to points float32 [B, K, 2] in crop units, weights inside: model.stablehlo (any
 batch; CPU, CUDA, TPU), model-1.executable (compiled for this machine, one image), model.onnx (any batch). Each is
-checked against the Flax model; manifest.json says what they are. `barrel_jax.export.load` reads them.
+checked against the Flax model; manifest.json says what they are. `barrel_jax.export.load` reads them. --rank R gives
+DQInit's and QAMem's weights a rank, without training; what that costs says python evaluate.py --workdir RUN --rank R.
 """
 
 import argparse
@@ -25,6 +26,9 @@ def export_run(given: argparse.Namespace) -> None:
 
     out = given.out or given.workdir / "export"
     trained = TrainedRun.open(given.workdir, given.checkpoint)
+    if given.rank:
+        trained = trained.at_rank(given.rank)
+        print(f"at rank {given.rank}; its error: python evaluate.py --workdir {given.workdir} --rank {given.rank}")
     about = export(trained, out, given.formats, [int(batch) for batch in given.batches])
     for name, entry in about["files"].items():
         difference = entry["largest_difference"]
@@ -40,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="folder for the files (default: WORKDIR/export)")
     parser.add_argument("--formats", type=words, default=["stablehlo", "executable", "onnx"], help="default: all")
+    parser.add_argument("--rank", type=int, default=0, help="of DQInit's and QAMem's weights (default: what they have)")
     parser.add_argument("--batches", type=words, default=["1"], help="of the executables (default: 1)")
     given = parser.parse_args(arguments)
     if not all(batch.isdecimal() and int(batch) for batch in given.batches):

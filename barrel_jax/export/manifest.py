@@ -106,7 +106,10 @@ def _differing(manifest: dict[str, Any], workdir: Path) -> list[str]:
     theirs = {name: facts[name] for name in ("dataset", "fingerprint", "scheme", "num_landmarks")}
     ours = {name: manifest.get(name) for name in theirs}
     theirs |= {name: value for name, value in configuration.flatten(config).items() if not name.startswith(FREE)}
+    ours |= configuration.flatten(configuration.Config())  # what an earlier version's config does not name
     ours |= _flat(config_there if isinstance(config_there := manifest.get("config"), dict) else {})
+    for name in ("model.dqinit_rank", "model.qamem_rank"):  # an export may lower them
+        ours[name] = theirs[name] = 0
     # Through JSON, which has no tuples.
     return [
         f"{name}: {repr(ours.get(name))[:60]} exported, {repr(value)[:60]} there"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """PIPNet's training augmentation (docs/protocols.md, "Augmentation") on the device, inside the jitted step.
 
-The geometric operations (translate, flip, rotate, scale) are composed into one map and the image is sampled once,
-bilinearly, black outside the crop; the occlusion patch is drawn in the frame that the original has after translating,
-so that it flips and turns with the face. PIPNet rotates with nearest neighbours; bilinear sampling keeps points and
-pixels registered below half a pixel. Every draw is a function of the key.
+The geometric operations (translate, flip, rotate, scale, another box) are composed into one map and the image is
+sampled once, bilinearly, black outside the crop; the occlusion patch is drawn in the frame that the original has after
+translating, so that it flips and turns with the face. PIPNet rotates with nearest neighbours; bilinear sampling keeps
+points and pixels registered below half a pixel. Every draw is a function of the key.
 """
 
 import math
@@ -21,6 +21,9 @@ from barrel_jax.config import AugmentConfig
 Flip = Int[jax.Array | np.ndarray, " K"]
 
 
+BOX = 14  # the stream of a face's box, beside the keys of all else
+
+
 class Draw(NamedTuple):
     """What happens to one image; lengths in crop units, angle in radians. Arrays have a leading [B] after vmap."""
 
@@ -32,6 +35,7 @@ class Draw(NamedTuple):
     zoom: jax.Array
     sigma: jax.Array  # of the blur
     grey: jax.Array  # bool
+    window: jax.Array | None = None  # [4], the box that is looked at in the end: x, y, w, h; None for the whole crop
 
 
 def draw(key: jax.Array, config: AugmentConfig) -> Draw:
@@ -56,7 +60,24 @@ def draw(key: jax.Array, config: AugmentConfig) -> Draw:
         zoom=jnp.where(chance(config.scale_prob), uniform((), 1 - config.scale, 1 + config.scale), 1.0),
         sigma=jnp.where(chance(config.blur_prob), uniform((), 0.0, config.blur), 0.0),
         grey=chance(config.grey_prob),
+        window=_draw_window(jax.random.fold_in(key, BOX), config) if config.box_prob else None,
     )
+
+
+def _draw_window(key: jax.Array, config: AugmentConfig) -> jax.Array:
+    """Another box around the face, as detectors' boxes differ from annotators': x, y, w, h [4] in units of the crop."""
+    keys = iter(jax.random.split(key, 6))
+
+    def log_factor(largest: float) -> jax.Array:
+        return jax.random.uniform(next(keys), minval=-1.0, maxval=1.0) * math.log1p(largest)
+
+    shift = jax.random.uniform(next(keys), (2,), minval=-1.0, maxval=1.0) * config.box_shift
+    scale, aspect = log_factor(config.box_scale), log_factor(config.box_aspect) / 2
+    size = jnp.exp(jnp.stack([scale + aspect, scale - aspect]))
+    taller = jax.random.bernoulli(next(keys), 0.5) * jax.random.uniform(next(keys)) * config.box_forehead * size[1]
+    top_left = 0.5 + shift - size / 2
+    window = jnp.concatenate([top_left, size]) + taller * jnp.array([0.0, -1.0, 0.0, 1.0])
+    return jnp.where(jax.random.bernoulli(next(keys), config.box_prob), window, jnp.array([0.0, 0.0, 1.0, 1.0]))
 
 
 def _rotated(xy: jax.Array, angle: jax.Array) -> jax.Array:
@@ -80,7 +101,8 @@ def transform_points(points: Float[AnyArray, "K 2"], flip: Flip, one: Draw) -> F
     moved = jnp.where(jnp.any(one.shift != 0), jnp.clip(points + one.shift[None], 0.0, 1.0), points)
     mirrored = (moved * jnp.array([[-1.0, 1.0]]) + jnp.array([[1.0, 0.0]]))[flip]
     centred = jnp.where(one.flip, mirrored, moved) - 0.5
-    return one.zoom * _rotated(centred, one.angle) + 0.5
+    turned = one.zoom * _rotated(centred, one.angle) + 0.5
+    return turned if one.window is None else (turned - one.window[None, :2]) / one.window[None, 2:]
 
 
 def _sample(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -112,8 +134,11 @@ def transform_image(image: UInt8[AnyArray, "S S 3"], one: Draw) -> Float[Array, 
     """Image uint8 [S, S, 3] after the draw, float32 [S, S, 3] in 0..1."""
     size = image.shape[0]
     unit = (jnp.arange(size) + 0.5) / size - 0.5
-    # From an output pixel back to the input: undo zoom and rotation, then the flip, then the shift.
+    # From an output pixel back to the input: undo the box, then zoom and rotation, then the flip, then the shift.
     grid = jnp.stack(jnp.meshgrid(unit, unit, indexing="xy"), axis=-1)
+    if one.window is not None:
+        start, extent = one.window[None, None, :2], one.window[None, None, 2:]
+        grid = start + (grid + 0.5) * extent - 0.5
     back = _rotated(grid, -one.angle) / one.zoom
     back = jnp.where(one.flip, back * jnp.array([[[-1.0, 1.0]]]), back) + 0.5
     source = (back - one.shift[None, None]) * size - 0.5

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BarrelNet (Figure 1): backbone, projection, a decoder with DQInit and QAMem; the head is DETR's."""
+"""BarrelNet (Figure 1): backbone, projection, a decoder with DQInit and QAMem, and a head."""
 
 from typing import Any
 
@@ -14,32 +14,14 @@ from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.decoder import DecoderLayer
 from barrel_jax.models.dqinit import DQInit
 from barrel_jax.models.encoder import EncoderLayer
+from barrel_jax.models.head import Head, torch_uniform
 from barrel_jax.models.positions import QueryPositions, sine_positions
+from barrel_jax.models.reference import ReferencePositions
+from barrel_jax.models.uncertainty import LogScale
 
 # ImageNet's, RGB in 0..1, as torchvision's weights were trained.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-# torch.nn.Linear's own draw, which DETR leaves in the head and in the projection.
-torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-
-
-class Head(nn.Module):
-    """DETR's three-layer perceptron and its sigmoid, shared by all queries and all decoder layers."""
-
-    width: int
-    dtype: Any
-
-    def setup(self) -> None:
-        """Declares the layers once, so that every decoder layer shares them."""
-        self.layer1 = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype)
-        self.layer2 = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype)
-        # Its result is coordinates. In TF32 it would move them by hundredths of a pixel, in a TPU's bfloat16 by tenths;
-        # in full it costs nothing.
-        self.layer3 = nn.Dense(2, kernel_init=torch_uniform, dtype=jnp.float32, precision="highest")
-
-    def __call__(self, queries: Float[AnyArray, "B K D"]) -> Float[Array, "B K 2"]:
-        """Query embeddings [B, K, D] -> points [B, K, 2] in crop units, float32."""
-        return nn.sigmoid(self.layer3(nn.relu(self.layer2(nn.relu(self.layer1(queries)))).astype(jnp.float32)))
 
 
 class BarrelNet(nn.Module):
@@ -53,8 +35,12 @@ class BarrelNet(nn.Module):
     encoder_layers: int = ModelConfig.encoder_layers
     decoder_layers: int = ModelConfig.decoder_layers
     dqinit: bool = ModelConfig.dqinit
+    dqinit_rank: int = ModelConfig.dqinit_rank
+    reference_points: bool = ModelConfig.reference_points
     qamem_layers: int = ModelConfig.qamem_layers
     qamem_init: str = ModelConfig.qamem_init
+    qamem_rank: int = ModelConfig.qamem_rank
+    uncertainty: bool = ModelConfig.uncertainty
     width: int = ModelConfig.width
     heads: int = ModelConfig.heads
     feedforward: int = ModelConfig.feedforward
@@ -66,6 +52,9 @@ class BarrelNet(nn.Module):
         """Images [B, H, W, 3], RGB in 0..1, to points [L, B, K, 2] in crop units, float32.
 
         L is the number of decoder layers, the last one is the prediction; with no decoder L = 1.
+
+        Flax's collection of intermediates holds, where they exist: `coarse`, the points [B, K, 2] that the head reads
+        from DQInit's queries, and `log_scale`, the logarithm [B, K] of the error's scale (models/uncertainty.py).
         """
         images = (images - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
         backbone = make_backbone(self.backbone, self.stride, self.norm, self.dtype, self.norm_group, name="backbone")
@@ -92,16 +81,32 @@ class BarrelNet(nn.Module):
             memory = EncoderLayer(**shared, name=f"encoder{index}")(memory, memory_positions, train)
 
         query_positions = QueryPositions(self.num_landmarks, self.width, name="query_positions")().astype(self.dtype)
-        if self.dqinit:
-            queries = DQInit(self.num_landmarks, self.dtype, name="dqinit")(memory)
-        else:
-            queries = jnp.zeros((batch, self.num_landmarks, self.width), self.dtype)
         norm = layer_norm("decoder_norm", self.dtype)
         head = Head(self.width, self.dtype, name="head")
-        qamem: dict[str, Any] = {"qamem_layers": self.qamem_layers, "qamem_init": self.qamem_init}
+        if self.dqinit:
+            queries = DQInit(self.num_landmarks, self.dqinit_rank, self.dtype, name="dqinit")(memory)
+        else:
+            queries = jnp.zeros((batch, self.num_landmarks, self.width), self.dtype)
+        if self.dqinit and (self.reference_points or self.is_mutable_collection("intermediates")):
+            origin = head(norm(queries))
+            self.sow("intermediates", "coarse", nn.sigmoid(origin))
+        reference = None
+        if self.reference_points:
+            locate = ReferencePositions(self.width, self.dtype, name="reference")
+            reference = locate(nn.sigmoid(origin), (height, width))
+            # Zero at the start: training begins with the coarse points.
+            offset = Head(self.width, self.dtype, nn.initializers.zeros, name="offset_head")
+        qamem: dict[str, Any] = {
+            "qamem_layers": self.qamem_layers,
+            "qamem_init": self.qamem_init,
+            "qamem_rank": self.qamem_rank,
+        }
         points = []
         for index in range(self.decoder_layers):
             layer = DecoderLayer(**qamem, **shared, name=f"decoder{index}")
-            queries = layer(queries, memory, query_positions, memory_positions, train)
-            points.append(head(norm(queries)))
+            queries = layer(queries, memory, query_positions, memory_positions, train, reference)
+            found = norm(queries)
+            points.append(nn.sigmoid(origin + offset(found) if self.reference_points else head(found)))
+        if self.uncertainty:
+            self.sow("intermediates", "log_scale", LogScale(self.width, self.dtype, name="scale")(norm(queries)))
         return jnp.stack(points)

@@ -19,6 +19,7 @@ class DecoderLayer(nn.Module):
     dropout: float
     qamem_layers: int
     qamem_init: str
+    qamem_rank: int
     dtype: Any
 
     @nn.compact
@@ -29,19 +30,27 @@ class DecoderLayer(nn.Module):
         query_positions: Float[AnyArray, "K D"],
         memory_positions: Float[AnyArray, "S D"],
         train: bool,
+        reference: Float[AnyArray, "B K D"] | None = None,
     ) -> Float[Array, "B K D"]:
-        """queries [B, K, D], memory [B, S, D], their positions [K, D] and [S, D] -> [B, K, D]."""
+        """queries [B, K, D], memory [B, S, D], their positions [K, D] and [S, D] -> [B, K, D].
+
+        `reference` [B, K, D] says where in the image each query is to look first (models/reference.py).
+        """
         drop = nn.Dropout(self.dropout, deterministic=not train, name="dropout")
         located = queries + query_positions[None]
         attended = Attention(self.heads, self.dropout, self.dtype, name="self_attention")(
             located, located, queries, train
         )
         queries = layer_norm("norm1", self.dtype)(queries + drop(attended))
+        located = queries + query_positions[None]
+        if reference is not None:
+            located = located + reference
         extracted = Attention(self.heads, self.dropout, self.dtype, name="cross_attention")(
-            queries + query_positions[None], memory + memory_positions[None], memory, train
+            located, memory + memory_positions[None], memory, train
         )
         if self.qamem_layers:
-            extracted = QAMem(self.qamem_layers, self.qamem_init, self.dtype, name="qamem")(extracted)
+            qamem = QAMem(self.qamem_layers, self.qamem_init, self.qamem_rank, self.dtype, name="qamem")
+            extracted = qamem(extracted)
         queries = layer_norm("norm2", self.dtype)(queries + drop(extracted))
         transformed = FeedForward(self.feedforward, self.dropout, self.dtype, name="feedforward")(queries, train)
         return layer_norm("norm3", self.dtype)(queries + drop(transformed))

@@ -41,6 +41,11 @@ def folded_model(config: ModelConfig, num_landmarks: int) -> nn.Module:
     return dataclasses.replace(build_model(config, num_landmarks), norm="folded")
 
 
+def sown(changed: Mapping[str, Any], name: str) -> jax.Array:
+    """What a model left in Flax's collection of intermediates under a name."""
+    return changed["intermediates"][name][0]
+
+
 def predict_points(model: nn.Module, variables: Any, images: jax.Array) -> jax.Array:
     """Images uint8 [B, S, S, 3] -> points float32 [B, K, 2] in crop units, those of the last decoder layer."""
     points: Any = model.apply(variables, images.astype(jnp.float32) / 255.0, False)

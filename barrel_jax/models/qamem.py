@@ -11,6 +11,9 @@ default.
 One layer has K D^2 + K D numbers (4.47M at 68 points), two have 8.95M, and so have one layer and DQInit together: the
 9M that section 5 gives QAMem can be read either way (docs/model.md, "Counting"). Two layers have a ReLU between them,
 since without one they would be a single layer written at length; they have no exact equation 2.
+
+With a rank r the transforms are T^i = 1 + U^i V^i^T, of 2 K D r numbers (0.28M at 68 points and r = 8). U is zero at
+the start, so that training begins where the full transforms do; equations 2 and 3 hold as they are.
 """
 
 from typing import Any
@@ -41,13 +44,15 @@ def xavier_grouped(key: jax.Array, shape: tuple[int, int, int], dtype: Any = jnp
 
 
 STARTS = {"identity": identity_per_query, "xavier": xavier_grouped}  # by config.model.qamem_init
+columns = nn.initializers.variance_scaling(1.0, "fan_in", "normal", in_axis=1, out_axis=2, batch_axis=0)  # of length 1
 
 
 class QAMem(nn.Module):
-    """The per-query transforms T^i. `start` is one of STARTS."""
+    """The per-query transforms T^i. `start` is one of STARTS; `rank` is that of T^i - 1, 0 for full transforms."""
 
     layers: int
     start: str
+    rank: int
     dtype: Any
 
     @nn.compact
@@ -57,7 +62,15 @@ class QAMem(nn.Module):
         for index in range(self.layers):
             if index:
                 extracted = nn.relu(extracted)
-            kernel = self.param(f"kernel{index + 1}", STARTS[self.start], (landmarks, width, width))
+            if self.rank:
+                shape = (landmarks, width, self.rank)
+                u = self.param(f"u{index + 1}", nn.initializers.zeros, shape).astype(self.dtype)
+                v = self.param(f"v{index + 1}", columns, shape).astype(self.dtype)
+                moved = jnp.einsum("bkr,ker->bke", jnp.einsum("bkd,kdr->bkr", extracted, u), v)
+                transformed = extracted + moved
+            else:
+                kernel = self.param(f"kernel{index + 1}", STARTS[self.start], (landmarks, width, width))
+                transformed = jnp.einsum("bkd,kde->bke", extracted, kernel.astype(self.dtype))
             bias = self.param(f"bias{index + 1}", nn.initializers.zeros, (landmarks, width))
-            extracted = jnp.einsum("bkd,kde->bke", extracted, kernel.astype(self.dtype)) + bias[None].astype(self.dtype)
+            extracted = transformed + bias[None].astype(self.dtype)
         return extracted

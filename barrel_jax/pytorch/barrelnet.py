@@ -7,6 +7,8 @@ view of the features. `torch.compile(model, fullgraph=True)` finds no graph brea
 `torch.autocast`, or is cast, and the images with it, by `.to(torch.bfloat16)`; points are float32 either way.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,8 +17,10 @@ from barrel_jax.backbones import BACKBONES, HRNetPlan
 from barrel_jax.config import ModelConfig
 from barrel_jax.pytorch.hrnet import HRNet
 from barrel_jax.pytorch.resnet import ResNet
-from barrel_jax.pytorch.transformer import DecoderLayer, EncoderLayer, sine_positions, xavier_linear
+from barrel_jax.pytorch.transformer import DecoderLayer, EncoderLayer, sine_positions, sines, xavier_linear
 
+# Of the scales' logarithm: what it starts from, and its bounds.
+START, LEAST, MOST = -3.5, -9.0, 1.0
 # ImageNet's, RGB in 0..1.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -35,12 +39,28 @@ class PerQueryLinear(nn.Module):
         return torch.baddbmm(self.bias[:, None], x.transpose(0, 1), self.weight).transpose(0, 1)
 
 
+class PerQueryLowRank(nn.Module):
+    """The same with transforms 1 + U V^T of a rank; U is zero at the start."""
+
+    def __init__(self, num_queries: int, width: int, rank: int) -> None:
+        super().__init__()
+        self.u = nn.Parameter(torch.zeros(num_queries, width, rank))
+        self.v = nn.Parameter(torch.randn(num_queries, width, rank) / width**0.5)
+        self.bias = nn.Parameter(torch.zeros(num_queries, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, K, D] -> [B, K, D]."""
+        moved = torch.bmm(torch.bmm(x.transpose(0, 1), self.u), self.v.transpose(1, 2))
+        return x + moved.transpose(0, 1) + self.bias
+
+
 class QAMem(nn.Module):
     """Query-aware memory (section 3.3, equation 3): the transforms T^i behind the attention, with ReLUs between."""
 
-    def __init__(self, num_queries: int, width: int, layers: int) -> None:
+    def __init__(self, num_queries: int, width: int, layers: int, rank: int = 0) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(PerQueryLinear(num_queries, width) for _ in range(layers))
+        kind = (PerQueryLowRank, num_queries, width, rank) if rank else (PerQueryLinear, num_queries, width)
+        self.layers = nn.ModuleList(kind[0](*kind[1:]) for _ in range(layers))
 
     def forward(self, extracted: torch.Tensor) -> torch.Tensor:
         """Extracted values [B, K, D] -> [B, K, D]."""
@@ -49,8 +69,20 @@ class QAMem(nn.Module):
         return extracted
 
 
+class Perceptron(nn.Module):
+    """Two dense layers with a ReLU between them: of reference positions, and of the points' scales."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.layer1, self.layer2 = xavier_linear(width, width), xavier_linear(width, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., D] -> [..., outputs]."""
+        return self.layer2(F.relu(self.layer1(x)))
+
+
 class Head(nn.Module):
-    """DETR's three-layer perceptron, shared by all queries and all decoder layers."""
+    """DETR's three-layer perceptron, shared by all queries and all decoder layers; a sigmoid of it is a point."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -59,8 +91,16 @@ class Head(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, queries: torch.Tensor) -> torch.Tensor:
-        """Query embeddings [..., K, D] -> points [..., K, 2] in crop units, float32."""
-        return self.layer3(F.relu(self.layer2(F.relu(self.layer1(queries))))).float().sigmoid()
+        """Query embeddings [..., K, D] -> [..., K, 2], whose sigmoids are points in crop units, float32."""
+        return self.layer3(F.relu(self.layer2(F.relu(self.layer1(queries))))).float()
+
+
+class Outputs(NamedTuple):
+    """What the model says of images, all of it in crop units and float32."""
+
+    points: torch.Tensor  # [L, B, K, 2], of every decoder layer
+    coarse: torch.Tensor | None  # [B, K, 2], read from DQInit's queries
+    log_scale: torch.Tensor | None  # [B, K], logarithm of the scale of the points' errors
 
 
 class BarrelNet(nn.Module):
@@ -73,7 +113,11 @@ class BarrelNet(nn.Module):
       encoder_layers: 0 in the paper's models.
       decoder_layers: 0 is the plain baseline: pooled features and one dense layer.
       dqinit: whether the queries start from the memory (equation 1) or from zeros.
+      dqinit_rank: of the weights that do it; 0 for all.
+      reference_points: whether coarse points, read from these queries, say where to look.
       qamem_layers: per-query layers of the query-aware memory; 0 for none.
+      qamem_rank: of what these layers change; 0 for full ones.
+      uncertainty: whether points have a scale of their error.
       width: D.
       heads: N.
       feedforward: hidden width of the transformer's feed-forward parts.
@@ -89,7 +133,11 @@ class BarrelNet(nn.Module):
         encoder_layers: int,
         decoder_layers: int,
         dqinit: bool,
+        dqinit_rank: int,
+        reference_points: bool,
         qamem_layers: int,
+        qamem_rank: int,
+        uncertainty: bool,
         width: int,
         heads: int,
         feedforward: int,
@@ -107,13 +155,27 @@ class BarrelNet(nn.Module):
         nn.init.zeros_(self.input_proj.bias)
         self.register_buffer("positions", sine_positions(*grid, width), persistent=False)
         self.query_embed = nn.Embedding(num_landmarks, width)
-        self.dqinit = xavier_linear(width, num_landmarks * width) if dqinit else None
+        self.dqinit: nn.Module | None = None
+        if dqinit:
+            self.dqinit = xavier_linear(dqinit_rank or width, num_landmarks * width)
+        if dqinit_rank:
+            reduce = nn.Linear(width, dqinit_rank, bias=False)
+            nn.init.xavier_uniform_(reduce.weight)
+            self.dqinit = nn.Sequential(reduce, self.dqinit)
         shape = (width, heads, feedforward, dropout)
         self.encoder = nn.ModuleList(EncoderLayer(*shape) for _ in range(encoder_layers))
-        memories = (QAMem(num_landmarks, width, qamem_layers) if qamem_layers else None for _ in range(decoder_layers))
+        memory = (num_landmarks, width, qamem_layers, qamem_rank)
+        memories = (QAMem(*memory) if qamem_layers else None for _ in range(decoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(*shape, qamem) for qamem in memories)
         self.norm = nn.LayerNorm(width)
         self.head = Head(width)
+        self.reference = Perceptron(width, width) if reference_points else None
+        self.offset_head = Head(width) if reference_points else None
+        if self.offset_head is not None:
+            nn.init.zeros_(self.offset_head.layer3.weight)
+        self.scale = Perceptron(width, 1) if uncertainty else None
+        if self.scale is not None:
+            nn.init.zeros_(self.scale.layer2.weight)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images [B, 3, H, W], RGB in 0..1, to points [L, B, K, 2] in crop units, float32.
@@ -123,20 +185,37 @@ class BarrelNet(nn.Module):
         Raises:
           ValueError: when the images are of another size than the model was made for.
         """
+        return self.outputs(images).points
+
+    def outputs(self, images: torch.Tensor) -> Outputs:
+        """All that the model says of images [B, 3, H, W]; raises as `forward`."""
         features = self.backbone((images - self.mean) / self.std)
         if self.regression is not None:
-            return self.regression(features.mean((2, 3))).float().reshape(1, -1, self.num_landmarks, 2)
-        return self.head(self.norm(torch.stack(self._decode(features))))
+            found = self.regression(features.mean((2, 3))).float().reshape(1, -1, self.num_landmarks, 2)
+            return Outputs(found, None, None)
+        embeddings, origin = self._decode(features)
+        found = self.norm(torch.stack(embeddings))
+        log_scale = None
+        if self.scale is not None:
+            log_scale = (self.scale(found[-1])[..., 0].float() + START).clamp(LEAST, MOST)
+        return Outputs(self._points(found, origin), None if origin is None else origin.sigmoid(), log_scale)
+
+    def _points(self, found: torch.Tensor, origin: torch.Tensor | None) -> torch.Tensor:
+        if self.offset_head is None:
+            return self.head(found).sigmoid()
+        return (origin + self.offset_head(found)).sigmoid()
 
     def predict(self, images: torch.Tensor) -> torch.Tensor:
         """The prediction alone, [B, 3, H, W] -> [B, K, 2], without the points of earlier decoder layers."""
         if self.regression is not None:
             return self(images)[0]
         features = self.backbone((images - self.mean) / self.std)
-        return self.head(self.norm(self._decode(features)[-1]))
+        embeddings, origin = self._decode(features)
+        return self._points(self.norm(embeddings[-1]), origin)
 
-    def _decode(self, features: torch.Tensor) -> list[torch.Tensor]:
-        # Features [B, C, *grid] -> query embeddings [B, K, D] behind every decoder layer.
+    def _decode(self, features: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        # Features [B, C, *grid] -> query embeddings [B, K, D] behind every decoder layer, and the logits [B, K, 2] of
+        # the coarse points, where they are used.
         if features.shape[2:] != self.grid:
             raise ValueError(
                 f"BarrelNet: features of {tuple(features.shape[2:])}, positions of {self.grid}: "
@@ -150,11 +229,18 @@ class BarrelNet(nn.Module):
             queries = memory.new_zeros(len(memory), *query_pos.shape)
         else:
             queries = self.dqinit(memory.mean(1)).unflatten(1, query_pos.shape)
+        origin, reference = None, None
+        if self.reference is not None:
+            origin = self.head(self.norm(queries))
+            height, width = self.grid
+            x, y = (origin.sigmoid().detach() + 0.5 / origin.new_tensor([width, height])).unbind(-1)
+            half = query_pos.shape[1] // 2
+            reference = self.reference(torch.cat([sines(y, half), sines(x, half)], -1).to(memory.dtype))
         embeddings = []
         for layer in self.decoder:
-            queries = layer(queries, memory, query_pos, self.positions)
+            queries = layer(queries, memory, query_pos, self.positions, reference)
             embeddings.append(queries)
-        return embeddings
+        return embeddings, origin
 
 
 def build_model(config: ModelConfig, num_landmarks: int, image_size: int) -> BarrelNet:

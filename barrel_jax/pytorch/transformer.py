@@ -18,16 +18,20 @@ def sine_positions(height: int, width: int, channels: int) -> torch.Tensor:
     The first half of the channels encodes y, the second x; S = height * width, row by row.
     """
     half = channels // 2
-    frequency = 10000.0 ** (2 * (torch.arange(half) // 2) / half)
 
     def encode(length: int) -> torch.Tensor:
-        angle = torch.arange(1, length + 1) / (length + 1e-6) * 2 * math.pi
-        angle = angle[:, None] / frequency
-        return torch.stack((angle[:, 0::2].sin(), angle[:, 1::2].cos()), dim=2).flatten(1)
+        return sines(torch.arange(1, length + 1) / (length + 1e-6), half)
 
     y = encode(height)[:, None].expand(height, width, half)
     x = encode(width)[None].expand(height, width, half)
     return torch.cat((y, x), dim=2).flatten(0, 1)
+
+
+def sines(coordinate: torch.Tensor, channels: int) -> torch.Tensor:
+    """Sines and cosines [..., channels] of coordinates [...], of which 1 is the whole side."""
+    frequency = 10000.0 ** (2 * (torch.arange(channels, device=coordinate.device) // 2) / channels)
+    angle = (coordinate * 2 * math.pi)[..., None] / frequency
+    return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), dim=-1).flatten(-2)
 
 
 def xavier_linear(inputs: int, outputs: int) -> nn.Linear:
@@ -111,12 +115,21 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, queries: torch.Tensor, memory: torch.Tensor, query_pos: torch.Tensor, pos: torch.Tensor
+        self,
+        queries: torch.Tensor,
+        memory: torch.Tensor,
+        query_pos: torch.Tensor,
+        pos: torch.Tensor,
+        reference: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """queries [B, K, D], memory [B, S, D], their positions [K, D] and [S, D] -> [B, K, D]."""
+        """queries [B, K, D], memory [B, S, D], their positions [K, D] and [S, D] -> [B, K, D].
+
+        `reference` [B, K, D] is added to what the cross-attention looks with.
+        """
         located = queries + query_pos
         queries = self.norm1(queries + self.dropout(self.self_attn(located, located, queries)))
-        extracted = self.multihead_attn(queries + query_pos, memory + pos, memory)
+        located = queries + query_pos if reference is None else queries + query_pos + reference
+        extracted = self.multihead_attn(located, memory + pos, memory)
         if self.qamem is not None:
             extracted = self.qamem(extracted)
         queries = self.norm2(queries + self.dropout(extracted))

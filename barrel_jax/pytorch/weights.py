@@ -15,7 +15,7 @@ import torch
 from flax.traverse_util import flatten_dict, unflatten_dict
 from torch import nn
 
-from barrel_jax.pytorch.barrelnet import BarrelNet, Head, QAMem
+from barrel_jax.pytorch.barrelnet import BarrelNet, Head, Perceptron, PerQueryLowRank, QAMem
 from barrel_jax.pytorch.hrnet import HighResolutionModule, HRNet
 from barrel_jax.pytorch.resnet import BasicBlock, Bottleneck, ResNet
 from barrel_jax.pytorch.transformer import Attention, DecoderLayer, EncoderLayer
@@ -44,7 +44,8 @@ def nested(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
 
 @flax_views.register
 def _(module: nn.Linear) -> dict[str, torch.Tensor]:
-    return {"params/kernel": module.weight.T, "params/bias": module.bias}
+    bias = {} if module.bias is None else {"params/bias": module.bias}
+    return {"params/kernel": module.weight.T} | bias
 
 
 @flax_views.register
@@ -127,7 +128,11 @@ def _(module: Attention) -> dict[str, torch.Tensor]:
 def _(module: QAMem) -> dict[str, torch.Tensor]:
     views = {}
     for index, layer in enumerate(module.layers, start=1):
-        views |= {f"params/kernel{index}": layer.weight, f"params/bias{index}": layer.bias}
+        if isinstance(layer, PerQueryLowRank):
+            views |= {f"params/u{index}": layer.u, f"params/v{index}": layer.v}
+        else:
+            views |= {f"params/kernel{index}": layer.weight}
+        views |= {f"params/bias{index}": layer.bias}
     return views
 
 
@@ -151,6 +156,11 @@ def _(module: Head) -> dict[str, torch.Tensor]:
 
 
 @flax_views.register
+def _(module: Perceptron) -> dict[str, torch.Tensor]:
+    return nested({"layer1": module.layer1, "layer2": module.layer2})
+
+
+@flax_views.register
 def _(module: BarrelNet) -> dict[str, torch.Tensor]:
     if module.regression is not None:
         return nested({"backbone": module.backbone, "regression": module.regression})
@@ -158,8 +168,12 @@ def _(module: BarrelNet) -> dict[str, torch.Tensor]:
     parts |= {"decoder_norm": module.norm, "head": module.head}
     parts |= {f"encoder{index}": layer for index, layer in enumerate(module.encoder)}
     parts |= {f"decoder{index}": layer for index, layer in enumerate(module.decoder)}
-    if module.dqinit is not None:
+    if isinstance(module.dqinit, nn.Sequential):
+        parts |= {"dqinit/reduce": module.dqinit[0], "dqinit/dense": module.dqinit[1]}
+    elif module.dqinit is not None:
         parts["dqinit/dense"] = module.dqinit
+    further = {"reference": module.reference, "offset_head": module.offset_head, "scale": module.scale}
+    parts |= {name: part for name, part in further.items() if part is not None}
     return nested(parts) | {"params/query_positions/embedding": module.query_embed.weight}
 
 

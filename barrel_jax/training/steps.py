@@ -25,8 +25,8 @@ from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
 from barrel_jax.input.augment import augment
 from barrel_jax.input.placement import Faces
-from barrel_jax.models.inference import predict_points
-from barrel_jax.training.losses import landmark_l1
+from barrel_jax.models.inference import predict_points, sown
+from barrel_jax.training.losses import landmark_l1, scale_likelihood
 from barrel_jax.training.state import State, abstract, create
 from barrel_jax.training.streams import Stream, seed_data, stream_key
 
@@ -117,6 +117,7 @@ class TrainStep:
         count, landmarks = config.batch_size, len(self._flip)
         chex.assert_shape(batch.images, (count, None, None, 3))
         chex.assert_shape((batch.points, batch.labelled), ((count, landmarks, 2), (count, landmarks)))
+        kept = ["batch_stats"] + ["intermediates"] * bool(config.optim.dqinit_loss or config.model.uncertainty)
         draw_key, dropout_key = jax.random.split(jax.random.fold_in(stream_key(seed, Stream.STEP), state.step))
         batch = jax.lax.with_sharding_constraint(batch, split(mesh))
         images, truth, flipped = augment(draw_key, batch.images, batch.points, self._flip, config.augment)
@@ -127,11 +128,18 @@ class TrainStep:
                 {"params": params, "batch_stats": state.batch_stats},
                 images,
                 True,
-                mutable=["batch_stats"],
+                mutable=kept,
                 rngs={"dropout": dropout_key},
             )
             trained = points if config.optim.aux_loss else points[-1:]
-            return landmark_l1(trained, truth, labelled), changed["batch_stats"]
+            loss = landmark_l1(trained, truth, labelled)
+            if config.optim.dqinit_loss:
+                coarse = sown(changed, "coarse")
+                loss += config.optim.dqinit_loss * landmark_l1(coarse[None], truth, labelled)
+            if config.model.uncertainty:
+                log_scale = sown(changed, "log_scale")
+                loss += config.optim.scale_loss * scale_likelihood(points[-1], log_scale, truth, labelled)
+            return loss, changed["batch_stats"]
 
         (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         # Summed whole, then split: XLA merges the two into one reduce-scatter. Asked for the split alone it sends parts

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that was trained, as what comes after training takes it: its config, its facts, its weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from jax.sharding import Mesh
 from barrel_jax import config as configuration
 from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.distributed import together
-from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.devices.sharding import layout, make_mesh
 from barrel_jax.evaluation.score import predict_all
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.wflw_to_300w import mapping
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.build import build_model
+from barrel_jax.models.truncation import truncate
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.training.facts import read_facts
 from barrel_jax.training.optimiser import optimiser
@@ -54,6 +55,12 @@ class TrainedRun:
         config, facts = together(lambda: (configuration.load(workdir), read_facts(workdir)))
         variables, step = restore_variables(workdir, config, facts["num_landmarks"], checkpoint, mesh)
         return cls(workdir, config, facts, step, variables, mesh)
+
+    def at_rank(self, rank: int) -> "TrainedRun":
+        """The run with DQInit's and QAMem's weights at a rank (`truncation.truncate`, which says what it raises)."""
+        model, variables = truncate(self.config.model, jax.device_get(self.variables), rank)
+        variables = jax.device_put(variables, layout(variables, self.mesh, self.config.mesh))
+        return replace(self, config=replace(self.config, model=model), variables=variables)
 
     @property
     def num_landmarks(self) -> int:

@@ -8,6 +8,8 @@ python -m benchmarks.gpu pack --source W300 --out w300.npz    # where 300W is
 python -m benchmarks.gpu start RUN --out BACKBONE.safetensors  # a run's backbone, small enough to travel
 python -m benchmarks.gpu report DIR                           # results into benchmarks/results, tables, plots
 
+--only PREFIX[,PREFIX...] does those steps of the part alone whose names start so, and what they need: --only train,xla.
+
 Steps go in order of worth; one that would not end in time is skipped, one that fails costs itself alone, what lies in
 DIR is not measured again. DIR/log.txt says what was done, skipped and why. Needs no network.
 """
@@ -18,13 +20,15 @@ import os
 import sys
 from pathlib import Path
 
+from barrel_jax.command_line import words
 from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.parts import PARTS, steps_of
+from benchmarks.gpu.parts import PARTS, select, steps_of
 from benchmarks.gpu.programme import Programme
 from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.turn import SHARING
+from benchmarks.gpu.worker import CORES
 
 LANES = 4  # processes at a time, where there are cores for them
-CORES = 4  # for one: compilers take several
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,9 +38,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, required=True, help="that the command may take")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
     parser.add_argument("--part", choices=PARTS, help="default: speed, then accuracy where there is a --pack")
+    parser.add_argument(
+        "--only", type=words, default=[], metavar="PREFIX,...", help="steps whose names start so, and what they need"
+    )
     parser.add_argument("--pack", type=Path, metavar="FILE", help="faces of the accuracy part, made with pack")
     parser.add_argument("--real", type=Path, metavar="FILE", help="further real faces with 300W's points, as a pack")
     parser.add_argument("--lanes", type=int, help="processes at a time (default: one for four cores, at most four)")
+    parser.add_argument(
+        "--sharing", type=int, default=SHARING, help="trainings on the device at a time (default: %(default)s)"
+    )
     parser.add_argument(
         "--start", type=Path, metavar="FILE", help="backbone to start from, torchvision's names (default: drawn faces)"
     )
@@ -82,9 +92,14 @@ def run(arguments: list[str]) -> int:
             optimiser=given.optimiser,
             rehearse=given.rehearse,
             command=tuple(arguments),
+            sharing=given.sharing,
         )
+        try:
+            steps = select(steps_of(settings), given.only)
+        except ValueError as error:
+            parser.error(f"--only: {error}")
         archive = given.archive.absolute() if given.archive else None
-        programme = Programme(settings, steps_of(settings), clock, lanes, archive)
+        programme = Programme(settings, steps, clock, lanes, archive)
         failed |= any(state["state"] == "failed" for state in programme.run().values())
         if programme.stopped:
             break

@@ -10,8 +10,8 @@ from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.step import Rows, Step
 
 RESULT = "w300-gpu"
-SCORED = (W300, REAL)  # of which every run may be scored
-COMPILE_SECONDS = 35
+COMPILE_SECONDS = 45
+WARMED = 8  # runs: about as many as there is time for beside the start
 
 
 def _doing(function: str, *arguments: Any) -> Callable[[Rows], None]:
@@ -26,7 +26,7 @@ def _doing(function: str, *arguments: Any) -> Callable[[Rows], None]:
 def steps(settings: Settings) -> list[Step]:
     """The faces, then a backbone to start from where none is given, then the runs.
 
-    While the start is trained, the other processes compile the ablation's corners (`warm`).
+    While the start is trained, the other processes train the small model and compile the first runs' programs (`warm`).
     """
     sizes = recipes.REHEARSAL if settings.rehearse else recipes.FULL
     real = bool(settings.real) or settings.rehearse
@@ -36,8 +36,11 @@ def steps(settings: Settings) -> list[Step]:
     listed[DRAWN] = Step(DRAWN, RESULT, 25, _doing("draw_faces", settings, sizes))
 
     def step(run: Run, function: str = "train_run", name: str = "", seconds: float = 0) -> Step:
-        needs = [data for data in (*run.sets, *SCORED) if data in listed]
-        needs += ["start"] if run.started and not settings.start and function == "train_run" else []
+        # All of the faces: what needs fewer, which is worth less, would take the processes first.
+        needs = list(listed)
+        # Also what starts from drawn weights, but is worth less than what waits for the start.
+        waits = function == "train_run" and run.kind != "small"
+        needs += ["start"] if waits and not settings.start else []
         seconds = seconds or recipes.budget_of(run, sizes).seconds
         return Step(name or run.name, RESULT, seconds, _doing(function, settings, sizes, run), needs=tuple(needs))
 
@@ -45,7 +48,7 @@ def steps(settings: Settings) -> list[Step]:
     found = [*listed.values()]
     if not settings.start:
         found.append(step(recipes.start(real), "train_start", "start"))
-        early = [run for run in every if run.kind == "ablation" and run.seed == 0][: len(recipes.CORNERS)]
-        found += [step(every[0])]
+        early = [run for run in every if run.kind in ("ablation", "coarse", "size") and run.seed == 0][:WARMED]
+        found += [step(run) for run in every if run.kind == "small"]
         found += [step(run, "warm", f"warm-{run.name}", COMPILE_SECONDS) for run in early]
     return found + [step(run) for run in every if run.name not in {one.name for one in found}]

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runs of the accuracy part: which model on which faces, for how many steps, from what start and which seed.
 
-The paper's augmentation and dropout throughout. The optimiser is configs/coco.py's, for a backbone that no ImageNet
-weights came to, or the paper's. Settings are fixed here beforehand; curves are of the tenth of the training faces that
-`config.data.holdout` keeps from training, and a finished run opens the test split once.
+The paper's augmentation and dropout throughout, but for the small model. The optimiser is configs/coco.py's, for a
+backbone that no ImageNet weights came to, or the paper's. Settings are fixed here beforehand; curves are of the tenth
+of the training faces that `config.data.holdout` keeps from training, and a finished run opens the test split once.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from barrel_jax.config import Config, OptimConfig
 from barrel_jax.paper import MODULES
@@ -20,6 +20,8 @@ SEEDS = 3
 # Sets of faces: what `config.data.dataset` calls each; coco is any set of real faces with the same points.
 W300, REAL, DRAWN = "w300", "coco", "synthetic"
 SPLITS = {W300: ("train", "test"), REAL: ("train", "val"), DRAWN: ("train", "val")}  # trained on, and scored
+DECODER = 0.15  # of a step's time, that another decoder is estimated to add
+LEAST = 30  # seconds of any run that are not its steps: it compiles, and scores itself
 SHARE = 0.3  # of an epoch's faces, for each further set
 
 
@@ -38,32 +40,47 @@ class Budget:
 class Sizes:
     """Of a whole part."""
 
-    recipe: Budget
-    ablation: Budget
-    start: Budget
+    budgets: Mapping[str, Budget]  # by kind of run; of a kind that is not here, the ablation's
+    schedules: Mapping[str, float]  # shares of their budget's steps, by name
     drawn: int  # synthetic faces
     backbone: str
     width: int  # of the decoder
-    runs: int  # the first ones of the list alone; 0 for all
+    runs: tuple[str, ...]  # names of the only ones of the list; () for all
 
 
+SCHEDULES = {"": 1.0, "middle": 0.5, "short": 0.25}
 FULL = Sizes(
-    recipe=Budget(256, 13_500, 32, 6, 200),
-    ablation=Budget(128, 6_800, 32, 5, 70),
-    start=Budget(128, 7_000, 64, 1, 150),
+    budgets={
+        "start": Budget(128, 7_000, 64, 1, 170),
+        "small": Budget(128, 14_000, 64, 2, 240),
+        "ablation": Budget(128, 6_800, 32, 5, 70),
+        "large": Budget(256, 8_000, 32, 4, 140),
+        "recipe": Budget(256, 13_500, 32, 6, 220),
+    },
+    schedules=SCHEDULES,
     drawn=12_000,
     backbone="resnet18",
     width=256,
-    runs=0,
+    runs=(),
 )
 REHEARSAL = Sizes(
-    recipe=Budget(48, 12, 8, 1, 90),
-    ablation=Budget(32, 12, 8, 1, 90),
-    start=Budget(32, 2, 8, 1, 90),
+    budgets={
+        "start": Budget(32, 2, 8, 1, 90),
+        "small": Budget(32, 4, 8, 1, 90),
+        "ablation": Budget(32, 12, 8, 1, 90),
+        "large": Budget(48, 12, 8, 1, 90),
+        "recipe": Budget(48, 12, 8, 1, 90),
+    },
+    schedules={"": 1.0, "middle": 1.0, "short": 1.0},
     drawn=16,
     backbone="resnet10",
     width=32,
-    runs=3,
+    runs=(
+        "small-BarrelNet-10-rank8-synthetic-coco-seed0",
+        "ablation-Regression-18-seed0",
+        "coarse-BarrelNet-18-coarsetofine-seed0",
+        "size-BarrelNet-18-rank8-seed0",
+    ),
 )
 
 
@@ -71,26 +88,29 @@ REHEARSAL = Sizes(
 class Run:
     """One training."""
 
-    kind: str  # recipe, ablation, generalisation (budget and curves of the ablation), start
-    label: str  # of the model, as in `barrel_jax.paper`; Regression-18 is the one without a decoder
+    kind: str  # start, small, ablation, coarse, size, large (256 px), recipe (256 px, longer), generalisation
+    label: str  # of the model, as in `barrel_jax.paper`, and what differs; Regression-18 is the one without a decoder
     seed: int
     sets: tuple[str, ...] = (W300,)  # the first is visited once in an epoch and scored, the others have `SHARE` each
     started: bool = True  # from the weights of the start; else drawn
-    model: Mapping[str, object] = field(default_factory=dict)  # fields of config.model
+    schedule: str = ""  # of `SCHEDULES`
+    fields: Mapping[str, object] = field(default_factory=dict)  # of the config, by their dotted names
 
     @property
     def name(self) -> str:
         """Of its files."""
-        plain = self.label.replace("+", "").replace(" ", "")
+        plain = self.label.replace("+", "").replace(", ", "-").replace(" ", "")
         faces = "".join(f"-{name}" for name in self.sets) if self.sets != (W300,) or not self.started else ""
-        return f"{self.kind}-{plain}{faces}-seed{self.seed}"
+        schedule = f"-{self.schedule}" if self.schedule else ""
+        return f"{self.kind}-{plain}{faces}{schedule}-seed{self.seed}"
 
 
 def _run(kind: str, modules: str, decoders: int = 1, seed: int = 0, sets: Sequence[str] = (W300,)) -> Run:
     suffix = f"-18-d{decoders}" if decoders > 1 else "-18"
     label = "Regression-18" if decoders == 0 else modules + suffix
     model = {"stride": 32, "decoder_layers": decoders} | MODULES[modules]
-    return Run(kind, label, seed, tuple(sets), kind in ("recipe", "ablation"), model)
+    fields = {f"model.{name}": value for name, value in model.items()}
+    return Run(kind, label, seed, tuple(sets), kind not in ("start", "small", "generalisation"), fields=fields)
 
 
 def start(real: bool) -> Run:
@@ -98,26 +118,80 @@ def start(real: bool) -> Run:
     return _run("start", "BarrelNet", sets=(DRAWN, REAL) if real else (DRAWN,))
 
 
+def _ranked(rank: int, seed: int = 0) -> Run:
+    """BarrelNet with both modules of a low rank."""
+    run = _run("size", "BarrelNet", seed=seed)
+    return replace(run, label=f"{run.label}, rank {rank}", fields=run.fields | _ranks(rank))
+
+
+def _ranks(rank: int) -> dict[str, object]:
+    return {"model.dqinit_rank": rank, "model.qamem_rank": rank}
+
+
+# What is added to BarrelNet so that it learns in less time, by what tables call it.
+COARSE: dict[str, dict[str, object]] = {
+    "": {},
+    "coarse loss": {"optim.dqinit_loss": 0.5},
+    "coarse to fine": {"optim.dqinit_loss": 0.5, "model.reference_points": True},
+}
+
+
+def _coarse(what: str, schedule: str = "", seed: int = 0) -> Run:
+    run = _run("coarse", "BarrelNet", seed=seed)
+    label = f"{run.label}, {what}" if what else run.label
+    return replace(run, label=label, schedule=schedule, fields=run.fields | COARSE[what])
+
+
+def _small(real: bool) -> Run:
+    """A model of little size for anybody's pictures, from faces whose licence allows it: none of 300W's."""
+    run = _run("small", "BarrelNet", sets=(DRAWN, REAL) if real else (DRAWN,))
+    fields = {
+        "model.backbone": "resnet10",
+        "model.feedforward": 1024,
+        "model.reference_points": True,
+        "model.uncertainty": True,
+        "optim.dqinit_loss": 0.5,
+        "augment.box_prob": 0.8,
+        "augment.box_shift": 0.1,
+        "augment.box_scale": 0.15,
+        "augment.box_aspect": 0.08,
+        "augment.box_forehead": 0.15,
+    }
+    return replace(run, label="BarrelNet-10, rank 8", fields=run.fields | _ranks(8) | fields)
+
+
 def runs(sizes: Sizes, real: bool) -> list[Run]:
     """All runs, the most worth first; `real`: there are real faces beside 300W's."""
-    every = [_run("generalisation", "BarrelNet")]
+    every = [_small(real)]
     every += [_run("ablation", name) for name in CORNERS]
-    every += [_run("ablation", "Baseline", 6), _run("recipe", "BarrelNet")]
-    every += [_run("ablation", "Baseline", decoders) for decoders in (3, 0)]
+    every += [_coarse("coarse to fine"), _ranked(8)]
+    every += [_run("ablation", "Baseline", decoders) for decoders in (6, 0)]
+    every += [_run("large", "BarrelNet")]
     every += [_run("ablation", name, seed=1) for name in CORNERS]
-    every += [_run("recipe", "BarrelNet", sets=(W300, REAL, DRAWN))] if real else []
-    every += [_run("ablation", name, seed=2) for name in CORNERS]
+    every += [_coarse(what, "short") for what in COARSE]
+    every += [_ranked(rank) for rank in (16, 4, 32)]
     every += [_run("ablation", name) for name in ("BarrelNet x2", "+QAMem x2")]
-    every += [_run("recipe", "Baseline"), _run("generalisation", "BarrelNet", sets=(DRAWN,))]
+    every += [_run("ablation", name, seed=2) for name in CORNERS]
+    every += [_run("ablation", "Baseline", 3)]
+    every += [_coarse(what, "middle") for what in COARSE] + [_coarse("coarse loss")]
+    every += [_ranked(8, seed) for seed in range(1, SEEDS)]
+    every += [_coarse(what, "short", seed) for seed in range(1, SEEDS) for what in COARSE]
+    every += [_run("large", "Baseline")]
+    every += [_run("recipe", "BarrelNet"), _run("recipe", "Baseline")]
+    every += [_run("recipe", "BarrelNet", sets=(W300, REAL, DRAWN))] if real else []
+    every += [_run("generalisation", "BarrelNet"), _run("generalisation", "BarrelNet", sets=(DRAWN,))]
     if real:
         every += [_run("generalisation", "BarrelNet", sets=sets) for sets in ((REAL,), (W300, REAL, DRAWN))]
     every += [_run("recipe", name, seed=seed) for seed in range(1, SEEDS) for name in ("BarrelNet", "Baseline")]
-    return [every[0], every[6], every[8]] if sizes.runs == 3 else every
+    return [run for run in every if not sizes.runs or run.name in sizes.runs]
 
 
 def budget_of(run: Run, sizes: Sizes) -> Budget:
     """How long the run trains."""
-    return {"recipe": sizes.recipe, "start": sizes.start}.get(run.kind, sizes.ablation)
+    budget = sizes.budgets.get(run.kind, sizes.budgets["ablation"])
+    share, decoders = sizes.schedules[run.schedule], int(run.fields["model.decoder_layers"])
+    steps_take = share * (budget.seconds - LEAST) * (1 + DECODER * max(decoders - 1, 0))
+    return replace(budget, steps=round(share * budget.steps), seconds=LEAST + steps_take)
 
 
 def config_of(run: Run, sizes: Sizes, optimiser: str, visits: int) -> Config:
@@ -132,11 +206,7 @@ def config_of(run: Run, sizes: Sizes, optimiser: str, visits: int) -> Config:
     data.holdout = HOLDOUT if run.sets[0] == W300 else 0.0
     data.image_size = budget.image_size
     config.batch_size = budget.batch
-    for name, value in run.model.items():
-        setattr(config.model, name, value)
     config.model.backbone, config.model.width = sizes.backbone, sizes.width
-    if sizes.width < 256:
-        config.model.heads, config.model.feedforward = 4, 2 * sizes.width
     # An epoch is one dispatch: a single program is compiled, and the host has nothing to do between steps.
     steps = visits // budget.batch
     config.optim = OptimConfig() if optimiser == "paper" and run.started else from_scratch().optim
@@ -144,6 +214,11 @@ def config_of(run: Run, sizes: Sizes, optimiser: str, visits: int) -> Config:
     config.optim.decay_epoch = config.optim.epochs * 2 // 3
     if run.started and optimiser == "scratch":
         config.optim.backbone_multiplier = 1.0  # it has learnt already; from drawn weights it learns twice as fast
+    for name, value in run.fields.items():
+        group, _, own = name.partition(".")
+        setattr(getattr(config, group), own, value)
+    if sizes.width < 256:
+        config.model.heads, config.model.feedforward = 4, 2 * sizes.width
     every = max(config.optim.epochs // budget.evaluations, 1)
     config.loop.dispatch_steps = config.loop.log_steps = steps
     config.loop.eval_epochs = every

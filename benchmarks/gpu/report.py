@@ -68,25 +68,32 @@ def _per_face(folder: Path, names: Sequence[str]) -> np.ndarray:
 
 
 def summary(rows: Sequence[dict[str, Any]], predictions: Path) -> list[dict[str, Any]]:
-    """Each model of each kind and faces over its seeds, and beside the baseline of the same seeds: paired by face."""
-    groups: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
+    """Each model of each kind, faces and schedule over its seeds, and beside what it is compared with: paired by face.
+
+    That is the baseline of the same seeds; of `size` and `coarse`, which change BarrelNet, the one that is not changed.
+    """
+    groups: dict[tuple[str, str, str, str], dict[int, dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["kind"], row["model"], " + ".join(row["faces"])), {})[row["seed"]] = row
+        key = (row["kind"], row["model"], " + ".join(row["faces"]), row.get("schedule", ""))
+        groups.setdefault(key, {})[row["seed"]] = row
     found = []
-    for (kind, model, faces), by_seed in groups.items():
+    for (kind, model, faces, schedule), by_seed in groups.items():
         scores = [row["nme"] for row in by_seed.values()]
         line = {
             "kind": kind,
             "model": model,
             "faces": faces,
+            "schedule": schedule,
             "seeds": sorted(by_seed),
             "nme": statistics.mean(scores),
             "spread": statistics.stdev(scores) if len(scores) > 1 else None,
             "held_out": statistics.mean(row["held_out"][-1]["nme"] for row in by_seed.values()),
         }
-        baseline = groups.get((kind, "Baseline-18", faces), {})
+        changed = kind in ("size", "coarse")
+        plain = "BarrelNet-18" if changed else "Baseline-18"
+        baseline = groups.get(("ablation" if changed and not schedule else kind, plain, faces, schedule), {})
         shared = sorted(by_seed.keys() & baseline.keys())
-        if shared and model != "Baseline-18":
+        if shared and model != plain:
             ours, theirs = (_per_face(predictions, [of[seed]["run"] for seed in shared]) for of in (by_seed, baseline))
             change = ours - theirs
             line |= {
@@ -122,7 +129,10 @@ def _draw(name: str, result: Result, results: Path) -> None:
     if result["benchmark"] in ("infer", "train", "table4") and _measured(result["rows"]):
         plot.draw(result, picture)
     elif name == "w300-gpu":
-        files.write(picture, lambda path: growth.write_picture(path, learning_curves.draw(result["rows"])))
+        for file, choose in ((name, learning_curves.ablation), ("w300-coarse", learning_curves.coarse)):
+            if shown := choose(result["rows"]):
+                drawn = learning_curves.draw(shown)
+                files.write(results / f"{file}.png", lambda path, drawn=drawn: growth.write_picture(path, drawn))
     elif name == "growth-gpu" and result.get("equations"):
         files.write(picture, lambda path: growth.write_picture(path, growth.draw(result)))
 

@@ -20,6 +20,7 @@ class Settings:
     optimiser: str  # scratch or paper (recipes.py)
     rehearse: bool  # tiny sizes
     command: tuple[str, ...]  # the arguments of the command
+    sharing: int  # trainings that are on the device at a time
 
     def to_json(self) -> str:
         """One line, for another process."""

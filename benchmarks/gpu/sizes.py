@@ -2,16 +2,38 @@
 """How much the speed part measures, and of what: on a GPU, and in a rehearsal."""
 
 from dataclasses import dataclass
+from typing import Any
 
-COMMAND_BUFFERS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE"
-# What XLA is told, by name; jaxlib 0.11.2 knows these flags, and an unknown one ends the step's process.
+# XLA's command buffers are CUDA graphs of parts of a program. By default convolutions are in none (openxla/xla#34572),
+# so that those of a ResNet cut it into many; an address that changes is written into a graph before it is replayed,
+# which the update modes avoid (openxla/xla#45062, #45568).
+WITH_CONVOLUTIONS = {"xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONVOLUTION"}
+ONE_GRAPH = {
+    "xla_gpu_enable_command_buffer": WITH_CONVOLUTIONS["xla_gpu_enable_command_buffer"]
+    + ",DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE",
+    "xla_gpu_graph_min_graph_size": 1,
+}
+# What XLA is told of one program, by name. jaxlib 0.11.2 knows all of these; an unknown one costs its own row.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "command buffers off": {"xla_gpu_enable_command_buffer": "INVALID"},
+    "convolutions in command buffers": WITH_CONVOLUTIONS,
+    "all in command buffers of any size": ONE_GRAPH,
+    "convolutions in NHWC and in command buffers": ONE_GRAPH | {"xla_gpu_force_conv_nhwc": True},
+    "convolutions in NHWC": {"xla_gpu_force_conv_nhwc": True},
+}
+HANDED = ("as it is", "command buffers off", "convolutions in command buffers")  # also to a program without its weights
+GRAPHS_WHILE_PROFILED = {"xla_enable_command_buffers_during_profiling": True}  # else kernel by kernel
+# What is read once in a process, or would find what another variant has left there; an unknown one ends its step.
 XLA = {
-    "as it is": "",
-    "command buffers off": "--xla_gpu_enable_command_buffer=",
-    "command buffers for all": f"--xla_gpu_enable_command_buffer={COMMAND_BUFFERS}",
-    "convolutions in NHWC": "--xla_gpu_force_conv_nhwc=true",
-    "exhaustive tiling search": "--xla_gpu_exhaustive_tiling_search=true",
+    "addresses profiled, convolutions in command buffers": "--xla_gpu_enable_command_buffer=+CONVOLUTION "
+    "--xla_gpu_graph_min_graph_size=1 --xla_gpu_command_buffer_update_mode=SKIP_PROFILED",
+    "addresses kept, convolutions in command buffers": "--xla_gpu_enable_command_buffer=+CONVOLUTION "
+    "--xla_gpu_graph_min_graph_size=1 --xla_gpu_command_buffer_update_mode=SKIP_TEMP",
+    "convolutions fused and in command buffers": "--xla_gpu_enable_command_buffer=+CONVOLUTION "
+    "--xla_gpu_graph_min_graph_size=1 --xla_gpu_experimental_enable_conv_fusion=true",
     "no autotuning": "--xla_gpu_autotune_level=0",
+    "exhaustive tiling search": "--xla_gpu_exhaustive_tiling_search=true",
 }
 
 
@@ -68,7 +90,7 @@ REHEARSAL = Sizes(
     training_rounds=1,
     parity_images=2,
     table4=("Baseline-18-d5", "BarrelNet-18"),
-    xla=("command buffers off",),
+    xla=("no autotuning",),
     growth=(("batch", (1,)),),
     seeds=2,
     seeds_image_size=32,

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The speed part, in order of worth. Each step is one model at one batch and one precision, its sides in turns.
 
-Training comes first: it compiles longest. max-autotune, which PyTorch may compile for minutes, comes late; it measures
-its case anew with all sides, so that the ratios are of one run. Estimates are of an H200 with 16 cores, four processes.
+Training comes first: it compiles longest. At the small batch what PyTorch compiles is a step of its own there, and
+max-autotune, which it may compile for minutes, comes late at inference; these measure their case anew with JAX and
+eager PyTorch, so that the ratios are of one run. CUDA graphs and a DataLoader are in training of the small batch alone.
+Estimates are of an H200 with 16 cores, four processes.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +16,8 @@ from benchmarks.gpu.step import Rows, Step
 
 LATENCY = ("jax", "jax-frozen", "torch-eager", "torch-reduce-overhead")
 THROUGHPUT = ("jax", "torch-eager", "torch-compile")
-TRAINING = ("jax", "jax-single", "torch-eager", "torch-compile", "torch-reduce-overhead", "torch-dataloader")
+TRAINING = ("jax", "jax-single", "torch-eager", "torch-dataloader")
+COMPILED_TRAINING = ("jax", "torch-eager", "torch-compile", "torch-reduce-overhead")
 
 
 def steps(settings: Settings) -> list[Step]:
@@ -35,30 +38,30 @@ def steps(settings: Settings) -> list[Step]:
             if not what or (model, precision) == (small, first)
         ]
 
-    def train(batch: int, seconds: float) -> list[Step]:
-        return [
-            Step(
-                f"train-{batch}-{small}-{precision}",
-                "train-gpu",
-                seconds,  # of compilers, nearly all of it
-                _doing("train", sizes, small, batch, precision, _possible(TRAINING, sizes)),
-                room="large" if batch > 16 else "",
-            )
-            for precision in sizes.precisions
-        ]
+    def train(batch: int, precision: str, what: str, impls: Iterable[str], seconds: float) -> Step:
+        return Step(
+            f"train-{batch}-{small}-{precision}{what}",
+            "train-gpu",
+            seconds,  # of compilers, nearly all of it
+            _doing("train", sizes, small, batch, precision, _possible(impls, sizes)),
+            room="large" if batch > 16 else "",
+        )
 
-    listed = train(16, 160)
+    listed = []
+    for precision in sizes.precisions:
+        listed += [train(16, precision, "", TRAINING, 70)]
+        listed += [train(16, precision, "-compiled", COMPILED_TRAINING, 120)] if sizes.compiled else []
+    listed += [Step("xla", "gpu-xla", 70, _doing("flags", sizes))]
+    listed += [Step("profile-1", "gpu-profile", 60, _doing("profile", sizes))]
+    listed += [train(sizes.large, first, "", THROUGHPUT, 90)] if sizes.large > 1 else []
+    listed += [Step("table4", "table4-gpu", 90, _doing("table4", sizes))]
     listed += infer(1, _possible(LATENCY, sizes), sizes.latency_rounds, "", 75)
     listed += infer(sizes.large, _possible(THROUGHPUT, sizes), sizes.rounds, "", 65) if sizes.large > 1 else []
     listed += [Step(f"parity-{model}", "gpu-parity", 100, _doing("parity", sizes, model)) for model in sizes.models]
     listed += [Step("ceilings", "infer-gpu", 12, _doing("ceilings", sizes))]
-    if sizes.compiled:
-        listed += infer(1, (*LATENCY, "torch-max-autotune"), sizes.latency_rounds, "-max-autotune", 150)
-    listed += train(sizes.large, 120) if sizes.large > 1 else []
-    listed += [Step("table4", "table4-gpu", 110, _doing("table4", sizes))]
     listed += [
         Step(
-            f"xla-{name.replace(' ', '-')}",
+            f"xla-{name.replace(',', '').replace(' ', '-')}",
             "gpu-xla",
             90 if name.startswith("exhaustive") else 35,
             _doing("xla", sizes, name),
@@ -67,6 +70,10 @@ def steps(settings: Settings) -> list[Step]:
         for name in sizes.xla
     ]
     listed += [Step("seeds", "gpu-seeds", 50, _doing("seeds", sizes))]
+    if sizes.compiled:
+        listed += infer(1, (*LATENCY, "torch-max-autotune"), sizes.latency_rounds, "-max-autotune", 120)
+    if sizes.large > 1:
+        listed += [train(sizes.large, precision, "", THROUGHPUT, 90) for precision in sizes.precisions[1:]]
     growth = sizes.growth or tuple((axis, ()) for axis in ("batch", "image_size", "landmarks"))
     listed += [
         Step(f"growth-{axis}", "growth-gpu", 45, _doing("growth", sizes, axis, values)) for axis, values in growth

@@ -38,6 +38,10 @@ class Rows:
         self._content["rows"].append(row)
         self._write()
 
+    def clear(self) -> None:
+        """Forgets the rows of an earlier start, for a step whose rows must be of one run."""
+        self._content["rows"] = []
+
     def note(self, **facts: Any) -> None:
         """What the file says beside its rows, written at once."""
         self._content |= facts

@@ -8,10 +8,13 @@ from barrel_jax.benchmark import ceilings as ceiling
 from barrel_jax.benchmark import infer as inference
 from barrel_jax.benchmark import train as training
 from barrel_jax.benchmark.rows import from_json, to_json
+from barrel_jax.benchmark.sides import Work
 from benchmarks import growth as growing
 from benchmarks import seeds as seeding
+from benchmarks.gpu import flags as flagged
 from benchmarks.gpu import parity as points
-from benchmarks.gpu.sizes import Sizes
+from benchmarks.gpu import profiled
+from benchmarks.gpu.sizes import GRAPHS_WHILE_PROFILED, OPTIONS, Sizes
 from benchmarks.gpu.step import Rows
 
 
@@ -46,8 +49,9 @@ def ceilings(rows: Rows, sizes: Sizes) -> None:
 
 
 def train(rows: Rows, sizes: Sizes, model: str, batch: int, precision: str, impls: tuple[str, ...]) -> None:
-    """Training steps of one model at one batch and precision."""
-    training.measure([model], [batch], [precision], impls, rounds=sizes.training_rounds, **_common(rows, sizes))
+    """Training steps of one model at one batch and precision; of a large batch, whose steps are long, half as many."""
+    rounds = sizes.training_rounds if batch < sizes.large else max(sizes.training_rounds // 2, 1)
+    training.measure([model], [batch], [precision], impls, rounds=rounds, **_common(rows, sizes))
 
 
 def table4(rows: Rows, sizes: Sizes) -> None:
@@ -64,7 +68,30 @@ def table4(rows: Rows, sizes: Sizes) -> None:
 def xla(rows: Rows, sizes: Sizes, name: str) -> None:
     """One face through the small model under the flags of the step's process, which are named `name`."""
     common = _common(rows, sizes, xla=name)
-    inference.measure([sizes.models[0]], [1], [sizes.precisions[0]], ["jax"], rounds=sizes.latency_rounds, **common)
+    impls = list(flagged.OWN)
+    inference.measure([sizes.models[0]], [1], [sizes.precisions[0]], impls, rounds=sizes.latency_rounds, **common)
+
+
+def _work(rows: Rows, sizes: Sizes) -> tuple[str, Work]:
+    rows.note(image_size=sizes.image_size, num_landmarks=sizes.landmarks)
+    label = sizes.models[0]
+    return label, flagged.work_of(label, sizes.precisions[0], sizes.device, sizes.landmarks, sizes.image_size)
+
+
+def flags(rows: Rows, sizes: Sizes) -> None:
+    """One face through the small model under the flags that XLA takes with a program, PyTorch's CUDA graphs beside."""
+    others = ("torch-reduce-overhead",) if sizes.compiled else ()
+    flagged.measure(rows, *_work(rows, sizes), OPTIONS, others, sizes.latency_rounds)
+
+
+def profile(rows: Rows, sizes: Sizes) -> None:
+    """What a call with one face consists of."""
+    sides = {"jax-frozen": ("jax-frozen", GRAPHS_WHILE_PROFILED), "jax-frozen, kernel by kernel": ("jax-frozen", {})}
+    if sizes.compiled:
+        in_graphs = OPTIONS["convolutions in command buffers"] | GRAPHS_WHILE_PROFILED
+        sides["jax-frozen, convolutions in command buffers"] = ("jax-frozen", in_graphs)
+        sides["torch-reduce-overhead"] = ("torch-reduce-overhead", {})
+    profiled.measure(rows, *_work(rows, sizes), sides, sizes.rounds)
 
 
 def seeds(rows: Rows, sizes: Sizes) -> None:

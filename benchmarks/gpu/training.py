@@ -17,7 +17,7 @@ from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import keep_compiled
 from barrel_jax.evaluation.score import face_errors, predict_all, score
 from barrel_jax.input.splits import load_split
-from barrel_jax.models.build import build_model
+from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.pretrained import backbone as pretrained
 from barrel_jax.training import loop
 from barrel_jax.training.facts import read_facts
@@ -44,7 +44,7 @@ def start_file(settings: Settings) -> Path:
 
 
 def _sizes_of(sizes: Sizes) -> tuple[int, ...]:
-    return tuple(sorted({sizes.recipe.image_size, sizes.ablation.image_size, sizes.start.image_size}))
+    return tuple(sorted({budget.image_size for budget in sizes.budgets.values()}))
 
 
 def unpack_faces(rows: Rows, settings: Settings, sizes: Sizes) -> None:
@@ -106,11 +106,11 @@ def train_start(rows: Rows, settings: Settings, sizes: Sizes, run: Run) -> None:
 
 
 def warm(rows: Rows, settings: Settings, sizes: Sizes, run: Run) -> None:
-    """Compiles what the run will need, by training it up to its first evaluation from drawn weights."""
+    """Compiles what the run will need, by training it for an epoch from drawn weights and evaluating it."""
     config, steps, _ = _configured(settings, sizes, run)
-    begin, first = time.perf_counter(), config.loop.eval_epochs * steps
-    workdir = Path(settings.scratch) / "warm" / run.name
-    _train(settings, config, workdir, lambda step: step > first)
+    config.loop.eval_epochs = 1
+    begin, workdir = time.perf_counter(), Path(settings.scratch) / "warm" / run.name
+    _train(settings, config, workdir, lambda step: step > steps)
     shutil.rmtree(workdir)
     rows.note(**{f"warm_{run.name}_s": time.perf_counter() - begin})
 
@@ -120,11 +120,15 @@ def train_run(rows: Rows, settings: Settings, sizes: Sizes, run: Run) -> None:
     config, steps, visits = _configured(settings, sizes, run)
     config.pretrained = str(start_file(settings)) if run.started else ""
     workdir, total = Path(settings.scratch) / "runs" / run.name, config.optim.epochs * steps
+    # The small model trains beside the start, before there are turns to wait for.
+    after = total if run.kind == "small" else config.loop.eval_epochs * steps
+    turn = Turn(Path(settings.scratch), after, total, settings.sharing)
     begin = time.perf_counter()
-    _train(settings, config, workdir, Turn(Path(settings.scratch), config.loop.eval_epochs * steps, total))
+    _train(settings, config, workdir, turn)
     seconds = time.perf_counter() - begin
     row = _about(settings, run, config, visits) | {"seconds": seconds, "held_out": _curve(workdir, steps)}
-    sets = [W300] + [REAL] * ((folder_of(settings, REAL) / "metadata.json").exists() and run.kind != "ablation")
+    elsewhere = run.kind not in ("ablation", "coarse", "size") and cut_set.is_whole(folder_of(settings, REAL))
+    sets = [W300, REAL] if elsewhere else [W300]
     for dataset in sets:
         row |= _score(settings, config, workdir, run, dataset)
     rows.add(row)
@@ -139,6 +143,7 @@ def _about(settings: Settings, run: Run, config: Config, visits: dict[str, int])
         "seed": run.seed,
         "faces": visits,
         "image_size": config.data.image_size,
+        "schedule": run.schedule,
         "epochs": config.optim.epochs,
         "batch": config.batch_size,
         "optimiser": settings.optimiser if run.started else "scratch",
@@ -178,6 +183,7 @@ def _score(settings: Settings, config: Config, workdir: Path, run: Run, dataset:
     files.write(out / "predictions" / f"{name}.npz", lambda path: np.savez(path, **columns))
     prefix = "" if dataset == W300 else f"{dataset}_"
     return {
+        "parameters": count_parameters(variables["params"]),
         f"{prefix}test_faces": scores.num_images,
         f"{prefix}nme": scores.nme,
         f"{prefix}nme_crop": scores.nme_crop,

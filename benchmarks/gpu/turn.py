@@ -2,7 +2,8 @@
 """The device for a few trainings at a time, of those that several processes prepare: the others wait, compiled.
 
 Trainings that all shared it would all end late, and at the end of the minutes none would have ended. Two share it, so
-that it is at work while one of them scores itself or writes.
+that it is at work while one of them scores itself or writes; more where their kernels run beside each other (CUDA's
+MPS) and not in slices of time.
 """
 
 import fcntl
@@ -11,14 +12,14 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-SHARING = 2
+SHARING = 2  # unless the command says otherwise
 WAIT = 0.05  # seconds between two tries
 
 
 class Turn:
     """The `stop` of `barrel_jax.training.loop.train`: asked between two epochs, it waits, and never says stop."""
 
-    def __init__(self, folder: Path, after: int, total: int, sharing: int = SHARING) -> None:
+    def __init__(self, folder: Path, after: int, total: int, sharing: int) -> None:
         """`folder` is of all that share, `total` the steps of this run; its turn is needed for those beyond `after`."""
         folder.mkdir(parents=True, exist_ok=True)
         self._locks = [folder / f"turn{index}.lock" for index in range(sharing)]

@@ -19,6 +19,7 @@ from benchmarks.gpu.quiet import Quiet
 from benchmarks.gpu.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+CORES = 4  # for a process: compilers take several
 
 
 class Failed(Exception):
@@ -36,7 +37,7 @@ class Worker:
         self.xla_flags = xla_flags
         self._output = output
         self._skip = output.stat().st_size if output.exists() else 0
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        environment = {"TORCHINDUCTOR_COMPILE_THREADS": str(CORES)} | os.environ | {"PYTHONUNBUFFERED": "1"}
         environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip()
         with output.open("ab") as log:
             # A session of its own, so that its children, such as a loader's processes, end with it.

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from barrel_jax.benchmark.__main__ import main
-from barrel_jax.benchmark.clock import alternate, summary
+from barrel_jax.benchmark.clock import Timing, alternate, summary
 from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.benchmark.infer import gains
-from barrel_jax.benchmark.report import table4
-from barrel_jax.benchmark.rows import Key
+from barrel_jax.benchmark.report import table4, train
+from barrel_jax.benchmark.rows import Failed, Key, Trained
 from barrel_jax.benchmark.sides import Side, Work, compare, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.paper import PAIRS, PAPER_FPS
@@ -115,3 +115,17 @@ def test_wrong_arguments_are_named(arguments, said, capsys):
         with pytest.raises(SystemExit, match="2"):
             main(arguments)
     assert said in capsys.readouterr().err
+
+
+def test_ratios_of_training_are_to_the_jax_of_the_same_run():
+    def row(impl, ms, batch=16):
+        key = Key("BarrelNet-18", impl, "cuda", "tf32", batch)
+        timing = Timing(ms, ms, ms, 1e3 * batch / ms)
+        return Trained(key, timing, 1, 0.1, 0.0, {}, 1e3 / ms, 1.0, 10)
+
+    lost = Failed(Key("BarrelNet-18", "jax", "cuda", "tf32", 16), "lost")
+    first, second = [row("jax", 2.0), row("torch-eager", 6.0)], [row("jax", 4.0), row("torch-compile", 6.0)]
+    said = train([*first, *second, row("torch-eager", 5.0, batch=256), lost, row("torch-eager", 9.0)])
+    assert [line.split(" | ")[-1].rstrip(" |") for line in said.splitlines()[2:]] == [
+        "", "3.00x", "", "1.50x", "", "", ""
+    ]  # fmt: skip

@@ -22,10 +22,10 @@ from barrel_jax.input.crops import load_crops
 from barrel_jax.pretrained.backbone import read_backbone
 from barrel_jax.training.trained import TrainedRun
 from benchmarks import tables
-from benchmarks.gpu import cut_set, drawn, pack, recipes, report, speed, timing
+from benchmarks.gpu import cut_set, drawn, pack, profiled, recipes, report, speed, timing
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.parts import steps_of
+from benchmarks.gpu.parts import select, steps_of
 from benchmarks.gpu.programme import Programme
 from benchmarks.gpu.quiet import Quiet
 from benchmarks.gpu.settings import Settings
@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings(tmp_path, which, part="tests.kit.programme_steps"):
-    return Settings(part, str(tmp_path / "out"), str(tmp_path / "scratch"), "", "", "", which, True, ("--rehearse",))
+    return Settings(part, str(tmp_path / "out"), str(tmp_path / "scratch"), "", "", "", which, True, ("--rehearse",), 2)
 
 
 def start(tmp_path, which, seconds, lanes=1):
@@ -97,6 +97,16 @@ def test_what_fails_costs_itself_and_what_is_there_is_not_done_again(tmp_path, c
     assert again["raises"]["state"] == "failed"  # was tried again
     assert [row.get("error") for row in rows_of(tmp_path, "raises")] == ["this implementation cannot be made"]
     assert len(rows_of(tmp_path, "aborts")) == 2  # the row of the first start is kept
+
+
+def test_only_the_steps_that_are_asked_for_and_what_they_need(tmp_path):
+    steps = steps_of(settings(tmp_path, "all"))
+    assert [step.name for step in select(steps, ["thi", "aft"])] == [
+        "raises", "after-raises", "too-long", "after-too-long", "second", "third",
+    ]  # fmt: skip
+    assert select(steps, []) == steps
+    with pytest.raises(ValueError, match="no step's name starts with 'fourth'; they are first, raises"):
+        select(steps, ["third", "fourth"])
 
 
 @pytest.mark.processes
@@ -213,6 +223,22 @@ def test_a_pack_brings_the_same_faces(tmp_path):
         pack.unpack(tmp_path / "other.npz", tmp_path / "elsewhere", (96,))
 
 
+def test_what_a_call_consists_of():
+    """By hand: two calls of 10 us, kernels of 4 us and 2 us that overlap by 1 us, a gap of 1 us, a copy of 2 us."""
+    call = [("a", 0, 4e3), ("b", 3e3, 5e3), ("Memcpy", 6e3, 8e3)]
+    calls = [(name, t + start, t + end) for t in (1e6, 1.01e6) for name, start, end in call]
+    launches = ["cuGraphLaunch", "cuLaunchKernelEx", "cuLaunchKernel", "cuMemcpyAsync"]
+    seen = profiled.summarise(profiled.Trace(calls, launches, 2, 30e-6))
+    assert seen["busy_ms"] == pytest.approx(7e-3) and seen["traced_ms"] == pytest.approx(15e-3)
+    assert seen["idle_ms"] == pytest.approx((1e-3 + 2e-3 + 1e-3) / 2) and seen["median_gap_us"] == pytest.approx(1)
+    counts = {name: seen[name] for name in ("kernels", "copies", "graph_launches", "kernel_launches", "gaps")}
+    assert counts == {"kernels": 2, "copies": 1, "graph_launches": 0.5, "kernel_launches": 1, "gaps": 1.5}
+    assert [(k["kernel"], k["count"]) for k in seen["dearest"]] == [("a", 2), ("b", 2), ("Memcpy", 2)]
+    assert seen["dearest"][0]["share"] == pytest.approx(0.5) and seen["dearest"][0]["ms"] == pytest.approx(4e-3)
+    with pytest.raises(ValueError, match="saw no kernel"):
+        profiled.summarise(profiled.Trace([], launches, 2, 1.0))
+
+
 @needs_shared
 def test_a_pack_of_300w(tmp_path, capsys):
     out = tmp_path / "w300.npz"
@@ -281,6 +307,16 @@ def test_results_of_one_case_are_of_one_run(tmp_path):
         "infer-1-less": ("infer-gpu", [row("jax", 9.0), row("torch-eager", 1.0, error="lost")], {}),
         "xla-plain": ("gpu-xla", [row("jax", 1.0, xla="as it is")], {}),
         "xla-off": ("gpu-xla", [row("jax", 2.0, xla="command buffers off")], {}),
+        "xla": (
+            "gpu-xla",
+            [
+                row("jax-frozen", 0.8, xla="as it is"),
+                row("jax-frozen", 4.0, xla="command buffers off"),
+                row("torch-max", 0.5, xla="torch-max"),
+                row("jax", 1.0, xla="unknown", error="no such flag"),
+            ],
+            {},
+        ),
     }
     skipped = {"growth-batch": {"state": "skipped", "reason": "about 45 s, and 9 s left"}}
     steps["train-16"] = ("train-gpu", [], {})
@@ -300,7 +336,9 @@ def test_results_of_one_case_are_of_one_run(tmp_path):
     assert infer["benchmark"] == "infer" and infer["image_size"] == 256 and "complete" not in infer
     assert {path.name for path in results.glob("*.png")} == {"infer-gpu.png", "growth-gpu.png"}
     table = tables.xla(json.loads((results / "gpu-xla.json").read_text()))
-    assert "| command buffers off | 2.00 | 0.50x | 1.0 |" in table
+    assert "| command buffers off | 2.00 (0.50x) | 4.00 (0.20x) | 1.0 |" in table
+    assert "| torch-max |  | 0.500 (1.60x) | 1.0 |" in table and "| unknown | failed |  |  |" in table
+    assert table.endswith("- failed: unknown, jax: no such flag")
     programme = json.loads((results / "gpu-programme.json").read_text())
     assert programme["steps"]["growth-batch"]["state"] == "skipped" and programme["machine"]["devices"] == ["GPU A"]
 
@@ -323,7 +361,18 @@ def test_runs_are_compared_face_by_face(tmp_path):
         held = [{"epoch": 1, "nme": 9.0}, {"epoch": 2, "nme": 4.0}]
         common = {"kind": "ablation", "seed": int(seed[-1]), "held_out": held, "faces": {"w300": 40}}
         rows.append(common | {"run": name, "model": names[model], "nme": 100 * mean(nme)})
-    baseline, ours = report.summary(rows, folder)
+    for name, kind, model, schedule in (
+        ("ablation-B-seed1", "size", "BarrelNet-18, rank 8", ""),
+        ("ablation-A-seed0", "coarse", "BarrelNet-18", "short"),
+        ("ablation-B-seed0", "coarse", "BarrelNet-18, coarse loss", "short"),
+    ):
+        of = next(row for row in rows if row["run"] == name)
+        rows.append(of | {"kind": kind, "model": model, "schedule": schedule})
+    baseline, ours, smaller, short, coarse = report.summary(rows, folder)
+    assert smaller["paired_seeds"] == [1] and smaller["difference"] == 0  # from BarrelNet-18, not from the baseline
+    assert "difference" not in short and coarse["paired_seeds"] == [0]
+    one = 100 * (nmes["ablation-B-seed0"] - nmes["ablation-A-seed0"])
+    assert coarse["difference"] == pytest.approx(one.mean())  # from the base that is as short
     assert baseline["seeds"] == [0, 1] and "difference" not in baseline and baseline["held_out"] == 4.0
     change = 50 * sum(nmes[f"ablation-B-seed{s}"] - nmes[f"ablation-A-seed{s}"] for s in (0, 1))
     assert ours["difference"] == pytest.approx(change.mean()) == pytest.approx(ours["nme"] - baseline["nme"])
@@ -375,7 +424,9 @@ NO_TORCH = (
 def test_the_speed_part_rehearsed(tmp_path, capsys):
     names, results = rehearse(tmp_path, "speed")
     assert "a rehearsal, whose numbers are no results" in capsys.readouterr().err
-    assert names == ["train-gpu", "infer-gpu", "gpu-parity", "table4-gpu", "gpu-xla", "gpu-seeds", "growth-gpu"]
+    assert names == [
+        "train-gpu", "gpu-xla", "gpu-profile", "table4-gpu", "infer-gpu", "gpu-parity", "gpu-seeds", "growth-gpu"
+    ]  # fmt: skip
     for name in names:
         result = json.loads((results / f"{name}.json").read_text())
         failed = {(row["impl"], row["error"]) for row in result["rows"] if "error" in row}
@@ -392,8 +443,9 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     assert names == ["w300-gpu"]
     result = json.loads((results / "w300-gpu.json").read_text())
     assert {row["run"]: row["start"] for row in result["rows"]} == {
-        "generalisation-BarrelNet-18-w300-seed0": "",
-        "recipe-BarrelNet-18-seed0": "start",
+        "small-BarrelNet-10-rank8-synthetic-coco-seed0": "",
+        "coarse-BarrelNet-18-coarsetofine-seed0": "start",
+        "size-BarrelNet-18-rank8-seed0": "start",
         "ablation-Regression-18-seed0": "start",
     }
     assert set(result["openings"].values()) == {1} and len(result["openings"]) == 5
@@ -403,9 +455,11 @@ def test_the_accuracy_part_rehearsed(tmp_path):
             assert predictions["points"].shape == (8, 68, 2) and predictions["points"].dtype == np.float32
             assert 100 * mean(predictions["nme"]) == pytest.approx(row["nme"])
         assert row["held_out"][-1]["epoch"] == row["epochs"]
-    with np.load(results / "predictions" / "coco-recipe-BarrelNet-18-seed0.npz") as predictions:
-        assert 100 * mean(predictions["nme"]) == pytest.approx(result["rows"][1]["coco_nme"])
-    assert "Test splits were opened 5 times for 3 finished runs." in tables.w300(result)
+    with np.load(results / "predictions" / "coco-small-BarrelNet-10-rank8-synthetic-coco-seed0.npz") as predictions:
+        assert 100 * mean(predictions["nme"]) == pytest.approx(result["rows"][0]["coco_nme"])
+    said = tables.TABLES["w300-gpu"](result)
+    assert "Test splits were opened 5 times for 4 finished runs." in said
+    assert all(title in said for title in ("| Size | parameters", "| Coarse to fine | parameters", "| the small model"))
 
 
 @pytest.mark.parametrize(
@@ -413,6 +467,7 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     [
         (["--part", "accuracy"], "--part accuracy needs --pack FILE"),
         (["--pack", "none.npz"], "--pack none.npz: no such file"),
+        (["--part", "speed", "--only", "train,none"], "--only: no step's name starts with 'none'"),
         (["--part", "speed", "--start", "none.safetensors"], "--start none.safetensors: no such file"),
     ],
 )

@@ -351,6 +351,11 @@ def test_a_manifest_that_is_none_is_named_in_one_line(copied, content):
         ({"stride": 8, "decoder_layers": 2, "qamem_layers": 2}, 72),
         ({"backbone": "resnet50", "stride": 16, "encoder_layers": 1, "dqinit": False, "decoder_layers": 2}, 64),
         ({"backbone": "resnet10", "stride": 16}, 64),
+        ({"backbone": "resnet10", "dqinit_rank": 3, "qamem_rank": 5, "qamem_layers": 2}, 64),
+        (
+            {"backbone": "resnet10", "stride": 16, "decoder_layers": 2, "reference_points": True, "uncertainty": True},
+            64,
+        ),
         ({"backbone": "hrnet_w18", "stride": 4, "qamem_layers": 0}, 64),
         ({"decoder_layers": 0, "qamem_layers": 0, "dqinit": False}, 64),
     ],

@@ -29,6 +29,7 @@ NOTHING = Draw(
 )
 CERTAIN = {"translate_prob": 1.0, "rotate_prob": 1.0, "scale_prob": 1.0, "scale": 0.2}
 GEOMETRY = replace(AugmentConfig(), occlude_prob=0.0, blur_prob=0.0, grey_prob=0.0, **CERTAIN)
+BOXES = replace(GEOMETRY, box_prob=1.0, translate_prob=0.0, rotate=10.0)
 image_of, points_of = jax.jit(transform_image), jax.jit(transform_points)
 
 
@@ -50,10 +51,11 @@ def centre_of(plane):
     return (np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum() + 0.5) / SIZE
 
 
+@pytest.mark.parametrize("config", [GEOMETRY, BOXES], ids=["geometry", "boxes"])
 @pytest.mark.parametrize("seed", range(12))
-def test_points_and_pixels_stay_registered_to_half_a_pixel(seed):
+def test_points_and_pixels_stay_registered_to_half_a_pixel(seed, config):
     points = np.array([[0.40, 0.45], [0.60, 0.45], [0.52, 0.60]], np.float32)
-    one = draw(jax.random.key(seed), GEOMETRY)
+    one = draw(jax.random.key(seed), config)
     image, moved = image_of(dots(points), one), points_of(points, FLIP, one)
     # After a flip, index k holds the mirrored dot of FLIP[k], which was drawn in that channel.
     channels = np.asarray(FLIP) if one.flip else np.arange(3)
@@ -185,3 +187,31 @@ def test_a_turn_by_hand():
     cos, sin = math.sqrt(3) / 2, 0.5
     expected = [[0.2 * cos - 0.1 * sin, 0.2 * sin + 0.1 * cos], [0.25 * sin, -0.25 * cos]]
     np.testing.assert_allclose(moved, 1.2 * np.array(expected) + 0.5, atol=1e-6)
+
+
+def test_a_box_is_what_is_looked_at():
+    """By hand: in a box from (0.2, 0.1), 0.5 wide and 0.8 high, the point (0.45, 0.5) is in the middle."""
+    one = NOTHING._replace(window=jnp.array([0.2, 0.1, 0.5, 0.8]))
+    points = points_of(jnp.array([[0.45, 0.5], [0.2, 0.1], [0.7, 0.9]]), jnp.arange(3), one)
+    np.testing.assert_allclose(points, [[0.5, 0.5], [0, 0], [1, 1]], atol=1e-6)
+
+
+def test_boxes_vary_as_much_as_the_config_says():
+    """Shift, size, shape and forehead by their bounds; the rest of the draws is what it is without boxes."""
+    config = replace(AugmentConfig(), box_prob=0.8, box_shift=0.1, box_scale=0.2, box_aspect=0.1, box_forehead=0.25)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    drawn = jax.vmap(lambda key: draw(key, config))(keys)
+    x, y, width, height = np.asarray(drawn.window).T
+    whole = (x == 0) & (y == 0) & (width == 1) & (height == 1)
+    assert np.mean(~whole) == pytest.approx(0.8, abs=0.02)
+    middle = (x + width / 2)[~whole] - 0.5
+    assert 0.095 < np.abs(middle).max() <= 0.1 + 1e-6
+    assert 1.22 < width.max() <= 1.2 * 1.1**0.5 + 1e-6 and 1.22 < 1 / width.min() <= 1.2 * 1.1**0.5 + 1e-6
+    assert np.log(height / width)[~whole].max() <= np.log(1.1 * 1.25) + 1e-6
+    bottom = (y + height - 1)[~whole]
+    assert np.abs(np.mean(bottom)) < 0.01  # a forehead is above the face
+    assert np.mean((y + height / 2)[~whole] - 0.5) == pytest.approx(-0.5 * 0.5 * 0.25 / 2, abs=0.01)
+    plain = jax.vmap(lambda key: draw(key, replace(config, box_prob=0.0)))(keys)
+    assert plain.window is None
+    for name in Draw._fields[:-1]:
+        np.testing.assert_array_equal(getattr(plain, name), getattr(drawn, name))

@@ -94,10 +94,15 @@ def keep_off_kinks(model, images):
     before_relu = []
     for name, module in model.named_modules():  # in the order of their calls
         norm = isinstance(module, nn.BatchNorm2d) and "downsample" not in name
-        if norm or name.endswith((".linear1", "head.layer1", "head.layer2")):
-            before_relu.append(module)
+        if norm or name.endswith((".linear1", "head.layer1", "head.layer2", "reference.layer1")):
+            before_relu.append((name, module))
         elif isinstance(module, QAMem):
-            before_relu += module.layers[:-1]
+            before_relu += [(name, layer) for layer in module.layers[:-1]]
+    if getattr(model, "reference", None) is not None:  # the coarse points come before the decoder
+        before_relu.sort(
+            key=lambda entry: (not entry[0].startswith("backbone"), not entry[0].startswith(("head", "ref")))
+        )
+    before_relu = [module for _, module in before_relu]
     with torch.no_grad(), BiasShifts(before_relu) as shifts:
         model.train()(images)
     assert next(shifts.modules, None) is None

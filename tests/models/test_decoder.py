@@ -23,7 +23,7 @@ def normal(seed, *shape):
 
 
 def decoder_layer(qamem_layers, dropout=0.1):
-    qamem = {"qamem_layers": qamem_layers, "qamem_init": "identity"}
+    qamem = {"qamem_layers": qamem_layers, "qamem_init": "identity", "qamem_rank": 0}
     return DecoderLayer(heads=HEADS, feedforward=HIDDEN, dropout=dropout, **qamem, dtype=jnp.float32)
 
 
@@ -62,7 +62,7 @@ def test_parameter_counts_at_68_points():
     """Section 5 of the paper: 1.6M for a decoder layer, and QAMem's 9M are two layers of 4.47M."""
     counts = []
     for qamem_layers in (0, 1, 2):
-        qamem = {"qamem_layers": qamem_layers, "qamem_init": "identity"}
+        qamem = {"qamem_layers": qamem_layers, "qamem_init": "identity", "qamem_rank": 0}
         layer = DecoderLayer(heads=8, feedforward=2048, dropout=0.1, **qamem, dtype=jnp.float32)
         arrays = jnp.zeros((1, 68, 256)), jnp.zeros((1, 4, 256)), jnp.zeros((68, 256)), jnp.zeros((4, 256))
         variables = jax.eval_shape(lambda key, m=layer, a=arrays: m.init(key, *a, False), jax.random.key(0))

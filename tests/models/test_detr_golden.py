@@ -56,7 +56,7 @@ MEMORY, POSITIONS = tokens(GOLDEN["memory"]), tokens(GOLDEN["positions"])
 def decode(queries):
     """What the decoder's two layers say [L, B, K, D], each after the last norm."""
     norm = {"params": {"scale": GOLDEN["weights/decoder.norm.weight"], "bias": GOLDEN["weights/decoder.norm.bias"]}}
-    layer, found = DecoderLayer(HEADS, HIDDEN, 0.1, 0, "identity", jnp.float32), []
+    layer, found = DecoderLayer(HEADS, HIDDEN, 0.1, 0, "identity", 0, jnp.float32), []
     for index in range(2):
         inputs = queries, GOLDEN["encoded"], GOLDEN["query_positions"], POSITIONS
         queries = layer.apply(weights_of(f"decoder.layers.{index}"), *inputs, False)

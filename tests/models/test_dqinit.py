@@ -13,7 +13,7 @@ def test_equation_1_by_hand():
     memory = np.array([[[1, 2], [3, 6]], [[0, 1], [2, -1]]], np.float32)  # means (2, 4) and (1, 0)
     kernel = np.array([[1, 0, 2, 0, -1, 1], [0, 1, 1, 0, 0, 3]], np.float32)
     bias = np.array([0, 0, 0, 5, 0, 0], np.float32)
-    module = DQInit(num_landmarks=3, dtype=jnp.float32)
+    module = DQInit(num_landmarks=3, rank=0, dtype=jnp.float32)
     queries = module.apply({"params": {"dense": {"kernel": kernel, "bias": bias}}}, memory)
     np.testing.assert_allclose(queries, [[[2, 4], [8, 5], [-2, 14]], [[1, 0], [2, 5], [-1, 1]]], rtol=1e-6)
 
@@ -21,7 +21,7 @@ def test_equation_1_by_hand():
 def test_equation_1_at_random():
     random = np.random.default_rng(0)
     memory = random.standard_normal((2, 7, 8)).astype(np.float32)
-    module = DQInit(num_landmarks=5, dtype=jnp.float32)
+    module = DQInit(num_landmarks=5, rank=0, dtype=jnp.float32)
     queries, variables = module.init_with_output(jax.random.key(0), memory)
     dense = variables["params"]["dense"]
     expected = (memory.sum(1) / 7 @ np.asarray(dense["kernel"])).reshape(2, 5, 8)
@@ -31,6 +31,20 @@ def test_equation_1_at_random():
     assert 0.9 * np.sqrt(6 / 48) < np.abs(dense["kernel"]).max() <= np.sqrt(6 / 48)
 
 
+def test_a_rank_makes_the_weights_a_product():
+    random = np.random.default_rng(0)
+    memory = random.standard_normal((2, 7, 8)).astype(np.float32)
+    full, low = DQInit(5, 0, jnp.float32), DQInit(5, 3, jnp.float32)
+    queries, variables = low.init_with_output(jax.random.key(0), memory)
+    assert jax.tree.map(np.shape, variables["params"]) == {
+        "reduce": {"kernel": (8, 3)},
+        "dense": {"kernel": (3, 40), "bias": (40,)},
+    }
+    reduce, dense = variables["params"]["reduce"], variables["params"]["dense"]
+    product = {"kernel": reduce["kernel"] @ dense["kernel"], "bias": dense["bias"]}
+    np.testing.assert_allclose(full.apply({"params": {"dense": product}}, memory), queries, atol=1e-6)
+
+
 def test_parameter_count_at_68_points():
-    variables = jax.eval_shape(DQInit(68, jnp.float32).init, jax.random.key(0), jnp.zeros((1, 4, 256)))
+    variables = jax.eval_shape(DQInit(68, 0, jnp.float32).init, jax.random.key(0), jnp.zeros((1, 4, 256)))
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 4_473_856

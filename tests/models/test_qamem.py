@@ -21,10 +21,17 @@ def normal(seed, *shape):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def test_equation_2_is_equation_3():
+@pytest.mark.parametrize("rank", [0, 3])
+def test_equation_2_is_equation_3(rank):
     """Query i and head n read the memory M V_n O_n T^i with their own attention weights; heads are summed."""
     layer = DecoderLayer(
-        heads=HEADS, feedforward=16, dropout=0.1, qamem_layers=1, qamem_init="identity", dtype=jnp.float32
+        heads=HEADS,
+        feedforward=16,
+        dropout=0.1,
+        qamem_layers=1,
+        qamem_init="identity",
+        qamem_rank=rank,
+        dtype=jnp.float32,
     )
     queries, memory = normal(1, B, K, D), normal(2, B, S, D)
     query_positions, memory_positions = normal(3, K, D), normal(4, S, D)
@@ -36,7 +43,10 @@ def test_equation_2_is_equation_3():
     inside = {name: np.asarray(state["intermediates"][name]["__call__"][0]) for name in names}
 
     params = variables["params"]
-    cross, transforms, offsets = params["cross_attention"], params["qamem"]["kernel1"], params["qamem"]["bias1"]
+    cross, qamem, offsets = params["cross_attention"], params["qamem"], params["qamem"]["bias1"]
+    transforms = (
+        qamem["kernel1"] if not rank else [np.eye(D) + u @ v.T for u, v in zip(qamem["u1"], qamem["v1"], strict=True)]
+    )
     head = D // HEADS
     expected = np.zeros((B, K, D))
     for b in range(B):
@@ -80,18 +90,22 @@ def test_modules_are_the_papers_grouped_convolution(layers):
         expected = expected.reshape(B, K, D)
         torch.testing.assert_close(module(extracted), expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(
-        QAMem(layers, "identity", jnp.float32).apply(to_flax(module), extracted.numpy()), expected, atol=1e-5
+        QAMem(layers, "identity", 0, jnp.float32).apply(to_flax(module), extracted.numpy()), expected, atol=1e-5
     )
 
 
 def test_training_starts_from_the_shared_memory():
     extracted = normal(6, B, K, D).astype(np.float32)
-    once, variables = QAMem(1, "identity", jnp.float32).init_with_output(jax.random.key(0), extracted)
+    once, variables = QAMem(1, "identity", 0, jnp.float32).init_with_output(jax.random.key(0), extracted)
     np.testing.assert_array_equal(once, extracted)
     assert jax.tree.map(np.shape, variables["params"]) == {"kernel1": (K, D, D), "bias1": (K, D)}
-    twice, variables = QAMem(2, "identity", jnp.float32).init_with_output(jax.random.key(0), extracted)
+    twice, variables = QAMem(2, "identity", 0, jnp.float32).init_with_output(jax.random.key(0), extracted)
     np.testing.assert_array_equal(twice, np.maximum(extracted, 0))
     assert sorted(variables["params"]) == ["bias1", "bias2", "kernel1", "kernel2"]
+    low, variables = QAMem(1, "identity", 3, jnp.float32).init_with_output(jax.random.key(0), extracted)
+    np.testing.assert_array_equal(low, extracted)
+    assert jax.tree.map(np.shape, variables["params"]) == {"u1": (K, D, 3), "v1": (K, D, 3), "bias1": (K, D)}
+    assert 0.5 < np.square(variables["params"]["v1"]).sum(1).mean() < 2
 
 
 def test_the_other_start_is_what_pytorch_draws_for_a_grouped_convolution():
@@ -99,7 +113,7 @@ def test_the_other_start_is_what_pytorch_draws_for_a_grouped_convolution():
     queries, width = 7, 32
     weight = torch.nn.Conv1d(queries * width, queries * width, 1, groups=queries).weight
     torch.nn.init.xavier_uniform_(weight, generator=torch.Generator().manual_seed(0))
-    drawn = QAMem(1, "xavier", jnp.float32).init(jax.random.key(0), jnp.zeros((1, queries, width)))["params"]
+    drawn = QAMem(1, "xavier", 0, jnp.float32).init(jax.random.key(0), jnp.zeros((1, queries, width)))["params"]
     kernel = np.asarray(drawn["kernel1"])
     assert kernel.size == weight.numel()
     np.testing.assert_allclose(np.abs(kernel).max(), weight.abs().max().item(), rtol=1e-2)
@@ -110,6 +124,6 @@ def test_the_other_start_is_what_pytorch_draws_for_a_grouped_convolution():
 def test_one_layer_has_447m_numbers_at_68_points():
     for layers, count in ((1, 4_473_856), (2, 8_947_712)):
         variables = jax.eval_shape(
-            QAMem(layers, "identity", jnp.float32).init, jax.random.key(0), jnp.zeros((1, 68, 256))
+            QAMem(layers, "identity", 0, jnp.float32).init, jax.random.key(0), jnp.zeros((1, 68, 256))
         )
         assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == count

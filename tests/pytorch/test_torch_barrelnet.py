@@ -17,12 +17,13 @@ from barrel_jax.models.barrelnet import BarrelNet as FlaxBarrelNet
 from barrel_jax.pytorch.barrelnet import BarrelNet, build_model
 from barrel_jax.pytorch.resnet import ResNet
 from barrel_jax.pytorch.weights import flax_views, to_flax
-from barrel_jax.training.losses import landmark_l1
+from barrel_jax.training.losses import landmark_l1, scale_likelihood
 from tests.kit import torch_reference as reference
 
 B, K, HEIGHT, WIDTH = 2, 5, 96, 64
 SMALL = {"width": 32, "heads": 4, "feedforward": 48, "dropout": 0.0}
-NEITHER = {"encoder_layers": 0, "decoder_layers": 1, "dqinit": False, "qamem_layers": 0}
+RANKS = {"dqinit_rank": 0, "qamem_rank": 0, "reference_points": False, "uncertainty": False}
+NEITHER = {"encoder_layers": 0, "decoder_layers": 1, "dqinit": False, "qamem_layers": 0} | RANKS
 # A program that runs once: what XLA's code generation would bring costs more.
 QUICK = {"xla_backend_optimization_level": "0"}
 # Stride and norm of the backbone, and the modules.
@@ -33,6 +34,8 @@ CASES = {
     "qamem1": (16, "batch", NEITHER | {"qamem_layers": 1}),
     "both, qamem2": (32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 2}),
     "both, 3 decoders": (32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 1, "decoder_layers": 3}),
+    "low rank": (32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 2, "dqinit_rank": 3, "qamem_rank": 5}),
+    "coarse to fine": (32, "batch", NEITHER | {"dqinit": True, "decoder_layers": 2, "reference_points": True}),
     "1 encoder": (32, "batch", NEITHER | {"encoder_layers": 1}),
     "plain, frozen": (32, "frozen", NEITHER | {"decoder_layers": 0}),
 }
@@ -140,7 +143,40 @@ def test_points_and_gradients_of_every_parameter_agree(case):
             assert error < 1e-3, (path, error)
 
 
-@pytest.mark.parametrize("case", ["plain", "both, 3 decoders"])
+def test_coarse_points_and_scales_agree_and_a_scales_gradient_reaches_no_point():
+    modules = NEITHER | {"dqinit": True, "qamem_layers": 1, "reference_points": True, "uncertainty": True}
+    model, x = torch_model(32, "batch", modules), images()
+    options = {"norm_group": 0, "qamem_init": "identity", "dtype": jnp.float32} | SMALL | modules
+    flax_model = FlaxBarrelNet(num_landmarks=K, backbone="resnet18", **options)
+    truth, labelled = np.random.default_rng(1).random((B, K, 2), np.float32), np.ones((B, K), bool)
+    labelled[0, 2] = False
+
+    def ours(variables, x):
+        def loss(params):
+            points, kept = flax_model.apply({**variables, "params": params}, x, False, mutable=["intermediates"])
+            log_scale = kept["intermediates"]["log_scale"][0]
+            return scale_likelihood(points[-1], log_scale, truth, labelled), (points, kept["intermediates"])
+
+        return jax.value_and_grad(loss, has_aux=True)(variables["params"])
+
+    (loss, (points, kept)), gradients = jax.jit(ours, compiler_options=QUICK)(to_flax(model), x)
+    found = model.eval().outputs(nchw(x))
+    np.testing.assert_allclose(points, found.points.detach(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(kept["coarse"][0], found.coarse.detach(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(kept["log_scale"][0], found.log_scale.detach(), rtol=0, atol=1e-3)
+    assert np.ptp(kept["log_scale"][0]) > 0.01
+    # torch.distributions' density of both coordinates; the likelihood here lacks log 2.
+    scale = found.log_scale.exp()[..., None].expand(B, K, 2)
+    density = torch.distributions.Laplace(found.points[-1].detach(), scale).log_prob(torch.from_numpy(truth))
+    expected = -density[torch.from_numpy(labelled)].mean() - np.log(2)
+    assert float(loss) == pytest.approx(expected.item(), rel=1e-4)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradients["offset_head"]))
+    expected.backward()
+    wanted = model.scale.layer1.weight.grad.T
+    np.testing.assert_allclose(gradients["scale"]["layer1"]["kernel"], wanted, atol=1e-3 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("case", ["plain", "both, 3 decoders", "coarse to fine"])
 def test_prediction_is_the_last_layers_points(case):
     model, x = torch_model(*CASES[case]), nchw(images())
     with torch.no_grad():
@@ -170,6 +206,14 @@ def test_every_model_of_table_1_has_the_same_weights(backbone, num_landmarks):
         assert ours - baseline == (1 + layers) * (num_landmarks * 256 * 256 + num_landmarks * 256)
 
 
+def test_every_further_option_has_the_same_weights():
+    """At rank r: DQInit r D (K + 1) + K D numbers, a layer of QAMem 2 K D r + K D, of what are 4.47M each at 68."""
+    baseline = same_weights(ModelConfig(backbone="resnet10", dqinit=False, qamem_layers=0), 68)
+    low = ModelConfig(backbone="resnet10", dqinit_rank=8, qamem_rank=8)
+    assert same_weights(low, 68) - baseline == 8 * 256 * 69 + 68 * 256 + 2 * 68 * 256 * 8 + 68 * 256 == 454_656
+    same_weights(ModelConfig(backbone="resnet10", reference_points=True, uncertainty=True), 68)
+
+
 def test_hrnet_baseline_of_table_4_has_the_same_weights():
     config = ModelConfig(backbone="hrnet_w18", stride=4, dqinit=False, qamem_layers=0)
     with torch.device("meta"):
@@ -179,9 +223,10 @@ def test_hrnet_baseline_of_table_4_has_the_same_weights():
     same_weights(config, 98)
 
 
-def test_first_draws_are_flaxs():
+@pytest.mark.parametrize("fields", [{}, {"dqinit_rank": 32, "qamem_rank": 16, "reference_points": True}], ids=str)
+def test_first_draws_are_flaxs(fields):
     """Spread and largest value of every large parameter; biases, norms and QAMem start from the same numbers."""
-    fields = {"width": 64, "feedforward": 128, "encoder_layers": 1, "qamem_layers": 2}
+    fields = {"width": 64, "feedforward": 128, "encoder_layers": 1, "qamem_layers": 2} | fields
     config = ModelConfig(backbone="resnet10", dtype="float32", **fields)
     init = jax.jit(build.build_model(config, 29).init, static_argnums=2)
     ours = init(jax.random.key(0, impl="rbg"), jnp.zeros((1, 32, 32, 3)), False)  # rbg is quicker to compile
@@ -189,7 +234,7 @@ def test_first_draws_are_flaxs():
     theirs = flatten_dict(to_flax(build_model(config, 29, 32)), sep="/")
     for path, leaf in flatten_dict(ours, sep="/").items():
         leaf = np.asarray(leaf)
-        if not path.endswith(("kernel", "embedding")):
+        if not path.endswith(("kernel", "embedding", "v1", "v2")):
             np.testing.assert_array_equal(theirs[path], leaf, err_msg=path)
         elif leaf.size > 1000:
             assert theirs[path].std() == pytest.approx(leaf.std(), rel=0.1), path

@@ -6,7 +6,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from barrel_jax.training.losses import landmark_l1
+from barrel_jax.training.losses import landmark_l1, scale_likelihood
 
 pytestmark = pytest.mark.quick
 
@@ -46,3 +46,16 @@ def test_shapes_that_do_not_belong_together_are_refused(points, truth, labelled)
         landmark_l1(*arrays)
     with pytest.raises(ValueError, match=r"must be \[L, B, K, 2\], \[B, K, 2\] and \[B, K\]"):  # a user's run
         inspect.unwrap(landmark_l1)(*arrays)
+
+
+def test_a_scale_is_best_where_it_is_the_mean_error():
+    """|error| / b + log b, by hand at b = 0.1, and least at b = 0.2, the mean of 0.1 and 0.3."""
+    truth, labelled = jnp.zeros((1, 2, 2)), jnp.array([[True, False]])
+    points = jnp.array([[[0.1, 0.3], [9.0, 9.0]]])
+
+    def cost(scale):
+        return float(scale_likelihood(points, jnp.full((1, 2), np.log(scale)), truth, labelled))
+
+    assert cost(0.1) == pytest.approx(2 + np.log(0.1), rel=1e-5)
+    assert min(np.linspace(0.1, 0.4, 31), key=cost) == pytest.approx(0.2)
+    assert scale_likelihood(points, jnp.zeros((1, 2)), truth, jnp.zeros((1, 2), bool)) == 0

@@ -111,7 +111,7 @@ def test_from_98_points_to_68_it_is_mapped():
 
     def queries(weights, landmarks):
         params = {"dense": {leaf: weights[f"params/dqinit/dense/{leaf}"] for leaf in ("kernel", "bias")}}
-        return np.asarray(DQInit(landmarks, np.float32).apply({"params": params}, memory))
+        return np.asarray(DQInit(landmarks, 0, np.float32).apply({"params": params}, memory))
 
     expected = np.einsum("kj,bjd->bkd", WEIGHTS.mean(axis=0), queries(theirs, 98))
     np.testing.assert_allclose(queries(given, 68), expected, atol=1e-4)

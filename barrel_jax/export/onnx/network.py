@@ -58,19 +58,45 @@ def _points(graph: Graph, config: ModelConfig, num_landmarks: int, image_size: i
 
     if config.dqinit:
         pooled = graph("ReduceMean", memory, axes=[1], keepdims=0)
+        if config.dqinit_rank:
+            pooled = graph("MatMul", pooled, params["dqinit"]["reduce"]["kernel"])
         queries = _reshaped(graph, _dense(graph, pooled, params["dqinit"]["dense"]), 0, num_landmarks, config.width)
     else:
         # For any batch: it is the memory that makes the cross-attention's output [B, K, D].
         queries = graph("Identity", np.zeros((1, num_landmarks, config.width), np.float32))
     query_positions = params["query_positions"]["embedding"]
     located_memory = graph("Add", memory, positions)
+    look = query_positions
+    if config.reference_points:
+        origin = _head(graph, _norm(graph, queries, params["decoder_norm"]), params["head"])
+        look = graph("Add", query_positions, _reference(graph, origin, params["reference"], side, config.width))
     for index in range(config.decoder_layers):
         layer = params[f"decoder{index}"]
-        queries = _decoder_layer(graph, queries, query_positions, memory, located_memory, layer, config.heads)
-    x = _norm(graph, queries, params["decoder_norm"])
+        queries = _decoder_layer(graph, queries, query_positions, look, memory, located_memory, layer, config.heads)
+    found = _norm(graph, queries, params["decoder_norm"])
+    if config.reference_points:
+        return graph("Sigmoid", graph("Add", origin, _head(graph, found, params["offset_head"])))
+    return graph("Sigmoid", _head(graph, found, params["head"]))
+
+
+def _head(graph: Graph, x: str, params: Params) -> str:
     for name in ("layer1", "layer2"):
-        x = graph("Relu", _dense(graph, x, params["head"][name]))
-    return graph("Sigmoid", _dense(graph, x, params["head"]["layer3"]))
+        x = graph("Relu", _dense(graph, x, params[name]))
+    return _dense(graph, x, params["layer3"])
+
+
+def _reference(graph: Graph, origin: str, params: Params, side: int, width: int) -> str:
+    """`ReferencePositions` of the points whose logits are given: sines of their coordinates through two layers."""
+    half = width // 2
+    # The encoding of DETR, [2, D]: the first half of the channels is of y, the second of x, each channel an angle and
+    # a sine or, a quarter of a turn later, a cosine.
+    rate = 2 * np.pi / 10000.0 ** (2 * (np.arange(half) // 2) / half)
+    rates = np.zeros((2, width), np.float32)
+    rates[1, :half], rates[0, half:] = rate, rate
+    quarter = np.tile(np.array([0, np.pi / 2], np.float32), half)
+    shifted = graph("Add", graph("Sigmoid", origin), np.float32(0.5 / side))
+    x = graph("Sin", graph("Add", graph("MatMul", shifted, rates), quarter))
+    return _dense(graph, graph("Relu", _dense(graph, x, params["layer1"])), params["layer2"])
 
 
 def _encoder_layer(graph: Graph, memory: str, positions: np.ndarray, params: Params, heads: int) -> str:
@@ -81,12 +107,19 @@ def _encoder_layer(graph: Graph, memory: str, positions: np.ndarray, params: Par
 
 
 def _decoder_layer(
-    graph: Graph, queries: str, positions: np.ndarray, memory: str, located_memory: str, params: Params, heads: int
+    graph: Graph,
+    queries: str,
+    positions: np.ndarray,
+    look: Any,
+    memory: str,
+    located_memory: str,
+    params: Params,
+    heads: int,
 ) -> str:
     located = graph("Add", queries, positions)
     attended = _attention(graph, located, located, queries, params["self_attention"], heads)
     queries = _norm(graph, graph("Add", queries, attended), params["norm1"])
-    located = graph("Add", queries, positions)
+    located = graph("Add", queries, look)
     extracted = _attention(graph, located, located_memory, memory, params["cross_attention"], heads)
     if "qamem" in params:
         extracted = _qamem(graph, extracted, params["qamem"])
@@ -97,9 +130,14 @@ def _decoder_layer(
 def _qamem(graph: Graph, extracted: str, params: Params) -> str:
     # One product for each landmark: [K, B, D] x [K, D, D].
     x = graph("Transpose", extracted, perm=(1, 0, 2))
-    for index in range(1, len(params) // 2 + 1):
+    for index in range(1, 1 + sum(name.startswith("bias") for name in params)):
         x = graph("Relu", x) if index > 1 else x
-        x = graph("Add", graph("MatMul", x, params[f"kernel{index}"]), params[f"bias{index}"][:, None])
+        if f"u{index}" in params:
+            back = np.ascontiguousarray(params[f"v{index}"].transpose(0, 2, 1))
+            moved = graph("Add", x, graph("MatMul", graph("MatMul", x, params[f"u{index}"]), back))
+        else:
+            moved = graph("MatMul", x, params[f"kernel{index}"])
+        x = graph("Add", moved, params[f"bias{index}"][:, None])
     return graph("Transpose", x, perm=(1, 0, 2))
 
 

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DQInit and QAMem of a trained model at a lower rank, without training: the nearest weights by SVD."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from barrel_jax.config import ModelConfig
+
+Tree = Mapping[str, Any]
+
+
+def truncate(config: ModelConfig, variables: Tree, rank: int) -> tuple[ModelConfig, dict[str, Any]]:
+    """A model whose per-query weights have a rank, in the place of a trained one with full weights.
+
+    DQInit's weights [D, K D] become a product of [D, r] and [r, K D], every T^i - 1 of QAMem one of [D, r] and [r, D]:
+    of all such products those whose squared difference is least (Eckart and Young 1936).
+
+    Args:
+      config: of the trained model.
+      variables: {params, batch_stats} of it.
+      rank: r.
+
+    Returns:
+      The config with the ranks, and its variables.
+
+    Raises:
+      ValueError: the model has neither module, one has a rank already, or there is no such rank.
+    """
+    if not (config.dqinit or config.qamem_layers):
+        raise ValueError(f"rank {rank}: this model has neither DQInit nor QAMem, whose weights it would be of")
+    if config.dqinit_rank or config.qamem_rank:
+        raise ValueError(
+            f"rank {rank}: this model was trained with model.dqinit_rank={config.dqinit_rank} and "
+            f"model.qamem_rank={config.qamem_rank} already"
+        )
+    if not 0 < rank < config.width:
+        raise ValueError(f"rank {rank} is not in 1..{config.width - 1}, below the model's width")
+    ranked = dataclasses.replace(
+        config, dqinit_rank=rank if config.dqinit else 0, qamem_rank=rank if config.qamem_layers else 0
+    )
+    return ranked, {**variables, "params": _truncated(variables["params"], rank)}
+
+
+def _truncated(params: Tree, rank: int) -> dict[str, Any]:
+    kinds = {"dqinit": _dqinit, "qamem": _qamem}
+    return {
+        name: kinds[name](part, rank)
+        if name in kinds
+        else _truncated(part, rank)
+        if isinstance(part, Mapping)
+        else part
+        for name, part in params.items()
+    }
+
+
+def _dqinit(params: Tree, rank: int) -> dict[str, Any]:
+    left, right = _factors(np.asarray(params["dense"]["kernel"]), rank)
+    return {"reduce": {"kernel": left}, "dense": {"kernel": right, "bias": params["dense"]["bias"]}}
+
+
+def _qamem(params: Tree, rank: int) -> dict[str, Any]:
+    factored: dict[str, Any] = {}
+    for name, leaf in params.items():
+        if name.startswith("kernel"):
+            kernel = np.asarray(leaf)
+            left, right = _factors(kernel - np.eye(kernel.shape[-1], dtype=kernel.dtype), rank)
+            number = name.removeprefix("kernel")
+            factored |= {f"u{number}": left, f"v{number}": np.swapaxes(right, -1, -2)}
+        else:
+            factored[name] = leaf
+    return factored
+
+
+def _factors(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices [..., D, E] as products of [..., D, r] and [..., r, E], the singular values in equal parts in both."""
+    left, values, right = np.linalg.svd(matrix.astype(np.float32), full_matrices=False)
+    roots = np.sqrt(values[..., :rank])
+    factors = left[..., :rank] * np.expand_dims(roots, -2), np.expand_dims(roots, -1) * right[..., :rank, :]
+    return factors[0].astype(np.float32), factors[1].astype(np.float32)
