@@ -3,7 +3,7 @@
 
 python -m benchmarks.digests
 
-The state is BarrelNet-50's. Training is of BarrelNet-18 at 128 px, which saves every 50 steps (ten times as often as by
+The state is BarrelNet-50's. Training is of BarrelNet-18 at 128 px, which saves every 25 steps (twenty times as often as by
 default), with and without in turns. Writes benchmarks/results/digests.json.
 """
 
@@ -34,7 +34,7 @@ from barrel_jax.training.state import State
 from barrel_jax.training.steps import TrainStep, epoch_order
 from barrel_jax.training.streams import seed_data
 
-POINTS, EVERY = 98, 50
+POINTS, EVERY = 98, 25
 Seconds = tuple[float, float]  # by the wall and by all cores
 
 
@@ -176,7 +176,7 @@ def main() -> None:
     """Measures and records."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="of saves and loads (default: %(default)s)")
-    parser.add_argument("--training-rounds", type=int, default=4, help="0 for none (default: %(default)s)")
+    parser.add_argument("--training-rounds", type=int, default=6, help="0 for none (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="on the disk to be measured (default: a temporary one)")
     given = parser.parse_args()
     tune_cpu()

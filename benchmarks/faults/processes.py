@@ -82,7 +82,7 @@ def try_case(kind: str, rng: random.Random, home: Path, folder: Path) -> dict[st
     alone = _alone(home, after)
     workdir, log = folder / "run", folder / "log"
     step = rng.randrange(1, STEPS) if rng.random() < 0.6 else 0  # 0: while it starts
-    seconds = rng.uniform(0, 0.3) if step else rng.uniform(0, START)
+    seconds = rng.uniform(0, 0.15) if step else rng.uniform(0, START)
     victim, pause = rng.randrange(before.processes), 0.0
     running = start(home, workdir, before, log)
     _pass_until(running, victim, workdir, step, seconds)
