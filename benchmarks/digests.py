@@ -3,8 +3,8 @@
 
 python -m benchmarks.digests
 
-The state is BarrelNet-50's. Training is of BarrelNet-18 at 128 px, which saves every 25 steps (twenty times as often as by
-default), with and without in turns. Writes benchmarks/results/digests.json.
+The state is BarrelNet-50's. Training is of BarrelNet-18 at 128 px, which saves every 25 steps (twenty times as often as
+by default), with and without in turns. Writes benchmarks/results/digests.json.
 """
 
 import argparse

@@ -5,7 +5,7 @@ A case is a kind and a number, which decides all that is random in it; `--case "
 has ended well as if nothing happened (the same faces in the same order, and the same bits where the devices are the
 same), at the checkpoint before, or with one line that says what is lost, after which the same command goes on to the
 same end. Every other end is wrong, and kept with its log in HOME/COMMIT/wrong. Stopped and started again, the campaign
-goes on behind the cases that it has of this commit; half of the time goes to cases that start processes of their own.
+goes on behind the cases that it has of this commit. Cases that start processes of their own go on beside the others.
 """
 
 import argparse
@@ -16,8 +16,11 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
+from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,6 +53,7 @@ class Inside:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 text=True,
+                start_new_session=True,  # Ctrl-C is the campaign's
             )
         self._tried += 1
         self._process.stdin.write(json.dumps([kind, number]) + "\n")
@@ -90,16 +94,13 @@ def attempt(kind: str, number: int, home: Path, within: Inside) -> dict[str, Any
 
 
 def choose(kinds: Iterable[str], cases: list[dict[str, Any]]) -> tuple[str, int]:
-    """The kind whose turn it is, by time among the two sorts and by number among their kinds, and its next number."""
-    spent: dict[bool, float] = {kind in inside.KINDS: 0.0 for kind in kinds}
+    """The kind that has had the fewest cases, and its next number."""
     counts = dict.fromkeys(kinds, 0)
     for case in cases:
         if case["kind"] in counts:
-            spent[case["kind"] in inside.KINDS] += case["seconds"]
             counts[case["kind"]] += 1
-    sort = min(spent, key=spent.__getitem__)
-    kind = min((kind for kind in counts if (kind in inside.KINDS) == sort), key=counts.__getitem__)
-    return kind, 1 + max((case["number"] for case in cases if case["kind"] == kind), default=0)
+    kind = min(counts, key=counts.__getitem__)
+    return kind, counts[kind] + 1
 
 
 def summary(kinds: Iterable[str], cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -145,11 +146,25 @@ def main() -> int:
             result = attempt(kind, int(number), home, within)
             print(json.dumps(result, indent=2))
             return int(result["end"] == "wrong")
-        end, cases = time.monotonic() + 60 * given.minutes, read_cases(path)
-        while time.monotonic() < end:
-            cases.append(attempt(*choose(kinds, cases), home, within))
-            files.write(path, lambda to: to.write_text("".join(f"{json.dumps(case)}\n" for case in cases)))
-            print(json.dumps(cases[-1]), flush=True)
+        cases, lock, over = read_cases(path), threading.Lock(), threading.Event()
+
+        def go_on(own: list[str]) -> None:
+            while own and not over.is_set():
+                case = attempt(*choose(own, cases), home, within)
+                with lock:
+                    cases.append(case)
+                    files.write(path, lambda to: to.write_text("".join(f"{json.dumps(case)}\n" for case in cases)))
+                    print(json.dumps(case), flush=True)
+
+        sorts = [[kind for kind in kinds if kind in sort] for sort in (processes.KINDS, inside.KINDS)]
+        with ThreadPoolExecutor(len(sorts)) as pool:
+            going = [pool.submit(go_on, own) for own in sorts]
+            try:
+                futures.wait(going, 60 * given.minutes, futures.FIRST_EXCEPTION)
+            finally:
+                over.set()  # the two cases in progress come to their end
+        for one in going:
+            one.result()
     finally:
         within.close()
     rows = summary(kinds, cases)

@@ -95,7 +95,7 @@ def ended(workdir: Path, alone: Path, told: dict[str, Any], before: tuple[int, s
 
 def damaged(rng: random.Random, home: Path, folder: Path, alone: Path) -> dict[str, Any]:
     """A file of the newest checkpoint is damaged."""
-    stopped, workdir = home / "undisturbed" / f"stopped-{STOPPED}", folder / "run"
+    stopped, workdir = home / "inside" / f"stopped-{STOPPED}", folder / "run"
     if not stopped.exists():
         making = stopped.with_name("making")
         shutil.rmtree(making, ignore_errors=True)
@@ -237,7 +237,7 @@ KINDS = {
 
 def try_case(kind: str, rng: random.Random, home: Path, folder: Path) -> dict[str, Any]:
     """How a case of `KINDS` ended. An exception that is no error in a line ends this process with its traceback."""
-    alone = undisturbed(home, Layout(), finish)
+    alone = undisturbed(home / "inside", Layout(), finish)
     return KINDS[kind](rng, home, folder, alone)
 
 

@@ -41,7 +41,7 @@ KINDS = {
 
 
 def _alone(home: Path, layout: Layout) -> Path:
-    return undisturbed(home, layout, lambda workdir, log: _finish(home, workdir, layout, log))
+    return undisturbed(home / "processes", layout, lambda workdir, log: _finish(home, workdir, layout, log))
 
 
 def _finish(home: Path, workdir: Path, layout: Layout, log: Path) -> None:

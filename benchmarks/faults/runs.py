@@ -78,6 +78,7 @@ def start(home: Path, workdir: Path, layout: Layout, log: Path) -> list[subproce
                 env=os.environ | own,
                 stdout=stream,
                 stderr=stream,
+                start_new_session=True,  # Ctrl-C is the campaign's
             )
             for index in range(count)
         ]
@@ -126,18 +127,18 @@ def weights(workdir: Path) -> str:
     ).hexdigest()
 
 
-def undisturbed(home: Path, layout: Layout, run: Callable[[Path, Path], None]) -> Path:
+def undisturbed(folder: Path, layout: Layout, run: Callable[[Path, Path], None]) -> Path:
     """What is to be compared with: the folder of a run of a layout that was left alone, made once for a campaign.
 
     Args:
-      home: the campaign's folder.
+      folder: where such runs are.
       layout: of the run.
       run: trains in a folder to the end, given a file to write its log to.
 
     Raises:
       RuntimeError: the run did not finish.
     """
-    workdir = home / "undisturbed" / f"{layout.processes}-{layout.devices}"
+    workdir = folder / f"{layout.processes}-{layout.devices}"
     if not (workdir / SCORES).exists():
         shutil.rmtree(workdir, ignore_errors=True)
         workdir.parent.mkdir(parents=True, exist_ok=True)
