@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores a run, or anybody's predictions, on a split of a dataset.
 
-python evaluate.py --workdir W [--dataset SET --source DIR --split S] [--stress]
+python evaluate.py --workdir W [--dataset SET --source DIR --split S] [--stress] [--report]
 python evaluate.py --predictions FILE --dataset SET [--source DIR] [--split S] [--workdir OUT]
 
 Without --source a set's download is looked for in DATA_DIR/downloads/SET. Prints the table, the errors in source pixels
 and in the crop, and writes metrics.json, predictions.npz and pictures to WORKDIR/eval/<set>-<split>. Predictions are
 scored from the annotations alone where the images are not there (--dataset cofw68). --stress also predicts the faces
 hidden, turned, blurred, shifted and by pose, each at five strengths, prints those errors and writes stress.json there.
+--report writes report.html there: all of it to look at, with worst faces, attention and training curves, in one file.
 """
 
 import argparse
@@ -33,7 +34,10 @@ from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.faces.landmarks import NAMED, Normaliser
 from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.faces.wflw_to_300w import comparable
+from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.splits import load_split
+from barrel_jax.report.page import write_page
+from barrel_jax.report.run import run_report
 from barrel_jax.training.facts import read_facts
 from barrel_jax.training.trained import TrainedRun
 from data.annotated import truth_of
@@ -69,6 +73,7 @@ def arguments_parser() -> Parser:
     add("--clamp-points", **flag, help="move true points into the image; the run's by default")
     add("--allow-partial", **flag, help="score on a part of a published set; the table says so")
     add("--stress", **flag, help="also score the run's model under perturbations: stress.json")
+    add("--report", action="store_true", help="also write report.html, one page to open in a browser")
     return parser
 
 
@@ -106,6 +111,8 @@ def evaluate(given: argparse.Namespace) -> None:
         data.normaliser = normaliser.points
     faces = truth_to_score(data, pixels=not given.predictions)
     about: dict[str, Any] = {"crop_frame": "" if faces.windows is None else data.crop}
+    run: TrainedRun | None = None
+    crops: FaceCrops | None = None
     if given.predictions:
         points_px = read_predictions(given.predictions, faces)
     else:
@@ -127,11 +134,16 @@ def evaluate(given: argparse.Namespace) -> None:
     folder = workdir / "eval" / f"{faces.dataset}-{faces.split}{f'-rank{given.rank}' if given.rank else ''}"
     for path in write_evaluation(folder, scores, points_px, faces):
         print(path)
+    stressed = None
     if given.stress:
         stressed = stress(run.predict, crops, faces, prepare_config(data), data.crop, run.step)
         print("\n" + score_table.stress_table(stressed))
         files.write_json(folder / "stress.json", files.plain(stressed))
         print(folder / "stress.json")
+    if given.report:
+        name = (given.predictions or workdir.absolute()).name + (f" at rank {given.rank}" if given.rank else "")
+        write_page(folder / "report.html", run_report(scores, points_px, faces, name, run, crops, stressed))
+        print(folder / "report.html")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -149,6 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
             "--stress perturbs the images and predicts them anew, which takes a model: give --workdir of a run and no "
             "--predictions"
         )
+    if given.report and given.workdir is None:
+        parser.error("--report is written to --workdir: name that too")
     return parser.run(given, lambda: evaluate(given))
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lays several evaluations of the same split beside each other.
 
-python -m barrel_jax.compare runs/a/eval/wflw-test runs/b/eval/wflw-test [--names a,b] [--out DIR]
+python -m barrel_jax.compare runs/a/eval/wflw-test runs/b/eval/wflw-test [--names a,b] [--out DIR] [--report FILE]
 
 Prints every score and the paired difference of every evaluation from the first, with its 95 % bootstrap interval and
 the p-value of a sign-flip permutation test, for the whole split and for each subset. --out writes compare.json and the
-cumulative error curves of all of them, compare.png.
+cumulative error curves of all of them, compare.png. --report writes all of it as one page to open in a browser.
 """
 
 import argparse
@@ -24,8 +24,16 @@ def lay_beside(given: argparse.Namespace, names: list[str]) -> None:
     evaluations = [read_evaluation(path, name) for path, name in zip(given.directories, names, strict=True)]
     comparison = compare(evaluations)
     print(table(comparison))
+    if given.report:
+        # These tell JAX's devices and versions, and importing it takes a second that a comparison need not wait for.
+        from barrel_jax.report.page import write_page
+        from barrel_jax.report.several import comparison_report
+
+        write_page(given.report, comparison_report(evaluations, comparison))
+        print(f"\n{given.report}")
     if given.out is None:
-        print("\nnothing is written without --out")
+        if not given.report:
+            print("\nnothing is written without --out or --report")
         return
     curves = {one.name: one.nmes for one in evaluations}
     title = f"Cumulative error: {comparison.dataset} {comparison.split}"
@@ -41,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("directories", nargs="+", type=Path, metavar="EVAL_DIR", help="folder that evaluate.py wrote")
     parser.add_argument("--names", type=words, help="names for them, separated by commas; their workdirs' by default")
     parser.add_argument("--out", type=Path, help="folder for compare.json and compare.png")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the comparison as one HTML page")
     given = parser.parse_args(arguments)
     names = given.names or default_names(given.directories)
     if not len(names) == len(set(names)) == len(given.directories) or len(names) < 2:

@@ -32,6 +32,7 @@ class DataConfig:
     allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
     max_pixels: int = MAX_PIXELS  # of a picture; larger ones are refused before they are decoded (three bytes a pixel)
     crop: str = "pipnet"  # crop protocol, one of barrel_jax.faces.crop_windows.PROTOCOLS
+    context: float = 0.0  # how much of the picture around the crop training sees too, on each side, of the crop's side
     clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
     train_split: str = "train"  # the faces that are learnt from
     test_split: str = "test"  # scored after every evaluation interval and at the end
@@ -235,6 +236,7 @@ def validate(config: Config, *, trained: bool = False) -> None:
     _require(data.crop in PROTOCOLS, f"data.crop={data.crop!r} is none of {', '.join(PROTOCOLS)}")
     _require(data.image_size >= 32, f"data.image_size={data.image_size} must be at least 32")
     _require(data.max_pixels > 0, f"data.max_pixels={data.max_pixels} must be positive")
+    _require(0 <= data.context <= 0.5, f"data.context={data.context} is not in [0, 0.5]: what sets keep around a face")
     _require(
         len(data.normaliser) in (0, 2) and all(type(point) is int for point in data.normaliser),
         f"data.normaliser={data.normaliser} must be two points, such as (36, 45), or empty",
@@ -362,15 +364,29 @@ def load(workdir: Path) -> Config:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
     remedy = "put the run's own back, or train in another --workdir"
-    config, said = Config(), files.read_json(path, remedy)
+    return from_dict(files.read_json(path, remedy), str(path), remedy)
+
+
+def from_dict(said: object, where: str, remedy: str) -> Config:
+    """A config from what JSON said of it; fields that it lacks have their defaults.
+
+    Args:
+      said: the fields, as `save` writes them.
+      where: where they were read, for messages.
+      remedy: what to do about faults.
+
+    Raises:
+      ValueError: there are fields that this version does not know, or of other types.
+    """
+    config = Config()
 
     def fill(node: Any, values: object, prefix: str) -> None:
         if not isinstance(values, dict):
-            raise ValueError(f"{path}: {prefix.rstrip('.') or 'the whole'} is not made of fields; {remedy}")
+            raise ValueError(f"{where}: {prefix.rstrip('.') or 'the whole'} is not made of fields; {remedy}")
         names = {item.name for item in dataclasses.fields(node)}
         for name, value in values.items():
             if name not in names:
-                raise ValueError(f"{path}: unknown field {prefix}{name}; the run was written by another version")
+                raise ValueError(f"{where}: unknown field {prefix}{name}; the run was written by another version")
             if dataclasses.is_dataclass(old := getattr(node, name)):
                 fill(old, value, f"{prefix}{name}.")
             else:
@@ -380,7 +396,7 @@ def load(workdir: Path) -> Config:
     try:
         _check_types(config)
     except ValueError as error:
-        raise ValueError(f"{path}: {str(error).removeprefix('config: ')}; {remedy}") from error
+        raise ValueError(f"{where}: {str(error).removeprefix('config: ')}; {remedy}") from error
     return config
 
 

@@ -65,8 +65,10 @@ def test_evaluate_scores_predictions_for_own_faces(tmp_path):
         [{"file": "a b.png", "face": 7 + face, "points": missed[face].tolist()} for face in (2, 0, 1)],
     )
     common = ("--predictions", file, *on_own_faces(tmp_path))
-    done = run_evaluate(*common, "--workdir", tmp_path / "out")
+    done = run_evaluate(*common, "--workdir", tmp_path / "out", "--report")
     assert done.returncode == 0, done.stderr
+    page = (tmp_path / "out" / "eval" / "coco-val" / "report.html").read_text()
+    assert "mine.json on coco val" in page and "NME 10.00 %" in page and "a b.png face 9" in page
     scores = json.loads((tmp_path / "out" / "eval" / "coco-val" / "metrics.json").read_text())
     assert (scores["num_images"], scores["normaliser"]) == (3, "points_0_1")
     assert scores["nme"] == pytest.approx(10, abs=1e-3)

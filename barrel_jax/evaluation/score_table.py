@@ -23,7 +23,7 @@ def table(scores: Scores) -> str:
         *explanations(scores.normalised_by, scores.crop_frame),
     ]
     groups: dict[str, Summary] = {"all faces": scores, **scores.subsets}
-    paper = _paper(scores)
+    paper = paper_of(scores)
     for start in range(0, len(groups), ACROSS):
         part = dict(list(groups.items())[start : start + ACROSS])
         beside = [paper.get(name) for name in part]
@@ -131,7 +131,7 @@ def score_rows(
     ]
 
 
-def _paper(scores: Scores) -> dict[str, float]:
+def paper_of(scores: Scores) -> dict[str, float]:
     """The paper's NMEs of a run's model on the test split of its set, by column; {} where it gives none."""
     if not scores.config or scores.split != "test" or scores.normaliser != "outer_eye_corners":
         return {}

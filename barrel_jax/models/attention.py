@@ -52,6 +52,7 @@ class Attention(nn.Module):
             dropout_rate=self.dropout,
             deterministic=not train,
             dtype=self.dtype,
+            module=self,  # keeps the weights [B, N, K, S] where 'intermediates' is asked for (attention_maps.py)
         )
         joined = jax.numpy.einsum("bnks,bsnh->bknh", weights, v).reshape(batch, targets, width)
         return nn.Dense(width, kernel_init=xavier, dtype=self.dtype, name="out")(joined)

@@ -93,6 +93,7 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
     # Seconds of imports, in which Ctrl-C is heard already.
     from barrel_jax.benchmark.rows import Row as Measurement
     from barrel_jax.benchmark.rows import from_json
+    from barrel_jax.reproduce.grid_page import write_grid_page
     from barrel_jax.reproduce.results import write_results
 
     failed = execute(runs)
@@ -103,6 +104,8 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
         measured = [from_json(row) for row in json.loads(read_text(path))["rows"]] if path.exists() else []
     scored = [(run.row, run.seed, run.scores) for run in runs]
     print(write_results(given.grid, scored, given.runs, measured, arguments))
+    if given.report:
+        print(write_grid_page(given.grid, scored, given.runs, measured))
     for path, fault in failed.items():
         print(f"FAILED {path}: {fault}", file=sys.stderr)
     return 1 if failed else 0
@@ -133,6 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--pretrained", help="imagenet, a file, or '' for none (default: the config's; the paper's: imagenet)"
     )
     parser.add_argument("--rows", nargs="*", default=[], help="only rows of these models, such as Baseline BarrelNet")
+    parser.add_argument("--report", action="store_true", help="also write GRID.html, one page to open in a browser")
     # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
     parted = arguments.index("--") if "--" in arguments else len(arguments)
     given = parser.parse_args(arguments[:parted])

@@ -74,15 +74,18 @@ def collect(
 
 def markdown(records: Sequence[dict[str, Any]]) -> str:
     """The records as a table."""
-    head = _head(records)
-    return table(head, [_cells(record, head) for record in records])
+    head = head_of(records)
+    return table(head, [cells_of(record, head) for record in records])
 
 
-def _head(records: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+def head_of(records: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Heads of the columns."""
     return (*HEAD, *dict.fromkeys(name for record in records for name in record["speed"]))
 
 
-def _cells(record: dict[str, Any], head: Sequence[str]) -> tuple[str, ...]:
+def cells_of(record: dict[str, Any], head: Sequence[str]) -> tuple[str, ...]:
+    """A record under a head, as texts."""
+
     def number(value: float | None, digits: int = 2) -> str:
         return "" if value is None else f"{value:.{digits}f}"
 
@@ -110,8 +113,8 @@ def write_results(
     text = markdown(records)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    head = _head(records)
-    writer.writerows([head, *(_cells(record, head) for record in records)])
+    head = head_of(records)
+    writer.writerows([head, *(cells_of(record, head) for record in records)])
     files.write(folder / f"{grid}.md", lambda path: path.write_text(text + "\n"))
     files.write(folder / f"{grid}.csv", lambda path: path.write_text(table.getvalue()))
     made = describe(f"reproduce {grid}", "barrel_jax.reproduce", arguments)

@@ -2,22 +2,24 @@
 """A run that was trained, as what comes after training takes it: its config, its facts, its weights."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float, UInt8
 
 from barrel_jax import config as configuration
 from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.distributed import together
-from barrel_jax.devices.sharding import layout, make_mesh
+from barrel_jax.devices.sharding import layout, make_mesh, replicated
 from barrel_jax.evaluation.score import predict_all
-from barrel_jax.faces.box_fit import BoxFit
+from barrel_jax.faces.box_fit import BoxFit, fit_of_facts
 from barrel_jax.faces.wflw_to_300w import mapping
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.models.attention_maps import attention_maps
 from barrel_jax.models.build import build_model
 from barrel_jax.models.truncation import truncate
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
@@ -75,8 +77,7 @@ class TrainedRun:
     @property
     def box_fit(self) -> BoxFit | None:
         """How the boxes of the run's set lie about its landmarks; None for a run that did not write it."""
-        shift, size = self.facts.get("box_fit") or (None, None)
-        return BoxFit(tuple(shift), tuple(size)) if shift and size else None
+        return fit_of_facts(self.facts)
 
     def predict(self, crops: FaceCrops) -> np.ndarray:
         """Points of crops in source pixels: float32 [n, K, 2] (`score.predict_all`).
@@ -89,6 +90,18 @@ class TrainedRun:
         except ValueError as error:
             raise ValueError(f"{self.workdir}: this run's model predicts {error}") from error
         return predict_all(self._program, self.variables, crops, self.config.loop.eval_batch, self.mesh)
+
+    def attention(
+        self, images: UInt8[np.ndarray, "B S S 3"]
+    ) -> tuple[Float[np.ndarray, "B K 2"], Float[np.ndarray, "B K h w"]]:
+        """Points of crops in crop units, and where each point's query looked (`attention_maps`).
+
+        Raises:
+          ValueError: the model has no decoder.
+        """
+        model = build_model(self.config.model, self.num_landmarks)
+        program = jax.jit(partial(attention_maps, model), out_shardings=replicated(self.mesh))
+        return jax.device_get(program(self.variables, images))
 
     @cached_property
     def _program(self) -> jax.stages.Wrapped:

@@ -80,8 +80,16 @@ def test_the_command_prints_and_writes(three, tmp_path, capsys):
     assert cv2.imread(str(out / "compare.png")).shape == (560, 880, 3)
     assert sorted(path.name for path in out.iterdir()) == ["compare.json", "compare.png"]
     assert main([*map(str, three[:2]), "--names", "mine,yours"]) == 0
+    page = tmp_path / "page.html"
+    assert main([*map(str, three), "--names", "mine,yours,<i>", "--report", str(page)]) == 0
+    text = page.read_text()
+    assert "&lt;i&gt;" in text and "<i>" not in text and ">+0.500<" in text and "Scores on pose" in text
     printed = capsys.readouterr().out
-    assert "nothing is written without --out" in printed and "NME minus that of mine" in printed
+    assert (
+        "nothing is written without --out or --report" in printed
+        and str(page) in printed
+        and "NME minus that of mine" in printed
+    )
 
 
 def test_what_is_not_alike_is_not_compared(three, tmp_path, capsys):

@@ -5,12 +5,14 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.reproduce.barrel.compare_models import compare_models, group, main, set_heights
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure, other_set, training_time
+from barrel_jax.reproduce.barrel.page import barrel_page
 from barrel_jax.reproduce.barrel.picture import draw_barrels
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, markdown
 from barrel_jax.training import loop
@@ -69,7 +71,7 @@ def test_tables_and_picture(tmp_path):
     text = markdown(barrels)
     for line in (
         "| generalisation | 1.00 | not measured |",
-        "| **holds water up to** | 0.50 (ease of training) | 0.50 (efficiency) |",
+        "| holds water up to | 0.50 (ease of training) | 0.50 (efficiency) |",
         "| accuracy | NME(points 0 1) % | 5.00 ± 1.41 | 4.00 |",
         "| efficiency | parameters, millions | 2.00 | 2.00 |",
         "| generalisation | NME(points 0 1) on far test % | 8.00 ± 0.00 | not measured |",
@@ -82,6 +84,16 @@ def test_tables_and_picture(tmp_path):
     # The right barrel lacks wood where its generalisation would be, and only that.
     wood = (abs(picture.astype(int) - [173, 120, 64]).max(axis=2) < 12).sum(axis=0)
     assert wood[340:390].min() > 90 and wood[940:1000].max() < 20
+
+
+def test_the_page_draws_what_the_picture_does(tmp_path):
+    page = barrel_page(compare_models(group(three_runs(tmp_path), ["a", "<b>"]), cost), ())
+    assert "Barrel of a: accuracy 0.80, robustness 0.80, efficiency 1.00" in page
+    assert "generalisation not measured, ease of training 1.00. It holds 0.50, up to efficiency." in page
+    assert page.count(">5.00 ± 1.41<") == 1 and "<b>" not in page and page.count("<figure>") == 2
+    # Only the second lacks a stave, which is dashed.
+    first, second = page.split("<figure>")[1:]
+    assert ("stroke-dasharray" in first, second.count("stroke-dasharray")) == (False, 1)
 
 
 def test_seeds_and_names(tmp_path):
@@ -175,10 +187,15 @@ def test_the_barrel_of_a_run_and_its_copy(tmp_path, capsys, monkeypatch):
     written(tmp_path / "b" / "config.json", settings)
     scores = json.loads((tmp_path / "b" / "eval" / "synthetic-test" / "metrics.json").read_text())
     written(tmp_path / "b" / "eval" / "synthetic-test" / "metrics.json", scores | {"nme": 2 * scores["nme"]})
+    with np.load(tmp_path / "b" / "eval" / "synthetic-test" / "predictions.npz") as file:
+        kept = dict(file)
+    np.savez(tmp_path / "b" / "eval" / "synthetic-test" / "predictions.npz", **kept | {"nme": 2 * kept["nme"]})
     capsys.readouterr()
     out = tmp_path / "out"
-    assert main(["--workdirs", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(out)]) == 0
-    assert {path.name for path in out.iterdir()} == {"barrel.md", "barrel.json", "barrel.png"}
+    assert main(["--workdirs", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(out), "--report"]) == 0
+    assert {path.name for path in out.iterdir()} == {"barrel.md", "barrel.json", "barrel.png", "barrel.html"}
+    page = (out / "barrel.html").read_text()
+    assert "Barrel of a: accuracy 1.00" in page and "Cumulative error: synthetic test" in page
     first, second = json.loads((out / "barrel.json").read_text())["models"]
     assert (first["staves"]["accuracy"]["height"], second["staves"]["accuracy"]["height"]) == (1.0, 0.5)
     assert second["staves"]["robustness"]["height"] == 1.0 and second["holds"] <= 0.5

@@ -76,7 +76,9 @@ def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     assert written[0]["nme"] == pytest.approx(scores["nme"])
     # What is done is left alone.
     stamp = (tmp_path / first["workdir"] / "run.json").stat().st_mtime_ns
-    assert main([*SMALL, "--seeds", "1", "--runs", str(tmp_path)]) == 0
+    assert main([*SMALL, "--seeds", "1", "--runs", str(tmp_path), "--report"]) == 0
+    page = (tmp_path / "table3.html").read_text()
+    assert "Scores: synthetic" in page and "BarrelNet-18, seed 0" in page and f">{scores['nme']:.2f}<" in page
     assert (tmp_path / first["workdir"] / "run.json").stat().st_mtime_ns == stamp
     capsys.readouterr()
     assert [run["done"] for run in listed(capsys, *arguments)] == [True, False]

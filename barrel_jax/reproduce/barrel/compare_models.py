@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The five staves of the paper's barrel, of several models side by side.
 
-python -m barrel_jax.reproduce barrel --workdirs A B ... [--names a,b] [--dataset SET --source DIR] [--out DIR]
+python -m barrel_jax.reproduce barrel --workdirs A B ... [--names a,b] [--dataset SET --source DIR] [--report]
 
 Runs whose configs differ only in their seed (and in what changes no weights) are one model: means and standard
 deviations over them. A stave's height is 1 for the best of the models, and a barrel holds water up to its shortest one.
@@ -25,7 +25,9 @@ from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.command_line import Parser
 from barrel_jax.evaluation.comparison import ALIKE
 from barrel_jax.plotting import write_picture
+from barrel_jax.report.page import write_page
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure
+from barrel_jax.reproduce.barrel.page import barrel_page, beside
 from barrel_jax.reproduce.barrel.picture import draw_barrels
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone, markdown
 from barrel_jax.training.workdir import FREE
@@ -177,11 +179,11 @@ def barrel(given: argparse.Namespace) -> None:
     files.write(given.out / "barrel.md", lambda path: path.write_text(text + "\n"))
     files.write_json(given.out / "barrel.json", files.plain(barrels))
     files.write(given.out / "barrel.png", lambda path: write_picture(path, picture))
-    print(text)
-    for name in ("barrel.md", "barrel.json", "barrel.png"):
-        print(given.out / name)
-    if alone(barrels):
-        print(alone(barrels))
+    written = ["barrel.md", "barrel.json", "barrel.png"]
+    if given.report:
+        write_page(given.out / "barrel.html", barrel_page(barrels, beside(runs)))
+        written.append("barrel.html")
+    print("\n".join([text, *(str(given.out / name) for name in written), *filter(None, [alone(barrels)])]))
 
 
 def main(arguments: list[str]) -> int:
@@ -192,6 +194,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dataset", default="", help="another set, for generalisation (default: synthetic faces)")
     parser.add_argument("--source", default="", help="folder of that set's raw download")
     parser.add_argument("--out", type=Path, default=Path("runs/barrel"), help="default: %(default)s")
+    parser.add_argument("--report", action="store_true", help="also write barrel.html, one page to open in a browser")
     given = parser.parse_args(arguments)
     if given.source and not given.dataset:
         parser.error("--source is the folder of --dataset: name that too")

@@ -51,7 +51,7 @@ def draw_barrels(barrels: dict[str, Any]) -> np.ndarray:
     return pixels(figure)
 
 
-def _outline(left: float, right: float, low: float, high: float) -> np.ndarray:
+def outline(left: float, right: float, low: float, high: float) -> np.ndarray:
     """The part of the barrel's front between two places around it (-1..1) and two heights: a polygon [n, 2]."""
     across, up = np.linspace(left, right, 25), np.linspace(low, high, 25)
     edges = (
@@ -60,10 +60,10 @@ def _outline(left: float, right: float, low: float, high: float) -> np.ndarray:
         (across[::-1], np.full(25, high)),
         (np.full(25, left), up[::-1]),
     )
-    return np.concatenate([_place(*edge) for edge in edges])
+    return np.concatenate([place_on_front(*edge) for edge in edges])
 
 
-def _place(around: np.ndarray, up: np.ndarray) -> np.ndarray:
+def place_on_front(around: np.ndarray, up: np.ndarray) -> np.ndarray:
     """Places on the barrel's front, which bulges in the middle, in the frame of the axes: [n, 2]."""
     radius = 0.9 + 0.1 * (1 - (2 * up - 1) ** 2)
     return np.stack([radius * around, up - ARC * np.sqrt(np.maximum(1 - around**2, 0))], axis=1)
@@ -75,13 +75,13 @@ def _draw_barrel(axes: Axes, model: dict[str, Any]) -> None:
     level = model["holds"]
     # The water's surface lies behind the staves and is seen above those that end at it.
     around = np.linspace(-1, 1, 60)
-    front = _place(around, np.full(60, level))
+    front = place_on_front(around, np.full(60, level))
     back = front * [1, -1] + [0, 2 * level]
     axes.add_patch(Polygon(np.concatenate([front, back[::-1]]), fc=WATER, ec=DEEP, lw=0.8, alpha=0.55, zorder=1))
     ends = np.linspace(-1, 1, len(HEIGHTS) + 1)
     for place, stave in enumerate(HEIGHTS):
         _draw_stave(axes, stave, model["staves"][stave], ends[place], ends[place + 1], WOOD[place % 2], level)
-    axes.add_patch(Polygon(_outline(-1, 1, 0, level), fc=WATER, ec="none", alpha=0.6, zorder=4))
+    axes.add_patch(Polygon(outline(-1, 1, 0, level), fc=WATER, ec="none", alpha=0.6, zorder=4))
     axes.plot(*front.T, color=DEEP, lw=1.8, zorder=5)
     edge = front[-1]
     axes.plot([edge[0], 1.06], [edge[1]] * 2, color=DEEP, lw=1, ls=(0, (3, 2)), zorder=5)
@@ -92,31 +92,32 @@ def _draw_stave(
     axes: Axes, name: str, stave: dict[str, Any], left: float, right: float, colour: str, level: float
 ) -> None:
     height, middle = stave["height"], (left + right) / 2
-    foot, words = _place(np.array([middle]), np.zeros(1))[0], name.replace("ease of ", "ease of\n")
+    foot, words = place_on_front(np.array([middle]), np.zeros(1))[0], name.replace("ease of ", "ease of\n")
     axes.text(foot[0], -0.1, words, ha="center", va="top", fontsize=8, color=INK, linespacing=1.1)
     words = "–" if height is None else f"{height:.2f}"
     axes.text(foot[0], -0.235, words, ha="center", va="top", fontsize=10, weight="bold", color=INK)
     if height is None:
-        shape = _outline(left, right, 0, 1)
+        shape = outline(left, right, 0, 1)
         axes.add_patch(Polygon(shape, fc="none", ec=MUTED, lw=1.2, ls=(0, (4, 3)), zorder=3))
-        x, y = _place(np.array([middle]), np.array([0.5]))[0]
+        x, y = place_on_front(np.array([middle]), np.array([0.5]))[0]
         axes.text(
             x, y, "not measured", rotation=90, ha="center", va="center",
             fontsize=9, color=MUTED, zorder=6,
         )  # fmt: skip
         return
-    axes.add_patch(Polygon(_outline(left, right, 0, height), fc=colour, ec=GRAIN, lw=1.2, zorder=2))
+    axes.add_patch(Polygon(outline(left, right, 0, height), fc=colour, ec=GRAIN, lw=1.2, zorder=2))
     for share in (0.22, 0.47, 0.76):
         grain = np.full(25, left + share * (right - left))
-        axes.plot(*_place(grain, np.linspace(0.01, height * (0.99 - share / 8), 25)).T, color=GRAIN, lw=0.5, alpha=0.6)
+        line = place_on_front(grain, np.linspace(0.01, height * (0.99 - share / 8), 25))
+        axes.plot(*line.T, color=GRAIN, lw=0.5, alpha=0.6)
     for hoop in HOOPS:
         if height > hoop + 0.05:
-            axes.add_patch(Polygon(_outline(left, right, hoop, hoop + 0.045), fc=IRON, ec="none", zorder=3))
+            axes.add_patch(Polygon(outline(left, right, hoop, hoop + 0.045), fc=IRON, ec="none", zorder=3))
     number, unit = LABELS[name]
     figure = stave["figures"][HEIGHTS[name][0]]["mean"]
-    top = _place(np.array([middle]), np.array([height]))[0]
+    top = place_on_front(np.array([middle]), np.array([height]))[0]
     if height < level + 2 * ARC:  # above the water's surface behind it
-        top[1] = max(top[1], 2 * level - _place(np.array([middle]), np.array([level]))[0, 1])
+        top[1] = max(top[1], 2 * level - place_on_front(np.array([middle]), np.array([level]))[0, 1])
     axes.annotate(
         f"{number.format(figure)}\n{unit}", top, xytext=(0, 6), textcoords="offset points", ha="center", va="bottom",
         fontsize=8.5, color=INK, zorder=6, linespacing=1.1,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The staves of several models as Markdown: heights, the figures behind them, the errors under stress, and notes."""
+"""The staves of several models as tables: heights, the figures behind them, the errors under stress, and notes."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from barrel_jax.evaluation.score_table import metric_name
 from barrel_jax.markdown import table
@@ -48,11 +48,19 @@ def alone(barrels: dict[str, Any]) -> str:
     return ALONE if len(barrels["models"]) == 1 else ""
 
 
-def markdown(barrels: dict[str, Any]) -> str:
+class Table(NamedTuple):
+    """Texts under a title: the heads of the columns, and the rows."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+
+
+def tables(barrels: dict[str, Any]) -> list[Table]:
     """The content of `barrel.json` as tables, a column for each model."""
     models, names = barrels["models"], [model["name"] for model in barrels["models"]]
     heights = [[name, *(_cell(model["staves"][name]["height"], ".2f") for model in models)] for name in HEIGHTS]
-    heights.append(["**holds water up to**", *(f"{m['holds']:.2f} ({m['shortest']})" for m in models)])
+    heights.append(["holds water up to", *(f"{m['holds']:.2f} ({m['shortest']})" for m in models)])
     records = [model["staves"]["robustness"]["records"] for model in models]
     stressed = [
         [
@@ -61,26 +69,33 @@ def markdown(barrels: dict[str, Any]) -> str:
         ]
         for same in zip(*records, strict=True)
     ]
-    units = {record["kind"]: record["unit"] for record in records[0] if record["unit"]}
-    notes = [*NOTES, f"Strengths: {'; '.join(f'{kind}: {unit}' for kind, unit in units.items())}."]
-    notes.append(f"Large pose: {models[0]['staves']['robustness']['pose']}.")
+    metric = metric_name("NME", barrels["normaliser"])
+    return [
+        Table("Heights of the staves", ["stave", *names], heights),
+        Table("What they are measured by", ["stave", "figure", *names], _figures(barrels)),
+        Table(f"Under stress: {metric} % / largest error of a face %", ["kind and strength", *names], stressed),
+    ]
+
+
+def notes(barrels: dict[str, Any]) -> list[str]:
+    """What is to be said of the tables, a sentence or more each."""
+    models = barrels["models"]
+    stressed = models[0]["staves"]["robustness"]
+    units = {record["kind"]: record["unit"] for record in stressed["records"] if record["unit"]}
+    found = [*NOTES, f"Strengths: {'; '.join(f'{kind}: {unit}' for kind, unit in units.items())}."]
+    found.append(f"Large pose: {stressed['pose']}.")
     for model in models:
         if why := model["staves"]["generalisation"]["why"]:
-            notes.append(f"Generalisation of {model['name']} is not measured: {why}.")
-    title = f"# The barrel: {barrels['dataset']} {barrels['split']}"
-    return "\n\n".join(
-        [
-            title,
-            *([alone(barrels)] if alone(barrels) else []),
-            "## Heights of the staves",
-            table(["stave", *names], heights),
-            "## What they are measured by",
-            table(["stave", "figure", *names], _figures(barrels)),
-            f"## Under stress: {metric_name('NME', barrels['normaliser'])} % / largest error of a face %",
-            table(["kind and strength", *names], stressed),
-            "\n".join(f"- {note}" for note in notes),
-        ]
-    )
+            found.append(f"Generalisation of {model['name']} is not measured: {why}.")
+    return found
+
+
+def markdown(barrels: dict[str, Any]) -> str:
+    """`tables` and `notes` as Markdown."""
+    parts = [f"# The barrel: {barrels['dataset']} {barrels['split']}", *filter(None, [alone(barrels)])]
+    for one in tables(barrels):
+        parts += [f"## {one.title}", table(one.head, one.rows)]
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(barrels))])
 
 
 def _figures(barrels: dict[str, Any]) -> list[list[str]]:
@@ -105,7 +120,7 @@ def _figures(barrels: dict[str, Any]) -> list[list[str]]:
     rows.append(
         ["ease of training", "label-related hyperparameters", *(f"{len(n)} {' '.join(n)}".strip() for n in lists)]
     )
-    rows.append(["", "seeds", *(", ".join(map(str, model["seeds"])) for model in models)])
+    rows.append(["all", "seeds", *(", ".join(map(str, model["seeds"])) for model in models)])
     return rows
 
 
