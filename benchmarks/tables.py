@@ -239,22 +239,45 @@ def scaling(result: Result) -> str:
     return "\n\n".join(pod_report.table(result[kind], weak=kind == "weak") for kind in ("weak", "strong"))
 
 
-def kills(result: Result) -> str:
-    """Runs that were stopped at random moments."""
+def faults(result: Result) -> str:
+    """Runs on machines that fail, by what was done to them."""
+    ends = list(result["rows"][0]["ends"])
     rows = [
         [
-            row["signal"],
-            str(row["processes"]),
-            str(len(row["stops"])),
-            f"{max(stop['left_after_s'] for stop in row['stops']):.1f}",
-            "yes" if row["every_step_once"] else "NO",
-            f"{row['largest_difference_of_a_loss']:.1e}",
-            str(row["damaged"]),
+            row["kind"],
+            str(row["cases"]),
+            str(row["after_the_first_step"]) if "after_the_first_step" in row else "",
+            *(str(row["ends"][end]) for end in ends),
+            str(row["steps_lost"]),
+            str(row["most_steps_lost"]),
         ]
         for row in result["rows"]
     ]
-    head = ["signal", "processes", "stops", "s until all had left, at most", "every step once, in order"]
-    head += ["a loss differs by at most", "damaged checkpoints"]
+    total = [sum(int(row[k] or 0) for row in rows) for k in range(1, 8)]
+    rows.append(["all", *map(str, total), str(max(row["most_steps_lost"] for row in result["rows"]))])
+    head = ["what was done", "cases", "of these after the first step", *ends, "steps done again", "at most in a case"]
+    return table(head, rows)
+
+
+def digests(result: Result) -> str:
+    """What checksums cost."""
+    rows = [
+        [
+            row["what"],
+            report.digits(1e3 * row["wall_s"]),
+            report.digits(1e3 * row["wall_without_s"]),
+            f"{100 * row['share_of_wall']:+.1f} %",
+            f"{100 * row['share_of_cores']:+.1f} %",
+        ]
+        for row in result["rows"]
+    ]
+    head = [
+        f"a state of {result['bytes'] / 1e6:.0f} MB",
+        "ms with checksums",
+        "without",
+        "by the clock",
+        "of the cores",
+    ]
     return table(head, rows)
 
 
@@ -441,7 +464,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "devices": devices,
     "pods": pods,
     "pod-v5e": scaling,
-    "kills": kills,
+    "faults": faults,
+    "digests": digests,
     "fuzz": fuzz,
 }
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from barrel_jax.command_line import Parser
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from barrel_jax.files import readable_name
+from barrel_jax.picture_heads import max_pixels
 from barrel_jax.predict.annotator import Annotator
 from barrel_jax.predict.boxes import BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector
@@ -124,10 +125,12 @@ def main(arguments: list[str] | None = None) -> int:
         help="how often a face is cropped again around its points; 0 trusts the boxes (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
+    parser.add_max_pixels()
     given = parser.parse_args(arguments)
 
     def work() -> int:
-        faults = predict(given)
+        with max_pixels(given.max_pixels):
+            faults = predict(given)
         for fault in faults:
             parser.complain(fault)
         return 1 if faults else 0
