@@ -354,7 +354,7 @@ def profile(result: Result) -> str:
             [
                 row["how"],
                 *(report.digits(row[name]) for name in ("median_ms", "traced_ms", "busy_ms", "idle_ms")),
-                *(f"{row[name]:.1f}" for name in ("kernels", "copies", "graph_launches", "kernel_launches")),
+                *(f"{row[name]:.0f}" for name in ("kernels", "copies")),
                 f"{row['median_gap_us']:.1f}",
             ]
         )
@@ -370,10 +370,46 @@ def profile(result: Result) -> str:
         dearest.append(table([f"{row['how']}: kernel", "µs a call", "of all kernels' time", "times a call"], kernels))
     first = result["rows"][0]
     head = [f"{first['model']}, {first['precision']}, batch {first['batch']}", "ms a call", "ms while profiled"]
-    head += ["ms in which a kernel runs", "ms in which none does", "kernels", "copies", "graphs started"]
-    head += ["kernels started", "median gap, µs"]
-    shown = [table(head, rows), *dearest] if rows else []
+    head += ["ms in which a kernel runs", "ms in which none does", "kernels", "copies", "median gap, µs"]
+    shown = [table(head, rows), dearest[0]] if rows else []
     return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
+
+
+OURS = "convolutions in command buffers"  # what `devices.xla.inference_options` tells XLA
+
+
+def xla_front(result: Result) -> str:
+    """One face: JAX as programs of this package run beside PyTorch's CUDA graphs, of one run."""
+    times = {(row["xla"], row["impl"]): row["median_ms"] for row in result["rows"] if "median_ms" in row}
+    first, theirs = result["rows"][0], times["torch-reduce-overhead", "torch-reduce-overhead"]
+    named = {"jax-frozen": "JAX, weights in the program", "jax": "JAX, weights handed over"}
+    rows = [
+        [name, report.digits(times[OURS, impl]), f"{theirs / times[OURS, impl]:.2f}x"] for impl, name in named.items()
+    ]
+    rows.append(["PyTorch, CUDA graphs (reduce-overhead)", report.digits(theirs), ""])
+    head = [f"one face, {first['model']}, {first['precision']}, 256 px", "ms", "JAX's speed to PyTorch's"]
+    return table(head, rows)
+
+
+def train_front(result: Result) -> str:
+    """Training at batch 16 in bfloat16: JAX beside each way of PyTorch, each ratio of one run."""
+    rows, ours = [], 0.0
+    for row in map(from_json, result["rows"]):
+        if isinstance(row, Failed) or row.key.precision != "bfloat16" or row.key.impl == "jax-single":
+            continue
+        if row.key.impl == "jax":
+            ours = row.timing.median_ms
+        else:
+            rows.append(
+                [
+                    row.key.impl,
+                    report.digits(ours),
+                    report.digits(row.timing.median_ms),
+                    f"{row.timing.median_ms / ours:.2f}x",
+                ]
+            )
+    rows = list({row[0]: row for row in rows}.values())
+    return table(["training step, 16 faces, beside", "JAX, ms", "PyTorch, ms", "JAX's speed to it"], rows)
 
 
 def infer_front(result: Result) -> str:
@@ -385,6 +421,8 @@ def infer_front(result: Result) -> str:
             cases.setdefault(case, {})[row.key.impl] = row.timing.median_ms
     rows = []
     for (model, precision, batch), times in cases.items():
+        if batch == 1:  # measured again since, with other options (`xla_front`)
+            continue
         ways = sorted(times, key=times.__getitem__)
         ours, best = (next(way for way in ways if way.startswith("jax") == own) for own in (True, False))
         cells = [f"{report.digits(times[way])} ({way})" for way in (ours, best)]
@@ -447,6 +485,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "infer-cpu": speeds,
     "infer-gpu": speeds,
     "infer-front": infer_front,
+    "xla-front": xla_front,
+    "train-front": train_front,
     "train-cpu": speeds,
     "train-cpu-256": speeds,
     "train-gpu": speeds,
@@ -471,7 +511,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
 
 
 # Short tables of a longer result, for the front page.
-OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu"}
+OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu", "xla-front": "gpu-xla", "train-front": "train-gpu"}
 PAGES = ("index", "datasets", "devices", "results", "settings", "speed")
 DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 
