@@ -375,6 +375,44 @@ def profile(result: Result) -> str:
     return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
 
 
+def boxes(result: Result) -> str:
+    """NME by how the box lies, for each number of crops around the points, and its ratio to the tight box's."""
+    names = list(dict.fromkeys(row["box"] for row in result["rows"]))
+    refines = list(dict.fromkeys(row["refine"] for row in result["rows"]))
+    by_case = {(row["box"], row["refine"]): row for row in result["rows"]}
+    rows = []
+    for name in names:
+        cells = [by_case[name, refine] for refine in refines]
+        rows.append([name, *(f"{row['nme']:.2f} ({row['ratio']:.2f}x)" for row in cells)])
+    head = [f"NME % on {result['rows'][0]['faces']} faces of {result['dataset']} {result['split']}; the box"]
+    return table([*head, *(f"refine={refine}" for refine in refines)], rows)
+
+
+def doubt(result: Result) -> str:
+    """Calibration, occlusion, faces against walls."""
+    covered = zip(result["nominal"], result["coverage"], strict=True)
+    errors = list(zip(result["expected_px"], result["observed_px"], strict=True))
+    face, wall = result["relative_sigma"]
+    rows = [
+        [
+            "share of the errors inside intervals of nominal coverage",
+            ", ".join(f"{a:.0%}: {b:.0%}" for a, b in covered),
+        ],
+        ["mean error, px, where it is expected to be", ", ".join(f"{a:.2f}: {b:.2f}" for a, b in errors)],
+        ["rank correlation of sigma and error, by coordinate", f"{result['rank_correlation']:.2f}"],
+        [
+            "sigma of points under a grey patch, and of the others",
+            f"{result['sigma_under_a_patch']:.2f}x, {result['sigma_beside_it']:.2f}x",
+        ],
+        ["sigma in sides of the face: faces, walls (medians)", f"{face:.3f}, {wall:.3f}"],
+        [
+            f"{result['faces']} faces against {result['walls']} windows without one, by score: AUC",
+            f"{result['auc']:.4f}",
+        ],
+    ]
+    return table(["what", "measured"], rows)
+
+
 OURS = "convolutions in command buffers"  # what `devices.xla.inference_options` tells XLA
 
 
@@ -484,6 +522,9 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "start-up": start_up,
     "infer-cpu": speeds,
     "infer-gpu": speeds,
+    "boxes-common": boxes,
+    "boxes-faces68": boxes,
+    "doubt": doubt,
     "infer-front": infer_front,
     "xla-front": xla_front,
     "train-front": train_front,
@@ -512,7 +553,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
 
 # Short tables of a longer result, for the front page.
 OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu", "xla-front": "gpu-xla", "train-front": "train-gpu"}
-PAGES = ("index", "datasets", "devices", "results", "settings", "speed")
+PAGES = ("index", "datasets", "devices", "models/small", "results", "settings", "speed")
 DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 
 
