@@ -413,6 +413,30 @@ def doubt(result: Result) -> str:
     return table(["what", "measured"], rows)
 
 
+def looks(result: Result) -> str:
+    """Where queries look, and QAMem's transforms."""
+    rows, parts = [], []
+    for row in result["rows"]:
+        names = ("from_its_point", "from_the_crops_middle", "spread", "spread_if_even")
+        moves = [f"{row[name]:.3f}" for name in ("moves_with_the_face", "points_move_with_the_face")]
+        rows.append([row["run"], *(f"{row[name]:.2f}" for name in names), *moves])
+        if about := row.get("transforms"):
+            shares = ", ".join(f"{rank}: {share:.0%}" for rank, share in about["ranks"].items())
+            cells = [f"{about['change']:.2f}", f"{about['shared_by_all']:.0%}", shares]
+            parts.append([row["run"], *cells])
+    first = result["rows"][0]
+    head = [f"attention over {first['cells']} cells, {first['faces']} faces, in crops", "its middle from its point"]
+    head += [
+        "the point from the crop's middle",
+        "spread",
+        "spread if even",
+        "moves from face to face",
+        "so do the points",
+    ]
+    second = ["QAMem's transforms", "size of T - 1 to that of 1", "of it shared by all queries", "of it in ranks"]
+    return "\n\n".join(filter(None, [table(head, rows), table(second, parts) if parts else ""]))
+
+
 OURS = "convolutions in command buffers"  # what `devices.xla.inference_options` tells XLA
 
 
@@ -525,6 +549,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "boxes-common": boxes,
     "boxes-faces68": boxes,
     "doubt": doubt,
+    "looks": looks,
     "infer-front": infer_front,
     "xla-front": xla_front,
     "train-front": train_front,
