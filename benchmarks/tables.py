@@ -437,6 +437,25 @@ def looks(result: Result) -> str:
     return "\n\n".join(filter(None, [table(head, rows), table(second, parts) if parts else ""]))
 
 
+def ranks(result: Result) -> str:
+    """A trained run at each rank, by SVD."""
+    full = result["rows"][0]
+    rows = [
+        [
+            "full" if not row["rank"] else f"rank {row['rank']}: {row['modules']}",
+            f"{row['nme']:.3f} ({100 * (row['nme'] / full['nme'] - 1):+.1f} %)",
+            f"{row['parameters'] / 1e6:.2f}",
+            f"{row['adam_bytes'] / 1e6:.0f}",
+            f"{row['onnx_bytes'] / 1e6:.1f}",
+            report.digits(row["ms_1"]),
+            report.digits(row["ms_64"]),
+        ]
+        for row in result["rows"]
+    ]
+    head = [f"weights, by SVD, {result['faces']} faces", "NME %", "parameters, millions", "Adam's state, MB"]
+    return table([*head, "ONNX file, MB", "ms, batch 1", "ms, batch 64"], rows)
+
+
 OURS = "convolutions in command buffers"  # what `devices.xla.inference_options` tells XLA
 
 
@@ -550,6 +569,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "boxes-faces68": boxes,
     "doubt": doubt,
     "looks": looks,
+    "ranks-common": ranks,
     "infer-front": infer_front,
     "xla-front": xla_front,
     "train-front": train_front,
