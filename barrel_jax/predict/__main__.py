@@ -30,7 +30,7 @@ from barrel_jax.predict.boxes import BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector
 from barrel_jax.predict.find_faces import GivenBoxes, detected
 from barrel_jax.predict.picture_files import find_pictures
-from barrel_jax.predict.predictor import REFINE, Predictor
+from barrel_jax.predict.predictor import Predictor
 from barrel_jax.predict.video import Frames
 
 
@@ -58,7 +58,7 @@ def predict(given: argparse.Namespace) -> list[str]:
         detect = make_detector(given.detector)
     frames = None if paths else Frames(given.source)
     predictor = Predictor.load(given.workdir, given.checkpoint, given.dtype, given.refine)
-    if predictor.refine < given.refine:
+    if predictor.refine < (given.refine or 0):
         print(
             "note: this run does not say how boxes lie about its landmarks, so faces are not cropped again",
             file=sys.stderr,
@@ -128,8 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--refine",
         type=int,
         choices=range(4),
-        default=REFINE,
-        help="how often a face is cropped again around its points; 0 trusts the boxes (default: %(default)s)",
+        help="how often a face is cropped again around its points; 0 trusts the boxes (default: the model's)",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
     parser.add_max_pixels()

@@ -30,7 +30,6 @@ from barrel_jax.predict.device_crop import crop_regions, region_side, take_regio
 from barrel_jax.predict.face import Face, face_score
 from barrel_jax.predict.named_models import open_model
 
-REFINE = 0  # by default
 PROGRAMS = 4  # of different models that are kept at once
 MOST_FACES = 64  # in one call of the program
 MOST_PIXELS = 64 * 512 * 512  # of the regions in one call: 50 MB, and four times that as float32
@@ -58,7 +57,7 @@ class Predictor:
         num_landmarks: int,
         variables: Mapping[str, Any],
         *,
-        refine: int = REFINE,
+        refine: int = 0,
         box_fit: BoxFit | None = None,
     ) -> None:
         """Folds `variables` {params, batch_stats} of the model of `config`, which has K landmarks named by `scheme`.
@@ -83,7 +82,9 @@ class Predictor:
         self._program = _program(folded_model(config.model, num_landmarks), self._size, padded)
 
     @classmethod
-    def load(cls, model: str | Path, checkpoint: str = "latest", dtype: str = "", refine: int = REFINE) -> "Predictor":
+    def load(
+        cls, model: str | Path, checkpoint: str = "latest", dtype: str = "", refine: int | None = None
+    ) -> "Predictor":
         """A trained model.
 
         Args:
@@ -91,7 +92,8 @@ class Predictor:
             checkpoint: of a run: 'latest', 'best' (lowest error on the test split), or a saved step.
             dtype: compute type, 'float32' or 'bfloat16'; the run's by default, where 'auto' is bfloat16 on accelerators
                 and float32 on CPU.
-            refine: how often faces are cropped again around their points; 0 trusts the boxes.
+            refine: how often faces are cropped again around their points; 0 trusts the boxes. By default as the model's
+                file says, which was measured (1 for 'small'); 0 for a run.
 
         Raises:
             FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
@@ -102,6 +104,7 @@ class Predictor:
         if dtype:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
         validate(config, trained=True)
+        refine = run.facts.get("refine", 0) if refine is None else refine
         return cls(config, run.scheme, run.num_landmarks, run.variables, refine=refine, box_fit=run.box_fit)
 
     def __call__(self, image: np.ndarray) -> list[Face]:
