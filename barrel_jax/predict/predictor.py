@@ -23,6 +23,8 @@ from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
 from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.models.inference import folded_model, make_inference, predict_points
 from barrel_jax.predict.device_crop import crop_regions, region_side, take_region
+from barrel_jax.predict.face import Face
+from barrel_jax.training.stopwatch import Stopwatch
 from barrel_jax.training.trained import TrainedRun
 
 REFINE = 0  # by default
@@ -73,6 +75,8 @@ class Predictor:
         self._box_fit = box_fit
         self.refine = refine if box_fit or self._protocol.around == "landmarks" else 0
         _, self._weights = make_inference(config.model, num_landmarks, variables)
+        self.stopwatch = Stopwatch("other")  # what predictions take: crop, network, and compile, the first calls
+        self._called: set[tuple[int, int]] = set()
         self._program = _program(folded_model(config.model, num_landmarks), self._size, padded)
 
     @classmethod
@@ -97,6 +101,12 @@ class Predictor:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
         validate(config, trained=True)
         return cls(config, run.scheme, run.num_landmarks, run.variables, refine=refine, box_fit=run.box_fit)
+
+    def faces(self, image: np.ndarray, boxes: np.ndarray) -> list[Face]:
+        """The faces in boxes of an image, with points, and how sure they are where the model says so; as `predict`."""
+        boxes = check(image, boxes)
+        points = self._refined([image], [boxes])[0]
+        return [Face(box, found) for box, found in zip(boxes, points, strict=True)]
 
     def predict(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Points of the faces in an image: float32 [n, K, 2] in source pixels, the top-left pixel's centre is (0, 0).
@@ -130,19 +140,31 @@ class Predictor:
             points = self._predict([self._faces(image, given) for image, given in zip(images, again, strict=True)])
         return points
 
-    def _boxes_of(self, image: np.ndarray, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """The boxes [n, 4] that belong to points [n, K, 2]; the given ones where there is no face in those."""
+    def boxes_around(self, points: np.ndarray) -> np.ndarray | None:
+        """The boxes [n, 4] that belong to points [n, K, 2], such as those of the frame before.
+
+        None where the crop protocol starts from the set's boxes and the run does not say how they lie.
+        """
         seen = np.ones(self.num_landmarks, bool)
         tight = np.array([landmark_box(face, seen) for face in points]).reshape(-1, 4)
-        fitted = tight if self._protocol.around == "landmarks" or self._box_fit is None else self._box_fit.apply(tight)
+        if self._protocol.around == "landmarks":
+            return tight
+        return None if self._box_fit is None else self._box_fit.apply(tight)
+
+    def _boxes_of(self, image: np.ndarray, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """The boxes [n, 4] that belong to points [n, K, 2]; the given ones where there is no face in those."""
+        fitted = self.boxes_around(points)
+        if fitted is None:
+            return boxes
         lost = np.array([bool(box_fault(box, image)) for box in fitted], bool)
         return np.where(lost[:, None], boxes, fitted)
 
     def _faces(self, image: np.ndarray, boxes: np.ndarray) -> list[_Face]:
-        extent = np.array([image.shape[1], image.shape[0]])
-        unknown, unlabelled = np.zeros((self.num_landmarks, 2)), np.zeros(self.num_landmarks, bool)
-        windows = [crop_window(self._protocol, box, unknown, unlabelled, extent) for box in boxes]
-        return [_Face(*take_region(image, window, self._size), window) for window in windows]
+        with self.stopwatch.during("crop"):
+            extent = np.array([image.shape[1], image.shape[0]])
+            unknown, unlabelled = np.zeros((self.num_landmarks, 2)), np.zeros(self.num_landmarks, bool)
+            windows = [crop_window(self._protocol, box, unknown, unlabelled, extent) for box in boxes]
+            return [_Face(*take_region(image, window, self._size), window) for window in windows]
 
     def _predict(self, groups: list[list[_Face]]) -> list[np.ndarray]:
         faces = [face for group in groups for face in group]
@@ -155,8 +177,9 @@ class Predictor:
             for start in range(0, len(alike), most):
                 index = alike[start : start + most]
                 running.append((index, self._dispatch([faces[number] for number in index], side)))
-        for index, result in running:
-            points[index] = jax.device_get(result)[: len(index)]
+        with self.stopwatch.during("network"):
+            for index, result in running:
+                points[index] = jax.device_get(result)[: len(index)]
         if not np.isfinite(points).all():
             raise ValueError("the model's points are not finite; use an earlier checkpoint of the run")
         ends = np.cumsum([len(group) for group in groups])
@@ -172,7 +195,10 @@ class Predictor:
             height, width = region.shape[:2]
             regions[number, :height, :width] = region
             extents[number], insides[number], windows[number] = (width, height), inside, window
-        return self._program(self._weights, regions, extents, insides, windows)
+        first = (count, side) not in self._called
+        self._called.add((count, side))
+        with self.stopwatch.during("compile" if first else "network"):
+            return self._program(self._weights, regions, extents, insides, windows)
 
 
 @lru_cache(maxsize=PROGRAMS)
