@@ -239,22 +239,45 @@ def scaling(result: Result) -> str:
     return "\n\n".join(pod_report.table(result[kind], weak=kind == "weak") for kind in ("weak", "strong"))
 
 
-def kills(result: Result) -> str:
-    """Runs that were stopped at random moments."""
+def faults(result: Result) -> str:
+    """Runs on machines that fail, by what was done to them."""
+    ends = list(result["rows"][0]["ends"])
     rows = [
         [
-            row["signal"],
-            str(row["processes"]),
-            str(len(row["stops"])),
-            f"{max(stop['left_after_s'] for stop in row['stops']):.1f}",
-            "yes" if row["every_step_once"] else "NO",
-            f"{row['largest_difference_of_a_loss']:.1e}",
-            str(row["damaged"]),
+            row["kind"],
+            str(row["cases"]),
+            str(row["after_the_first_step"]) if "after_the_first_step" in row else "",
+            *(str(row["ends"][end]) for end in ends),
+            str(row["steps_lost"]),
+            str(row["most_steps_lost"]),
         ]
         for row in result["rows"]
     ]
-    head = ["signal", "processes", "stops", "s until all had left, at most", "every step once, in order"]
-    head += ["a loss differs by at most", "damaged checkpoints"]
+    total = [sum(int(row[k] or 0) for row in rows) for k in range(1, 8)]
+    rows.append(["all", *map(str, total), str(max(row["most_steps_lost"] for row in result["rows"]))])
+    head = ["what was done", "cases", "of these after the first step", *ends, "steps done again", "at most in a case"]
+    return table(head, rows)
+
+
+def digests(result: Result) -> str:
+    """What checksums cost."""
+    rows = [
+        [
+            row["what"],
+            report.digits(1e3 * row["wall_s"]),
+            report.digits(1e3 * row["wall_without_s"]),
+            f"{100 * row['share_of_wall']:+.1f} %",
+            f"{100 * row['share_of_cores']:+.1f} %",
+        ]
+        for row in result["rows"]
+    ]
+    head = [
+        f"a state of {result['bytes'] / 1e6:.0f} MB",
+        "ms with checksums",
+        "without",
+        "by the clock",
+        "of the cores",
+    ]
     return table(head, rows)
 
 
@@ -331,7 +354,7 @@ def profile(result: Result) -> str:
             [
                 row["how"],
                 *(report.digits(row[name]) for name in ("median_ms", "traced_ms", "busy_ms", "idle_ms")),
-                *(f"{row[name]:.1f}" for name in ("kernels", "copies", "graph_launches", "kernel_launches")),
+                *(f"{row[name]:.0f}" for name in ("kernels", "copies")),
                 f"{row['median_gap_us']:.1f}",
             ]
         )
@@ -347,10 +370,46 @@ def profile(result: Result) -> str:
         dearest.append(table([f"{row['how']}: kernel", "µs a call", "of all kernels' time", "times a call"], kernels))
     first = result["rows"][0]
     head = [f"{first['model']}, {first['precision']}, batch {first['batch']}", "ms a call", "ms while profiled"]
-    head += ["ms in which a kernel runs", "ms in which none does", "kernels", "copies", "graphs started"]
-    head += ["kernels started", "median gap, µs"]
-    shown = [table(head, rows), *dearest] if rows else []
+    head += ["ms in which a kernel runs", "ms in which none does", "kernels", "copies", "median gap, µs"]
+    shown = [table(head, rows), dearest[0]] if rows else []
     return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
+
+
+OURS = "convolutions in command buffers"  # what `devices.xla.inference_options` tells XLA
+
+
+def xla_front(result: Result) -> str:
+    """One face: JAX as programs of this package run beside PyTorch's CUDA graphs, of one run."""
+    times = {(row["xla"], row["impl"]): row["median_ms"] for row in result["rows"] if "median_ms" in row}
+    first, theirs = result["rows"][0], times["torch-reduce-overhead", "torch-reduce-overhead"]
+    named = {"jax-frozen": "JAX, weights in the program", "jax": "JAX, weights handed over"}
+    rows = [
+        [name, report.digits(times[OURS, impl]), f"{theirs / times[OURS, impl]:.2f}x"] for impl, name in named.items()
+    ]
+    rows.append(["PyTorch, CUDA graphs (reduce-overhead)", report.digits(theirs), ""])
+    head = [f"one face, {first['model']}, {first['precision']}, 256 px", "ms", "JAX's speed to PyTorch's"]
+    return table(head, rows)
+
+
+def train_front(result: Result) -> str:
+    """Training at batch 16 in bfloat16: JAX beside each way of PyTorch, each ratio of one run."""
+    rows, ours = [], 0.0
+    for row in map(from_json, result["rows"]):
+        if isinstance(row, Failed) or row.key.precision != "bfloat16" or row.key.impl == "jax-single":
+            continue
+        if row.key.impl == "jax":
+            ours = row.timing.median_ms
+        else:
+            rows.append(
+                [
+                    row.key.impl,
+                    report.digits(ours),
+                    report.digits(row.timing.median_ms),
+                    f"{row.timing.median_ms / ours:.2f}x",
+                ]
+            )
+    rows = list({row[0]: row for row in rows}.values())
+    return table(["training step, 16 faces, beside", "JAX, ms", "PyTorch, ms", "JAX's speed to it"], rows)
 
 
 def infer_front(result: Result) -> str:
@@ -362,6 +421,8 @@ def infer_front(result: Result) -> str:
             cases.setdefault(case, {})[row.key.impl] = row.timing.median_ms
     rows = []
     for (model, precision, batch), times in cases.items():
+        if batch == 1:  # measured again since, with other options (`xla_front`)
+            continue
         ways = sorted(times, key=times.__getitem__)
         ours, best = (next(way for way in ways if way.startswith("jax") == own) for own in (True, False))
         cells = [f"{report.digits(times[way])} ({way})" for way in (ours, best)]
@@ -424,6 +485,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "infer-cpu": speeds,
     "infer-gpu": speeds,
     "infer-front": infer_front,
+    "xla-front": xla_front,
+    "train-front": train_front,
     "train-cpu": speeds,
     "train-cpu-256": speeds,
     "train-gpu": speeds,
@@ -436,17 +499,19 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "gpu-seeds": seeds,
     "growth-gpu": growth,
     "w300-gpu": w300_tables.markdown,
+    "w300-h200": w300_tables.markdown,
     "w300-front": w300_tables.front,
     "devices": devices,
     "pods": pods,
     "pod-v5e": scaling,
-    "kills": kills,
+    "faults": faults,
+    "digests": digests,
     "fuzz": fuzz,
 }
 
 
 # Short tables of a longer result, for the front page.
-OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu"}
+OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu", "xla-front": "gpu-xla", "train-front": "train-gpu"}
 PAGES = ("index", "datasets", "devices", "results", "settings", "speed")
 DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 

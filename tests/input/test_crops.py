@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from barrel_jax.faces.geometry import px_to_unit
+from barrel_jax.input import crops
 from barrel_jax.input.crops import cut, load_crops
 from barrel_jax.input.source import decode, open_split, read_info
+from barrel_jax.progress import follow
 from data.prepare import prepare
 
 pytestmark = pytest.mark.quick
@@ -66,6 +68,20 @@ def test_a_half_written_cache_is_not_taken_for_one(drawn, monkeypatch):
             load_crops(drawn, "train", 40, "pipnet")
     assert not list((drawn / "crops").glob("*40"))
     assert len(load_crops(drawn, "train", 40, "pipnet")) == 10
+
+
+def test_runs_that_start_together_take_the_crops_of_the_one_that_was_sooner(drawn, monkeypatch):
+    first = load_crops(drawn, "train", 36, "pipnet")
+    cache = drawn / "crops" / "train-pipnet-36"
+    sooner = cache.rename(drawn / "crops" / "sooner")
+
+    def follow_and_find_it_done(*given):
+        sooner.rename(cache)
+        return follow(*given)
+
+    monkeypatch.setattr(crops, "follow", follow_and_find_it_done)
+    np.testing.assert_array_equal(load_crops(drawn, "train", 36, "pipnet").images, first.images)
+    assert not sooner.exists() and not list((drawn / "crops").glob(".*"))
 
 
 def test_records_come_back_as_they_were_given(drawn):
