@@ -83,8 +83,7 @@ def crossing(
             shift = np.array(path(number)) - face.middle
             matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
             head, share = (
-                cv2.warpAffine(layer, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
-                for layer in (face.picture, mask)
+                cv2.warpAffine(layer, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR) for layer in (face.picture, mask)
             )
             frame = frame + share[..., None] * (head - frame)
             points.append(face.points + shift)

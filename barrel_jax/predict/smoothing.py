@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 SMOOTHERS = ("none", "one-euro", "kalman")
+SMOOTH = "kalman"  # by default: docs/video.md has what each takes from the jitter, and how far it lags behind
 
 
 class Smoother(Protocol):
