@@ -65,7 +65,7 @@ class FFmpegCoder:
         made = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0", "-c:v", encoder, "-pix_fmt", "yuv420p"]
         # The index at the front lets a browser start before it has all.
         command = [*_quiet(), *given, *made, "-movflags", "+faststart", "-f", "mp4", f"file:{path.absolute()}"]
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - open until the end
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said, start_new_session=True
         )

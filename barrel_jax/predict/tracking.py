@@ -79,7 +79,8 @@ class Tracker:
         self._every, self._patience = every, max(round(LOST * rate), 3 * every)
         self._rate = rate
         self._tracks: list[Track] = []
-        self._frame = self._count = 0
+        self._frame = 0
+        self.count = 0  # faces that came up
         self.detections = 0  # frames in which the detector ran
 
     def __call__(self, image: np.ndarray) -> list[Tracked]:
@@ -158,9 +159,9 @@ class Tracker:
         fit = None
         if self._predictor.boxes_around(face.points[None]) is None:
             fit = fit_of_landmarks(face.box[None], face.points[None], np.ones((1, len(face.points)), bool))
-        track = Track(self._count, find.box, face.points, fit, self._smoother(), self._frame, trials)
+        track = Track(self.count, find.box, face.points, fit, self._smoother(), self._frame, trials)
         self._tracks.append(track)
-        self._count += 1
+        self.count += 1
         return track
 
     def _show(self, image: np.ndarray, track: Track, find: _Find) -> Face:

@@ -55,7 +55,7 @@ class Track:
             self.velocity = INERTIA * self.velocity + (1 - INERTIA) * step
 
     def show(self, image: np.ndarray, points: np.ndarray, box: np.ndarray, detected: np.ndarray | None) -> None:
-        """The face was found in a frame, with these points, whose box is `box`; `detected` is the detector's, if any."""
+        """Its points in a frame, the box [4] around them, and the detector's box, where it finds the face too."""
         self.box = self.box + (1.0 if self.lost else DRAWN) * (box - self.box)
         if detected is not None:
             self.box = self.box + BROUGHT * (detected - self.box)
