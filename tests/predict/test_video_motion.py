@@ -11,10 +11,13 @@ import pytest
 from barrel_jax.evaluation.flicker import normalised_mean_flicker, sequence_scores
 from barrel_jax.predict import codecs
 from barrel_jax.predict.detectors import overlaps, thin
+from barrel_jax.predict.face import Face
 from barrel_jax.predict.flow import motion, moved_box, view
 from barrel_jax.predict.records import Records
 from barrel_jax.predict.smoothing import Kalman, OneEuro, make_smoother
+from barrel_jax.predict.tracking import Tracker
 from barrel_jax.predict.tracks import bent
+from barrel_jax.training.stopwatch import Stopwatch
 
 
 def test_one_euro_is_the_papers_formula():
@@ -127,3 +130,72 @@ def test_what_browsers_play_is_written_where_ffmpeg_is(tmp_path):
     broken = codecs.FFmpegCoder(tmp_path / "none" / "a.mp4", 30.0, (100, 60), codecs._listed()[0])
     with pytest.raises(OSError, match=r"ffmpeg: .*|Broken pipe"):
         broken.close()
+
+
+class Marks:
+    """Finds the points of coloured discs in boxes: a predictor whose faces nobody has to train."""
+
+    def __init__(self):
+        self.stopwatch = Stopwatch("other")
+
+    def boxes_around(self, points):
+        low, high = points.min(axis=1), points.max(axis=1)
+        return np.concatenate([low, high - low], axis=1)
+
+    def faces(self, image, boxes):
+        found = []
+        for box in boxes:
+            x, y, w, h = np.round(box).astype(int)
+            part = image[max(y, 0) : y + h, max(x, 0) : x + w]
+            ys, xs = np.nonzero(part.max(axis=2) - part.min(axis=2).astype(int) > 80)
+            centre = (xs.mean() + max(x, 0), ys.mean() + max(y, 0)) if len(xs) else (x + w / 2, y + h / 2)
+            ring = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [0, 0.3]]) * 24
+            found.append(Face(box, (np.array(centre) + ring).astype(np.float32)))
+        return found
+
+
+def discs(places):
+    """A frame with a textured disc of its own colour at each place, the last in front."""
+    frame = np.full((200, 400, 3), 128, np.uint8)
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 70, (12, 12), np.uint8), (60, 60))
+    ys, xs = np.mgrid[:60, :60] - 29.5
+    for number, (x, y) in enumerate(places):
+        patch = frame[y - 30 : y + 30, x - 30 : x + 30]
+        colour = np.stack([texture] * 3, axis=2)
+        colour[..., number] += 180
+        patch[np.hypot(xs, ys) < 30] = colour[np.hypot(xs, ys) < 30]
+    return frame
+
+
+def find_discs(image):
+    boxes = []
+    for channel in range(3):
+        others = np.delete(image.astype(int), channel, axis=2).max(axis=2)
+        mask = image[..., channel] > others + 80
+        if mask.sum() > 1500:  # of 2,827: most of it is seen
+            ys, xs = np.nonzero(mask)
+            boxes.append([xs.mean() - 24, ys.mean() - 24, 48, 48])
+    return np.array(boxes, np.float64).reshape(-1, 4)
+
+
+def test_faces_that_cross_keep_their_numbers_and_new_ones_get_new_ones():
+    tracker, numbers = Tracker(Marks(), find_discs, 30.0), []
+    for frame in range(46):
+        places = [(60 + 6 * frame, 100), (340 - 6 * frame, 104)]
+        tracked = tracker(discs(places))
+        middles = {t.number: t.face.points[:4].mean(axis=0) for t in tracked}
+        numbers.append(
+            [min(middles, key=lambda n: np.linalg.norm(middles[n] - place), default=None) for place in places]
+        )
+    assert numbers[0] == numbers[-1] and sorted(numbers[0]) == [0, 1]
+    assert tracker.count == 2 and tracker.detections < 46
+    for _ in range(60):  # all are gone for two seconds
+        assert len(tracker(discs([]))) == 0 or _ < 2
+    assert [t.number for t in tracker(discs([(100, 60)]))] in ([], [2])
+    assert [[t.number for t in tracker(discs([(100, 60)]))] for _ in range(10)][-1] == [2]
+
+
+def test_a_find_that_no_detection_confirms_is_dropped_at_once():
+    calls = iter([np.array([[50.0, 50, 48, 48]])])
+    tracker = Tracker(Marks(), lambda image: next(calls, np.zeros((0, 4))), 30.0)
+    assert [len(tracker(discs([(100, 100)]))) for _ in range(4)] == [1, 1, 0, 0]
