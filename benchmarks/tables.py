@@ -535,7 +535,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
 
 # Short tables of a longer result, for the front page.
 OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu", "xla-front": "gpu-xla", "train-front": "train-gpu"}
-PAGES = ("index", "datasets", "devices", "results", "settings", "speed")
+PAGES = ("index", "datasets", "devices", "results", "settings", "speed", "video")
 DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 
 

@@ -53,6 +53,7 @@ class _Find(NamedTuple):
     face: Face
     box: np.ndarray  # [4] around its points
     detected: np.ndarray | None = None  # the detector's box [4], where it finds the face too
+    sure: bool = True  # whether it is where the pixels of the last frame say
 
 
 class Tracker:
@@ -115,7 +116,7 @@ class Tracker:
         for track, face in zip(tracks, faces, strict=True):
             box = self._around(face, track)
             if track.plausible(face, box) and not any(same(face, other.face) for other in finds):
-                finds.append(_Find(face, box))
+                finds.append(_Find(face, box, sure=track.sure))
         return finds
 
     def _detected(self, image: np.ndarray, finds: list[_Find]) -> list[_Find]:
@@ -132,7 +133,8 @@ class Tracker:
                 finds[twin] = finds[twin]._replace(detected=face.box)
             elif face.score is None or face.score >= LIKELY:
                 finds.append(_Find(face, self._around(face, None), face.box))
-        return finds
+        # Points are found in a wall, too: where the pixels changed, somebody else has to see a face.
+        return [find for find in finds if find.sure or find.detected is not None or find.face.score is not None]
 
     def _assign(self, image: np.ndarray, finds: Sequence[_Find]) -> dict[int, Face]:
         """Gives the finds to the tracks, and those that are left to new ones; the faces by their tracks' numbers."""
