@@ -30,6 +30,7 @@ from barrel_jax.provenance import ROOT, describe, write
 from benchmarks.clips import EYES, RATE, crossing, draw_face, panned
 
 PEOPLE = (3, 7, 11)
+EVERY = (10, 30)  # frames from one detection to the next
 LAGS = np.arange(-1, 6, 0.05)  # frames
 
 
@@ -86,16 +87,16 @@ def detected(predictor: Predictor, frames: list[np.ndarray]) -> tuple[np.ndarray
     return np.stack(found).astype(np.float64), len(frames) / (time.perf_counter() - start)
 
 
-def measure_motion(predictor: Predictor, count: int) -> list[dict[str, Any]]:
+def measure_motion(predictor: Predictor, count: int, people: list[int]) -> list[dict[str, Any]]:
     """Jitter, lag, flicker and speed of each way, means over people."""
     rows: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for person in PEOPLE:
+    for person in people:
         face = draw_face(person)
         clips = [list(panned(face, path, count, person)) for path in (pan, swing)]
         truths = [np.stack([points for _, points in clip]) for clip in clips]
         frames = [[frame for frame, _ in clip] for clip in clips]
         ways = {"detector in every frame": lambda shown: detected(predictor, shown)}
-        ways |= {f"tracked, detector every {n}": lambda shown, n=n: follow(predictor, shown, n) for n in (1, 5, 10, 20)}
+        ways |= {f"tracked, detector every {n}": lambda shown, n=n: follow(predictor, shown, n) for n in EVERY}
         for way, run in ways.items():
             (still, speed), (moving, _) = run(frames[0]), run(frames[1])
             for name in SMOOTHERS if way.startswith("tracked") else ("none",):
@@ -176,13 +177,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="small", help="a run, a file or a name (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=90, help="of each clip (default: %(default)s)")
+    parser.add_argument("--people", default=",".join(map(str, PEOPLE)), help="drawn faces (default: %(default)s)")
     parser.add_argument("--minutes", default="1,10", help="of video, for memory (default: %(default)s)")
     given = parser.parse_args()
     result = describe("video", "benchmarks.video")
     predictor = Predictor.load(given.model)
     out = ROOT / "benchmarks" / "results" / "video.json"
-    result |= {"model": Path(given.model).name, "frames": given.frames, "eyes_px": EYES}
-    result["rows"] = measure_motion(predictor, given.frames)
+    result |= {"model": Path(given.model).name, "frames": given.frames, "eyes_px": EYES, "people": given.people}
+    result["rows"] = measure_motion(predictor, given.frames, [int(person) for person in given.people.split(",")])
+    write(out, result | {"crossing": []})
     result["crossing"] = measure_crossing(predictor, given.frames)
     write(out, result)
     if given.minutes:
