@@ -11,7 +11,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from scipy.stats import rankdata
 

@@ -375,6 +375,87 @@ def profile(result: Result) -> str:
     return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
 
 
+def boxes(result: Result) -> str:
+    """NME by how the box lies, for each number of crops around the points, and its ratio to the tight box's."""
+    names = list(dict.fromkeys(row["box"] for row in result["rows"]))
+    refines = list(dict.fromkeys(row["refine"] for row in result["rows"]))
+    by_case = {(row["box"], row["refine"]): row for row in result["rows"]}
+    rows = []
+    for name in names:
+        cells = [by_case[name, refine] for refine in refines]
+        rows.append([name, *(f"{row['nme']:.2f} ({row['ratio']:.2f}x)" for row in cells)])
+    head = [f"NME % on {result['rows'][0]['faces']} faces of {result['dataset']} {result['split']}; the box"]
+    return table([*head, *(f"refine={refine}" for refine in refines)], rows)
+
+
+def doubt(result: Result) -> str:
+    """Calibration, occlusion, faces against walls."""
+    covered = zip(result["nominal"], result["coverage"], strict=True)
+    errors = list(zip(result["expected_px"], result["observed_px"], strict=True))
+    face, wall = result["relative_sigma"]
+    rows = [
+        [
+            "share of the errors inside intervals of nominal coverage",
+            ", ".join(f"{a:.0%}: {b:.0%}" for a, b in covered),
+        ],
+        ["mean error, px, where it is expected to be", ", ".join(f"{a:.2f}: {b:.2f}" for a, b in errors)],
+        ["rank correlation of sigma and error, by coordinate", f"{result['rank_correlation']:.2f}"],
+        [
+            "sigma of points under a grey patch, and of the others",
+            f"{result['sigma_under_a_patch']:.2f}x, {result['sigma_beside_it']:.2f}x",
+        ],
+        ["sigma in sides of the face: faces, walls (medians)", f"{face:.3f}, {wall:.3f}"],
+        [
+            f"{result['faces']} faces against {result['walls']} windows without one, by score: AUC",
+            f"{result['auc']:.4f}",
+        ],
+    ]
+    return table(["what", "measured"], rows)
+
+
+def looks(result: Result) -> str:
+    """Where queries look, and QAMem's transforms."""
+    rows, parts = [], []
+    for row in result["rows"]:
+        names = ("from_its_point", "from_the_crops_middle", "spread", "spread_if_even")
+        moves = [f"{row[name]:.3f}" for name in ("moves_with_the_face", "points_move_with_the_face")]
+        rows.append([row["run"], *(f"{row[name]:.2f}" for name in names), *moves])
+        if about := row.get("transforms"):
+            shares = ", ".join(f"{rank}: {share:.0%}" for rank, share in about["ranks"].items())
+            cells = [f"{about['change']:.2f}", f"{about['shared_by_all']:.0%}", shares]
+            parts.append([row["run"], *cells])
+    first = result["rows"][0]
+    head = [f"attention over {first['cells']} cells, {first['faces']} faces, in crops", "its middle from its point"]
+    head += [
+        "the point from the crop's middle",
+        "spread",
+        "spread if even",
+        "moves from face to face",
+        "so do the points",
+    ]
+    second = ["QAMem's transforms", "size of T - 1 to that of 1", "of it shared by all queries", "of it in ranks"]
+    return "\n\n".join(filter(None, [table(head, rows), table(second, parts) if parts else ""]))
+
+
+def ranks(result: Result) -> str:
+    """A trained run at each rank, by SVD."""
+    full = result["rows"][0]
+    rows = [
+        [
+            "full" if not row["rank"] else f"rank {row['rank']}: {row['modules']}",
+            f"{row['nme']:.3f} ({100 * (row['nme'] / full['nme'] - 1):+.1f} %)",
+            f"{row['parameters'] / 1e6:.2f}",
+            f"{row['adam_bytes'] / 1e6:.0f}",
+            f"{row['onnx_bytes'] / 1e6:.1f}",
+            report.digits(row["ms_1"]),
+            report.digits(row["ms_64"]),
+        ]
+        for row in result["rows"]
+    ]
+    head = [f"weights, by SVD, {result['faces']} faces", "NME %", "parameters, millions", "Adam's state, MB"]
+    return table([*head, "ONNX file, MB", "ms, batch 1", "ms, batch 64"], rows)
+
+
 OURS = "convolutions in command buffers"  # what `devices.xla.inference_options` tells XLA
 
 
@@ -506,6 +587,11 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "start-up": start_up,
     "infer-cpu": speeds,
     "infer-gpu": speeds,
+    "boxes-common": boxes,
+    "boxes-faces68": boxes,
+    "doubt": doubt,
+    "looks": looks,
+    "ranks-common": ranks,
     "infer-front": infer_front,
     "xla-front": xla_front,
     "train-front": train_front,
@@ -535,7 +621,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
 
 # Short tables of a longer result, for the front page.
 OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu", "xla-front": "gpu-xla", "train-front": "train-gpu"}
-PAGES = ("index", "datasets", "devices", "results", "settings", "speed", "video")
+PAGES = ("index", "datasets", "devices", "models/small", "results", "settings", "speed", "video")
 DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 
 

@@ -103,3 +103,15 @@ def test_what_is_not_there_is_named(drawn, tmp_path):
 def test_the_configs_normaliser_replaces_the_sets(drawn):
     assert read_info(drawn, (), (16, 17)).scheme.normaliser == (16, 17)
     assert read_info(Path(drawn)).scheme.normaliser == (8, 9)
+
+
+def test_context_is_the_picture_around_the_same_crop(drawn):
+    plain, wide = load_crops(drawn, "test", 64, "pipnet"), load_crops(drawn, "test", 64, "pipnet", context=0.25)
+    assert plain.images.shape[1:] == (64, 64, 3) and wide.images.shape[1:] == (96, 96, 3)
+    np.testing.assert_array_equal(plain.windows, wide.windows)
+    np.testing.assert_array_equal(plain.points_px, wide.points_px)
+    inner = np.asarray(wide.images[:, 16:80, 16:80], float)
+    assert np.abs(inner - plain.images).mean() < 2  # shrinking averages on a grid that begins elsewhere
+    assert np.asarray(wide.images[:, :8]).std() > 10
+    with pytest.raises(AssertionError):
+        np.testing.assert_array_equal(inner, plain.images[::-1])
