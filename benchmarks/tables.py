@@ -560,7 +560,8 @@ def video(result: Result) -> str:
     ]
     parts = [table(["boxes", "smoothing", "jitter, px", "lag, frames", "NMF %", "frames/s"], rows)]
     kept = sum(row["kept"] for row in result["crossing"])
-    parts.append(f"Pairs of faces that cross and keep their numbers: {kept} of {len(result['crossing'])}.")
+    if result["crossing"]:
+        parts.append(f"Pairs of faces that cross and keep their numbers: {kept} of {len(result['crossing'])}.")
     memory = [[f"{row['minutes']:.0f}", f"{row['resident_mb']:.0f}"] for row in result.get("memory", ())]
     if memory:
         parts.append(table(["minutes of video", "resident memory, MB"], memory))
