@@ -32,7 +32,7 @@ def normalised_mean_flicker(points_px: Float[np.ndarray, "T K 2"], truth_px: Flo
     if not known.any():
         raise ValueError("no point is annotated in two frames that follow each other")
     shown = np.where(np.isfinite(truth), truth, np.nan)[1:]
-    some = np.isfinite(shown).all(axis=2).any(axis=1)
+    some = np.any(np.isfinite(shown).all(axis=2), axis=1)
     sides = np.full(len(shown), np.nan)
     sides[some] = np.sqrt((np.nanmax(shown[some], axis=1) - np.nanmin(shown[some], axis=1)).prod(axis=1))
     share = (change / sides[:, None])[known]

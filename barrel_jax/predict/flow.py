@@ -4,7 +4,8 @@
 A box that comes from the model's own points feeds the model's errors back to it; the flow does not.
 """
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -58,9 +59,9 @@ def motion(
     scale = np.array(before.grey.shape[::-1]) / (high - low)
     middle = points.mean(axis=0)
     start = (((middle + INNER * (points - middle)) + 0.5 - low) * scale - 0.5).astype(np.float32)
-    options = {"winSize": WINDOW, "maxLevel": 3}
-    end, there, _ = cv2.calcOpticalFlowPyrLK(before.grey, after, start, None, **options)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(after, before.grey, end, None, **options)
+    follow: Any = partial(cv2.calcOpticalFlowPyrLK, nextPts=None, winSize=WINDOW, maxLevel=3)  # its types are wrong
+    end, there, _ = follow(before.grey, after, start)
+    back, again, _ = follow(after, before.grey, end)
     followed = (there[:, 0] == 1) & (again[:, 0] == 1) & (np.abs(back - start).max(axis=1) < RETURNS)
     if followed.sum() < 4:
         return None

@@ -191,4 +191,4 @@ class Tracker:
         boxes = np.array([track.box for track in self._tracks]).reshape(-1, 4)
         near = overlaps(boxes, boxes) > CLOSE
         np.fill_diagonal(near, False)
-        return near.any(axis=1)
+        return np.asarray(near.any(axis=1))
