@@ -17,6 +17,8 @@ from typing import Any
 
 from absl import flags, logging
 
+from barrel_jax.extras import remedy
+
 # Raised, in this project's words, for what a user gave. What libraries raise at the border is turned into these there.
 MENDABLE = (ValueError, OSError, FloatingPointError)
 
@@ -60,6 +62,12 @@ class Parser(argparse.ArgumentParser):
             self.complain(in_one_line(error))
             if self._is_program:
                 _end_standard_error()
+            return 1
+        except ModuleNotFoundError as error:
+            line = remedy(error.name or "")
+            if given.debug or not line:
+                raise
+            self.complain(line)
             return 1
         except KeyboardInterrupt:
             if given.debug:

@@ -17,6 +17,7 @@ LAYERS = (
         "arrays",
         "command_line",
         "encodings",
+        "extras",
         "files",
         "plain_path",
         "picture_heads",

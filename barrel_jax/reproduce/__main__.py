@@ -25,6 +25,7 @@ from tqdm import tqdm
 from barrel_jax.benchmark.rows import Row as Measurement
 from barrel_jax.benchmark.rows import from_json
 from barrel_jax.command_line import Parser
+from barrel_jax.extras import require_train
 from barrel_jax.files import read_text
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.barrel import compare_models
@@ -86,6 +87,7 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
         raise FileNotFoundError(
             "runs are made by train.py and evaluate.py of the repository: start this in a clone of it"
         )
+    require_train()
     given.sources = named_folders(given.sources)
     # The runs start in the project's folder, wherever this is called.
     given.runs = given.runs.absolute()
