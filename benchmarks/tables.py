@@ -385,6 +385,23 @@ def stress(result: Result) -> str:
     return table(["what, and its five strengths", "model", "none", "1", "2", "3", "4", "5"], lines)
 
 
+def install(result: Result) -> str:
+    """What an installation brings."""
+    rows = [
+        [
+            f"`{row['install']}`",
+            f"{row['megabytes']:.0f}",
+            str(row["packages"]),
+            f"{row['import_s']:.1f}",
+            f"{row['read_s'] + row['first_s']:.1f}",
+            f"{1000 * row['second_s']:.0f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["pip install", "MB", "packages, pip's own too", "import, s", "first face, s", "second, ms"]
+    return f"The wheel itself has {result['wheel_mb']:.1f} MB.\n\n" + table(head, rows)
+
+
 def commits(result: Result) -> str:
     """Whether a change made the CPU slower."""
     rows = [
@@ -442,6 +459,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "pod-v5e": scaling,
     "kills": kills,
     "fuzz": fuzz,
+    "install": install,
 }
 
 
