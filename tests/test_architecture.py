@@ -18,6 +18,7 @@ LAYERS = (
         "command_line",
         "encodings",
         "extras",
+        "fetching",
         "files",
         "plain_path",
         "picture_heads",

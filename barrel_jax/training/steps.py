@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
+from barrel_jax.devices.xla import inference_options
 from barrel_jax.input.augment import augment
 from barrel_jax.input.placement import Faces
 from barrel_jax.models.inference import predict_points, sown
@@ -120,7 +121,8 @@ class TrainStep:
         kept = ["batch_stats"] + ["intermediates"] * bool(config.optim.dqinit_loss or config.model.uncertainty)
         draw_key, dropout_key = jax.random.split(jax.random.fold_in(stream_key(seed, Stream.STEP), state.step))
         batch = jax.lax.with_sharding_constraint(batch, split(mesh))
-        images, truth, flipped = augment(draw_key, batch.images, batch.points, self._flip, config.augment)
+        around = round(config.data.context * config.data.image_size)
+        images, truth, flipped = augment(draw_key, batch.images, batch.points, self._flip, config.augment, around)
         labelled = jnp.where(flipped[:, None], batch.labelled[:, self._flip], batch.labelled)
 
         def loss_of(params: ArrayTree) -> tuple[Float[Array, ""], ArrayTree]:
@@ -167,4 +169,6 @@ def make_predict_step(model: nn.Module, mesh: Mesh) -> jax.stages.Wrapped:
         images = jax.lax.with_sharding_constraint(images, split(mesh))
         return predict_points(model, variables, images)
 
-    return jax.jit(predict, out_shardings=replicated(mesh))
+    return jax.jit(
+        predict, out_shardings=replicated(mesh), compiler_options=inference_options(mesh.devices.flat[0].platform)
+    )
