@@ -7,6 +7,7 @@ Images uint8 [B, S, S, 3] (RGB crops) to points float32 [B, K, 2] in crop units,
 batch; CPU, CUDA, TPU), model-1.executable (compiled for this machine, one image), model.onnx (any batch). Each is
 checked against the Flax model; manifest.json says what they are. `barrel_jax.export.load` reads them. --rank R gives
 DQInit's and QAMem's weights a rank, without training; what that costs says python evaluate.py --workdir RUN --rank R.
+--formats packed writes one file of 8-bit weights, model.npz, which Predictor.load reads as it reads a run.
 """
 
 import argparse
@@ -21,7 +22,8 @@ def export_run(given: argparse.Namespace) -> None:
     """Writes what the command line asks for and says how far each file is off."""
     tune_cpu()
 
-    from barrel_jax.export.write import export
+    from barrel_jax.export.write import PACKED, export
+    from barrel_jax.models.packed import SUFFIX, pack
     from barrel_jax.training.trained import TrainedRun
 
     out = given.out or given.workdir / "export"
@@ -29,7 +31,14 @@ def export_run(given: argparse.Namespace) -> None:
     if given.rank:
         trained = trained.at_rank(given.rank)
         print(f"at rank {given.rank}; its error: python evaluate.py --workdir {given.workdir} --rank {given.rank}")
-    about = export(trained, out, given.formats, [int(batch) for batch in given.batches])
+    formats = [name for name in given.formats if name != PACKED]
+    if len(formats) < len(given.formats):
+        file = out / f"model{SUFFIX}"
+        size = pack(file, trained.config, trained.facts, trained.variables)
+        print(f"{file}: {size / 1e6:.1f} MB; Predictor.load({str(file)!r})")
+        if not formats:
+            return
+    about = export(trained, out, formats, [int(batch) for batch in given.batches])
     for name, entry in about["files"].items():
         difference = entry["largest_difference"]
         print(f"{out / name}: {entry['bytes'] / 1e6:.1f} MB, at most {difference:.1e} of the crop off Flax's points")
