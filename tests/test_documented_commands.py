@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every command that the documents show in a block of its own is taken by its program's arguments, fields and files too."""
+"""Every command in a block of the documents is taken by its program: arguments, config files and fields."""
 
 import importlib
 import re
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {"train.py": "train", "evaluate.py": "evaluate", "data.prepare": "data.prepare"}
 PROGRAMS |= {"data.convert": "data.convert.__main__"}
 PROGRAMS |= {f"barrel_jax.{name}": MODULES.get(name, f"barrel_jax.{name}.__main__") for name in COMMANDS}
+MEANT = {"FORMAT": "csv"}  # what stands for one of several
 # Words that start something else, or end a command; what they are followed by is not this project's.
 ENDS = ("&&", "&", ";", "|", "done")
 
@@ -60,12 +61,14 @@ def test_the_arguments_are_taken(page, words, monkeypatch):
     monkeypatch.setattr(Parser, "run", run)
     program, *arguments = words
     with pytest.raises(Taken):
-        importlib.import_module(PROGRAMS[program]).main([word for word in arguments if word != "..."])
+        importlib.import_module(PROGRAMS[program]).main([MEANT.get(word, word) for word in arguments if word != "..."])
 
 
 def test_there_are_commands_and_they_are_of_programs_that_are_known():
     assert {words[0] for _, words in FOUND} >= {"train.py", "evaluate.py", "data.prepare", "data.convert"}
     others = {words[0] for _, words in commands()} - PROGRAMS.keys()
-    known = ("venv", "pytest", "pip")
-    assert {name for name in others if name not in known and not (ROOT / f"{name.replace('.', '/')}.py").exists()} == set()
+    strange = {
+        name for name in others - {"venv", "pytest", "pip"} if not (ROOT / f"{name.replace('.', '/')}.py").exists()
+    }
+    assert strange == set()
     assert len(FOUND) > 30
