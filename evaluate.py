@@ -29,6 +29,7 @@ from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.evaluation.predictions import read_predictions
 from barrel_jax.evaluation.score import score, write_evaluation
 from barrel_jax.evaluation.stress import stress
+from barrel_jax.extras import require_train
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.faces.landmarks import NAMED, Normaliser
@@ -89,6 +90,7 @@ def truth_to_score(data: DataConfig, *, pixels: bool) -> FaceTruth:
 
 def evaluate(given: argparse.Namespace) -> None:
     """Scores what the command line names."""
+    require_train()
     tune_cpu()
     keep_compiled()
     workdir = given.workdir

@@ -15,11 +15,13 @@ from barrel_jax.config_arguments import ConfigParser, read_config
 from barrel_jax.devices import distributed
 from barrel_jax.devices.preemption import Notice
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
+from barrel_jax.extras import require_train
 from data.face_sets import find_set
 
 
 def train(given: argparse.Namespace) -> None:
     """Builds the set if need be and trains."""
+    require_train()
     notice = Notice()
     tune_cpu()
     keep_compiled()

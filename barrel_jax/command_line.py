@@ -17,6 +17,7 @@ from typing import Any
 
 from absl import flags, logging
 
+from barrel_jax.extras import remedy
 from barrel_jax.picture_heads import MAX_PIXELS
 
 # Raised, in this project's words, for what a user gave. What libraries raise at the border is turned into these there.
@@ -69,6 +70,11 @@ class Parser(argparse.ArgumentParser):
             if given.debug:
                 raise
             return self._end(in_one_line(error))
+        except ModuleNotFoundError as error:
+            line = remedy(error.name or "")
+            if given.debug or not line:
+                raise
+            return self._end(line)
         except RuntimeError as error:
             # By its name: the usage of a command need not wait for JAX.
             if given.debug or type(error).__name__ != "JaxRuntimeError":

@@ -7,11 +7,13 @@ picture: Okabe and Ito's palette, which people with any colour vision tell apart
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PREDICTED, TRUE, INK, MUTED = "#E69F00", "#56B4E9", "#222222", "#666666"
 SUBSETS = ("#009E73", "#CC79A7", "#D55E00", "#0072B2", "#B8A800", "#7F7F7F")
@@ -24,14 +26,17 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     Path(path).write_bytes(encoded.tobytes())
 
 
-def new_figure(width: int, height: int) -> Figure:
+def new_figure(width: int, height: int) -> "Figure":
     """An empty figure of so many pixels, on a canvas of its own."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # prediction does without matplotlib
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def pixels(figure: Figure) -> np.ndarray:
+def pixels(figure: "Figure") -> np.ndarray:
     """What a figure shows: RGB uint8 [height, width, 3]."""
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]

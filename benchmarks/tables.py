@@ -527,6 +527,18 @@ def stress(result: Result) -> str:
     return table(["what, and its five strengths", "model", "none", "1", "2", "3", "4", "5"], lines)
 
 
+def install(result: Result) -> str:
+    """What an installation brings."""
+    rows = [[f"`{row['install']}`", f"{row['megabytes']:.0f}", str(row["packages"])] for row in result["rows"]]
+    first = result["rows"][0]
+    said = (
+        f"The wheel itself has {result['wheel_mb']:.1f} MB. The first face with its own model, on cores that others "
+        f"shared: {first['import_s']:.1f} s of imports, {first['read_s'] + first['first_s']:.1f} s to compile; "
+        f"the second face took {1000 * first['second_s']:.0f} ms."
+    )
+    return f"{said}\n\n" + table(["pip install", "MB", "packages, pip's own too"], rows)
+
+
 def commits(result: Result) -> str:
     """Whether a change made the CPU slower."""
     rows = [
@@ -617,6 +629,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "faults": faults,
     "digests": digests,
     "fuzz": fuzz,
+    "install": install,
 }
 
 

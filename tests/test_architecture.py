@@ -17,6 +17,7 @@ LAYERS = (
         "arrays",
         "command_line",
         "encodings",
+        "extras",
         "fetching",
         "files",
         "plain_path",

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cumulative error curves: what share of the faces has at most an error, of one predictor by subsets or of several."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from barrel_jax.evaluation.metrics import THRESHOLDS, auc, cumulative_error, failure_rate
 from barrel_jax.plotting import INK, MUTED, PREDICTED, SUBSETS, new_figure, pixels
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def draw_error_curve(curves: dict[str, np.ndarray], normalised_by: str, title: str) -> np.ndarray:
@@ -69,7 +73,7 @@ def _require_scored(name: str, nmes: np.ndarray, normalised_by: str) -> None:
         )
 
 
-def _curve_axes(title: str, normalised_by: str, area: str) -> tuple[Figure, Axes, np.ndarray]:
+def _curve_axes(title: str, normalised_by: str, area: str) -> "tuple[Figure, Axes, np.ndarray]":
     """A figure with empty axes in percent, and the errors (fractions) at which curves are drawn."""
     figure = new_figure(880, 560)
     axes = figure.add_axes((0.085, 0.12, 0.885, 0.745))
@@ -87,7 +91,7 @@ def _curve_axes(title: str, normalised_by: str, area: str) -> tuple[Figure, Axes
     return figure, axes, np.linspace(0, limit, 1001)
 
 
-def _curve_legend(axes: Axes, handles: list[Artist], labels: list[str]) -> None:
+def _curve_legend(axes: "Axes", handles: "list[Artist]", labels: list[str]) -> None:
     axes.legend(handles, labels, loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from barrel_jax.command_line import Parser
+from barrel_jax.extras import require_train
 from barrel_jax.files import read_text
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.runs import Run, named_folders, plan, rows_of
@@ -81,6 +82,7 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
         raise FileNotFoundError(
             "runs are made by train.py and evaluate.py of the repository: start this in a clone of it"
         )
+    require_train()
     given.sources = named_folders(given.sources)
     # The runs start in the project's folder, wherever this is called.
     given.runs = given.runs.absolute()

@@ -2,14 +2,15 @@
 """The picture of the paper's barrel: one barrel for each model, five wooden staves, and the water that it holds."""
 
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Polygon
 
 from barrel_jax.plotting import INK, MUTED, new_figure, pixels
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PANEL, TALL, HEAD, COLUMNS = (600, 560, 70, 3)  # pixels; barrels in a row
 WOOD, GRAIN, IRON = ("#C08A52", "#AD7840"), "#8F5F2E", "#4A4F57"
@@ -69,7 +70,9 @@ def place_on_front(around: np.ndarray, up: np.ndarray) -> np.ndarray:
     return np.stack([radius * around, up - ARC * np.sqrt(np.maximum(1 - around**2, 0))], axis=1)
 
 
-def _draw_barrel(axes: Axes, model: dict[str, Any]) -> None:
+def _draw_barrel(axes: "Axes", model: dict[str, Any]) -> None:
+    from matplotlib.patches import Polygon
+
     name = textwrap.fill(model["name"], 44, max_lines=2, placeholder=" …")
     axes.text(0, 1.38, name, ha="center", va="top", fontsize=11.5, weight="bold", color=INK)
     level = model["holds"]
@@ -89,8 +92,10 @@ def _draw_barrel(axes: Axes, model: dict[str, Any]) -> None:
 
 
 def _draw_stave(
-    axes: Axes, name: str, stave: dict[str, Any], left: float, right: float, colour: str, level: float
+    axes: "Axes", name: str, stave: dict[str, Any], left: float, right: float, colour: str, level: float
 ) -> None:
+    from matplotlib.patches import Polygon
+
     height, middle = stave["height"], (left + right) / 2
     foot, words = place_on_front(np.array([middle]), np.zeros(1))[0], name.replace("ease of ", "ease of\n")
     axes.text(foot[0], -0.1, words, ha="center", va="top", fontsize=8, color=INK, linespacing=1.1)
