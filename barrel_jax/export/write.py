@@ -11,8 +11,8 @@ import numpy as np
 
 from barrel_jax import files
 from barrel_jax.export import executable, manifest, stablehlo
-from barrel_jax.export.onnx import runtime
 from barrel_jax.models.inference import make_inference
+from barrel_jax.onnx import runtime
 from barrel_jax.training.trained import TrainedRun
 
 FORMATS = ("stablehlo", "executable", "onnx")

@@ -21,8 +21,8 @@ from barrel_jax.config import Config, validate
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
 from barrel_jax.faces.geometry import unit_to_px
+from barrel_jax.input.device_crop import crop_regions, region_side, take_region
 from barrel_jax.models.inference import folded_model, make_inference, predict_points
-from barrel_jax.predict.device_crop import crop_regions, region_side, take_region
 from barrel_jax.training.trained import TrainedRun
 
 REFINE = 0  # by default

@@ -20,10 +20,10 @@ from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.export import executable, manifest, stablehlo
 from barrel_jax.export.__main__ import main
 from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
-from barrel_jax.export.onnx import runtime
 from barrel_jax.export.write import export
 from barrel_jax.models.build import build_model
 from barrel_jax.models.inference import make_inference
+from barrel_jax.onnx import runtime
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
@@ -231,7 +231,7 @@ def test_images_that_do_not_fit_are_named(exported):
 
 
 def test_a_file_that_differs_from_flax_is_not_kept(workdir, tmp_path, monkeypatch):
-    monkeypatch.setattr("barrel_jax.export.onnx.network.MEAN", (0.5, 0.5, 0.5))
+    monkeypatch.setattr("barrel_jax.onnx.network.MEAN", (0.5, 0.5, 0.5))
     with pytest.raises(ValueError, match=r"model\.onnx: its points differ from Flax's by .* nothing is written"):
         export(TrainedRun.open(workdir), tmp_path / "out", ("onnx",))
     assert not (tmp_path / "out").exists()
