@@ -30,6 +30,7 @@ class DataConfig:
     resident: bool = True  # the training faces lie on every device; False, and several processes, bring each batch
     allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
     crop: str = "pipnet"  # crop protocol, one of barrel_jax.faces.crop_windows.PROTOCOLS
+    context: float = 0.0  # how much of the picture around the crop training sees too, on each side, of the crop's side
     clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
     train_split: str = "train"  # the faces that are learnt from
     test_split: str = "test"  # scored after every evaluation interval and at the end
@@ -232,6 +233,7 @@ def validate(config: Config, *, trained: bool = False) -> None:
     # Here too, since a set is built before its crops are cut.
     _require(data.crop in PROTOCOLS, f"data.crop={data.crop!r} is none of {', '.join(PROTOCOLS)}")
     _require(data.image_size >= 32, f"data.image_size={data.image_size} must be at least 32")
+    _require(0 <= data.context <= 0.5, f"data.context={data.context} is not in [0, 0.5]: what sets keep around a face")
     _require(
         len(data.normaliser) in (0, 2) and all(type(point) is int for point in data.normaliser),
         f"data.normaliser={data.normaliser} must be two points, such as (36, 45), or empty",

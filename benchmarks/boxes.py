@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a box that is not the set's costs, and what cropping again around the points saves.
 
-python -m benchmarks.boxes RUN [--dataset coco --source DIR --split val] [--out boxes-common]
+python -m benchmarks.boxes MODEL [--dataset coco --source DIR --split val] [--out boxes-common]
 
 The faces of a split are predicted from boxes made of their annotated points: the tight box, fitted as the run's set has
 its boxes, then taller at the forehead, larger, smaller and shifted; with 0, 1 and 2 crops around the points found
@@ -18,13 +18,14 @@ import numpy as np
 from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.score import face_errors
+from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.source import decode, open_split
 from barrel_jax.input.splits import load_split
+from barrel_jax.predict.named_models import open_model
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.provenance import ROOT, describe, write
-from barrel_jax.training.trained import TrainedRun
 from data.prepare import prepare_config
 
 REFINES = (0, 1, 2)
@@ -55,15 +56,14 @@ def variants(boxes: np.ndarray) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def measure(run: TrainedRun, crops: FaceCrops, directory: Path) -> list[dict[str, Any]]:
+def measure(model: str, fit: BoxFit | None, crops: FaceCrops, directory: Path) -> list[dict[str, Any]]:
     """A row for each case and number of crops around the points: NME in percent, and its ratio to the tight box's."""
     records = open_split(directory, crops.split)
     tight = np.array([landmark_box(p, seen) for p, seen in zip(crops.points_px, crops.labelled, strict=True)])
-    fit = run.box_fit
     boxes = tight if fit is None else fit.apply(tight)
     rows = []
     for refine in REFINES:
-        predictor = Predictor.load(run.workdir, refine=refine)
+        predictor = Predictor.load(model, refine=refine)
         if predictor.refine < refine:
             break
         first = 0.0
@@ -93,19 +93,25 @@ def _predict(predictor: Predictor, records: Any, boxes: np.ndarray) -> np.ndarra
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("model", help="a run's folder, a packed model's file or a name")
     parser.add_argument("--dataset")
     parser.add_argument("--source")
     parser.add_argument("--split")
     parser.add_argument("--out", default="boxes-common", help="name of the result (default: %(default)s)")
     given = parser.parse_args()
     result = describe("boxes", "benchmarks.boxes")
-    run = TrainedRun.open(given.run)
-    split = given.split or run.config.data.test_split
-    data = data_to_score(run.config.data, run.scheme, dataset=given.dataset, source=given.source, test_split=split)
+    run = open_model(given.model)
+    data = data_to_score(
+        run.config.data,
+        run.scheme,
+        dataset=given.dataset,
+        source=given.source,
+        test_split=given.split,
+        allow_partial=True,  # the result says so
+    )
     directory = prepare_config(data)
     crops = load_split(data, directory, data.test_split)
-    rows = measure(run, crops, directory)
+    rows = measure(given.model, run.box_fit, crops, directory)
     write(
         ROOT / "benchmarks" / "results" / f"{given.out}.json",
         result | {"dataset": crops.dataset, "split": crops.split, "partial": crops.partial, "rows": rows},

@@ -17,6 +17,7 @@ LAYERS = (
         "arrays",
         "command_line",
         "encodings",
+        "fetching",
         "files",
         "plain_path",
         "picture_heads",

@@ -130,9 +130,12 @@ def _blur_matrix(sigma: jax.Array, size: int) -> jax.Array:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def transform_image(image: UInt8[AnyArray, "S S 3"], one: Draw) -> Float[Array, "S S 3"]:
-    """Image uint8 [S, S, 3] after the draw, float32 [S, S, 3] in 0..1."""
-    size = image.shape[0]
+def transform_image(image: UInt8[AnyArray, "S S 3"], one: Draw, around: int = 0) -> Float[Array, "T T 3"]:
+    """Image uint8 [S, S, 3] after the draw, float32 [T, T, 3] in 0..1.
+
+    The image has `around` pixels of the picture on each side of the crop, whose side is T = S - 2 around.
+    """
+    size = image.shape[0] - 2 * around
     unit = (jnp.arange(size) + 0.5) / size - 0.5
     # From an output pixel back to the input: undo the box, then zoom and rotation, then the flip, then the shift.
     grid = jnp.stack(jnp.meshgrid(unit, unit, indexing="xy"), axis=-1)
@@ -141,7 +144,7 @@ def transform_image(image: UInt8[AnyArray, "S S 3"], one: Draw) -> Float[Array, 
         grid = start + (grid + 0.5) * extent - 0.5
     back = _rotated(grid, -one.angle) / one.zoom
     back = jnp.where(one.flip, back * jnp.array([[[-1.0, 1.0]]]), back) + 0.5
-    source = (back - one.shift[None, None]) * size - 0.5
+    source = (back - one.shift[None, None]) * size + (around - 0.5)
     sampled = _sample(image, source[..., 0], source[..., 1]) / 255.0
     patch, colour = one.patch[None, None], one.colour[None, None]
     inside = jnp.all((back >= patch[..., :2]) & (back < patch[..., 2:]), axis=-1, keepdims=True)
@@ -162,7 +165,8 @@ def augment(
     points: Float[AnyArray, "B K 2"],
     flip: Flip,
     config: AugmentConfig,
-) -> tuple[Float[Array, "B S S 3"], Float[Array, "B K 2"], Bool[Array, " B"]]:
+    around: int = 0,
+) -> tuple[Float[Array, "B T T 3"], Float[Array, "B K 2"], Bool[Array, " B"]]:
     """Augments a batch.
 
     Args:
@@ -171,11 +175,12 @@ def augment(
       points: float32 [B, K, 2] in crop units.
       flip: the scheme's permutation [K].
       config: probabilities and amounts.
+      around: how many pixels of the images are beyond the crop, on each side, so that T = S - 2 around.
 
     Returns:
-      images float32 [B, S, S, 3] in 0..1, points [B, K, 2], and bool [B], which faces were flipped (whose labels of
+      images float32 [B, T, T, 3] in 0..1, points [B, K, 2], and bool [B], which faces were flipped (whose labels of
       points must be permuted alike).
     """
     draws = jax.vmap(lambda one: draw(one, config))(jax.random.split(key, images.shape[0]))
     moved = jax.vmap(lambda p, one: transform_points(p, flip, one))(points, draws)
-    return jax.vmap(transform_image)(images, draws), moved, draws.flip
+    return jax.vmap(lambda image, one: transform_image(image, one, around))(images, draws), moved, draws.flip

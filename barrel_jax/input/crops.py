@@ -81,13 +81,18 @@ class MadeImages:
 
 
 def _crop(
-    record: dict[str, Any], protocol: CropProtocol, size: int, shift: np.ndarray, name: str
+    record: dict[str, Any], protocol: CropProtocol, size: int, shift: np.ndarray, name: str, around: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Window [4] and crop [S, S, 3] of a record, the window moved by a share `shift` [2] of its width and height."""
+    """Window [4] and crop [S, S, 3] of a record, the window moved by a share `shift` [2] of its width and height.
+
+    The crop has `around` pixels more of the picture on every side.
+    """
     labelled = (record["visible"] > 0) & np.isfinite(record["points"]).all(axis=-1)
     window = crop_window(protocol, record["box"], record["points"], labelled, record["size"])
     window[:2] += shift * window[2:]
-    return window, cut(decode(record["image"], name), record["region"], window, size, protocol.padded)
+    grown = np.concatenate([window[:2] - window[2:] * around / size, window[2:] * (1 + 2 * around / size)])
+    image = decode(record["image"], name)
+    return window, cut(image, record["region"], grown, size + 2 * around, protocol.padded)
 
 
 def recut(directory: Path, crops: FaceCrops, protocol: str, shifts: Float[np.ndarray, "n 2"]) -> FaceCrops:
@@ -113,7 +118,7 @@ def recut(directory: Path, crops: FaceCrops, protocol: str, shifts: Float[np.nda
     return replace(crops, images=MadeImages(len(crops), make), windows=windows.astype(np.float32))
 
 
-def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, target: Path) -> None:
+def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, target: Path, around: int) -> None:
     """Cuts all crops of a split into the folder `target`, which appears only when whole."""
     source = open_split(directory, split)
     count = len(source)
@@ -122,13 +127,13 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
     temporary = target.with_name(f".{os.getpid()}-{target.name}")
     temporary.mkdir(parents=True)
     try:
-        shape = (count, size, size, 3)
+        shape = (count, size + 2 * around, size + 2 * around, 3)
         images = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
 
         def one(index: int) -> dict[str, Any]:
             record = source[index]
             name = f"{directory}, split {split!r}, record {index}"
-            window, images[index] = _crop(record, protocol, size, np.zeros(2), name)
+            window, images[index] = _crop(record, protocol, size, np.zeros(2), name, around)
             return record | {"window": window, "image": b""}
 
         with ThreadPoolExecutor() as pool:
@@ -158,6 +163,7 @@ def load_crops(
     flip_pairs: Sequence[tuple[int, int]] = (),
     normaliser: Sequence[int] = (),
     clamp_points: bool = False,
+    context: float = 0.0,
 ) -> FaceCrops:
     """The crops of a split of a built set; cut at the first call, memory-mapped from then on.
 
@@ -168,6 +174,8 @@ def load_crops(
       protocol: a key of `barrel_jax.faces.crop_windows.PROTOCOLS`.
       flip_pairs, normaliser: the config's, empty to take those found in the set.
       clamp_points: moves points outside the image to its border, as PIPNet does with WFLW's, in the truth too.
+      context: how much of the picture around the crops the images show too, on each side, in shares of S; windows and
+        points are those of the crops.
 
     Raises:
       FileNotFoundError: no built set in `directory`.
@@ -176,9 +184,10 @@ def load_crops(
     directory = Path(directory)
     info = read_info(directory, flip_pairs, normaliser)
     rule = protocol_of(protocol, info.dataset)
-    cache = directory / "crops" / f"{split}-{protocol}-{image_size}"
+    around = round(context * image_size)
+    cache = directory / "crops" / f"{split}-{protocol}-{image_size}{f'-and-{around}' if around else ''}"
     if not cache.exists():
-        _cut_split(directory, split, image_size, rule, cache)
+        _cut_split(directory, split, image_size, rule, cache, around)
     with np.load(cache / "faces.npz") as faces:
         return FaceCrops(
             dataset=info.dataset,

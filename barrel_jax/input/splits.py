@@ -8,7 +8,7 @@ from barrel_jax.input.crops import FaceCrops, load_crops
 from barrel_jax.input.holdout import divide
 
 
-def load_split(data: DataConfig, directory: Path, split: str) -> FaceCrops:
+def load_split(data: DataConfig, directory: Path, split: str, context: float = 0.0) -> FaceCrops:
     """The crops of a split.
 
     Where `data.holdout` keeps faces from training, the training split is without them, and 'holdout' is they.
@@ -17,12 +17,13 @@ def load_split(data: DataConfig, directory: Path, split: str) -> FaceCrops:
       data: the settings.
       directory: the built set.
       split: its name.
+      context: how much of the picture around the crops the images show too (`load_crops`).
 
     Raises:
       ValueError: there is no such split, it is empty, or what is given of its points does not fit them.
     """
     stored = data.train_split if data.holdout and split == HOLDOUT else split
     crops = load_crops(
-        directory, stored, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points
+        directory, stored, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points, context
     )
     return divide(crops, data.holdout, split) if data.holdout and stored == data.train_split else crops

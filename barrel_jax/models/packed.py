@@ -21,6 +21,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.config import Config
+from barrel_jax.faces.box_fit import BoxFit, fit_of_facts
 from barrel_jax.models.folding import fold
 
 SUFFIX = ".npz"
@@ -36,7 +37,22 @@ class Packed:
 
     config: Config
     facts: dict[str, Any]  # as in a run's run.json: scheme, num_landmarks, box_fit, ...
-    params: dict[str, Any]  # of the model whose batch norm is folded, float32
+    variables: dict[str, Any]  # {params} of the model whose batch norm is folded, float32
+
+    @property
+    def num_landmarks(self) -> int:
+        """K."""
+        return self.facts["num_landmarks"]
+
+    @property
+    def scheme(self) -> str:
+        """The name of the points."""
+        return self.facts["scheme"]
+
+    @property
+    def box_fit(self) -> BoxFit | None:
+        """How boxes lie about the landmarks in the set that the model was trained on; None where nobody said it."""
+        return fit_of_facts(self.facts)
 
 
 def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
@@ -91,4 +107,5 @@ def unpack(path: Path) -> Packed:
         name: leaf * steps[f"{name}:step"] if leaf.dtype == np.int8 else leaf.astype(np.float32)
         for name, leaf in arrays.items()
     }
-    return Packed(configuration.from_dict(said, str(path), remedy), facts, unflatten_dict(leaves, sep="/"))
+    params = unflatten_dict(leaves, sep="/")
+    return Packed(configuration.from_dict(said, str(path), remedy), facts, {"params": params})

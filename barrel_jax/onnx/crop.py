@@ -58,8 +58,11 @@ def write_crops(graph: Graph, image: str, extent: str, windows: str, size: int, 
         scale = graph("Div", smaller, taken)
         for axis in (1, 0):
             region = _shrunk(graph, region, _part(graph, taken, axis), _part(graph, smaller, axis))
-        # As OpenCV rounds where it halves both sides; elsewhere halves hardly ever come up.
-        region = graph("Floor", graph("Add", region, np.float32(0.5)))
+        # OpenCV rounds halves to even numbers, and up where it halves both sides.
+        halved = graph("Cast", graph("Equal", taken, graph("Mul", smaller, _double(2))), to=TensorProto.INT32)
+        halved = graph("Cast", graph("ReduceMin", halved, keepdims=0), to=TensorProto.BOOL)
+        up = graph("Floor", graph("Add", region, np.float32(0.5)))
+        region = graph("Where", halved, up, graph("Round", region))
         # `crop_regions`.
         inside, width = graph("Mul", graph("Sub", start, low), scale), graph("Mul", width, scale)
         for axis in (1, 0):

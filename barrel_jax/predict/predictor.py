@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained run as a function: an image and boxes in, points in source pixels out.
+"""A trained model as a function: an image in, faces out; or boxes too, and points in source pixels out.
 
-    predictor = Predictor.load("runs/demo")
-    points = predictor.predict(image, boxes)  # uint8 [H, W, 3] RGB, [n, 4] x, y, w, h -> [n, K, 2]
+    predictor = Predictor.load("small")  # or a run's folder, or a packed model's file
+    faces = predictor(image)  # uint8 [H, W, 3] RGB -> a list of Face: box, points, sigma, score
+    points = predictor.predict(image, boxes)  # [n, 4] x, y, w, h -> [n, K, 2]
 
-Crop, network and the way back are one jitted program. It is compiled once for every number of faces (1, 2, 4, ... 64)
-and side of the padded regions (256, 512, ...) that come up, whatever the size of the images.
+Crop, network and the way back are one program. On a CPU ONNX Runtime runs it where that is installed (backend.py);
+otherwise it is jitted, and compiled once for every number of faces (1, 2, 4, ... 64) and side of the padded regions
+(256, 512, ...) that come up, whatever the size of the images.
 """
 
 import dataclasses
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.config import Config, validate
@@ -22,8 +25,11 @@ from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
 from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.input.device_crop import crop_regions, region_side, take_region
-from barrel_jax.models.inference import folded_model, make_inference, predict_points
-from barrel_jax.training.trained import TrainedRun
+from barrel_jax.models.inference import folded_model, make_inference, predict_points, predict_with_scale
+from barrel_jax.predict.backend import choose, onnx_network
+from barrel_jax.predict.detectors import Detector, make_detector
+from barrel_jax.predict.face import Face, face_score
+from barrel_jax.predict.named_models import open_model
 
 REFINE = 0  # by default
 PROGRAMS = 4  # of different models that are kept at once
@@ -55,6 +61,7 @@ class Predictor:
         *,
         refine: int = REFINE,
         box_fit: BoxFit | None = None,
+        backend: str = "auto",
     ) -> None:
         """Folds `variables` {params, batch_stats} of the model of `config`, which has K landmarks named by `scheme`.
 
@@ -66,37 +73,66 @@ class Predictor:
             refine: how often faces are cropped again around their points.
             box_fit: how the boxes of the run's set lie about its landmarks. Where the crop protocol starts from a box
                 and this is not known, faces are not cropped again.
+            backend: 'jax', 'onnxruntime' (on the CPU), or 'auto', the fastest that is installed (backend.py).
         """
         self.scheme, self.num_landmarks = scheme, num_landmarks
+        self._detect: Detector | None = None
+        self.uncertain = config.model.uncertainty
         self._protocol = protocol_of(config.data.crop, config.data.dataset)
         self._size, padded = config.data.image_size, self._protocol.padded
         self._box_fit = box_fit
         self.refine = refine if box_fit or self._protocol.around == "landmarks" else 0
-        _, self._weights = make_inference(config.model, num_landmarks, variables)
-        self._program = _program(folded_model(config.model, num_landmarks), self._size, padded)
+        self.backend = choose(backend, config.model)
+        if self.backend == "onnxruntime":
+            self._network = onnx_network(config, num_landmarks, variables)
+        else:
+            _, self._weights = make_inference(config.model, num_landmarks, variables)
+            self._program = _program(folded_model(config.model, num_landmarks), self._size, padded)
 
     @classmethod
     def load(
-        cls, workdir: str | Path, checkpoint: str = "latest", dtype: str = "", refine: int = REFINE
+        cls,
+        model: str | Path,
+        checkpoint: str = "latest",
+        dtype: str = "",
+        refine: int = REFINE,
+        backend: str = "auto",
     ) -> "Predictor":
-        """The model of the run in `workdir`.
+        """A trained model.
 
         Args:
-            checkpoint: 'latest', 'best' (lowest error on the test split), or a saved step.
+            model: a run's folder, a packed model's file, or the name of one of `named_models.NAMED`, such as 'small'.
+            checkpoint: of a run: 'latest', 'best' (lowest error on the test split), or a saved step.
             dtype: compute type, 'float32' or 'bfloat16'; the run's by default, where 'auto' is bfloat16 on accelerators
                 and float32 on CPU.
             refine: how often faces are cropped again around their points; 0 trusts the boxes.
+            backend: 'jax', 'onnxruntime' (on the CPU), or 'auto', the fastest that is installed.
 
         Raises:
-            FileNotFoundError: no run or no such checkpoint there; says which there are.
-            ValueError: its files are damaged, of another version or not of one run, or the dtype is unknown.
+            FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
+            ValueError: its files are damaged, of another version or not of one run, or name or dtype are unknown.
         """
-        run = TrainedRun.open(workdir, checkpoint)
+        run = open_model(model, checkpoint)
         config = run.config
         if dtype:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
         validate(config, trained=True)
-        return cls(config, run.scheme, run.num_landmarks, run.variables, refine=refine, box_fit=run.box_fit)
+        given = (config, run.scheme, run.num_landmarks, run.variables)
+        return cls(*given, refine=refine, box_fit=run.box_fit, backend=backend)
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        """The faces of an image uint8 [H, W, 3], RGB, where OpenCV's Haar cascade finds them, the largest first."""
+        self._detect = self._detect or make_detector("haar")
+        return self.faces(image, self._detect(image))
+
+    def faces(self, image: np.ndarray, boxes: np.ndarray) -> list[Face]:
+        """The faces in boxes of an image, with points, and how sure they are where the model says so; as `predict`."""
+        boxes = check(image, boxes)
+        found = []
+        for box, numbers in zip(boxes, self._refined([image], [boxes])[0], strict=True):
+            points, sigma = numbers[:, :2], numbers[:, 2] if self.uncertain else None
+            found.append(Face(box, points, sigma, None if sigma is None else face_score(points, sigma)))
+        return found
 
     def predict(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Points of the faces in an image: float32 [n, K, 2] in source pixels, the top-left pixel's centre is (0, 0).
@@ -109,7 +145,7 @@ class Predictor:
             ValueError: the image is no such array, a box is not finite, empty or wholly outside the image (names it),
                 or the model's points are not finite.
         """
-        return self._refined([image], [check(image, boxes)])[0]
+        return self._refined([image], [check(image, boxes)])[0][..., :2]
 
     def predict_batch(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """`predict` of several images, of any sizes, with the faces of all of them in the same calls of the program.
@@ -120,14 +156,28 @@ class Predictor:
             raise ValueError(f"{len(images)} images, but boxes for {len(boxes)}")
         pairs = enumerate(zip(images, boxes, strict=True))
         checked = [check(image, given, f"image {number}, ") for number, (image, given) in pairs]
-        return self._refined(images, checked)
+        return [found[..., :2] for found in self._refined(images, checked)]
 
     def _refined(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """x and y, and sigma where the model says it: [n_i, K, 2 or 3]."""
         pairs = list(zip(images, boxes, strict=True))
-        points = self._predict([self._faces(image, given) for image, given in pairs])
+        points = self._located(pairs)
         for _ in range(self.refine):
-            again = [self._boxes_of(image, found, given) for (image, given), found in zip(pairs, points, strict=True)]
-            points = self._predict([self._faces(image, given) for image, given in zip(images, again, strict=True)])
+            again = [
+                self._boxes_of(image, found[..., :2], given)
+                for (image, given), found in zip(pairs, points, strict=True)
+            ]
+            points = self._located(list(zip(images, again, strict=True)))
+        return points
+
+    def _located(self, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """x, y and sigma [n_i, K, 2 or 3] of images and their boxes. Raises ValueError when one is not finite."""
+        if self.backend == "onnxruntime":
+            points = [self._network(image, boxes) for image, boxes in pairs]
+        else:
+            points = self._predict([self._faces(image, boxes) for image, boxes in pairs])
+        if not all(np.isfinite(found).all() for found in points):
+            raise ValueError("the model's points are not finite; use an earlier checkpoint of the run")
         return points
 
     def _boxes_of(self, image: np.ndarray, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -146,7 +196,7 @@ class Predictor:
 
     def _predict(self, groups: list[list[_Face]]) -> list[np.ndarray]:
         faces = [face for group in groups for face in group]
-        points = np.empty((len(faces), self.num_landmarks, 2), np.float32)
+        points = np.empty((len(faces), self.num_landmarks, 2 + self.uncertain), np.float32)
         sides = np.array([region_side(face.region) for face in faces], int)
         running = []
         for side in np.unique(sides).tolist():
@@ -157,8 +207,6 @@ class Predictor:
                 running.append((index, self._dispatch([faces[number] for number in index], side)))
         for index, result in running:
             points[index] = jax.device_get(result)[: len(index)]
-        if not np.isfinite(points).all():
-            raise ValueError("the model's points are not finite; use an earlier checkpoint of the run")
         ends = np.cumsum([len(group) for group in groups])
         return [points[end - len(group) : end] for group, end in zip(groups, ends, strict=True)]
 
@@ -181,7 +229,12 @@ def _program(model: Any, size: int, padded: bool) -> jax.stages.Wrapped:
 
     def program(weights: Any, regions: Any, extents: Any, insides: Any, windows: Any) -> jax.Array:
         crops = crop_regions(regions, extents, insides, size, padded)
-        return unit_to_px(predict_points(model, weights, crops), windows)
+        if not model.uncertainty:
+            return unit_to_px(predict_points(model, weights, crops), windows)
+        points, sigma = predict_with_scale(model, weights, crops)
+        # Along x and along y an error in crop units is of other pixels: the root of their mean square.
+        side = jnp.sqrt((windows[:, 2:] ** 2).mean(axis=1))
+        return jnp.concatenate([unit_to_px(points, windows), (sigma * side[:, None])[..., None]], axis=-1)
 
     # The arguments come from the host, so nothing keeps their buffers. Donating them would save nothing more: no output
     # has the shape of the regions, and JAX only warns about such donations.

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The published ImageNet weights: where they are, fetched once, checked by their SHA-256."""
 
-import hashlib
-import http.client
 import re
-import shutil
-import urllib.request
 from pathlib import Path
 
 from barrel_jax import files
+from barrel_jax.fetching import fetch
 
 # torchvision's IMAGENET1K_V1 and timm's; after the dash are the first digits of the file's SHA-256.
 ADDRESSES = {
@@ -33,31 +30,7 @@ def find_weights(backbone: str) -> Path:
             "file with --config.pretrained=PATH, or '' to start from drawn weights"
         )
     address = ADDRESSES[backbone]
-    path = files.cache_home() / "weights" / address.rpartition("/")[2]
-    if path.exists():
-        _check_sha256(path, path, "delete it, and it is fetched again")
-    else:
-        print(f"fetching {address} to {path}")
-        files.write(path, lambda temporary: _fetch(address, temporary, path))
-    return path
-
-
-def _fetch(address: str, temporary: Path, path: Path) -> None:
-    try:
-        with urllib.request.urlopen(address, timeout=60) as response, temporary.open("wb") as file:
-            shutil.copyfileobj(response, file)
-    except (OSError, http.client.HTTPException) as error:
-        raise FileNotFoundError(
-            f"{address} cannot be fetched ({error}); fetch it by other means and put it at {path}, "
-            "or give a file with --config.pretrained=PATH"
-        ) from error
-    _check_sha256(temporary, path, f"{address} was cut short or is another file; try again")
-
-
-def _check_sha256(content: Path, path: Path, remedy: str) -> None:
-    # `content` is what is at `path`, or is about to be.
-    expected = re.findall(r"-([0-9a-f]{8,})\.", path.name)[0]
-    with files.open_file(content) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(expected):
-        raise ValueError(f"{path}: its SHA-256 begins with {found[: len(expected)]}, not {expected}: {remedy}")
+    name = address.rpartition("/")[2]
+    begins = re.findall(r"-([0-9a-f]{8,})\.", name)[0]
+    otherwise = ", or give a file with --config.pretrained=PATH"
+    return fetch(address, files.cache_home() / "weights" / name, begins, otherwise)

@@ -128,7 +128,7 @@ def _load_both(config: Config, prepared: Path | Callable[[DataConfig], Path]) ->
     """The faces to train, of all sets, and those that are scored, of the first."""
     data = config.data
     directory = prepared(data) if callable(prepared) else prepared
-    main = load_split(config.data, directory, data.train_split)
+    main = load_split(config.data, directory, data.train_split, data.context)
     train_crops = join(
         main, [(_load_other(config, main, dataset, source, prepared), share) for dataset, source, share in data.also]
     )
@@ -154,7 +154,7 @@ def _load_other(
         )
     data = replace(config.data, dataset=dataset, source=source, holdout=0.0)
     data.scheme = scheme if dataset == "synthetic" else data.scheme
-    return load_split(data, prepared(data), data.train_split)
+    return load_split(data, prepared(data), data.train_split, data.context)
 
 
 def _shares(crops: FaceCrops) -> str:

@@ -120,7 +120,8 @@ class TrainStep:
         kept = ["batch_stats"] + ["intermediates"] * bool(config.optim.dqinit_loss or config.model.uncertainty)
         draw_key, dropout_key = jax.random.split(jax.random.fold_in(stream_key(seed, Stream.STEP), state.step))
         batch = jax.lax.with_sharding_constraint(batch, split(mesh))
-        images, truth, flipped = augment(draw_key, batch.images, batch.points, self._flip, config.augment)
+        around = round(config.data.context * config.data.image_size)
+        images, truth, flipped = augment(draw_key, batch.images, batch.points, self._flip, config.augment, around)
         labelled = jnp.where(flipped[:, None], batch.labelled[:, self._flip], batch.labelled)
 
         def loss_of(params: ArrayTree) -> tuple[Float[Array, ""], ArrayTree]:

@@ -16,7 +16,7 @@ from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.distributed import together
 from barrel_jax.devices.sharding import layout, make_mesh, replicated
 from barrel_jax.evaluation.score import predict_all
-from barrel_jax.faces.box_fit import BoxFit
+from barrel_jax.faces.box_fit import BoxFit, fit_of_facts
 from barrel_jax.faces.wflw_to_300w import mapping
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.attention_maps import attention_maps
@@ -77,8 +77,7 @@ class TrainedRun:
     @property
     def box_fit(self) -> BoxFit | None:
         """How the boxes of the run's set lie about its landmarks; None for a run that did not write it."""
-        shift, size = self.facts.get("box_fit") or (None, None)
-        return BoxFit(tuple(shift), tuple(size)) if shift and size else None
+        return fit_of_facts(self.facts)
 
     def predict(self, crops: FaceCrops) -> np.ndarray:
         """Points of crops in source pixels: float32 [n, K, 2] (`score.predict_all`).

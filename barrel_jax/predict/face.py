@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A face that was found: its box, its points and how sure they are."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from barrel_jax.faces.crop_windows import landmark_box
+
+# The mean sigma of a face, in sides of the tight box around its points, at which face and wall are as likely: measured
+# with the small model on faces and on crops without one (docs/models/small.md).
+EVEN = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """Of one picture; lengths in its pixels, the centre of the top-left one is (0, 0)."""
+
+    box: np.ndarray  # float64 [4], x, y, w, h, in edge coordinates (the left edge of the first column is 0)
+    points: np.ndarray  # float32 [K, 2]
+    sigma: np.ndarray | None = None  # float32 [K], standard deviation of a point's error along an axis; None if unknown
+    score: float | None = None  # 0..1, how much like a face it looks; None where sigma is unknown
+
+
+def face_score(points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"]) -> float:
+    """How much like a face points look whose standard deviations are `sigma`: 1 for sure, 1/2 at `EVEN`, 0 for none."""
+    _, _, width, height = landmark_box(points, np.ones(len(points), bool))
+    relative = float(sigma.mean()) / max(float(np.sqrt(width * height)), 1e-6)
+    return 1 / (1 + (relative / EVEN) ** 4)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trained models by name, file or folder.
+
+Named ones are files of `models.packed`, in the package or fetched once and checked by their SHA-256.
+
+To add one: pack a run (`python -m barrel_jax.export RUN --formats packed`), put the file where it can be fetched, and
+add its address, its SHA-256 and a model card in docs/models to `NAMED`.
+"""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from barrel_jax import files
+from barrel_jax.fetching import fetch
+from barrel_jax.models.packed import SUFFIX, Packed, unpack
+
+if TYPE_CHECKING:
+    from barrel_jax.training.trained import TrainedRun
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """Where a model is."""
+
+    address: str  # https://..., or the name of a file in this package
+    sha256: str
+    card: str  # what it was trained on, its scores and limits
+
+
+NAMED = {"small": NamedModel("small.npz", "", "docs/models/small.md")}
+
+
+def find_model(name: str) -> Path:
+    """The file of a named model; fetched to $BARREL_JAX_DATA/models (~/.cache/barrel_jax/models) if need be.
+
+    Raises:
+      FileNotFoundError: it cannot be fetched.
+      ValueError: there is no model of that name, or the file's SHA-256 is another.
+    """
+    if name not in NAMED:
+        raise ValueError(f"{name!r}: neither a run's folder, nor a model's file, nor a name: {', '.join(NAMED)}")
+    model = NAMED[name]
+    if "://" not in model.address:
+        return Path(str(resources.files("barrel_jax.predict") / model.address))
+    return fetch(model.address, files.cache_home() / "models" / f"{name}-{model.sha256[:12]}.npz", model.sha256)
+
+
+def open_model(model: str | Path, checkpoint: str = "latest") -> "Packed | TrainedRun":
+    """A run's folder, a packed model's file or a name, opened: config, scheme, num_landmarks, variables, box_fit.
+
+    Raises:
+      FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
+      ValueError: its files are damaged or of another version, or the name is unknown.
+    """
+    path = Path(model)
+    if path.is_dir() or (path.suffix != SUFFIX and str(model) not in NAMED):
+        from barrel_jax.training.trained import TrainedRun  # and orbax, which a packed model does without
+
+        return TrainedRun.open(path, checkpoint)
+    return unpack(path if path.suffix == SUFFIX else find_model(str(model)))
