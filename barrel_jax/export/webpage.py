@@ -58,7 +58,7 @@ def write_page(export: Path, out: Path) -> None:
       out: folder of the page; what else lies there stays.
 
     Raises:
-      FileNotFoundError, ValueError: as `find_runtime`, and as `manifest.content` of a model that is not the exported one.
+      FileNotFoundError, ValueError: as `find_runtime`, and as `manifest.content` of a model that was changed.
     """
     model = manifest.content(export, runtime.IMAGE_NAME, manifest.read(export))
     package = find_runtime()
