@@ -2,8 +2,8 @@
 """The arguments of a program, and how it ends when something is wrong: the same for every program.
 
 Wrong usage ends with status 2. What a user can mend (a file, a setting, a machine) ends with status 1 and one line on
-standard error that names it and the remedy; `--debug` shows the traceback. Ctrl-C ends with status 130, as shells say
-it. Any other exception is a fault of this project and keeps its traceback.
+standard error that names it and the remedy, as does a device or a process that is lost; `--debug` shows the traceback.
+Ctrl-C ends with status 130, as shells say it. Any other exception is a fault of this project and keeps its traceback.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags, logging
+
+from barrel_jax.picture_heads import MAX_PIXELS
 
 # Raised, in this project's words, for what a user gave. What libraries raise at the border is turned into these there.
 MENDABLE = (ValueError, OSError, FloatingPointError)
@@ -38,6 +40,15 @@ class Parser(argparse.ArgumentParser):
         words = sys.argv[1:] if args is None else args
         return super().parse_known_args([_hyphened(word) for word in words], namespace)
 
+    def add_max_pixels(self) -> None:
+        """An argument for `picture_heads.max_pixels`."""
+        self.add_argument(
+            "--max-pixels",
+            type=int,
+            default=MAX_PIXELS,
+            help="of a picture; larger ones are refused before they are decoded (default: %(default)s)",
+        )
+
     def run(self, given: argparse.Namespace, work: Callable[[], int | None]) -> int:
         """Does the work of the program and returns its exit status: that of `work`, None being 0.
 
@@ -57,19 +68,38 @@ class Parser(argparse.ArgumentParser):
         except MENDABLE as error:
             if given.debug:
                 raise
-            self.complain(in_one_line(error))
-            if self._is_program:
-                _end_standard_error()
-            return 1
+            return self._end(in_one_line(error))
+        except RuntimeError as error:
+            # By its name: the usage of a command need not wait for JAX.
+            if given.debug or type(error).__name__ != "JaxRuntimeError":
+                raise
+            return self._end(_of_jax(error))
         except KeyboardInterrupt:
             if given.debug:
                 raise
             self.complain("stopped; the same command starts again")
             return 130
 
+    def _end(self, text: str) -> int:
+        self.complain(text)
+        if self._is_program:
+            _end_standard_error()
+        return 1
+
     def complain(self, text: str) -> None:
         """Says on standard error what is wrong, after the program's name."""
         print(f"{self.prog.removeprefix('python -m ').removeprefix('barrel_jax.')}: {text}", file=sys.stderr)
+
+
+def _of_jax(error: BaseException) -> str:
+    """What a device, a process or a connection that failed is to a user; JAX has one exception for all."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:300]
+    if "RESOURCE_EXHAUSTED" in said:
+        return f"out of memory: take a smaller batch or image size, or more devices ({said})"
+    return (
+        "a device, or another process of the run, failed or was lost; start the same command again, and --debug shows "
+        f"the traceback ({said})"
+    )
 
 
 def _end_standard_error() -> None:

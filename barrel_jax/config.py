@@ -14,6 +14,7 @@ from barrel_jax import files
 from barrel_jax.backbones import BACKBONES
 from barrel_jax.command_line import meant
 from barrel_jax.faces.crop_windows import PROTOCOLS
+from barrel_jax.picture_heads import MAX_PIXELS
 
 QAMEM_INITS = ("identity", "xavier")
 HOLDOUT = "holdout"  # the split of the training faces that `data.holdout` keeps from training
@@ -29,6 +30,7 @@ class DataConfig:
     image_size: int = 256  # side of the square crop in pixels
     resident: bool = True  # the training faces lie on every device; False, and several processes, bring each batch
     allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
+    max_pixels: int = MAX_PIXELS  # of a picture; larger ones are refused before they are decoded (three bytes a pixel)
     crop: str = "pipnet"  # crop protocol, one of barrel_jax.faces.crop_windows.PROTOCOLS
     context: float = 0.0  # how much of the picture around the crop training sees too, on each side, of the crop's side
     clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
@@ -233,6 +235,7 @@ def validate(config: Config, *, trained: bool = False) -> None:
     # Here too, since a set is built before its crops are cut.
     _require(data.crop in PROTOCOLS, f"data.crop={data.crop!r} is none of {', '.join(PROTOCOLS)}")
     _require(data.image_size >= 32, f"data.image_size={data.image_size} must be at least 32")
+    _require(data.max_pixels > 0, f"data.max_pixels={data.max_pixels} must be positive")
     _require(0 <= data.context <= 0.5, f"data.context={data.context} is not in [0, 0.5]: what sets keep around a face")
     _require(
         len(data.normaliser) in (0, 2) and all(type(point) is int for point in data.normaliser),

@@ -12,7 +12,8 @@ import math
 import os
 import stat
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """An error of the operating system that does not say of which file it is, as a full disk's, says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write(path: Path, fill: Callable[[Path], object]) -> None:
     """Lets `fill` write a temporary file of the same suffix in the same folder, then renames it to `path`.
 
@@ -55,7 +67,8 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        fill(temporary)
+        with named(path):
+            fill(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -8,17 +8,38 @@ the largest counts, so that a decoder that looks elsewhere finds no more.
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
-LARGEST = 1 << 28  # pixels of a picture that is decoded: 0.8 GB
+MAX_PIXELS = 1 << 28  # of a picture that is decoded, where nobody has set another limit: 0.8 GB
 JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
 BIG_TIFF = (b"II+\0", b"MM\0+")
 WIDTH, HEIGHT = 256, 257  # tags of TIFF
+_limit = {"pixels": MAX_PIXELS}
 Order = Literal["little", "big"]  # of the bytes of a number
 NETPBM = re.compile(rb"P[1-6Ff](?:\s|#[^\n]*\n)+(\d{1,10})(?:\s|#[^\n]*\n)+(\d{1,10})\s")
 RADIANCE = re.compile(rb"[-+]Y\s+(\d{1,10})\s+[-+]X\s+(\d{1,10})")
 CODESTREAM = re.compile(rb"\xff\x4f\xff\x51.{4}(.{4})(.{4})", re.DOTALL)  # JPEG 2000
 EXTENT = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)  # AVIF
+
+
+@contextmanager
+def max_pixels(most: int) -> Iterator[None]:
+    """Meanwhile pictures of at most so many pixels are decoded, in every thread (`config.data.max_pixels`)."""
+    before = _limit["pixels"]
+    _limit["pixels"] = most
+    try:
+        yield
+    finally:
+        _limit["pixels"] = before
+
+
+def too_large(width: float, height: float) -> str:
+    """Why a picture of a size is not decoded, and what changes that; '' where it is small enough."""
+    if width * height <= _limit["pixels"]:
+        return ""
+    more = "--max-pixels, or config.data.max_pixels in training, takes larger ones"
+    return f"of {width:.0f} x {height:.0f} pixels, more than {_limit['pixels']:,} ({more})"
 
 
 def stored_size(encoded: bytes) -> tuple[int, int] | None:
@@ -52,12 +73,6 @@ def stored_size(encoded: bytes) -> tuple[int, int] | None:
         return _largest((int(width), int(height)) for height, width in RADIANCE.findall(encoded[: 1 << 16]))
     found = NETPBM.match(encoded)
     return (int(found[1]), int(found[2])) if found else None
-
-
-def is_too_large(encoded: bytes) -> bool:
-    """Whether the head of a picture file claims more than `LARGEST` pixels."""
-    width, height = stored_size(encoded) or (0, 0)
-    return width * height > LARGEST
 
 
 def jpeg_segments(encoded: bytes) -> Iterator[tuple[int, bytes]]:

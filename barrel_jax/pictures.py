@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from barrel_jax.picture_heads import JPEG, LARGEST, PNG, TIFF, is_too_large, jpeg_segments, stored_size, tiff_entries
+from barrel_jax.picture_heads import JPEG, PNG, TIFF, jpeg_segments, stored_size, tiff_entries, too_large
 
 TAG = 0x0112  # of the orientation in EXIF
 HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
@@ -48,9 +48,10 @@ STARTS = (
 def decode(encoded: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
     """The pixels of a picture file as it stores them: uint8 [H, W, 3] in BGR, a grey one with three equal channels.
 
-    None when OpenCV cannot read it, or when its head states no size or more than `LARGEST` pixels.
+    None when OpenCV cannot read it, or when its head states no size or more pixels than `picture_heads.max_pixels`.
     """
-    if stored_size(encoded) is None or is_too_large(encoded):
+    size = stored_size(encoded)
+    if size is None or too_large(*size):
         return None
     try:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -91,9 +92,8 @@ def orientation(encoded: bytes) -> int:
 
 def unreadable_kind(encoded: bytes) -> str:
     """What a file is that OpenCV did not read: 'HEIC', 'a web page', ...; '' when its first bytes do not tell."""
-    if is_too_large(encoded):
-        width, height = stored_size(encoded) or (0, 0)
-        return f"of {width} x {height} pixels, more than {LARGEST:,} (if its head is not damaged)"
+    if why := too_large(*(stored_size(encoded) or (0, 0))):
+        return why
     if encoded[4:8] == b"ftyp":
         brands = encoded[8:40]
         if any(brand in brands for brand in (b"avif", b"avis")):

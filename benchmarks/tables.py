@@ -239,22 +239,45 @@ def scaling(result: Result) -> str:
     return "\n\n".join(pod_report.table(result[kind], weak=kind == "weak") for kind in ("weak", "strong"))
 
 
-def kills(result: Result) -> str:
-    """Runs that were stopped at random moments."""
+def faults(result: Result) -> str:
+    """Runs on machines that fail, by what was done to them."""
+    ends = list(result["rows"][0]["ends"])
     rows = [
         [
-            row["signal"],
-            str(row["processes"]),
-            str(len(row["stops"])),
-            f"{max(stop['left_after_s'] for stop in row['stops']):.1f}",
-            "yes" if row["every_step_once"] else "NO",
-            f"{row['largest_difference_of_a_loss']:.1e}",
-            str(row["damaged"]),
+            row["kind"],
+            str(row["cases"]),
+            str(row["after_the_first_step"]) if "after_the_first_step" in row else "",
+            *(str(row["ends"][end]) for end in ends),
+            str(row["steps_lost"]),
+            str(row["most_steps_lost"]),
         ]
         for row in result["rows"]
     ]
-    head = ["signal", "processes", "stops", "s until all had left, at most", "every step once, in order"]
-    head += ["a loss differs by at most", "damaged checkpoints"]
+    total = [sum(int(row[k] or 0) for row in rows) for k in range(1, 8)]
+    rows.append(["all", *map(str, total), str(max(row["most_steps_lost"] for row in result["rows"]))])
+    head = ["what was done", "cases", "of these after the first step", *ends, "steps done again", "at most in a case"]
+    return table(head, rows)
+
+
+def digests(result: Result) -> str:
+    """What checksums cost."""
+    rows = [
+        [
+            row["what"],
+            report.digits(1e3 * row["wall_s"]),
+            report.digits(1e3 * row["wall_without_s"]),
+            f"{100 * row['share_of_wall']:+.1f} %",
+            f"{100 * row['share_of_cores']:+.1f} %",
+        ]
+        for row in result["rows"]
+    ]
+    head = [
+        f"a state of {result['bytes'] / 1e6:.0f} MB",
+        "ms with checksums",
+        "without",
+        "by the clock",
+        "of the cores",
+    ]
     return table(head, rows)
 
 
@@ -331,7 +354,7 @@ def profile(result: Result) -> str:
             [
                 row["how"],
                 *(report.digits(row[name]) for name in ("median_ms", "traced_ms", "busy_ms", "idle_ms")),
-                *(f"{row[name]:.1f}" for name in ("kernels", "copies", "graph_launches", "kernel_launches")),
+                *(f"{row[name]:.0f}" for name in ("kernels", "copies")),
                 f"{row['median_gap_us']:.1f}",
             ]
         )
@@ -347,10 +370,127 @@ def profile(result: Result) -> str:
         dearest.append(table([f"{row['how']}: kernel", "µs a call", "of all kernels' time", "times a call"], kernels))
     first = result["rows"][0]
     head = [f"{first['model']}, {first['precision']}, batch {first['batch']}", "ms a call", "ms while profiled"]
-    head += ["ms in which a kernel runs", "ms in which none does", "kernels", "copies", "graphs started"]
-    head += ["kernels started", "median gap, µs"]
-    shown = [table(head, rows), *dearest] if rows else []
+    head += ["ms in which a kernel runs", "ms in which none does", "kernels", "copies", "median gap, µs"]
+    shown = [table(head, rows), dearest[0]] if rows else []
     return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
+
+
+def boxes(result: Result) -> str:
+    """NME by how the box lies, for each number of crops around the points, and its ratio to the tight box's."""
+    names = list(dict.fromkeys(row["box"] for row in result["rows"]))
+    refines = list(dict.fromkeys(row["refine"] for row in result["rows"]))
+    by_case = {(row["box"], row["refine"]): row for row in result["rows"]}
+    rows = []
+    for name in names:
+        cells = [by_case[name, refine] for refine in refines]
+        rows.append([name, *(f"{row['nme']:.2f} ({row['ratio']:.2f}x)" for row in cells)])
+    head = [f"NME % on {result['rows'][0]['faces']} faces of {result['dataset']} {result['split']}; the box"]
+    return table([*head, *(f"refine={refine}" for refine in refines)], rows)
+
+
+def doubt(result: Result) -> str:
+    """Calibration, occlusion, faces against walls."""
+    covered = zip(result["nominal"], result["coverage"], strict=True)
+    errors = list(zip(result["expected_px"], result["observed_px"], strict=True))
+    face, wall = result["relative_sigma"]
+    rows = [
+        [
+            "share of the errors inside intervals of nominal coverage",
+            ", ".join(f"{a:.0%}: {b:.0%}" for a, b in covered),
+        ],
+        ["mean error, px, where it is expected to be", ", ".join(f"{a:.2f}: {b:.2f}" for a, b in errors)],
+        ["rank correlation of sigma and error, by coordinate", f"{result['rank_correlation']:.2f}"],
+        [
+            "sigma of points under a grey patch, and of the others",
+            f"{result['sigma_under_a_patch']:.2f}x, {result['sigma_beside_it']:.2f}x",
+        ],
+        ["sigma in sides of the face: faces, walls (medians)", f"{face:.3f}, {wall:.3f}"],
+        [
+            f"{result['faces']} faces against {result['walls']} windows without one, by score: AUC",
+            f"{result['auc']:.4f}",
+        ],
+    ]
+    return table(["what", "measured"], rows)
+
+
+def looks(result: Result) -> str:
+    """Where queries look, and QAMem's transforms."""
+    rows, parts = [], []
+    for row in result["rows"]:
+        names = ("from_its_point", "from_the_crops_middle", "spread", "spread_if_even")
+        moves = [f"{row[name]:.3f}" for name in ("moves_with_the_face", "points_move_with_the_face")]
+        rows.append([row["run"], *(f"{row[name]:.2f}" for name in names), *moves])
+        if about := row.get("transforms"):
+            shares = ", ".join(f"{rank}: {share:.0%}" for rank, share in about["ranks"].items())
+            cells = [f"{about['change']:.2f}", f"{about['shared_by_all']:.0%}", shares]
+            parts.append([row["run"], *cells])
+    first = result["rows"][0]
+    head = [f"attention over {first['cells']} cells, {first['faces']} faces, in crops", "its middle from its point"]
+    head += [
+        "the point from the crop's middle",
+        "spread",
+        "spread if even",
+        "moves from face to face",
+        "so do the points",
+    ]
+    second = ["QAMem's transforms", "size of T - 1 to that of 1", "of it shared by all queries", "of it in ranks"]
+    return "\n\n".join(filter(None, [table(head, rows), table(second, parts) if parts else ""]))
+
+
+def ranks(result: Result) -> str:
+    """A trained run at each rank, by SVD."""
+    full = result["rows"][0]
+    rows = [
+        [
+            "full" if not row["rank"] else f"rank {row['rank']}: {row['modules']}",
+            f"{row['nme']:.3f} ({100 * (row['nme'] / full['nme'] - 1):+.1f} %)",
+            f"{row['parameters'] / 1e6:.2f}",
+            f"{row['adam_bytes'] / 1e6:.0f}",
+            f"{row['onnx_bytes'] / 1e6:.1f}",
+            report.digits(row["ms_1"]),
+            report.digits(row["ms_64"]),
+        ]
+        for row in result["rows"]
+    ]
+    head = [f"weights, by SVD, {result['faces']} faces", "NME %", "parameters, millions", "Adam's state, MB"]
+    return table([*head, "ONNX file, MB", "ms, batch 1", "ms, batch 64"], rows)
+
+
+OURS = "convolutions in command buffers"  # what `devices.xla.inference_options` tells XLA
+
+
+def xla_front(result: Result) -> str:
+    """One face: JAX as programs of this package run beside PyTorch's CUDA graphs, of one run."""
+    times = {(row["xla"], row["impl"]): row["median_ms"] for row in result["rows"] if "median_ms" in row}
+    first, theirs = result["rows"][0], times["torch-reduce-overhead", "torch-reduce-overhead"]
+    named = {"jax-frozen": "JAX, weights in the program", "jax": "JAX, weights handed over"}
+    rows = [
+        [name, report.digits(times[OURS, impl]), f"{theirs / times[OURS, impl]:.2f}x"] for impl, name in named.items()
+    ]
+    rows.append(["PyTorch, CUDA graphs (reduce-overhead)", report.digits(theirs), ""])
+    head = [f"one face, {first['model']}, {first['precision']}, 256 px", "ms", "JAX's speed to PyTorch's"]
+    return table(head, rows)
+
+
+def train_front(result: Result) -> str:
+    """Training at batch 16 in bfloat16: JAX beside each way of PyTorch, each ratio of one run."""
+    rows, ours = [], 0.0
+    for row in map(from_json, result["rows"]):
+        if isinstance(row, Failed) or row.key.precision != "bfloat16" or row.key.impl == "jax-single":
+            continue
+        if row.key.impl == "jax":
+            ours = row.timing.median_ms
+        else:
+            rows.append(
+                [
+                    row.key.impl,
+                    report.digits(ours),
+                    report.digits(row.timing.median_ms),
+                    f"{row.timing.median_ms / ours:.2f}x",
+                ]
+            )
+    rows = list({row[0]: row for row in rows}.values())
+    return table(["training step, 16 faces, beside", "JAX, ms", "PyTorch, ms", "JAX's speed to it"], rows)
 
 
 def infer_front(result: Result) -> str:
@@ -362,6 +502,8 @@ def infer_front(result: Result) -> str:
             cases.setdefault(case, {})[row.key.impl] = row.timing.median_ms
     rows = []
     for (model, precision, batch), times in cases.items():
+        if batch == 1:  # measured again since, with other options (`xla_front`)
+            continue
         ways = sorted(times, key=times.__getitem__)
         ours, best = (next(way for way in ways if way.startswith("jax") == own) for own in (True, False))
         cells = [f"{report.digits(times[way])} ({way})" for way in (ours, best)]
@@ -423,7 +565,14 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "start-up": start_up,
     "infer-cpu": speeds,
     "infer-gpu": speeds,
+    "boxes-common": boxes,
+    "boxes-faces68": boxes,
+    "doubt": doubt,
+    "looks": looks,
+    "ranks-common": ranks,
     "infer-front": infer_front,
+    "xla-front": xla_front,
+    "train-front": train_front,
     "train-cpu": speeds,
     "train-cpu-256": speeds,
     "train-gpu": speeds,
@@ -436,18 +585,20 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "gpu-seeds": seeds,
     "growth-gpu": growth,
     "w300-gpu": w300_tables.markdown,
+    "w300-h200": w300_tables.markdown,
     "w300-front": w300_tables.front,
     "devices": devices,
     "pods": pods,
     "pod-v5e": scaling,
-    "kills": kills,
+    "faults": faults,
+    "digests": digests,
     "fuzz": fuzz,
 }
 
 
 # Short tables of a longer result, for the front page.
-OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu"}
-PAGES = ("index", "datasets", "devices", "results", "settings", "speed")
+OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu", "xla-front": "gpu-xla", "train-front": "train-gpu"}
+PAGES = ("index", "datasets", "devices", "models/small", "results", "settings", "speed")
 DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 
 

@@ -80,7 +80,7 @@ def _changed(result: Result, kind: str, title: str) -> str:
             str(len(line["seeds"])),
             _nme(line),
             f"{line['held_out']:.2f}",
-            *_beside(line),
+            *(["", ""] if line["kind"] == "ablation" else _beside(line)),  # that is beside the baseline
         ]
         for line, run in lines
     ]

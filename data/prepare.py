@@ -21,6 +21,7 @@ from barrel_jax import files
 from barrel_jax.command_line import Parser, in_one_line
 from barrel_jax.config import DataConfig
 from barrel_jax.files import cache_home
+from barrel_jax.picture_heads import max_pixels
 from data.face_sets import FACE_SETS, READING, find_set
 from data.grouping import printable
 from data.report import Report
@@ -81,7 +82,8 @@ def prepare(
 def prepare_config(config: DataConfig) -> Path:
     """Builds the set of a config if it is not built, and returns its folder. Raises as `prepare`."""
     options = find_set(config.dataset).options(config)
-    return prepare(config.dataset, config.source, config.data_dir, options, allow_partial=config.allow_partial)
+    with max_pixels(config.max_pixels):
+        return prepare(config.dataset, config.source, config.data_dir, options, allow_partial=config.allow_partial)
 
 
 def built_set(folder: Path, *, allow_partial: bool) -> Path | None:
@@ -181,8 +183,10 @@ def main(arguments: list[str] | None = None) -> int:
     for name, help_text in (("train", "training faces"), ("test", "test faces"), ("seed", "which faces are drawn")):
         value = getattr(default, f"synthetic_{name}")
         parser.add_argument(f"--{name}", type=int, default=value, help=f"synthetic: {help_text} (default: %(default)s)")
+    parser.add_max_pixels()
     given = parser.parse_args(arguments)
-    return parser.run(given, lambda: prepare_or_check(given))
+    with max_pixels(given.max_pixels):
+        return parser.run(given, lambda: prepare_or_check(given))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 import barrel_jax
@@ -56,6 +57,22 @@ def test_what_can_be_mended_is_one_line_and_debug_brings_the_traceback(capsys):
         assert in_one_line(error) == said
         with pytest.raises(type(error)):
             parser.run(parser.parse_args(["--debug"]), work_that_raises(error))
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\n at X", "out of memory: take a smaller .*9 bytes"),
+        ("INTERNAL: Gloo: Connection closed by peer\nat X", r"another process of the run, failed .* again.*by peer\)"),
+    ],
+)
+def test_what_jax_says_of_a_lost_device_is_one_line(capsys, said, line):
+    parser, work = Parser("train.py", "Trains."), work_that_raises(jax.errors.JaxRuntimeError(said))
+    assert parser.run(parser.parse_args([]), work) == 1
+    words = capsys.readouterr().err
+    assert words.count("\n") == 1 and re.match(f"train.py: .*{line}", words)
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        parser.run(parser.parse_args(["--debug"]), work)
 
 
 def test_faults_of_the_program_keep_their_traceback():

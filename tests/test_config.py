@@ -36,6 +36,7 @@ REFUSED = (
     ({"batch_size": True}, "batch_size=True is bool"),
     ({"optim.learning_rate": math.inf}, "learning_rate=inf holds a number that is not finite"),
     ({"augment.blur": math.nan}, "blur=nan holds a number that is not finite"),
+    ({"data.max_pixels": 0}, "data.max_pixels=0 must be positive"),
     ({"optim.epochs": 10**400}, "epochs=a whole number of many digits holds a number that is not finite, or beyond 64"),
     ({"optim.warmup_epochs": -(10**400)}, "warmup_epochs=a whole number of many digits holds"),
     ({"data.flip_pairs": ((0, 10**20),)}, r"flip_pairs=\(\(0, 1000.* holds a number that is not finite, or beyond 64"),

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from barrel_jax import pictures
-from barrel_jax.picture_heads import stored_size
+from barrel_jax.picture_heads import max_pixels, stored_size
 
 pytestmark = pytest.mark.quick
 
@@ -155,6 +155,16 @@ def test_a_head_that_claims_more_than_memory_holds_is_not_followed():
     huge = jpeg[:place] + b"\xff\xff\xff\xff" + jpeg[place + 4 :]
     assert stored_size(huge) == (65535, 65535)
     assert pictures.decode(huge) is None
-    assert (
-        pictures.unreadable_kind(huge) == "of 65535 x 65535 pixels, more than 268,435,456 (if its head is not damaged)"
-    )
+    said = "of 65535 x 65535 pixels, more than 268,435,456 (--max-pixels, or config.data.max_pixels in training, takes"
+    assert pictures.unreadable_kind(huge).startswith(said)
+
+
+def test_the_limit_is_the_users():
+    data = encoded(blocks(), "PNG", 1)
+    width, height = stored_size(data)
+    with max_pixels(width * height - 1):
+        assert pictures.decode(data) is None
+        with max_pixels(width * height):
+            assert pictures.decode(data).shape == (height, width, 3)
+        assert f"more than {width * height - 1:,}" in pictures.unreadable_kind(data)
+    assert pictures.decode(data) is not None

@@ -4,7 +4,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.config import ModelConfig
+from barrel_jax.devices.xla import inference_options
 from barrel_jax.models.inference import make_inference
 from barrel_jax.onnx import runtime
 from barrel_jax.pytorch.modes import TORCH_MODES, mark_step
@@ -41,7 +42,7 @@ class Work:
     images: np.ndarray  # uint8 [B, S, S, 3]
     precision: str  # float32 (computed in full), tf32 or bfloat16 (weights as well)
     device: str  # cpu or cuda
-    xla: Mapping[str, Any] = field(default_factory=dict)  # what XLA is told of JAX's program beside its own flags
+    xla: Mapping[str, Any] | None = None  # what XLA is told of JAX's program; None for what this package tells it
 
 
 def device_of(name: str) -> jax.Device:
@@ -82,8 +83,9 @@ def _jax_side(impl: str, work: Work) -> Side:
         weights, images = jax.block_until_ready(jax.device_put((weights, work.images), on))
         frozen = impl == "jax-frozen"
         program, arguments = (partial(predict, weights), (images,)) if frozen else (predict, (weights, images))
+        options = inference_options(on.platform) if work.xla is None else dict(work.xla)
         start = time.perf_counter()
-        compiled = jax.jit(program).lower(*arguments).compile(dict(work.xla))
+        compiled = jax.jit(program).lower(*arguments).compile(options)
         points = jax.block_until_ready(compiled(*arguments))
     cold = time.perf_counter() - start
     return Side(lambda: jax.block_until_ready(compiled(*arguments)), np.asarray(points), cold)

@@ -12,16 +12,15 @@ import json
 import os
 import re
 import socket
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax._src.distributed import global_state  # the store that JAX's service shares has no public name
 from jax.experimental import multihost_utils
 
 from barrel_jax.config import Config, settings
+from barrel_jax.devices.meeting import meet
 
 T = TypeVar("T")
 # Of each launcher, the variables that JAX reads of it, all of which are there when it started this process.
@@ -31,7 +30,6 @@ LAUNCHERS = {
     "Kubernetes": ("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"),
 }
 # What processes may differ in: where the data lie on a host, and who they are.
-COUNT = "barrel_jax/processes/{}"  # where a process says of how many it is one
 OWN = ("distributed", "data.source", "data.data_dir")
 
 
@@ -55,8 +53,9 @@ def start(config: Config) -> None:
     """Joins the other processes; the first thing that a program does, before JAX looks for devices.
 
     Raises:
-      ValueError: `config.distributed` is none of auto, off and HOST:PORT,N,I, or its port is taken.
-      TimeoutError: nobody listens at the coordinator's address.
+      ValueError: `config.distributed` is none of auto, off and HOST:PORT,N,I, its port is taken, or the processes were
+        started as of different numbers.
+      TimeoutError: nobody listens at the coordinator's address, or not all processes have come there.
     """
     said = f"config.distributed={config.distributed!r}"
     limits: dict[str, Any] = {
@@ -78,54 +77,8 @@ def start(config: Config) -> None:
     host, port, count, index = given[1], int(given[2]), int(given[3]), int(given[4])
     if not index < count:
         raise ValueError(f"{said}: process {index} of {count}; with {count} processes they are 0..{count - 1}")
-    if index:
-        _wait_for(host, port, config.join_seconds, said)
-    else:
-        _check_free(port, said)
-        print(f"waiting at {host}:{port} for {count} processes, at most {config.join_seconds} s", flush=True)
+    meet(host, port, count, index, config.join_seconds, said)
     jax.distributed.initialize(f"{host}:{port}", count, index, **limits)
-    _compare_counts(count, index, config.join_seconds, said)
-
-
-def _compare_counts(count: int, index: int, seconds: int, said: str) -> None:
-    """That all processes were started as of one number: JAX itself lets them train on, each among its own.
-
-    Raises:
-      ValueError: they were not; names a process and its number.
-    """
-    client: Any = global_state.client
-    client.key_value_set(COUNT.format(index), str(count))
-    for other in range(1, count) if index == 0 else (0,):
-        theirs = client.blocking_key_value_get(COUNT.format(other), 1000 * seconds)
-        if theirs != str(count):
-            raise ValueError(f"{said}: process {other} was started as one of {theirs}; start all as of one number")
-
-
-def _check_free(port: int, said: str) -> None:
-    # JAX's own service ends the process with a stack trace of its C++.
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("", port))
-        except OSError as error:
-            raise ValueError(f"{said}: port {port} cannot be had on this host ({error}); choose another") from error
-
-
-def _wait_for(host: str, port: int, seconds: int, said: str) -> None:
-    # JAX's own time-out ends the process with a stack trace of its C++.
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=5).close()
-            return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"{said}: nobody listens at {host}:{port} after {seconds} s ({error}). Process 0 runs there: see "
-                    "that it is started, that the address is right and that no firewall is between; "
-                    "config.join_seconds is how long to wait"
-                ) from error
-            time.sleep(0.2)
 
 
 def gather(text: str) -> list[str]:

@@ -11,6 +11,7 @@ model-image.stablehlo and model-image.onnx, which run_stablehlo.py and run_onnx.
 Each is checked against the Flax model; manifest.json says what they are. `barrel_jax.export.load` reads those of crops.
 --web writes a page that finds points in a browser. --rank R gives
 DQInit's and QAMem's weights a rank, without training; what that costs says python evaluate.py --workdir RUN --rank R.
+--formats packed writes one file of 8-bit weights, model.npz, which Predictor.load reads as it reads a run.
 """
 
 import argparse
@@ -27,7 +28,8 @@ def export_run(given: argparse.Namespace) -> None:
         raise ValueError(f"--web={given.web}: the page needs --formats onnx")
     tune_cpu()
 
-    from barrel_jax.export.write import export
+    from barrel_jax.export.write import PACKED, export
+    from barrel_jax.models.packed import SUFFIX, pack
     from barrel_jax.training.trained import TrainedRun
 
     out = given.out or given.workdir / "export"
@@ -35,7 +37,14 @@ def export_run(given: argparse.Namespace) -> None:
     if given.rank:
         trained = trained.at_rank(given.rank)
         print(f"at rank {given.rank}; its error: python evaluate.py --workdir {given.workdir} --rank {given.rank}")
-    about = export(trained, out, given.formats, [int(batch) for batch in given.batches])
+    formats = [name for name in given.formats if name != PACKED]
+    if len(formats) < len(given.formats):
+        file = out / f"model{SUFFIX}"
+        size = pack(file, trained.config, trained.facts, trained.variables)
+        print(f"{file}: {size / 1e6:.1f} MB; Predictor.load({str(file)!r})")
+        if not formats:
+            return
+    about = export(trained, out, formats, [int(batch) for batch in given.batches])
     for name, entry in about["files"].items():
         if "largest_difference" not in entry:
             print(f"{out / name}: runs the image form, without this project")

@@ -17,6 +17,7 @@ from barrel_jax.onnx import runtime
 from barrel_jax.training.trained import TrainedRun
 
 FORMATS = ("stablehlo", "executable", "onnx")
+PACKED = "packed"  # a file for Predictor.load alone, not among those that are written when none is named
 TOLERANCE = 1e-4  # crop units
 
 

@@ -150,7 +150,11 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
             files=np.array([r["file"] if isinstance(r["file"], str) else r["file"].decode() for r in records]),
             faces=np.array([r["face"] for r in records], np.int64),
         )
-        os.replace(temporary, target)
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            if not target.is_dir():  # a run that started beside this one was sooner, with the same crops
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from barrel_jax.config import HOLDOUT, DataConfig
 from barrel_jax.input.crops import FaceCrops, load_crops
 from barrel_jax.input.holdout import divide
+from barrel_jax.picture_heads import max_pixels
 
 
 def load_split(data: DataConfig, directory: Path, split: str, context: float = 0.0) -> FaceCrops:
@@ -23,7 +24,8 @@ def load_split(data: DataConfig, directory: Path, split: str, context: float = 0
       ValueError: there is no such split, it is empty, or what is given of its points does not fit them.
     """
     stored = data.train_split if data.holdout and split == HOLDOUT else split
-    crops = load_crops(
-        directory, stored, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points, context
-    )
+    with max_pixels(data.max_pixels):
+        crops = load_crops(
+            directory, stored, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points, context
+        )
     return divide(crops, data.holdout, split) if data.holdout and stored == data.train_split else crops

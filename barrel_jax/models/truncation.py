@@ -2,7 +2,7 @@
 """DQInit and QAMem of a trained model at a lower rank, without training: the nearest weights by SVD."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,12 @@ from barrel_jax.config import ModelConfig
 Tree = Mapping[str, Any]
 
 
-def truncate(config: ModelConfig, variables: Tree, rank: int) -> tuple[ModelConfig, dict[str, Any]]:
+MODULES = ("dqinit", "qamem")
+
+
+def truncate(
+    config: ModelConfig, variables: Tree, rank: int, modules: Sequence[str] = MODULES
+) -> tuple[ModelConfig, dict[str, Any]]:
     """A model whose per-query weights have a rank, in the place of a trained one with full weights.
 
     DQInit's weights [D, K D] become a product of [D, r] and [r, K D], every T^i - 1 of QAMem one of [D, r] and [r, D]:
@@ -22,6 +27,7 @@ def truncate(config: ModelConfig, variables: Tree, rank: int) -> tuple[ModelConf
       config: of the trained model.
       variables: {params, batch_stats} of it.
       rank: r.
+      modules: some of `MODULES`; those that the model has get the rank.
 
     Returns:
       The config with the ranks, and its variables.
@@ -29,8 +35,10 @@ def truncate(config: ModelConfig, variables: Tree, rank: int) -> tuple[ModelConf
     Raises:
       ValueError: the model has neither module, one has a rank already, or there is no such rank.
     """
-    if not (config.dqinit or config.qamem_layers):
-        raise ValueError(f"rank {rank}: this model has neither DQInit nor QAMem, whose weights it would be of")
+    there = [name for name, on in zip(MODULES, (config.dqinit, config.qamem_layers), strict=True) if on]
+    chosen = [name for name in there if name in modules]
+    if not chosen:
+        raise ValueError(f"rank {rank}: this model has no {' and no '.join(modules)}, whose weights it would be of")
     if config.dqinit_rank or config.qamem_rank:
         raise ValueError(
             f"rank {rank}: this model was trained with model.dqinit_rank={config.dqinit_rank} and "
@@ -38,22 +46,20 @@ def truncate(config: ModelConfig, variables: Tree, rank: int) -> tuple[ModelConf
         )
     if not 0 < rank < config.width:
         raise ValueError(f"rank {rank} is not in 1..{config.width - 1}, below the model's width")
-    ranked = dataclasses.replace(
-        config, dqinit_rank=rank if config.dqinit else 0, qamem_rank=rank if config.qamem_layers else 0
-    )
-    return ranked, {**variables, "params": _truncated(variables["params"], rank)}
+    ranks = {f"{name}_rank": rank for name in chosen}
+    ranked = dataclasses.replace(config, **ranks)  # type: ignore[arg-type]
+    return ranked, {**variables, "params": _truncated(variables["params"], rank, chosen)}
 
 
-def _truncated(params: Tree, rank: int) -> dict[str, Any]:
+def _truncated(params: Tree, rank: int, modules: Sequence[str]) -> dict[str, Any]:
     kinds = {"dqinit": _dqinit, "qamem": _qamem}
-    return {
-        name: kinds[name](part, rank)
-        if name in kinds
-        else _truncated(part, rank)
-        if isinstance(part, Mapping)
-        else part
-        for name, part in params.items()
-    }
+
+    def one(name: str, part: Any) -> Any:
+        if name in modules:
+            return kinds[name](part, rank)
+        return _truncated(part, rank, modules) if isinstance(part, Mapping) else part
+
+    return {name: one(name, part) for name, part in params.items()}
 
 
 def _dqinit(params: Tree, rank: int) -> dict[str, Any]:

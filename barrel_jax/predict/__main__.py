@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the landmarks in pictures, a video or a camera's frames with a trained run.
+"""Finds the landmarks in pictures, a video or a camera's frames.
 
-python -m barrel_jax.predict IMAGE|FOLDER|VIDEO|0 --workdir runs/demo [--out DIR]
+python -m barrel_jax.predict IMAGE|FOLDER|VIDEO|0 [--workdir RUN|FILE|NAME] [--out DIR]
     [--detector haar|yunet:MODEL | --boxes FILE] [--checkpoint latest|best|STEP] [--dtype float32|bfloat16]
     [--backend auto|jax|onnxruntime]
 
-Writes to DIR a drawing of every picture (NAME.png) or of the video (NAME.mp4), points.json and points.csv. A number is
-a camera; Ctrl-C ends it, and all is written. Of a folder the pictures directly in it are taken. What cannot be read or
-predicted is listed, the rest is written all the same, and the exit status is 1.
+Without --workdir the small model of this package is used (docs/models/small.md). Writes to DIR a drawing of every
+picture (NAME.png) or of the video (NAME.mp4), points.json and points.csv. A number is a camera; Ctrl-C ends it, and all
+is written. Of a folder the pictures directly in it are taken. What cannot be read or predicted is listed, the rest is
+written all the same, and the exit status is 1.
 
 points.json is a list of {file, frame, face, box, points}: frame counts from 0 and is null for pictures, face counts
 from 0 in each picture or frame, or is the id that the file of boxes gives (COCO's annotation), box is x, y, w, h,
-points are [[x, y], ...] in pixels of the picture, the centre of the top-left one is (0, 0). Pictures are turned upright
-as their EXIF says; with --boxes they are so too, unless the file gives them the size of what is stored, or --exif
-says so.
+points are [[x, y], ...] in pixels of the picture, the centre of the top-left one is (0, 0). A model that knows how sure
+its points are adds sigma, a standard deviation of each in pixels, and score, 0 to 1: how much like a face it looks.
+Pictures are turned upright as their EXIF says; with --boxes they are so too, unless the file gives them the size of
+what is stored, or --exif says so.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from pathlib import Path
 from barrel_jax.command_line import Parser
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from barrel_jax.files import readable_name
+from barrel_jax.picture_heads import max_pixels
 from barrel_jax.predict.annotator import Annotator
 from barrel_jax.predict.backend import BACKENDS
 from barrel_jax.predict.boxes import BoxFile, read_boxes
@@ -106,7 +109,12 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status, 1 when anything could not be read or predicted."""
     parser = Parser("python -m barrel_jax.predict", __doc__)
     parser.add_argument("source", metavar="IMAGE|FOLDER|VIDEO|0", help="what to find landmarks in")
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of a trained run")
+    parser.add_argument(
+        "--workdir",
+        default="small",
+        metavar="RUN|FILE|NAME",
+        help="folder of a trained run, a packed model's file, or the name of one (default: %(default)s)",
+    )
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument("--detector", default="haar", help="haar, or yunet:MODEL.onnx (default: %(default)s)")
     boxes.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the pictures: .json or .csv (boxes.py)")
@@ -132,10 +140,12 @@ def main(arguments: list[str] | None = None) -> int:
         help="how often a face is cropped again around its points; 0 trusts the boxes (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
+    parser.add_max_pixels()
     given = parser.parse_args(arguments)
 
     def work() -> int:
-        faults = predict(given)
+        with max_pixels(given.max_pixels):
+            faults = predict(given)
         for fault in faults:
             parser.complain(fault)
         return 1 if faults else 0

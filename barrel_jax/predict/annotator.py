@@ -43,11 +43,14 @@ class Annotator:
     def annotate(self, faces: Faces, file: str, frame: int | None) -> np.ndarray:
         """The drawing of a picture, a new array; its faces are recorded. Raises ValueError as `predict`."""
         image, boxes, ids = faces
-        points = self._predictor.predict(image, boxes)
-        for number, (box, found) in enumerate(zip(boxes, points, strict=True)):
+        found = self._predictor.faces(image, boxes)
+        for number, one in enumerate(found):
             face = number if not ids or ids[number] is None else ids[number]
-            numbers = {"box": np.round(box, 3).tolist(), "points": np.round(found.astype(float), 3).tolist()}
+            numbers: dict[str, Any] = {"box": _rounded(one.box), "points": _rounded(one.points)}
+            if one.sigma is not None and one.score is not None:
+                numbers |= {"sigma": _rounded(one.sigma), "score": round(one.score, 4)}
             self.records.append({"file": file, "frame": frame, "face": face} | numbers)
+        points = np.array([one.points for one in found]).reshape(-1, self._predictor.num_landmarks, 2)
         try:
             return draw_faces(image, points, self._contours, boxes)
         except cv2.error as error:
@@ -152,3 +155,8 @@ def drawing_names(paths: list[Path]) -> list[str]:
     """The drawings' file names: a.png for a.jpg, and a.jpg.png where another picture is called a, too."""
     stems = [path.stem for path in paths]
     return [f"{path.stem if stems.count(path.stem) == 1 else path.name}.png" for path in paths]
+
+
+def _rounded(numbers: np.ndarray) -> list[Any]:
+    """Numbers as JSON has them, to a thousandth of a pixel."""
+    return np.round(np.asarray(numbers, float), 3).tolist()

@@ -6,8 +6,6 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from barrel_jax.faces.crop_windows import landmark_box
-
 # The mean sigma of a face, in sides of the tight box around its points, at which face and wall are as likely: measured
 # with the small model on faces and on crops without one (docs/models/small.md).
 EVEN = 0.05
@@ -25,6 +23,6 @@ class Face:
 
 def face_score(points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"]) -> float:
     """How much like a face points look whose standard deviations are `sigma`: 1 for sure, 1/2 at `EVEN`, 0 for none."""
-    _, _, width, height = landmark_box(points, np.ones(len(points), bool))
+    width, height = np.ptp(points, axis=0)
     relative = float(sigma.mean()) / max(float(np.sqrt(width * height)), 1e-6)
     return 1 / (1 + (relative / EVEN) ** 4)

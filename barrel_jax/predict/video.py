@@ -8,7 +8,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from barrel_jax.picture_heads import LARGEST
+from barrel_jax.picture_heads import too_large
 from barrel_jax.plain_path import PlainPath
 
 RATE = 30.0  # frames per second where neither the file nor the camera says
@@ -34,8 +34,8 @@ class Frames:
                 else f"{source}: neither a picture nor a video that OpenCV can read"
             )
         width, height = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        if width * height > LARGEST:
-            raise ValueError(f"{source}: frames of {width:.0f} x {height:.0f} pixels, more than {LARGEST:,}")
+        if why := too_large(width, height):
+            raise ValueError(f"{source}: frames {why}")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or RATE
         self.promised = 0 if self.is_camera else max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         self.count = 0  # frames read

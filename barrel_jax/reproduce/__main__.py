@@ -22,14 +22,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from barrel_jax.benchmark.rows import Row as Measurement
-from barrel_jax.benchmark.rows import from_json
 from barrel_jax.command_line import Parser
 from barrel_jax.files import read_text
 from barrel_jax.paper import GRIDS
-from barrel_jax.reproduce.barrel import compare_models
-from barrel_jax.reproduce.grid_page import write_grid_page
-from barrel_jax.reproduce.results import write_results
 from barrel_jax.reproduce.runs import Run, named_folders, plan, rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +90,12 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
     if given.list:
         print("\n".join(json.dumps(run.describe(given.grid)) for run in runs))
         return 0
+    # Seconds of imports, in which Ctrl-C is heard already.
+    from barrel_jax.benchmark.rows import Row as Measurement
+    from barrel_jax.benchmark.rows import from_json
+    from barrel_jax.reproduce.grid_page import write_grid_page
+    from barrel_jax.reproduce.results import write_results
+
     failed = execute(runs)
     measured: list[Measurement] | None = None
     if given.grid in ("table4", "fig5"):
@@ -114,6 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status, 1 when a run failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["barrel"]:
+        from barrel_jax.reproduce.barrel import compare_models
+
         return compare_models.main(arguments[1:])
     parser = Parser("python -m barrel_jax.reproduce", __doc__)
     parser.add_argument("grid", choices=GRIDS)

@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from barrel_jax import files
 from barrel_jax.devices.distributed import is_first
 
 # File systems without locks say one of these.
@@ -54,9 +55,10 @@ class Hold:
             warnings.warn(f"{workdir}: no locks here ({error.strerror}); start no second run in it", stacklevel=2)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         mine = {"process": os.getpid(), "host": socket.gethostname(), "since": now, "command": " ".join(sys.argv)}
-        stream.truncate(0)
-        stream.write(json.dumps(mine) + "\n")
-        stream.flush()
+        with files.named(self._lock):
+            stream.truncate(0)
+            stream.write(json.dumps(mine) + "\n")
+            stream.flush()
         self._stream = stream
 
     def check(self) -> None:

@@ -8,8 +8,10 @@ Of several processes the first alone speaks.
 
 import json
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from barrel_jax import files
 from barrel_jax.devices.distributed import is_first
 from barrel_jax.progress import progress
 from barrel_jax.training.stopwatch import Stopwatch
+
+FLUSH_SECONDS = 120.0  # until TensorBoard sees what was written, at most
 
 
 class Log:
@@ -34,8 +38,7 @@ class Log:
             kept = "".join(line for n, line in lines if line.endswith("\n") and self._step(n, line) <= start)
             files.write(self._path, lambda temporary: temporary.write_text(kept))
         self._lines = self._path.open("a")
-        # In full: tensorboardX takes gs:/a for a protocol.
-        self._tensorboard = (str((Path(workdir) / "tensorboard").absolute()), start + 1 if start else None)
+        self._folder, self._start, self._flushed = Path(workdir) / "tensorboard", start, 0.0
         self.watch = Stopwatch("training")
         self.bar = progress(total, "train", "face", start, batch_size, silent=not self._speaks)
 
@@ -48,19 +51,31 @@ class Log:
     @cached_property
     def _events(self) -> Any:
         # tensorboardX imports PyTorch where it is installed, which takes seconds: the first steps need not wait for it.
-        from tensorboardX import SummaryWriter
+        from tensorboardX.record_writer import RecordWriter
 
-        folder, purge_step = self._tensorboard
-        return SummaryWriter(folder, purge_step=purge_step)
+        # tensorboardX's SummaryWriter has a thread, which a full disk ends, and whoever writes then waits for ever.
+        self._folder.mkdir(exist_ok=True)
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
+        events = RecordWriter(str((self._folder / name).absolute()))  # in full: gs:/a is taken for a protocol
+        events.write(_event(0, file_version="brain.Event:2"))
+        if self._start:  # what a killed run wrote after its last checkpoint is not shown
+            events.write(_event(self._start + 1, session_log={"status": "START"}))
+        return events
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """One line of numbers after `step` steps."""
         if not self._speaks:
             return
-        self._lines.write(json.dumps({"step": step} | values) + "\n")
-        self._lines.flush()
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+        with files.named(self._path):
+            self._lines.write(json.dumps({"step": step} | values) + "\n")
+            self._lines.flush()
+        with files.named(self._folder):
+            events = self._events
+            for name, value in values.items():
+                events.write(_event(step, summary={"value": [{"tag": name, "simple_value": value}]}))
+            if time.monotonic() > self._flushed + FLUSH_SECONDS:
+                events.flush()
+                self._flushed = time.monotonic()
 
     def say(self, text: str) -> None:
         """A line for people, above the bar."""
@@ -105,6 +120,16 @@ class Log:
     def close(self) -> None:
         """Flushes everything."""
         self.bar.close()
-        self._lines.close()
-        if self._speaks:
-            self._events.close()
+        with ExitStack() as stack:
+            if "_events" in vars(self):  # a line was written
+                stack.enter_context(files.named(self._folder))
+                stack.callback(self._events.close)
+            stack.enter_context(files.named(self._path))
+            stack.callback(self._lines.close)
+
+
+def _event(step: int, **content: Any) -> bytes:
+    """What TensorBoard reads as a record."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    return Event(wall_time=time.time(), step=step, **content).SerializeToString()

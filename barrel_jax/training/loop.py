@@ -34,7 +34,7 @@ from barrel_jax.training.log import Log
 from barrel_jax.training.optimiser import learning_rate, optimiser
 from barrel_jax.training.order import epoch_length
 from barrel_jax.training.starting import Origin, begin, read_origin
-from barrel_jax.training.state import State
+from barrel_jax.training.state import State, is_finite
 from barrel_jax.training.steps import TrainStep, make_predict_step
 from barrel_jax.training.workdir import claim
 
@@ -48,6 +48,7 @@ class _Run:
     test_crops: FaceCrops
     mesh: Mesh
     predict: Callable[[Any, jax.Array], jax.Array]
+    finite: Callable[[State], jax.Array]
     checkpoints: Checkpoints
     log: Log
     rate: Callable[[int], jax.Array]  # the learning rate by step
@@ -72,15 +73,31 @@ class _Run:
         self.pending.clear()
         broken = first + np.flatnonzero(~np.isfinite(losses))
         if len(broken):
-            self.checkpoints.wait()
-            saved = self.checkpoints.steps("latest")
-            good = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no checkpoint yet"
-            raise FloatingPointError(
+            raise self._broken(
                 f"the loss is not finite at {len(broken)} of the steps {first}..{first + len(losses) - 1}, first at "
-                f"step {broken[0]}; {good}. Lower optim.learning_rate, lengthen optim.warmup_epochs or set "
-                "optim.clip_norm (0.1 is DETR's)"
+                f"step {broken[0]}"
             )
         return float(losses.mean())
+
+    def _broken(self, what: str) -> FloatingPointError:
+        self.checkpoints.wait()
+        saved = self.checkpoints.steps("latest")
+        good = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no checkpoint yet"
+        return FloatingPointError(
+            f"{what}; {good}. Lower optim.learning_rate, lengthen optim.warmup_epochs or set optim.clip_norm (0.1 is "
+            "DETR's)"
+        )
+
+    def check_state(self, state: State, done: int) -> None:
+        """Sees that a state may be scored and kept.
+
+        Raises:
+          FloatingPointError: a loss until it or one of its numbers is not finite; names the last good checkpoint.
+        """
+        if self.pending:
+            self.mean_loss()
+        if not self.finite(state):
+            raise self._broken(f"the weights, or the optimiser's moments, are not finite after step {done}")
 
     def write_log(self, done: int) -> None:
         """A line of the log, after `done` steps."""
@@ -234,7 +251,8 @@ def train(
             )
         log = stack.enter_context(closing(Log(workdir, step, total, config.batch_size)))
         predict = log.compiled("the prediction", make_predict_step(model, mesh))
-        run = _Run(config, workdir, test_crops, mesh, predict, checkpoints, log, rate, steps_per_epoch)
+        finite = log.compiled("the look for NaN", is_finite)
+        run = _Run(config, workdir, test_crops, mesh, predict, finite, checkpoints, log, rate, steps_per_epoch)
         if step == total:
             scores, points_px = run.predict_test(state)
         with log.apart("preparation"):
@@ -255,8 +273,8 @@ def train(
             saves = step % config.loop.save_steps == 0 or step == total or leaving
             if not run.pending or evaluates or saves:
                 hold.check()
-            if run.pending and (evaluates or saves):
-                run.mean_loss()  # neither scores nor keeps a state that a loss has broken
+            if evaluates or saves:
+                run.check_state(state, step)
             if leaving:  # saved before anything else: the machine is about to go
                 checkpoints.save("latest", state, {})
                 checkpoints.wait()

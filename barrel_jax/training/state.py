@@ -12,7 +12,7 @@ import optax
 from chex import ArrayTree
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout
@@ -47,6 +47,13 @@ def _initialiser(model: nn.Module, optimiser: optax.GradientTransformation, conf
         )
 
     return init
+
+
+@jax.jit
+def is_finite(state: State) -> Bool[Array, ""]:
+    """Whether all numbers of a state are finite: an update may break what its own loss did not show."""
+    inexact = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in inexact]))
 
 
 def abstract(model: nn.Module, optimiser: optax.GradientTransformation, config: Config, mesh: Mesh) -> State:

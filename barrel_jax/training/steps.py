@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
+from barrel_jax.devices.xla import inference_options
 from barrel_jax.input.augment import augment
 from barrel_jax.input.placement import Faces
 from barrel_jax.models.inference import predict_points, sown
@@ -168,4 +169,6 @@ def make_predict_step(model: nn.Module, mesh: Mesh) -> jax.stages.Wrapped:
         images = jax.lax.with_sharding_constraint(images, split(mesh))
         return predict_points(model, variables, images)
 
-    return jax.jit(predict, out_shardings=replicated(mesh))
+    return jax.jit(
+        predict, out_shardings=replicated(mesh), compiler_options=inference_options(mesh.devices.flat[0].platform)
+    )

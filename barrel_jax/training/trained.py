@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that was trained, as what comes after training takes it: its config, its facts, its weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from barrel_jax.faces.wflw_to_300w import mapping
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.attention_maps import attention_maps
 from barrel_jax.models.build import build_model
-from barrel_jax.models.truncation import truncate
+from barrel_jax.models.truncation import MODULES, truncate
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.training.facts import read_facts
 from barrel_jax.training.optimiser import optimiser
@@ -58,9 +59,9 @@ class TrainedRun:
         variables, step = restore_variables(workdir, config, facts["num_landmarks"], checkpoint, mesh)
         return cls(workdir, config, facts, step, variables, mesh)
 
-    def at_rank(self, rank: int) -> "TrainedRun":
+    def at_rank(self, rank: int, modules: Sequence[str] = MODULES) -> "TrainedRun":
         """The run with DQInit's and QAMem's weights at a rank (`truncation.truncate`, which says what it raises)."""
-        model, variables = truncate(self.config.model, jax.device_get(self.variables), rank)
+        model, variables = truncate(self.config.model, jax.device_get(self.variables), rank, modules)
         variables = jax.device_put(variables, layout(variables, self.mesh, self.config.mesh))
         return replace(self, config=replace(self.config, model=model), variables=variables)
 

@@ -26,6 +26,7 @@ FREE = (
     "data.source",
     "data.data_dir",
     "data.allow_partial",
+    "data.max_pixels",
     "data.resident",
 )
 

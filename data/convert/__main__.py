@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from barrel_jax.command_line import Parser, words
+from barrel_jax.picture_heads import max_pixels
 from data.coco.frames import EXIF
 from data.convert.convert import Task, convert
 from data.convert.formats import FORMATS
@@ -58,8 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     other.add_argument("--annotator", default=options.annotator, help="id or e-mail of whose annotations count")
     other.add_argument("--as-shown", action="store_true", help="points of rotated tasks are of what the screen showed")
     other.add_argument("--category", default=options.category, help="name of the category that is the face")
+    parser.add_max_pixels()
     given = parser.parse_args(arguments)
-    return parser.run(given, lambda: print(convert(_task(given))))
+    with max_pixels(given.max_pixels):
+        return parser.run(given, lambda: print(convert(_task(given))))
 
 
 def _task(given: argparse.Namespace) -> Task:

@@ -23,7 +23,7 @@ from data.coco.coco import CocoFaces
 from data.coco.source import read_source
 from data.face_sets import FACE_SETS
 from data.images import read_image
-from data.prepare import built_set, main, prepare
+from data.prepare import built_set, main, prepare, prepare_config
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_PIXELS = {"image": tfds.decode.SkipDecoding()}
@@ -49,6 +49,16 @@ def set_folder(source, tmp_path):
     faces = FACE_SETS["coco"]
     key = hashlib.sha256((faces.digest(str(source), {}) + faces.stamp(str(source))).encode()).hexdigest()
     return tmp_path / "sets" / "coco" / key[:12]
+
+
+def test_pictures_larger_than_the_limit_are_refused_by_training_and_by_the_command(source, tmp_path, capsys):
+    config = DataConfig(dataset="coco", source=str(source), data_dir=str(tmp_path / "sets"), max_pixels=899)
+    with pytest.raises(ValueError, match=r"30 x 30 pixels, more than 899 \(--max-pixels, or config\.data\.max_pixels"):
+        prepare_config(config)
+    command = ["coco", "--source", str(source), "--data-dir", str(tmp_path / "sets")]
+    assert main([*command, "--max-pixels=899"]) == 1
+    assert "more than 899 (--max-pixels" in capsys.readouterr().err
+    assert main([*command, "--max-pixels=900"]) == 0
 
 
 def test_built_once_below_its_digest(source, tmp_path, monkeypatch):

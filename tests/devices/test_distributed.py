@@ -90,24 +90,6 @@ def test_processes_that_are_not_of_one_run_all_say_so(tmp_path, first, second, m
 
 
 @pytest.mark.processes
-def test_processes_that_are_started_as_of_different_numbers_say_so(tmp_path):
-    address = f"127.0.0.1:{free_port()}"
-    flags = ("--config.heartbeat_seconds=10", "--config.data.image_size=32", "--config.join_seconds=60")
-    commands = [
-        training(tmp_path / "run", f"--config.distributed={address},{count},{index}", *flags)
-        for index, count in enumerate((2, 3))
-    ]
-    with started(commands, 1, tmp_path / "logs") as running:
-        assert 0 not in [process.wait(timeout=120) for process in running]
-    said = [(tmp_path / "logs" / f"{index}.txt").read_text() for index in range(2)]
-    assert any(
-        f"process {1 - index} was started as one of {3 - index}; start all as of one number" in words
-        for index, words in enumerate(said)
-    ), said
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.processes
 def test_processes_that_slurm_starts_find_each_other(tmp_path):
     job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
     commands = []

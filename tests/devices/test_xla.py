@@ -3,6 +3,7 @@
 
 import dataclasses
 import os
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from barrel_jax.config import AugmentConfig, MeshConfig
 from barrel_jax.devices.sharding import make_mesh
-from barrel_jax.devices.xla import CPU_FLAG, tune_cpu
+from barrel_jax.devices.xla import CPU_FLAG, GRAPHS, GRAPHS_SINCE, inference_options, tune_cpu
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
 from barrel_jax.training import loop
@@ -33,6 +34,32 @@ def test_the_flag_is_added_unless_the_user_gives_it(monkeypatch, given, expected
     monkeypatch.setenv("XLA_FLAGS", given)
     tune_cpu()
     assert os.environ["XLA_FLAGS"] == expected
+
+
+@pytest.mark.parametrize(
+    ("platform", "runtime", "version", "flags", "expected"),
+    [
+        ("gpu", "PJRT C API\ncuda 13000", "0.11.2", "", GRAPHS),
+        ("gpu", "rocm 70000", "0.11.2", "", {}),
+        ("gpu", "PJRT C API\ncuda 13000", "0.10.2", "", {}),
+        ("gpu", "PJRT C API\ncuda 13000", "0.11.2", "--xla_gpu_enable_command_buffer=", {}),
+        ("cpu", "cpu", "0.11.2", "", {}),
+        ("tpu", "tpu", "0.11.2", "", {}),
+    ],
+)
+def test_convolutions_are_in_graphs_where_cuda_has_them(monkeypatch, platform, runtime, version, flags, expected):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.setattr(jax, "__version__", version)
+    client = SimpleNamespace(platform_version=runtime)
+    monkeypatch.setattr(jax, "devices", lambda: [SimpleNamespace(client=client)])
+    assert inference_options(platform) == expected
+
+
+def test_xla_knows_the_options_that_a_gpu_would_be_told():
+    """XLA reads every flag on a CPU too, and refuses those that it does not know."""
+    if jax.__version_info__ < GRAPHS_SINCE:
+        pytest.skip(f"jax {jax.__version__} is not told of them")
+    assert jax.jit(lambda x: x + 1).lower(1.0).compile(GRAPHS)(2.0) == 3
 
 
 def test_bfloat16_lies_within_half_a_pixel_of_float32_with_trained_weights(tmp_path):

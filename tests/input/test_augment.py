@@ -215,3 +215,19 @@ def test_boxes_vary_as_much_as_the_config_says():
     assert plain.window is None
     for name in Draw._fields[:-1]:
         np.testing.assert_array_equal(getattr(plain, name), getattr(drawn, name))
+
+
+def test_a_box_beyond_the_crop_shows_the_picture_where_there_is_more_of_it():
+    """A box twice as large as the crop, of a picture with half a crop more on each side: all of that picture."""
+    picture = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    around = SIZE // 4
+    larger = NOTHING._replace(window=jnp.array([-0.5, -0.5, 2.0, 2.0]))
+    shown = np.asarray(transform_image(jnp.asarray(picture), larger, around))
+    assert shown.shape == (SIZE // 2, SIZE // 2, 3)
+    # Pixel (i, j) of the half as large picture lies between four pixels of the whole.
+    means = picture.reshape(SIZE // 2, 2, SIZE // 2, 2, 3).mean((1, 3)) / 255
+    np.testing.assert_allclose(shown, means, atol=1e-4)
+    black = np.asarray(transform_image(jnp.asarray(picture), larger))
+    assert black[0].max() == 0 and black[SIZE // 2].max() > 0
+    unmoved = np.asarray(transform_image(jnp.asarray(picture), NOTHING, around))
+    np.testing.assert_allclose(unmoved, picture[around:-around, around:-around] / 255.0, atol=2e-5)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from barrel_jax.faces.geometry import px_to_unit
+from barrel_jax.input import crops
 from barrel_jax.input.crops import cut, load_crops
 from barrel_jax.input.source import decode, open_split, read_info
+from barrel_jax.progress import follow
 from data.prepare import prepare
 
 pytestmark = pytest.mark.quick
@@ -68,6 +70,20 @@ def test_a_half_written_cache_is_not_taken_for_one(drawn, monkeypatch):
     assert len(load_crops(drawn, "train", 40, "pipnet")) == 10
 
 
+def test_runs_that_start_together_take_the_crops_of_the_one_that_was_sooner(drawn, monkeypatch):
+    first = load_crops(drawn, "train", 36, "pipnet")
+    cache = drawn / "crops" / "train-pipnet-36"
+    sooner = cache.rename(drawn / "crops" / "sooner")
+
+    def follow_and_find_it_done(*given):
+        sooner.rename(cache)
+        return follow(*given)
+
+    monkeypatch.setattr(crops, "follow", follow_and_find_it_done)
+    np.testing.assert_array_equal(load_crops(drawn, "train", 36, "pipnet").images, first.images)
+    assert not sooner.exists() and not list((drawn / "crops").glob(".*"))
+
+
 def test_records_come_back_as_they_were_given(drawn):
     split = open_split(drawn, "test")
     assert decode(split[0]["image"], "face").shape[:2] == tuple(split[0]["region"][[3, 2]])
@@ -87,3 +103,15 @@ def test_what_is_not_there_is_named(drawn, tmp_path):
 def test_the_configs_normaliser_replaces_the_sets(drawn):
     assert read_info(drawn, (), (16, 17)).scheme.normaliser == (16, 17)
     assert read_info(Path(drawn)).scheme.normaliser == (8, 9)
+
+
+def test_context_is_the_picture_around_the_same_crop(drawn):
+    plain, wide = load_crops(drawn, "test", 64, "pipnet"), load_crops(drawn, "test", 64, "pipnet", context=0.25)
+    assert plain.images.shape[1:] == (64, 64, 3) and wide.images.shape[1:] == (96, 96, 3)
+    np.testing.assert_array_equal(plain.windows, wide.windows)
+    np.testing.assert_array_equal(plain.points_px, wide.points_px)
+    inner = np.asarray(wide.images[:, 16:80, 16:80], float)
+    assert np.abs(inner - plain.images).mean() < 2  # shrinking averages on a grid that begins elsewhere
+    assert np.asarray(wide.images[:, :8]).std() > 10
+    with pytest.raises(AssertionError):
+        np.testing.assert_array_equal(inner, plain.images[::-1])

@@ -55,7 +55,7 @@ def test_what_is_lost_are_the_smaller_singular_values(variables):
 @pytest.mark.parametrize(
     ("fields", "rank", "said"),
     [
-        ({"dqinit": False, "qamem_layers": 0}, 2, "neither DQInit nor QAMem"),
+        ({"dqinit": False, "qamem_layers": 0}, 2, "no dqinit and no qamem"),
         ({"qamem_rank": 4}, 2, "trained with model.dqinit_rank=0 and model.qamem_rank=4 already"),
         ({}, 16, r"rank 16 is not in 1\.\.15"),
     ],

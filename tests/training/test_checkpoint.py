@@ -5,7 +5,9 @@ import json
 import math
 import os
 import random
+import resource
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xxhash
 
 from barrel_jax import files
 from barrel_jax.config import Config
@@ -185,23 +188,37 @@ def test_what_is_saved_is_looked_for_before_it_counts(tmp_path, monkeypatch):
     assert not has_checkpoint(tmp_path)
 
 
-def test_checksums_are_of_every_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(checksums, "BLOCK", 1000)
+def test_checksums_are_of_all_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(checksums, "PIECE", 300)
     content = np.random.default_rng(0).bytes(2500)
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "a").write_bytes(content)
     (tmp_path / "empty").touch()
     checksums.write(tmp_path)
-    expected = [zlib.crc32(content[start : start + 1000]) for start in (0, 1000, 2000)]
-    assert json.loads((tmp_path / checksums.NAME).read_text()) == {"d/a": expected, "empty": [0]}
+    # XXH3's published value of nothing.
+    expected = {"d/a": xxhash.xxh3_64_hexdigest(content), "empty": "2d06800538d394c2"}
+    assert json.loads((tmp_path / checksums.NAME).read_text()) == expected
     assert checksums.damage(tmp_path) == "" and checksums.damage(tmp_path / "d") is None
     (tmp_path / "later").touch()
     assert checksums.damage(tmp_path) == ""
     (tmp_path / "d" / "a").write_bytes(content[:2000])
     assert checksums.damage(tmp_path) == "d/a: not as written"
+    (tmp_path / "empty").unlink()
+    assert checksums.damage(tmp_path) == "d/a, empty: not as written"
     (tmp_path / checksums.NAME).write_text("[]")
     assert "no object of checksums" in checksums.damage(tmp_path)
+
+
+def test_checksums_of_earlier_versions_are_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(checksums, "OLD_BLOCK", 1000)
+    content = np.random.default_rng(0).bytes(2500)
+    (tmp_path / "a").write_bytes(content)
+    (tmp_path / "empty").touch()
+    blocks = [zlib.crc32(content[start : start + 1000]) for start in (0, 1000, 2000)]
+    (tmp_path / checksums.NAME).write_text(json.dumps({"a": blocks, "empty": [0]}))
+    assert checksums.damage(tmp_path) == ""
+    (tmp_path / "a").write_bytes(content[:2499] + b"?")
+    assert checksums.damage(tmp_path) == "a: not as written"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, as root alone can")
@@ -288,6 +305,50 @@ def test_a_log_is_written_below_every_name(tmp_path, monkeypatch, name):
     log.close()
     assert list(Path(name, "tensorboard").iterdir())
     assert json.loads(Path(name, "metrics.jsonl").read_text()) == {"step": 2, "loss": 0.1}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(("bytes_a_file", "name"), [(3, "metrics.jsonl"), (200, "tensorboard")])
+def test_a_full_disk_is_an_error_of_the_log_and_no_endless_wait(tmp_path, bytes_a_file, name):
+    def write_and_close():
+        log = Log(tmp_path, 0, 1000, 8)
+        try:
+            log.write(1, dict.fromkeys("abcdefgh", 0.1))  # 90 bytes as JSON, more than 300 as events
+        finally:
+            log.close()
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_a_file, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            write_and_close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert raised.value.filename == str(tmp_path / name)
+
+
+def events_of(folder):
+    """Step, tag and value of what TensorBoard reads in a folder; the purge of a step."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = []
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        while data:  # a record: its length, a checksum of it, its bytes, a checksum of them
+            (length,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + length])
+            data = data[16 + length :]
+            found += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+            found += [(event.step, "start", 0)] if event.session_log.status == 1 else []
+    return found
+
+
+@pytest.mark.quick
+def test_tensorboard_has_every_number_and_where_a_run_went_on(tmp_path):
+    log = Log(tmp_path, 4, 12, 8)
+    log.write(6, {"loss": 0.5, "test/nme_pupils": 4.0})
+    log.close()
+    assert events_of(tmp_path / "tensorboard") == [(5, "start", 0), (6, "loss", 0.5), (6, "test/nme_pupils", 4.0)]
 
 
 @pytest.mark.quick

@@ -153,6 +153,28 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     checkpoints.close()
 
 
+def test_a_state_that_an_update_has_broken_is_not_kept_though_its_loss_was_finite(tmp_path, trained, monkeypatch):
+    config, _, _ = trained
+    advance = Resident.advance
+
+    def breaks_a_moment_at_step_7(trainer, state, most):
+        step = int(state.step)
+        state, losses, count = advance(trainer, state, most)
+        leaves, tree = jax.tree.flatten(state.opt_state)
+        last = max(n for n, leaf in enumerate(leaves) if leaf.dtype == np.float32)
+        leaves[last] = leaves[last] * (np.nan if step == 7 else 1)
+        return state.replace(opt_state=jax.tree.unflatten(tree, leaves)), losses, count
+
+    monkeypatch.setattr(Resident, "advance", breaks_a_moment_at_step_7)
+    with pytest.raises(
+        FloatingPointError, match=r"moments, are not finite after step 8; the last good checkpoint is that of step 4\."
+    ):
+        loop.train(config, tmp_path, prepare_config(config.data))
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest") == [4] and checkpoints.steps("best") == [6]
+    checkpoints.close()
+
+
 def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path, trained):
     config, _, _ = trained
     (tmp_path / "notes").write_text("mine")

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model as one file of 8-bit weights: what is lost, what is kept, what is refused."""
+
+import json
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+from barrel_jax.config import Config, ModelConfig
+from barrel_jax.models.build import build_model
+from barrel_jax.models.inference import make_inference
+from barrel_jax.models.packed import pack, unpack
+
+K, SIZE = 5, 64
+LOW = {"dqinit_rank": 4, "qamem_rank": 4, "reference_points": True, "uncertainty": True}
+
+
+def config_of(**fields):
+    model = ModelConfig(backbone="resnet10", width=32, heads=4, feedforward=48, dtype="float32", **fields)
+    config = Config(model=model)
+    config.data.image_size = SIZE
+    return config
+
+
+def drawn(config):
+    model = build_model(config.model, K)
+    images = np.zeros((1, SIZE, SIZE, 3), np.float32)
+    variables = jax.jit(lambda key: model.init(key, images, False))(jax.random.key(0))
+    random = np.random.default_rng(0)
+    noise = lambda leaf: np.asarray(leaf) + 0.1 * random.standard_normal(leaf.shape).astype(np.float32)  # noqa: E731
+    return {"params": jax.tree.map(noise, variables["params"]), "batch_stats": variables["batch_stats"]}
+
+
+@pytest.mark.parametrize("fields", [{"qamem_layers": 2}, LOW], ids=str)
+def test_weights_are_rounded_by_half_a_level_at_most_and_points_hardly_move(tmp_path, fields):
+    config, facts = config_of(**fields), {"scheme": "toy", "num_landmarks": K, "box_fit": [[0.0, 0.1], [1.1, 1.2]]}
+    variables = drawn(config)
+    size = pack(tmp_path / "model.npz", config, facts, variables)
+    found = unpack(tmp_path / "model.npz")
+    assert found.config == config and found.facts == facts and (found.scheme, found.num_landmarks) == ("toy", K)
+    assert found.box_fit.size == (1.1, 1.2)
+    _, weights = make_inference(config.model, K, variables)
+    _, rounded = make_inference(config.model, K, found.variables)
+    assert jax.tree.map(np.shape, weights) == jax.tree.map(np.shape, rounded)
+    pairs = list(zip(jax.tree.leaves(weights), jax.tree.leaves(rounded), strict=True))
+    numbers = sum(leaf.size for leaf, _ in pairs)
+    assert size < 1.2 * numbers
+    for leaf, other in pairs:
+        if leaf.ndim < 2:
+            np.testing.assert_array_equal(leaf, other)
+        else:
+            assert np.abs(leaf - other).max() <= np.abs(leaf).max() / 127 / 2 * 1.001
+    assert any(np.any(leaf != other) for leaf, other in pairs)
+    images = np.random.default_rng(1).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8)
+    predict = jax.jit(make_inference(config.model, K, variables)[0])
+    before, after = predict(weights, images), predict(rounded, images)
+    assert 0 < np.abs(before - after).max() < 0.05
+
+
+def test_an_output_of_small_weights_keeps_them(tmp_path):
+    """A level is of one output alone: beside one a thousand times as large, it is not rounded away."""
+    config = config_of()
+    variables = drawn(config)
+    kernel = variables["params"]["head"]["layer3"]["kernel"]
+    kernel[:, 0] *= 1e-3
+    pack(tmp_path / "model.npz", config, {}, variables)
+    found = unpack(tmp_path / "model.npz").variables["params"]["head"]["layer3"]["kernel"]
+    np.testing.assert_allclose(found[:, 0], kernel[:, 0], atol=np.abs(kernel[:, 0]).max() / 250)
+
+
+def test_what_is_no_packed_model_is_one_line(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        unpack(tmp_path / "none.npz")
+    text, other, unknown = (tmp_path / f"{name}.npz" for name in ("text", "other", "unknown"))
+    text.write_text("no archive")
+    np.savez(other, points=np.zeros(3))
+    np.savez(unknown, about=np.array(json.dumps({"config": {"wings": 2}, "facts": {}})))
+    for file, said in ((text, "no packed model"), (other, "no packed model"), (unknown, "unknown field wings")):
+        with pytest.raises(ValueError, match=f"{file}: .*{said}"):
+            unpack(file)
+
+
+def test_a_bomb_is_not_expanded(tmp_path):
+    bomb = tmp_path / "bomb.npz"
+    with (
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.npy", "w", force_zip64=True) as out,
+    ):
+        for _ in range(3 << 4):
+            out.write(bytes(1 << 26))
+    with pytest.raises(ValueError, match="more than 2 GB when it is expanded"):
+        unpack(bomb)
