@@ -66,8 +66,8 @@ def write_crops(graph: Graph, image: str, extent: str, windows: str, size: int, 
         # `crop_regions`.
         inside, width = graph("Mul", graph("Sub", start, low), scale), graph("Mul", width, scale)
         for axis in (1, 0):
-            along = (_part(graph, value, axis) for value in (inside, width, smaller))
-            region = _sampled(graph, region, *along, size, padded)
+            start, sides, length = (_part(graph, value, axis) for value in (inside, width, smaller))
+            region = _sampled(graph, region, start, sides, length, size, padded)
         return graph("Transpose", region, perm=(2, 0, 1))
 
     count = graph("Squeeze", _part(graph, graph("Shape", windows), 0, 1))

@@ -88,7 +88,7 @@ def _placed(graph: Graph, points: str, corners: str, sides: str) -> str:
 
 
 def _outputs(nodes: Mapping[str, str], count: str, num_landmarks: int) -> dict[str, Port]:
-    ports = {"points": [count, num_landmarks, 2], "sigma": [count, num_landmarks]}
+    ports: dict[str, list[int | str]] = {"points": [count, num_landmarks, 2], "sigma": [count, num_landmarks]}
     return {name: Port(onnx.TensorProto.FLOAT, ports[name]) for name in nodes}
 
 

@@ -162,7 +162,7 @@ def test_the_page_gives_predictors_points(run, pictures, address):
         browser.open(address)
         ready = "document.getElementById('state').textContent"
         wait_for(browser, f"{ready} !== 'Loading the model.'")
-        assert browser.run(ready) == "Ready." and browser.complaints == []
+        assert (browser.run(ready), browser.complaints) == ("Ready.", [])
         browser.run(f"""{{
             const bytes = Uint8Array.from('{picture}'.match(/../g), (pair) => parseInt(pair, 16));
             const held = new DataTransfer();
