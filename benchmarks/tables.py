@@ -545,6 +545,29 @@ def commits(result: Result) -> str:
     return f"{result['before'][:7]} and {result['after'][:7]}.\n\n" + table(head, rows)
 
 
+def video(result: Result) -> str:
+    """Points from frame to frame: jitter, lag and speed; numbers of faces that cross; memory."""
+    rows = [
+        [
+            row["way"],
+            row["smooth"],
+            f"{row['jitter_px']:.2f}",
+            f"{row['lag_frames']:.2f}",
+            f"{row['nmf']:.2f}",
+            f"{row['frames_per_s']:.1f}",
+        ]
+        for row in result["rows"]
+    ]
+    parts = [table(["boxes", "smoothing", "jitter, px", "lag, frames", "NMF %", "frames/s"], rows)]
+    kept = sum(row["kept"] for row in result["crossing"])
+    if result["crossing"]:
+        parts.append(f"Pairs of faces that cross and keep their numbers: {kept} of {len(result['crossing'])}.")
+    memory = [[f"{row['minutes']:.0f}", f"{row['resident_mb']:.0f}"] for row in result.get("memory", ())]
+    if memory:
+        parts.append(table(["minutes of video", "resident memory, MB"], memory))
+    return "\n\n".join(parts)
+
+
 TABLES: dict[str, Callable[[Result], str]] = {
     "demo": timed,
     "coco": timed,
@@ -578,6 +601,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "train-gpu": speeds,
     "commits": commits,
     "stress-common": stress,
+    "video": video,
     "growth": growth,
     "gpu-parity": parity,
     "gpu-xla": xla,
@@ -598,7 +622,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
 
 # Short tables of a longer result, for the front page.
 OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu", "xla-front": "gpu-xla", "train-front": "train-gpu"}
-PAGES = ("index", "datasets", "devices", "models/small", "results", "settings", "speed")
+PAGES = ("index", "datasets", "devices", "models/small", "results", "settings", "speed", "video")
 DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 
 

@@ -33,6 +33,7 @@ def conventions(config: Config, facts: dict[str, Any]) -> dict[str, Any]:
             "form": "float32 [n, 4], x, y, w, h in edges of the picture",
             "what": BOXES[protocol.around],
             "of_points": _of_points(protocol, facts),
+            "refine": facts.get("refine", 0),  # how often Predictor crops again around the points it found, by default
         },
         "window": _window(protocol),
         "sampling": {

@@ -7,7 +7,6 @@ It comes in two forms: crops to points, and an image of any size and boxes to po
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import export
@@ -15,6 +14,7 @@ from jax import export
 from barrel_jax.faces.crop_windows import CropProtocol, windows_around
 from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.input.device_crop import crop_image
+from barrel_jax.models.barrelnet import BarrelNet
 from barrel_jax.models.inference import predict_points, predict_with_scale
 
 NAME, IMAGE_NAME = "model.stablehlo", "model-image.stablehlo"
@@ -46,7 +46,7 @@ def _serialised(run: Callable, *given: jax.ShapeDtypeStruct) -> bytes:
 
 
 def image_program(
-    model: nn.Module, weights: Any, protocol: CropProtocol, image_size: int
+    model: BarrelNet, weights: Any, protocol: CropProtocol, image_size: int
 ) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]:
     """The function of an image uint8 [H, W, 3] and boxes float32 [n, 4], n at least 1.
 
@@ -63,7 +63,7 @@ def image_program(
         extent = jnp.array([image.shape[1], image.shape[0]], jnp.float32)
         windows = windows_around(protocol, boxes, extent)
         crops = crop_image(image, windows, image_size, protocol.padded)
-        if not getattr(model, "uncertainty", False):
+        if not model.uncertainty:
             return (unit_to_px(predict_points(model, weights, crops), windows),)
         points, sigma = predict_with_scale(model, weights, crops)
         return unit_to_px(points, windows), sigma * jnp.sqrt((windows[:, 2:] ** 2).mean(axis=1))[:, None]

@@ -3,7 +3,7 @@
 
 python -m barrel_jax.predict IMAGE|FOLDER|VIDEO|0 [--workdir RUN|FILE|NAME] [--out DIR]
     [--detector haar|yunet:MODEL | --boxes FILE] [--checkpoint latest|best|STEP] [--dtype float32|bfloat16]
-    [--backend auto|jax|onnxruntime]
+    [--backend auto|jax|onnxruntime] [--detect-every N] [--smooth none|one-euro|kalman]
 
 Without --workdir the small model of this package is used (docs/models/small.md). Writes to DIR a drawing of every
 picture (NAME.png) or of the video (NAME.mp4), points.json and points.csv. A number is a camera; Ctrl-C ends it, and all
@@ -11,7 +11,8 @@ is written. Of a folder the pictures directly in it are taken. What cannot be re
 written all the same, and the exit status is 1.
 
 points.json is a list of {file, frame, face, box, points}: frame counts from 0 and is null for pictures, face counts
-from 0 in each picture or frame, or is the id that the file of boxes gives (COCO's annotation), box is x, y, w, h,
+from 0 in each picture, is the number that a face keeps in all frames of a video, or the id that the file of boxes gives
+(COCO's annotation), box is x, y, w, h,
 points are [[x, y], ...] in pixels of the picture, the centre of the top-left one is (0, 0). A model that knows how sure
 its points are adds sigma, a standard deviation of each in pixels, and score, 0 to 1: how much like a face it looks.
 Pictures are turned upright as their EXIF says; with --boxes they are so too, unless the file gives them the size of
@@ -32,7 +33,9 @@ from barrel_jax.predict.boxes import BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector
 from barrel_jax.predict.find_faces import GivenBoxes, detected
 from barrel_jax.predict.picture_files import find_pictures
-from barrel_jax.predict.predictor import REFINE, Predictor
+from barrel_jax.predict.predictor import Predictor
+from barrel_jax.predict.smoothing import SMOOTH, SMOOTHERS, make_smoother
+from barrel_jax.predict.tracking import EVERY, Tracker
 from barrel_jax.predict.video import Frames
 
 
@@ -60,7 +63,7 @@ def predict(given: argparse.Namespace) -> list[str]:
         detect = make_detector(given.detector)
     frames = None if paths else Frames(given.source)
     predictor = Predictor.load(given.workdir, given.checkpoint, given.dtype, given.refine, given.backend)
-    if predictor.refine < given.refine:
+    if predictor.refine < (given.refine or 0):
         print(
             "note: this run does not say how boxes lie about its landmarks, so faces are not cropped again",
             file=sys.stderr,
@@ -72,7 +75,9 @@ def predict(given: argparse.Namespace) -> list[str]:
             annotator.pictures(paths, boxes.find if given.boxes else detected(detect))
         else:
             name = f"camera-{given.source}" if frames.is_camera else readable_name(source)
-            annotator.video(frames, frames.rate, frames.promised, name, detect)
+            smoother = make_smoother(given.smooth, frames.rate)
+            tracker = Tracker(predictor, detect, frames.rate, smoother, given.detect_every)
+            annotator.video(frames, frames.rate, frames.promised, name, tracker)
             faults += [fault for fault in (frames.fault(),) if fault]
     except KeyboardInterrupt:
         print("stopped; what was done until now is written")
@@ -92,7 +97,7 @@ def predict(given: argparse.Namespace) -> list[str]:
     if given.boxes and (why := boxes.doubt()):
         print(f"doubt: {why}", file=sys.stderr)
     print(
-        f"faces: {len(annotator.records)}; {given.out} has the drawings, {' and '.join(map(str, written))} the points"
+        f"faces: {annotator.records.count}; {given.out} has the drawings, {' and '.join(map(str, written))} the points"
     )
     return faults
 
@@ -103,6 +108,12 @@ def _unknown(known: BoxFile, path: Path) -> bool:
     except ValueError:
         return True
     return False
+
+
+def _frames(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames, 1 or more")
+    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,8 +147,21 @@ def main(arguments: list[str] | None = None) -> int:
         "--refine",
         type=int,
         choices=range(4),
-        default=REFINE,
-        help="how often a face is cropped again around its points; 0 trusts the boxes (default: %(default)s)",
+        help="how often a face is cropped again around its points; 0 trusts the boxes (default: the model's)",
+    )
+    parser.add_argument(
+        "--detect-every",
+        type=_frames,
+        default=EVERY,
+        metavar="N",
+        help="of a video: frames from one search for faces to the next, between which they are tracked "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--smooth",
+        choices=SMOOTHERS,
+        default=SMOOTH,
+        help="of a video: how points are smoothed from frame to frame (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
     parser.add_max_pixels()

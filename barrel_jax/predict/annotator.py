@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Picture after picture through a predictor: drawings as they come, points.json and points.csv at the end."""
 
-import csv
-import errno
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +12,16 @@ from tqdm import tqdm
 from barrel_jax import files
 from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.plotting import write_picture
-from barrel_jax.predict.detectors import Detector
 from barrel_jax.predict.drawing import draw_faces
+from barrel_jax.predict.face import Face
 from barrel_jax.predict.find_faces import Faces
 from barrel_jax.predict.picture_files import Picture, read_picture
 from barrel_jax.predict.predictor import Predictor, box_fault
+from barrel_jax.predict.records import FULL, Records
+from barrel_jax.predict.tracking import Tracker
 from barrel_jax.predict.video import VideoWriter
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+LATENCY = ("detect", "track", "crop", "network", "draw", "compile")  # activities of the predictor's stopwatch
 
 
 class Annotator:
@@ -37,25 +36,32 @@ class Annotator:
         self._contours = known.contours if known else ()
         self._drawings: list[Path] = []
         self._draws = True  # until the disk is full
-        self.records: list[dict[str, Any]] = []
+        self.records = Records(out, predictor.num_landmarks, self._make_room)
         self.faults: list[str] = []
 
     def annotate(self, faces: Faces, file: str, frame: int | None) -> np.ndarray:
         """The drawing of a picture, a new array; its faces are recorded. Raises ValueError as `predict`."""
         image, boxes, ids = faces
         found = self._predictor.faces(image, boxes)
-        for number, one in enumerate(found):
-            face = number if not ids or ids[number] is None else ids[number]
-            numbers: dict[str, Any] = {"box": _rounded(one.box), "points": _rounded(one.points)}
-            if one.sigma is not None and one.score is not None:
-                numbers |= {"sigma": _rounded(one.sigma), "score": round(one.score, 4)}
-            self.records.append({"file": file, "frame": frame, "face": face} | numbers)
-        points = np.array([one.points for one in found]).reshape(-1, self._predictor.num_landmarks, 2)
-        try:
-            return draw_faces(image, points, self._contours, boxes)
-        except cv2.error as error:
-            self.faults.append(f"{file}: its points are written, and cannot be drawn ({error.err})")
-            return image.copy()
+        numbers = [number if not ids or ids[number] is None else ids[number] for number in range(len(found))]
+        return self._record(image, found, numbers, file, frame)
+
+    def _record(
+        self, image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int | None], file: str, frame: int | None
+    ) -> np.ndarray:
+        for number, face in zip(numbers, faces, strict=True):
+            said: dict[str, Any] = {"box": _rounded(face.box), "points": _rounded(face.points)}
+            if face.sigma is not None and face.score is not None:
+                said |= {"sigma": _rounded(face.sigma), "score": round(face.score, 4)}
+            self.records.add({"file": file, "frame": frame, "face": number} | said)
+        points = np.array([face.points for face in faces]).reshape(-1, self._predictor.num_landmarks, 2)
+        boxes = np.array([face.box for face in faces]).reshape(-1, 4)
+        with self._predictor.stopwatch.during("draw"):
+            try:
+                return draw_faces(image, points, self._contours, boxes)
+            except cv2.error as error:
+                self.faults.append(f"{file}: its points are written, and cannot be drawn ({error.err})")
+                return image.copy()
 
     def pictures(self, paths: list[Path], find: Callable[[Picture], Faces]) -> None:
         """Annotates picture files."""
@@ -95,17 +101,25 @@ class Annotator:
             ends = "" if self._draws else "; the points of all pictures follow, and no more drawings"
             self.faults.append(f"{path}: this drawing cannot be written: {error.strerror}{ends}")
 
-    def video(self, frames: Iterable[np.ndarray], rate: float, total: int, name: str, detect: Detector) -> None:
+    def video(self, frames: Iterable[np.ndarray], rate: float, total: int, name: str, track: Tracker) -> None:
         """Annotates RGB frames into `<name without suffix>.mp4`; `total` is 0 where it is not known."""
         empty = count = 0
+        watch = self._predictor.stopwatch
+        before = {activity: watch.seconds(activity) for activity in (*LATENCY, "other")}
         try:
             with VideoWriter(self._out / f"{Path(name).stem}.mp4", rate) as writer:
                 for frame in self._progress(frames, "frame", total):
-                    boxes = detect(frame)
-                    writer.write(self.annotate(Faces(frame, boxes), name, count))
-                    empty += not len(boxes)
+                    tracked = track(frame)
+                    drawing = self._record(
+                        frame, [found.face for found in tracked], [found.number for found in tracked], name, count
+                    )
+                    writer.write(drawing)
+                    empty += not tracked
                     count += 1
         finally:
+            if count:
+                print(f"{name}: coded as {writer.coding}")
+                print(f"{name}: {latency({key: watch.seconds(key) - value for key, value in before.items()}, count)}")
             if empty:
                 print(f"{name}: no face found in {empty} of {count} frames")
 
@@ -115,40 +129,40 @@ class Annotator:
         On a full disk the drawings, which can be made again, give way to them.
         """
         try:
-            return self._write()
+            return self.records.write()
         except OSError as error:
-            if error.errno not in FULL or not self._drawings:
+            if error.errno not in FULL or not self._make_room():
                 raise
-            for drawing in self._drawings:
-                drawing.unlink(missing_ok=True)
+            return self.records.write()
+
+    def _make_room(self) -> bool:
+        """Removes the drawings, and makes no more; whether there were any."""
+        gone, self._drawings, self._draws = self._drawings, [], False
+        for drawing in gone:
+            drawing.unlink(missing_ok=True)
+        if gone:
             self.faults.append(
-                f"{self._out}: the disk is full; {len(self._drawings)} drawings were removed, so that the points could "
-                "be written"
+                f"{self._out}: the disk is full; {len(gone)} drawings were removed, so that the points could be written"
             )
-            return self._write()
-
-    def _write(self) -> list[Path]:
-        lines = ",\n".join(json.dumps(record, allow_nan=False) for record in self.records)
-        names = [f"{axis}{point}" for point in range(self._predictor.num_landmarks) for axis in "xy"]
-
-        def fill(path: Path) -> None:
-            with path.open("w", encoding="utf-8", newline="") as stream:
-                table = csv.writer(stream)
-                table.writerow(["file", "frame", "face", "box_x", "box_y", "box_w", "box_h", *names])
-                for record in self.records:
-                    numbers = [*record["box"], *(value for point in record["points"] for value in point)]
-                    table.writerow([record["file"], record["frame"], record["face"], *numbers])
-
-        files.write(self._out / "points.json", lambda path: path.write_text(f"[\n{lines}\n]\n", encoding="utf-8"))
-        files.write(self._out / "points.csv", fill)
-        return [self._out / "points.json", self._out / "points.csv"]
+        return bool(gone)
 
     def _progress(self, items: Iterable[Any], unit: str, total: int) -> Iterable[Any]:
         with tqdm(items, total=total or None, unit=unit) as bar:
             for item in bar:
                 yield item
-                speed = len(self.records) / max(bar.format_dict["elapsed"], 1e-9)
-                bar.set_postfix_str(f"{len(self.records)} faces, {speed:.1f} faces/s", refresh=False)
+                speed = self.records.count / max(bar.format_dict["elapsed"], 1e-9)
+                bar.set_postfix_str(f"{self.records.count} faces, {speed:.1f} faces/s", refresh=False)
+
+
+def latency(seconds: Mapping[str, float], frames: int) -> str:
+    """What a frame took, in words, from the seconds of all by activity; those of compiling are told apart."""
+    split = ", ".join(f"{name} {1000 * seconds[name] / frames:.1f} ms" for name in LATENCY if name != "compile")
+    whole = sum(seconds.values()) - seconds["compile"]
+    rest = 1000 * seconds["other"] / frames
+    return (
+        f"{frames} frames, {frames / max(whole, 1e-9):.1f} frames/s; a frame took {split}, reading and coding "
+        f"{rest:.1f} ms (and {seconds['compile']:.1f} s for the first calls)"
+    )
 
 
 def drawing_names(paths: list[Path]) -> list[str]:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the faces are, by OpenCV's own detectors.
+"""Where the faces are, by OpenCV's own detectors, or by any function that gives boxes.
+
+`Detector` is any function of that form. What the two here find is thinned: of finds that overlap one is kept, and tiny
+ones are dropped.
 
 Boxes are x, y, w, h float64 [n, 4] in source pixels (the left edge of the first column is 0), like those that models
 are trained on: tight around the face from the brows to the chin. A detector's box is laid otherwise, and is fitted.
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Float
 
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.plain_path import PlainPath
@@ -22,6 +26,9 @@ Detector = Callable[[np.ndarray], np.ndarray]  # RGB uint8 [H, W, 3] -> boxes [n
 HAAR = BoxFit(shift=(0.0, 0.158), size=(0.872, 0.843))
 LONGEST = 1280  # side of the picture that the cascade searches; larger ones are shrunk to it
 YUNET_SCORE = 0.7
+MOST_OVERLAP = 0.4  # of two finds that are two faces: intersection over union
+INSIDE = 0.75  # share of the smaller of two finds that may lie in the other
+TINY = 12.0  # pixels: boxes that are narrower or lower show no face that a model could read
 
 
 def make_detector(name: str) -> Detector:
@@ -37,6 +44,41 @@ def make_detector(name: str) -> Detector:
     if kind == "yunet" and model:
         return _yunet(Path(model))
     raise ValueError(f"--detector={name!r} is neither haar nor yunet:MODEL, with the path of an .onnx file")
+
+
+def overlaps(first: Float[np.ndarray, "n 4"], second: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
+    """Intersection over union of every box x, y, w, h with every other one."""
+    common = _common(first, second)
+    areas = first[:, 2:].prod(axis=1)[:, None] + second[:, 2:].prod(axis=1)[None] - common
+    return common / np.maximum(areas, 1e-12)
+
+
+def thin(boxes: Float[np.ndarray, "n 4"], scores: Float[np.ndarray, " n"] | None = None) -> Float[np.ndarray, "m 4"]:
+    """One box of each face: the others that overlap it (non-maximum suppression), and tiny ones, are left out.
+
+    Args:
+        boxes: x, y, w, h in source pixels.
+        scores: the higher one of two is kept; without them the larger.
+
+    Returns the kept boxes, the largest first.
+    """
+    areas = boxes[:, 2:].prod(axis=1)
+    order = np.argsort(-(areas if scores is None else scores), kind="stable")
+    order = order[(boxes[order, 2:] >= TINY).all(axis=1)]
+    within = _common(boxes, boxes) / np.maximum(np.minimum(areas[:, None], areas[None]), 1e-12)
+    twins = (overlaps(boxes, boxes) > MOST_OVERLAP) | (within > INSIDE)
+    kept: list[int] = []
+    for number in order.tolist():
+        if not twins[number, kept].any():
+            kept.append(number)
+    return _largest_first(boxes[kept])
+
+
+def _common(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Areas [n, m] that boxes [n, 4] and [m, 4] have in common."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
+    return np.maximum(high - low, 0).prod(axis=2)
 
 
 def _largest_first(boxes: np.ndarray) -> np.ndarray:
@@ -65,7 +107,7 @@ def _haar() -> Detector:
             cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest)
         )
         boxes = np.asarray(found, np.float64).reshape(-1, 4) / shrink
-        return _largest_first(HAAR.apply(boxes))
+        return thin(HAAR.apply(boxes))
 
     return detect
 
@@ -90,6 +132,7 @@ def _yunet(model: Path) -> Detector:
         except cv2.error as error:
             raise ValueError(f"{unfit} ({error.err})") from error
         # Taken as they are: no model was at hand to measure how they lie about the annotated boxes.
-        return _largest_first(np.asarray([] if found is None else found, np.float64).reshape(-1, 15)[:, :4])
+        table = np.asarray([] if found is None else found, np.float64).reshape(-1, 15)
+        return thin(table[:, :4], table[:, 14])
 
     return detect

@@ -31,7 +31,7 @@ class NamedModel:
 
 NAMED = {
     "small": NamedModel(
-        "small.npz", "fbfd4a916c95a1f86c944550aa14640c018103e9cb32808e9ef3fbc6c6a00b54", "docs/models/small.md"
+        "small.npz", "422de348d1a73027a2ce7d02eb9828b1915c00476c7f002717f992cc89b7884c", "docs/models/small.md"
     )
 }
 

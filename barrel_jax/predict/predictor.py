@@ -31,8 +31,8 @@ from barrel_jax.predict.backend import choose, onnx_network
 from barrel_jax.predict.detectors import Detector, make_detector
 from barrel_jax.predict.face import Face, face_score
 from barrel_jax.predict.named_models import open_model
+from barrel_jax.training.stopwatch import Stopwatch
 
-REFINE = 0  # by default
 PROGRAMS = 4  # of different models that are kept at once
 MOST_FACES = 64  # in one call of the program
 MOST_PIXELS = 64 * 512 * 512  # of the regions in one call: 50 MB, and four times that as float32
@@ -60,7 +60,7 @@ class Predictor:
         num_landmarks: int,
         variables: Mapping[str, Any],
         *,
-        refine: int = REFINE,
+        refine: int = 0,
         box_fit: BoxFit | None = None,
         backend: str = "auto",
     ) -> None:
@@ -83,6 +83,8 @@ class Predictor:
         self._size, padded = config.data.image_size, self._protocol.padded
         self._box_fit = box_fit
         self.refine = refine if box_fit or self._protocol.around == "landmarks" else 0
+        self.stopwatch = Stopwatch("other")  # what predictions take: crop, network, and compile, the first calls
+        self._called: set[tuple[int, int]] = set()
         self.backend = choose(backend, config.model)
         if self.backend == "onnxruntime":
             self._network = onnx_network(config, num_landmarks, variables)
@@ -96,7 +98,7 @@ class Predictor:
         model: str | Path,
         checkpoint: str = "latest",
         dtype: str = "",
-        refine: int = REFINE,
+        refine: int | None = None,
         backend: str = "auto",
     ) -> "Predictor":
         """A trained model.
@@ -106,7 +108,8 @@ class Predictor:
             checkpoint: of a run: 'latest', 'best' (lowest error on the test split), or a saved step.
             dtype: compute type, 'float32' or 'bfloat16'; the run's by default, where 'auto' is bfloat16 on accelerators
                 and float32 on CPU.
-            refine: how often faces are cropped again around their points; 0 trusts the boxes.
+            refine: how often faces are cropped again around their points; 0 trusts the boxes. By default as the model's
+                file says, which was measured (1 for 'small'); 0 for a run.
             backend: 'jax', 'onnxruntime' (on the CPU), or 'auto', the fastest that is installed.
 
         Raises:
@@ -118,6 +121,7 @@ class Predictor:
         if dtype:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
         validate(config, trained=True)
+        refine = run.facts.get("refine", 0) if refine is None else refine
         given = (config, run.scheme, run.num_landmarks, run.variables)
         return cls(*given, refine=refine, box_fit=run.box_fit, backend=backend)
 
@@ -174,26 +178,39 @@ class Predictor:
     def _located(self, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
         """x, y and sigma [n_i, K, 2 or 3] of images and their boxes. Raises ValueError when one is not finite."""
         if self.backend == "onnxruntime":
-            points = [self._network(image, boxes) for image, boxes in pairs]
+            with self.stopwatch.during("network"):  # the crop is in it
+                points = [self._network(image, boxes) for image, boxes in pairs]
         else:
             points = self._predict([self._faces(image, boxes) for image, boxes in pairs])
         if not all(np.isfinite(found).all() for found in points):
             raise ValueError("the model's points are not finite; use an earlier checkpoint of the run")
         return points
 
-    def _boxes_of(self, image: np.ndarray, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """The boxes [n, 4] that belong to points [n, K, 2]; the given ones where there is no face in those."""
+    def boxes_around(self, points: np.ndarray) -> np.ndarray | None:
+        """The boxes [n, 4] that belong to points [n, K, 2], such as those of the frame before.
+
+        None where the crop protocol starts from the set's boxes and the run does not say how they lie.
+        """
         seen = np.ones(self.num_landmarks, bool)
         tight = np.array([landmark_box(face, seen) for face in points]).reshape(-1, 4)
-        fitted = tight if self._protocol.around == "landmarks" or self._box_fit is None else self._box_fit.apply(tight)
+        if self._protocol.around == "landmarks":
+            return tight
+        return None if self._box_fit is None else self._box_fit.apply(tight)
+
+    def _boxes_of(self, image: np.ndarray, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """The boxes [n, 4] that belong to points [n, K, 2]; the given ones where there is no face in those."""
+        fitted = self.boxes_around(points)
+        if fitted is None:
+            return boxes
         lost = np.array([bool(box_fault(box, image)) for box in fitted], bool)
         return np.where(lost[:, None], boxes, fitted)
 
     def _faces(self, image: np.ndarray, boxes: np.ndarray) -> list[_Face]:
-        extent = np.array([image.shape[1], image.shape[0]])
-        unknown, unlabelled = np.zeros((self.num_landmarks, 2)), np.zeros(self.num_landmarks, bool)
-        windows = [crop_window(self._protocol, box, unknown, unlabelled, extent) for box in boxes]
-        return [_Face(*take_region(image, window, self._size), window) for window in windows]
+        with self.stopwatch.during("crop"):
+            extent = np.array([image.shape[1], image.shape[0]])
+            unknown, unlabelled = np.zeros((self.num_landmarks, 2)), np.zeros(self.num_landmarks, bool)
+            windows = [crop_window(self._protocol, box, unknown, unlabelled, extent) for box in boxes]
+            return [_Face(*take_region(image, window, self._size), window) for window in windows]
 
     def _predict(self, groups: list[list[_Face]]) -> list[np.ndarray]:
         faces = [face for group in groups for face in group]
@@ -206,8 +223,9 @@ class Predictor:
             for start in range(0, len(alike), most):
                 index = alike[start : start + most]
                 running.append((index, self._dispatch([faces[number] for number in index], side)))
-        for index, result in running:
-            points[index] = jax.device_get(result)[: len(index)]
+        with self.stopwatch.during("network"):
+            for index, result in running:
+                points[index] = jax.device_get(result)[: len(index)]
         ends = np.cumsum([len(group) for group in groups])
         return [points[end - len(group) : end] for group, end in zip(groups, ends, strict=True)]
 
@@ -221,7 +239,10 @@ class Predictor:
             height, width = region.shape[:2]
             regions[number, :height, :width] = region
             extents[number], insides[number], windows[number] = (width, height), inside, window
-        return self._program(self._weights, regions, extents, insides, windows)
+        first = (count, side) not in self._called
+        self._called.add((count, side))
+        with self.stopwatch.during("compile" if first else "network"):
+            return self._program(self._weights, regions, extents, insides, windows)
 
 
 @lru_cache(maxsize=PROGRAMS)

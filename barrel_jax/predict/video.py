@@ -10,7 +10,9 @@ import numpy as np
 
 from barrel_jax.picture_heads import too_large
 from barrel_jax.plain_path import PlainPath
+from barrel_jax.predict.codecs import Coder, choose
 
+SPACE = "is there space, and may the folder be written?"
 RATE = 30.0  # frames per second where neither the file nor the camera says
 
 
@@ -67,31 +69,37 @@ class VideoWriter:
     def __init__(self, path: Path, rate: float) -> None:
         self._path, self._rate = path, rate
         self._plain = PlainPath(path)
-        self._writer: cv2.VideoWriter | None = None
+        self._coder: Coder | None = None
         self._count = 0
+        self.coding = ""  # how it is coded, in words, from the first frame on
 
     def __enter__(self) -> "VideoWriter":
         return self
 
     def write(self, frame: np.ndarray) -> None:
         """Adds a frame, RGB uint8 [H, W, 3]. Raises OSError when the file cannot be written."""
-        if self._writer is None:
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._plain.path), cv2.CAP_FFMPEG, code, self._rate, frame.shape[1::-1])
-        if not self._writer.isOpened():
-            raise OSError(f"{self._path}: this video cannot be written; is there space, and may the folder be written?")
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        try:
+            if self._coder is None:
+                begin, self.coding = choose()
+                self._coder = begin(self._plain.path, self._rate, (frame.shape[1], frame.shape[0]))
+            self._coder.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        except OSError as error:
+            raise OSError(f"{self._path}: this video cannot be written ({error}); {SPACE}") from error
         self._count += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.release()
+        count, fault = 0.0, ""
+        if self._coder is not None:
+            try:
+                self._coder.close()
+            except OSError as error:
+                fault = f" ({error})"
             # OpenCV does not say that a write has failed.
             written = cv2.VideoCapture(str(self._plain.path), cv2.CAP_FFMPEG)
             count = written.get(cv2.CAP_PROP_FRAME_COUNT)
             written.release()
         self._plain.close()
         if self._count and kind is None and count < self._count:
-            raise OSError(f"{self._path}: this video was not written whole; is there space?")
+            raise OSError(f"{self._path}: this video was not written whole{fault}; is there space?")

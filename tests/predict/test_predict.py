@@ -13,6 +13,7 @@ from barrel_jax.predict.annotator import Annotator, drawing_names
 from barrel_jax.predict.detectors import make_detector
 from barrel_jax.predict.drawing import draw_faces
 from barrel_jax.predict.predictor import Predictor
+from barrel_jax.predict.tracking import Tracker
 from barrel_jax.predict.video import Frames, VideoWriter
 from tests.kit import small
 from tests.kit.saved_run import save_run
@@ -140,21 +141,20 @@ def test_a_video_that_ends_early_is_written_as_far_as_it_goes(workdir, tmp_path,
 
 
 def test_faces_of_frames_are_recorded_until_the_user_stops(workdir, tmp_path):
-    annotator = Annotator(Predictor.load(workdir), tmp_path)
+    predictor = Predictor.load(workdir)
+    annotator = Annotator(predictor, tmp_path)
+    frame = noise(61, 93)
 
     def camera():
-        yield from (noise(61, 93, number) for number in range(3))
+        yield from (frame for _ in range(3))
         raise KeyboardInterrupt
 
-    def detect(image):
-        return np.array([[5, 6, 30, 30], [40, 20, 30, 30]])[: 2 if image[0, 0, 0] % 2 else 1]
-
+    tracker = Tracker(predictor, lambda image: np.array([[5.0, 6, 30, 30], [50, 20, 30, 30]]), 10.0)
     with pytest.raises(KeyboardInterrupt):
-        annotator.video(camera(), 10.0, 0, "camera-0", detect)
+        annotator.video(camera(), 10.0, 0, "camera-0", tracker)
     annotator.write()
     records = json.loads((tmp_path / "points.json").read_text())
-    expected = [(n, face) for n in range(3) for face in range(len(detect(noise(61, 93, n))))]
-    assert [(r["frame"], r["face"]) for r in records] == expected
+    assert [(r["frame"], r["face"]) for r in records] == [(n, face) for n in range(3) for face in range(2)]
     assert Frames(str(tmp_path / "camera-0.mp4")).promised == 3
 
 

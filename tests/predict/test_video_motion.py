@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracking, smoothing, thinning, coding and flicker, against what is worked out by hand or drawn."""
+
+import os
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from barrel_jax.evaluation.flicker import normalised_mean_flicker, sequence_scores
+from barrel_jax.predict import codecs
+from barrel_jax.predict.detectors import overlaps, thin
+from barrel_jax.predict.face import Face
+from barrel_jax.predict.flow import motion, moved_box, view
+from barrel_jax.predict.records import Records
+from barrel_jax.predict.smoothing import Kalman, OneEuro, make_smoother
+from barrel_jax.predict.tracking import Tracker
+from barrel_jax.predict.tracks import bent
+from barrel_jax.training.stopwatch import Stopwatch
+
+
+def test_one_euro_is_the_papers_formula():
+    """alpha = 1 / (1 + tau / T), tau = 1 / (2 pi f), of the speed first and then of the place (algorithm 1)."""
+    smooth = OneEuro(10.0, cutoff=1.0, slope=0.5, speed_cutoff=2.0)
+    first, second = np.array([[0.0, 0.0]]), np.array([[5.0, 0.0]])
+    assert smooth(first, None, 10.0)[0, 0] == 0
+    speed = 50.0 / (1 + 10 / (2 * np.pi * 2))
+    share = 1 / (1 + 10 / (2 * np.pi * (1 + 0.5 * speed / 10)))
+    assert smooth(second, None, 10.0)[0] == pytest.approx([5 * share, 0])
+
+
+def test_kalman_weighs_as_the_covariances_say():
+    smooth = Kalman(1.0, noise=0.1, acceleration=0.0, velocity=1.0)  # a side of 10: sd 1 px, and 10 px a frame
+    smooth(np.array([[0.0, 0.0]]), None, 10.0)
+    # The predicted variance is 1 + 100 and that of the measurement 1.
+    assert smooth(np.array([[6.0, 0.0]]), None, 10.0)[0, 0] == pytest.approx(6 * 101 / 102)
+    sure, unsure = Kalman(1.0), Kalman(1.0)
+    for filter_, sigma in ((sure, 0.5), (unsure, 50.0)):
+        filter_(np.zeros((1, 2)), np.full(1, sigma), 10.0)
+        filter_.last = filter_(np.full((1, 2), 3.0), np.full(1, sigma), 10.0)
+    assert sure.last[0, 0] > 2.5 > unsure.last[0, 0]
+
+
+@pytest.mark.parametrize("name", ["one-euro", "kalman"])
+def test_noise_is_taken_away_and_an_even_motion_is_followed(name):
+    rng, smooth = np.random.default_rng(0), make_smoother(name, 30.0)()
+    truth = np.arange(200.0)[:, None, None] + np.zeros((1, 4, 2))
+    noisy = truth + rng.normal(0, 1, truth.shape)
+    found = np.stack([smooth(points, None, 100.0) for points in noisy])[60:]
+    assert (found - truth[60:]).std() < 0.7
+    assert abs((truth[60:] - found).mean()) < 2  # pixels at one a frame: frames of lag
+    with pytest.raises(ValueError, match="'median' is none of none, one-euro, kalman"):
+        make_smoother("median", 30.0)
+
+
+def test_overlapping_and_tiny_finds_are_thinned():
+    boxes = np.array([[0, 0, 40, 40], [4, 0, 40, 40], [10, 10, 20, 20], [100, 0, 30, 30], [200, 0, 11, 11.0]])
+    assert overlaps(boxes, boxes)[0, 1] == pytest.approx(36 * 40 / (44 * 40))
+    assert thin(boxes).tolist() == [[0, 0, 40, 40], [100, 0, 30, 30]]
+    assert thin(boxes, np.array([0.1, 0.9, 0.2, 0.3, 1.0])).tolist() == [[4, 0, 40, 40], [100, 0, 30, 30]]
+    assert thin(np.zeros((0, 4))).shape == (0, 4)
+
+
+def test_a_face_is_followed_by_its_pixels():
+    rng = np.random.default_rng(0)
+    texture = cv2.resize(rng.integers(0, 256, (60, 80, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
+    matrix = np.array([[1.02, 0, 3.25], [0, 1.02, -2.5]])
+    after = cv2.warpAffine(texture, matrix, (640, 480), flags=cv2.INTER_CUBIC)
+    box, points = np.array([200.0, 150, 120, 140]), rng.uniform([200, 150], [320, 290], (68, 2))
+    found, share = motion(view(texture, box), after, points)
+    middle = np.array([260.0, 220, 1])
+    assert share > 0.8 and found @ middle == pytest.approx(matrix @ middle, abs=0.1)
+    expected = matrix @ [259.5, 219.5, 1] + 0.5
+    moved = moved_box(matrix, box)
+    assert moved[:2] + moved[2:] / 2 == pytest.approx(expected) and moved[2:] == pytest.approx(1.02 * box[2:])
+    assert motion(view(texture, box), after[:100], points) is None  # a frame of another size
+
+
+def test_a_shape_that_is_moved_turned_and_scaled_is_not_bent():
+    points = np.random.default_rng(0).uniform(0, 100, (20, 2))
+    turn = 1.3 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    assert bent(points, points @ turn.T + 7) == pytest.approx(0, abs=1e-9)
+    assert bent(points, points[::-1]) > 0.2
+
+
+def test_flicker_is_what_errors_change():
+    truth = np.tile(np.array([[0.0, 0], [100, 0], [0, 100], [100, 100]]), (3, 1, 1))
+    assert normalised_mean_flicker(truth + 5, truth) == 0  # an error that stays
+    points = truth.copy()
+    points[1] += [3, 4]  # 5 px there and 5 px back, in a face of 100
+    assert normalised_mean_flicker(points, truth) == pytest.approx(0.05)
+    scores = sequence_scores(points, truth, np.full(3, 50.0))
+    assert scores == pytest.approx({"nme": 100 * 5 / 50 / 3, "nmf": 5.0})
+    hidden = truth.copy()
+    hidden[:, 3] = np.nan
+    assert normalised_mean_flicker(points, hidden) == pytest.approx(0.05)
+    with pytest.raises(ValueError, match="two frames or more"):
+        normalised_mean_flicker(points[:1], truth[:1])
+
+
+def test_records_do_not_stay_in_memory(tmp_path):
+    import tracemalloc
+
+    records = Records(tmp_path, 68, lambda: False)
+    record = {"file": "a.mp4", "frame": 0, "face": 0, "box": [1.0] * 4, "points": [[1.0, 2.0]] * 68}
+    records.add(record)
+    tracemalloc.start()
+    for _ in range(2000):
+        records.add(record)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 50_000 and records.count == 2001  # they would take 1.3 MB as text
+    assert [path.name for path in records.write()] == ["points.json", "points.csv"]
+    assert next(iter(records)) == record and len((tmp_path / "points.csv").read_text().splitlines()) == 2002
+    assert sorted(os.listdir(tmp_path)) == ["points.csv", "points.json"]
+
+
+def test_what_browsers_play_is_written_where_ffmpeg_is(tmp_path):
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("no ffmpeg on the path")
+    coder = codecs.FFmpegCoder(tmp_path / "a:b.mp4", 30.0, (101, 61), codecs._listed()[0])
+    for level in (50, 100, 200):
+        coder.write(np.full((61, 101, 3), level, np.uint8))
+    coder.close()
+    capture = cv2.VideoCapture(str(tmp_path / "a:b.mp4"), cv2.CAP_FFMPEG)
+    assert int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little") in (b"avc1", b"h264")
+    levels = [frame.mean() for there, frame in (capture.read() for _ in range(3))]
+    assert levels == pytest.approx([50, 100, 200], abs=4)
+    broken = codecs.FFmpegCoder(tmp_path / "none" / "a.mp4", 30.0, (100, 60), codecs._listed()[0])
+    with pytest.raises(OSError, match=r"ffmpeg: .*|Broken pipe"):
+        broken.close()
+
+
+class Marks:
+    """Finds the points of coloured discs in boxes: a predictor whose faces nobody has to train."""
+
+    def __init__(self):
+        self.stopwatch = Stopwatch("other")
+
+    def boxes_around(self, points):
+        low, high = points.min(axis=1), points.max(axis=1)
+        return np.concatenate([low, high - low], axis=1)
+
+    def faces(self, image, boxes):
+        found = []
+        for box in boxes:
+            x, y, w, h = np.round(box).astype(int)
+            part = image[max(y, 0) : y + h, max(x, 0) : x + w]
+            ys, xs = np.nonzero(part.max(axis=2) - part.min(axis=2).astype(int) > 80)
+            centre = (xs.mean() + max(x, 0), ys.mean() + max(y, 0)) if len(xs) else (x + w / 2, y + h / 2)
+            ring = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [0, 0.3]]) * 24
+            found.append(Face(box, (np.array(centre) + ring).astype(np.float32)))
+        return found
+
+
+def discs(places):
+    """A frame with a textured disc of its own colour at each place, the last in front."""
+    frame = np.full((200, 400, 3), 128, np.uint8)
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 70, (12, 12), np.uint8), (60, 60))
+    ys, xs = np.mgrid[:60, :60] - 29.5
+    for number, (x, y) in enumerate(places):
+        patch = frame[y - 30 : y + 30, x - 30 : x + 30]
+        colour = np.stack([texture] * 3, axis=2)
+        colour[..., number] += 180
+        patch[np.hypot(xs, ys) < 30] = colour[np.hypot(xs, ys) < 30]
+    return frame
+
+
+def find_discs(image):
+    boxes = []
+    for channel in range(3):
+        others = np.delete(image.astype(int), channel, axis=2).max(axis=2)
+        mask = image[..., channel] > others + 80
+        if mask.sum() > 1500:  # of 2,827: most of it is seen
+            ys, xs = np.nonzero(mask)
+            boxes.append([xs.mean() - 24, ys.mean() - 24, 48, 48])
+    return np.array(boxes, np.float64).reshape(-1, 4)
+
+
+def test_faces_that_cross_keep_their_numbers_and_new_ones_get_new_ones():
+    tracker, numbers = Tracker(Marks(), find_discs, 30.0), []
+    for frame in range(46):
+        places = [(60 + 6 * frame, 100), (340 - 6 * frame, 104)]
+        tracked = tracker(discs(places))
+        middles = {t.number: t.face.points[:4].mean(axis=0) for t in tracked}
+        numbers.append(
+            [min(middles, key=lambda n: np.linalg.norm(middles[n] - place), default=None) for place in places]
+        )
+    assert numbers[0] == numbers[-1] and sorted(numbers[0]) == [0, 1]
+    assert tracker.count == 2 and tracker.detections < 46
+    assert all(tracker(discs([])) == [] for _ in range(60))  # all are gone for two seconds
+    assert [t.number for t in tracker(discs([(100, 60)]))] in ([], [2])
+    assert [[t.number for t in tracker(discs([(100, 60)]))] for _ in range(10)][-1] == [2]
+
+
+def test_a_find_that_no_detection_confirms_is_dropped_at_once():
+    calls = iter([np.array([[50.0, 50, 48, 48]])])
+    tracker = Tracker(Marks(), lambda image: next(calls, np.zeros((0, 4))), 30.0)
+    assert [len(tracker(discs([(100, 100)]))) for _ in range(4)] == [1, 0, 0, 0]
