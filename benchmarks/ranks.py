@@ -19,11 +19,11 @@ from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.score import face_errors
-from barrel_jax.export.onnx import runtime
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import count_parameters
 from barrel_jax.models.inference import make_inference
 from barrel_jax.models.truncation import MODULES
+from barrel_jax.onnx import runtime
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.trained import TrainedRun
 from data.prepare import prepare_config

@@ -15,8 +15,8 @@ from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.config import ModelConfig
 from barrel_jax.devices.xla import inference_options
-from barrel_jax.export.onnx import runtime
 from barrel_jax.models.inference import make_inference
+from barrel_jax.onnx import runtime
 from barrel_jax.pytorch.modes import TORCH_MODES, mark_step
 
 # jax-frozen has the weights in the program, as an exported one has: 200 arrays less to hand over with every call.

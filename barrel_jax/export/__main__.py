@@ -2,10 +2,14 @@
 """Writes a run's model as files that are read without tracing, or without this project.
 
 python -m barrel_jax.export WORKDIR [--checkpoint best] [--formats stablehlo,executable,onnx] [--out DIR]
+    [--web DIR]
 
 Images uint8 [B, S, S, 3] (RGB crops) to points float32 [B, K, 2] in crop units, weights inside: model.stablehlo (any
-batch; CPU, CUDA, TPU), model-1.executable (compiled for this machine, one image), model.onnx (any batch). Each is
-checked against the Flax model; manifest.json says what they are. `barrel_jax.export.load` reads them. --rank R gives
+batch; CPU, CUDA, TPU), model-1.executable (compiled for this machine, one image), model.onnx (any batch). With the crop
+inside, an image uint8 [H, W, 3] and boxes float32 [n, 4] to points float32 [n, K, 2] in its pixels:
+model-image.stablehlo and model-image.onnx, which run_stablehlo.py and run_onnx.py run where this project is not.
+Each is checked against the Flax model; manifest.json says what they are. `barrel_jax.export.load` reads those of crops.
+--web writes a page that finds points in a browser. --rank R gives
 DQInit's and QAMem's weights a rank, without training; what that costs says python evaluate.py --workdir RUN --rank R.
 --formats packed writes one file of 8-bit weights, model.npz, which Predictor.load reads as it reads a run.
 """
@@ -20,6 +24,8 @@ from barrel_jax.devices.xla import tune_cpu
 
 def export_run(given: argparse.Namespace) -> None:
     """Writes what the command line asks for and says how far each file is off."""
+    if given.web and "onnx" not in given.formats:
+        raise ValueError(f"--web={given.web}: the page needs --formats onnx")
     tune_cpu()
 
     from barrel_jax.export.write import PACKED, export
@@ -40,10 +46,18 @@ def export_run(given: argparse.Namespace) -> None:
             return
     about = export(trained, out, formats, [int(batch) for batch in given.batches])
     for name, entry in about["files"].items():
+        if "largest_difference" not in entry:
+            print(f"{out / name}: runs the image form, without this project")
+            continue
         difference = entry["largest_difference"]
         print(f"{out / name}: {entry['bytes'] / 1e6:.1f} MB, at most {difference:.1e} of the crop off Flax's points")
         if name.endswith(".executable"):
             print(f"  trusted like code, loaded with sha256={entry['sha256']}")
+    if given.web:
+        from barrel_jax.export.webpage import write_page
+
+        write_page(out, given.web)
+        print(f"{given.web}: a page; python -m http.server -d {given.web}, then http://localhost:8000")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("workdir", type=Path, help="folder of the run")
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="folder for the files (default: WORKDIR/export)")
+    parser.add_argument("--web", type=Path, metavar="DIR", help="folder for a page that finds points in a browser")
     parser.add_argument("--formats", type=words, default=["stablehlo", "executable", "onnx"], help="default: all")
     parser.add_argument("--rank", type=int, default=0, help="of DQInit's and QAMem's weights (default: what they have)")
     parser.add_argument("--batches", type=words, default=["1"], help="of the executables (default: 1)")

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from barrel_jax.export import executable, manifest, stablehlo
-from barrel_jax.export.onnx import runtime
+from barrel_jax.onnx import runtime
 
 Predict = Callable[[np.ndarray], np.ndarray]
 

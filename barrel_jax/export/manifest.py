@@ -11,6 +11,7 @@ from typing import Any
 
 from barrel_jax import config as configuration
 from barrel_jax import files
+from barrel_jax.export.conventions import conventions
 from barrel_jax.export.executable import machine
 from barrel_jax.provenance import versions
 from barrel_jax.training.facts import read_facts
@@ -20,23 +21,33 @@ from barrel_jax.training.workdir import FREE
 NAME = "manifest.json"
 ANEW = "write it anew: python -m barrel_jax.export WORKDIR"
 # What an export writes beside the manifest; no other name in one is ever followed.
-WRITTEN = re.compile(r"model\.(stablehlo|onnx)|model-[1-9][0-9]*\.executable")
+WRITTEN = re.compile(r"model(-image)?\.(stablehlo|onnx)|model-[1-9][0-9]*\.executable|run_(stablehlo|onnx)\.py")
 
 
 def describe(trained: TrainedRun, contents: dict[str, bytes], differences: dict[str, float]) -> dict[str, Any]:
     """The manifest of files by name; `differences` are their points' largest ones from Flax's, in crop units."""
-    size = trained.config.data.image_size
+    size, count = trained.config.data.image_size, trained.num_landmarks
+    sigma = " and sigma float32 [{}, K]" * trained.config.model.uncertainty
     return {
         "files": {
             name: {
                 "sha256": hashlib.sha256(content).hexdigest(),
                 "bytes": len(content),
-                "largest_difference": differences[name],
+                **({"largest_difference": differences[name]} if name in differences else {}),
             }
             for name, content in contents.items()
         },
         "images": f"uint8 [B, {size}, {size}, 3], RGB",
-        "points": f"float32 [B, {trained.num_landmarks}, 2], (x, y), (pixel + 0.5) / {size} of the crop",
+        "points": f"float32 [B, {count}, 2], (x, y), (pixel + 0.5) / {size} of the crop",
+        "image_form": {
+            "takes": "image uint8 [H, W, 3], RGB, and boxes float32 [n, 4] (box)",
+            "gives": f"points float32 [n, {count}, 2] in pixels (frames){sigma.format('n')}",
+        },
+        "crop_form": {
+            "takes": f"images uint8 [B, {size}, {size}, 3], RGB, cut as window and sampling say",
+            "gives": f"points float32 [B, {count}, 2] in crop units; of ONNX{sigma.format('B') or ' nothing else'}",
+        },
+        **conventions(trained.config, trained.facts),
         "crop": trained.config.data.crop,
         "scheme": trained.scheme,
         "num_landmarks": trained.num_landmarks,

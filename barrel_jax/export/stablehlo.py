@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program as StableHLO (`jax.export`), with its weights, for CPUs, CUDA and TPUs and any batch."""
+"""The program as StableHLO (`jax.export`), with its weights, for CPUs, CUDA and TPUs and any batch.
+
+It comes in two forms: crops to points, and an image of any size and boxes to points in its pixels.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,12 +11,18 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
-NAME = "model.stablehlo"
+from barrel_jax.faces.crop_windows import CropProtocol, windows_around
+from barrel_jax.faces.geometry import unit_to_px
+from barrel_jax.input.device_crop import crop_image
+from barrel_jax.models.barrelnet import BarrelNet
+from barrel_jax.models.inference import predict_points, predict_with_scale
+
+NAME, IMAGE_NAME = "model.stablehlo", "model-image.stablehlo"
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def serialise(predict: Callable[[Any, jax.Array], jax.Array], weights: Any, image_size: int) -> bytes:
-    """The file's content.
+    """The content of the file of crops.
 
     Args:
       predict: `inference.make_inference`'s, weights and images uint8 [B, S, S, 3] -> points [B, K, 2].
@@ -22,10 +31,46 @@ def serialise(predict: Callable[[Any, jax.Array], jax.Array], weights: Any, imag
     """
     (batch,) = export.symbolic_shape("B")
     images = jax.ShapeDtypeStruct((batch, image_size, image_size, 3), jnp.uint8)
-    program = export.export(jax.jit(lambda images: predict(weights, images)), platforms=PLATFORMS)(images)
-    return bytes(program.serialize())
+    return _serialised(lambda images: predict(weights, images), images)
 
 
-def deserialise(content: bytes) -> Callable[[jax.Array], jax.Array]:
-    """The program, compiled at the first call with each B."""
+def serialise_image(run: Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]) -> bytes:
+    """The content of the file of images: `run` is `image_program`'s."""
+    height, width, faces = export.symbolic_shape("H, W, n")
+    image = jax.ShapeDtypeStruct((height, width, 3), jnp.uint8)
+    return _serialised(run, image, jax.ShapeDtypeStruct((faces, 4), jnp.float32))
+
+
+def _serialised(run: Callable, *given: jax.ShapeDtypeStruct) -> bytes:
+    return bytes(export.export(jax.jit(run), platforms=PLATFORMS)(*given).serialize())
+
+
+def image_program(
+    model: BarrelNet, weights: Any, protocol: CropProtocol, image_size: int
+) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]:
+    """The function of an image uint8 [H, W, 3] and boxes float32 [n, 4], n at least 1.
+
+    It gives points float32 [n, K, 2] in source pixels and, where the model says it, sigma float32 [n, K].
+
+    Args:
+      model: `inference.folded_model`'s.
+      weights: of it.
+      protocol: of the crops.
+      image_size: S.
+    """
+
+    def run(image: jax.Array, boxes: jax.Array) -> tuple[jax.Array, ...]:
+        extent = jnp.array([image.shape[1], image.shape[0]], jnp.float32)
+        windows = windows_around(protocol, boxes, extent)
+        crops = crop_image(image, windows, image_size, protocol.padded)
+        if not model.uncertainty:
+            return (unit_to_px(predict_points(model, weights, crops), windows),)
+        points, sigma = predict_with_scale(model, weights, crops)
+        return unit_to_px(points, windows), sigma * jnp.sqrt((windows[:, 2:] ** 2).mean(axis=1))[:, None]
+
+    return run
+
+
+def deserialise(content: bytes) -> Callable[..., Any]:
+    """The program, compiled at the first call with each shape of what it is given."""
     return jax.jit(export.deserialize(bytearray(content)).call)

@@ -11,8 +11,9 @@ import numpy as np
 
 from barrel_jax import files
 from barrel_jax.export import executable, manifest, stablehlo
-from barrel_jax.export.onnx import runtime
-from barrel_jax.models.inference import make_inference
+from barrel_jax.faces.crop_windows import protocol_of, windows_around
+from barrel_jax.models.inference import folded_model, make_inference
+from barrel_jax.onnx import runtime
 from barrel_jax.training.trained import TrainedRun
 
 FORMATS = ("stablehlo", "executable", "onnx")
@@ -48,13 +49,12 @@ def export(
         points = np.asarray(jax.jit(predict)(weights, images))
         for name, content, run, batch in _serialised(trained, predict, weights, formats, batches):
             found = np.concatenate([run(part) for part in _parts(images, batch)])[: len(images)]
-            difference = float(np.abs(found - points).max())
-            if not difference <= TOLERANCE:
-                raise ValueError(
-                    f"{Path(out) / name}: its points differ from Flax's by {difference:.1e} of the crop, more than "
-                    f"the {TOLERANCE:.0e} of rounding; nothing is written. Try another checkpoint, and report this"
-                )
+            difference = _checked(Path(out) / name, np.abs(found - points))
             contents[name], differences[name] = content, difference
+        for name, content, difference in _image_forms(trained, weights, formats, Path(out)):
+            contents[name], differences[name] = content, difference
+            script = f"run_{name.rpartition('.')[2]}.py"
+            contents[script] = Path(__file__).with_name(script).read_bytes()
     _keep(Path(out), contents, manifest.describe(trained, contents, differences))
     return manifest.read(out)
 
@@ -74,6 +74,44 @@ def _serialised(
         facts = {"scheme": trained.scheme, "crop": trained.config.data.crop, "step": str(trained.step)}
         content = runtime.serialise(trained.config.model, trained.num_landmarks, size, weights, facts)
         yield runtime.NAME, content, runtime.deserialise(content), None
+
+
+def _image_forms(
+    trained: TrainedRun, weights: Any, formats: Sequence[str], out: Path
+) -> Iterator[tuple[str, bytes, float]]:
+    # Name and content of each file that takes an image and boxes, and its difference in shares of the windows.
+    wanted = [name for name in (stablehlo.IMAGE_NAME, runtime.IMAGE_NAME) if name.rpartition(".")[2] in formats]
+    if not wanted:
+        return
+    config, count, size = trained.config, trained.num_landmarks, trained.config.data.image_size
+    protocol = protocol_of(config.data.crop, config.data.dataset)
+    model = folded_model(dataclasses.replace(config.model, dtype="float32"), count)
+    program = stablehlo.image_program(model, weights, protocol, size)
+    # Noise of coarse grain: one face shrunk and over an edge, one enlarged.
+    noise = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
+    image = np.ascontiguousarray(np.kron(noise, np.ones((size // 4, size // 4, 1), np.uint8)))
+    boxes = np.array([[-9.3, 5.2, 1.63 * size, 1.41 * size], [7.3, 20.6, 0.83 * size, 0.57 * size]], np.float32)
+    expected = np.asarray(jax.jit(program)(image, boxes)[0])
+    sides = windows_around(protocol, boxes, np.array([image.shape[1], image.shape[0]], np.float32))[:, None, 2:]
+    for name in wanted:
+        if name == stablehlo.IMAGE_NAME:
+            content = stablehlo.serialise_image(program)
+            found = stablehlo.deserialise(content)(image, boxes)[0]
+        else:
+            facts = {"scheme": trained.scheme, "crop": config.data.crop, "step": str(trained.step)}
+            content = runtime.serialise(config.model, count, size, weights, facts, protocol)
+            found = runtime.open_network(content)(image, boxes)[0]
+        yield name, content, _checked(out / name, np.abs(np.asarray(found) - expected) / sides)
+
+
+def _checked(path: Path, differences: np.ndarray) -> float:
+    difference = float(differences.max())
+    if not difference <= TOLERANCE:
+        raise ValueError(
+            f"{path}: its points differ from Flax's by {difference:.1e} of the crop, more than "
+            f"the {TOLERANCE:.0e} of rounding; nothing is written. Try another checkpoint, and report this"
+        )
+    return difference
 
 
 def _edge_cases(size: int) -> np.ndarray:

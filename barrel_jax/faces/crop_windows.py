@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Real
 
+from barrel_jax.arrays import OneKind
+
 
 @dataclass(frozen=True)
 class CropProtocol:
@@ -77,15 +79,24 @@ def crop_window(
     A face without labelled points is cropped around its box whatever the protocol says.
     """
     tight = landmark_box(points_px, labelled) if protocol.around == "landmarks" else None
-    x, y, w, h = np.asarray(box, np.float64) if tight is None else tight
-    left, top, right, bottom = protocol.margins
-    low = np.array([x - left * w, y - top * h])
-    high = np.array([x + w + right * w, y + h + bottom * h])
+    start = np.asarray(box if tight is None else tight, np.float64)
+    return windows_around(protocol, start[None], np.asarray(size, np.float64))[0]
+
+
+def windows_around(
+    protocol: CropProtocol, boxes: Float[OneKind, "n 4"], size: Float[OneKind, " 2"]
+) -> Float[OneKind, "n 4"]:
+    """The windows [n, 4] that a protocol lays around the boxes [n, 4] it starts from, in an image of size w, h."""
+    arrays = boxes.__array_namespace__()
+    corner, sides = boxes[:, :2], boxes[:, 2:]
+    margins = arrays.asarray(protocol.margins, dtype=boxes.dtype)[None]
+    low = corner - margins[:, :2] * sides
+    high = corner + sides + margins[:, 2:] * sides
     if protocol.square:
-        centre, side = (low + high) / 2, (high - low).max()
+        centre, side = (low + high) / 2, (high - low).max(axis=1, keepdims=True)
         low, high = centre - side / 2, centre + side / 2
     if not protocol.padded:
         # A box wholly outside still gets a window of one pixel at the nearest border.
-        low = np.clip(low, 0, np.asarray(size, np.float64) - 1)
-        high = np.clip(high, low + 1, size)
-    return np.concatenate([low, high - low])
+        low = arrays.clip(low, 0, size[None] - 1)
+        high = arrays.clip(high, low + 1, size[None])
+    return arrays.concat([low, high - low], axis=1)

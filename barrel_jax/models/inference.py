@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from barrel_jax.config import ModelConfig
+from barrel_jax.models.barrelnet import BarrelNet
 from barrel_jax.models.build import build_model
 from barrel_jax.models.folding import fold
 
@@ -36,7 +37,7 @@ def make_inference(
     return predict, weights
 
 
-def folded_model(config: ModelConfig, num_landmarks: int) -> nn.Module:
+def folded_model(config: ModelConfig, num_landmarks: int) -> BarrelNet:
     """The model of a config whose batch norm is folded into its convolutions."""
     return dataclasses.replace(build_model(config, num_landmarks), norm="folded")
 

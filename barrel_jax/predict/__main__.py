@@ -3,7 +3,7 @@
 
 python -m barrel_jax.predict IMAGE|FOLDER|VIDEO|0 [--workdir RUN|FILE|NAME] [--out DIR]
     [--detector haar|yunet:MODEL | --boxes FILE] [--checkpoint latest|best|STEP] [--dtype float32|bfloat16]
-    [--detect-every N] [--smooth none|one-euro|kalman]
+    [--backend auto|jax|onnxruntime] [--detect-every N] [--smooth none|one-euro|kalman]
 
 Without --workdir the small model of this package is used (docs/models/small.md). Writes to DIR a drawing of every
 picture (NAME.png) or of the video (NAME.mp4), points.json and points.csv. A number is a camera; Ctrl-C ends it, and all
@@ -28,6 +28,7 @@ from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from barrel_jax.files import readable_name
 from barrel_jax.picture_heads import max_pixels
 from barrel_jax.predict.annotator import Annotator
+from barrel_jax.predict.backend import BACKENDS
 from barrel_jax.predict.boxes import BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector
 from barrel_jax.predict.find_faces import GivenBoxes, detected
@@ -61,7 +62,7 @@ def predict(given: argparse.Namespace) -> list[str]:
     else:
         detect = make_detector(given.detector)
     frames = None if paths else Frames(given.source)
-    predictor = Predictor.load(given.workdir, given.checkpoint, given.dtype, given.refine)
+    predictor = Predictor.load(given.workdir, given.checkpoint, given.dtype, given.refine, given.backend)
     if predictor.refine < (given.refine or 0):
         print(
             "note: this run does not say how boxes lie about its landmarks, so faces are not cropped again",
@@ -136,6 +137,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
     parser.add_argument("--dtype", default="", help="float32 or bfloat16 (default: the run's)")
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        help="what runs the network; auto is the fastest that is installed (default: %(default)s)",
+    )
     parser.add_argument(
         "--refine",
         type=int,

@@ -5,8 +5,9 @@
     faces = predictor(image)  # uint8 [H, W, 3] RGB -> a list of Face: box, points, sigma, score
     points = predictor.predict(image, boxes)  # [n, 4] x, y, w, h -> [n, K, 2]
 
-Crop, network and the way back are one jitted program. It is compiled once for every number of faces (1, 2, 4, ... 64)
-and side of the padded regions (256, 512, ...) that come up, whatever the size of the images.
+Crop, network and the way back are one program. On a CPU ONNX Runtime runs it where that is installed (backend.py);
+otherwise it is jitted, and compiled once for every number of faces (1, 2, 4, ... 64) and side of the padded regions
+(256, 512, ...) that come up, whatever the size of the images.
 """
 
 import dataclasses
@@ -24,9 +25,10 @@ from barrel_jax.devices.xla import inference_options
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
 from barrel_jax.faces.geometry import unit_to_px
+from barrel_jax.input.device_crop import crop_regions, region_side, take_region
 from barrel_jax.models.inference import folded_model, make_inference, predict_points, predict_with_scale
+from barrel_jax.predict.backend import choose, onnx_network
 from barrel_jax.predict.detectors import Detector, make_detector
-from barrel_jax.predict.device_crop import crop_regions, region_side, take_region
 from barrel_jax.predict.face import Face, face_score
 from barrel_jax.predict.named_models import open_model
 from barrel_jax.training.stopwatch import Stopwatch
@@ -60,6 +62,7 @@ class Predictor:
         *,
         refine: int = 0,
         box_fit: BoxFit | None = None,
+        backend: str = "auto",
     ) -> None:
         """Folds `variables` {params, batch_stats} of the model of `config`, which has K landmarks named by `scheme`.
 
@@ -71,6 +74,7 @@ class Predictor:
             refine: how often faces are cropped again around their points.
             box_fit: how the boxes of the run's set lie about its landmarks. Where the crop protocol starts from a box
                 and this is not known, faces are not cropped again.
+            backend: 'jax', 'onnxruntime' (on the CPU), or 'auto', the fastest that is installed (backend.py).
         """
         self.scheme, self.num_landmarks = scheme, num_landmarks
         self._detect: Detector | None = None
@@ -79,14 +83,23 @@ class Predictor:
         self._size, padded = config.data.image_size, self._protocol.padded
         self._box_fit = box_fit
         self.refine = refine if box_fit or self._protocol.around == "landmarks" else 0
-        _, self._weights = make_inference(config.model, num_landmarks, variables)
         self.stopwatch = Stopwatch("other")  # what predictions take: crop, network, and compile, the first calls
         self._called: set[tuple[int, int]] = set()
-        self._program = _program(folded_model(config.model, num_landmarks), self._size, padded)
+        self.backend = choose(backend, config.model)
+        if self.backend == "onnxruntime":
+            self._network = onnx_network(config, num_landmarks, variables)
+        else:
+            _, self._weights = make_inference(config.model, num_landmarks, variables)
+            self._program = _program(folded_model(config.model, num_landmarks), self._size, padded)
 
     @classmethod
     def load(
-        cls, model: str | Path, checkpoint: str = "latest", dtype: str = "", refine: int | None = None
+        cls,
+        model: str | Path,
+        checkpoint: str = "latest",
+        dtype: str = "",
+        refine: int | None = None,
+        backend: str = "auto",
     ) -> "Predictor":
         """A trained model.
 
@@ -97,6 +110,7 @@ class Predictor:
                 and float32 on CPU.
             refine: how often faces are cropped again around their points; 0 trusts the boxes. By default as the model's
                 file says, which was measured (1 for 'small'); 0 for a run.
+            backend: 'jax', 'onnxruntime' (on the CPU), or 'auto', the fastest that is installed.
 
         Raises:
             FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
@@ -108,7 +122,8 @@ class Predictor:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
         validate(config, trained=True)
         refine = run.facts.get("refine", 0) if refine is None else refine
-        return cls(config, run.scheme, run.num_landmarks, run.variables, refine=refine, box_fit=run.box_fit)
+        given = (config, run.scheme, run.num_landmarks, run.variables)
+        return cls(*given, refine=refine, box_fit=run.box_fit, backend=backend)
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         """The faces of an image uint8 [H, W, 3], RGB, where OpenCV's Haar cascade finds them, the largest first."""
@@ -151,13 +166,24 @@ class Predictor:
     def _refined(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """x and y, and sigma where the model says it: [n_i, K, 2 or 3]."""
         pairs = list(zip(images, boxes, strict=True))
-        points = self._predict([self._faces(image, given) for image, given in pairs])
+        points = self._located(pairs)
         for _ in range(self.refine):
             again = [
                 self._boxes_of(image, found[..., :2], given)
                 for (image, given), found in zip(pairs, points, strict=True)
             ]
-            points = self._predict([self._faces(image, given) for image, given in zip(images, again, strict=True)])
+            points = self._located(list(zip(images, again, strict=True)))
+        return points
+
+    def _located(self, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """x, y and sigma [n_i, K, 2 or 3] of images and their boxes. Raises ValueError when one is not finite."""
+        if self.backend == "onnxruntime":
+            with self.stopwatch.during("network"):  # the crop is in it
+                points = [self._network(image, boxes) for image, boxes in pairs]
+        else:
+            points = self._predict([self._faces(image, boxes) for image, boxes in pairs])
+        if not all(np.isfinite(found).all() for found in points):
+            raise ValueError("the model's points are not finite; use an earlier checkpoint of the run")
         return points
 
     def boxes_around(self, points: np.ndarray) -> np.ndarray | None:
@@ -200,8 +226,6 @@ class Predictor:
         with self.stopwatch.during("network"):
             for index, result in running:
                 points[index] = jax.device_get(result)[: len(index)]
-        if not np.isfinite(points).all():
-            raise ValueError("the model's points are not finite; use an earlier checkpoint of the run")
         ends = np.cumsum([len(group) for group in groups])
         return [points[end - len(group) : end] for group, end in zip(groups, ends, strict=True)]
 

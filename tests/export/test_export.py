@@ -20,10 +20,10 @@ from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.export import executable, manifest, stablehlo
 from barrel_jax.export.__main__ import main
 from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
-from barrel_jax.export.onnx import runtime
 from barrel_jax.export.write import export
 from barrel_jax.models.build import build_model
 from barrel_jax.models.inference import make_inference
+from barrel_jax.onnx import runtime
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
@@ -134,12 +134,15 @@ def test_jaxs_cache_on_disk_does_no_harm(tmp_path):
 
 def test_the_manifest_says_what_the_files_are(exported):
     about = manifest.read(exported)
-    assert set(about["files"]) == {"model.stablehlo", "model-1.executable", "model-3.executable", "model.onnx"}
+    programs = {"model-1.executable", "model-3.executable"}
+    programs |= {f"model{form}.{kind}" for form in ("", "-image") for kind in ("stablehlo", "onnx")}
+    assert set(about["files"]) == {*programs, "run_stablehlo.py", "run_onnx.py"}
     assert {path.name for path in exported.iterdir()} == {*about["files"], "manifest.json"}
     assert (about["scheme"], about["crop"], about["image_size"], about["step"]) == ("custom-5", "pipnet", SIZE, 7)
     assert about["versions"]["jax"] == jax.__version__ and about["machine"]["platform"] == "cpu"
     for name, entry in about["files"].items():
-        assert 0 <= entry["largest_difference"] < 2e-5 and entry["bytes"] == (exported / name).stat().st_size
+        assert name not in programs or 0 <= entry["largest_difference"] < 2e-5
+        assert entry["bytes"] == (exported / name).stat().st_size
 
 
 def test_stablehlo_is_for_three_platforms(exported):
@@ -231,7 +234,7 @@ def test_images_that_do_not_fit_are_named(exported):
 
 
 def test_a_file_that_differs_from_flax_is_not_kept(workdir, tmp_path, monkeypatch):
-    monkeypatch.setattr("barrel_jax.export.onnx.network.MEAN", (0.5, 0.5, 0.5))
+    monkeypatch.setattr("barrel_jax.onnx.network.MEAN", (0.5, 0.5, 0.5))
     with pytest.raises(ValueError, match=r"model\.onnx: its points differ from Flax's by .* nothing is written"):
         export(TrainedRun.open(workdir), tmp_path / "out", ("onnx",))
     assert not (tmp_path / "out").exists()
@@ -250,7 +253,8 @@ def test_a_new_export_takes_the_place_of_the_old_and_of_nothing_else(workdir, co
         load_onnx(copied)
     trained = TrainedRun.open(workdir)
     export(trained, copied, ("onnx",))
-    assert {path.name for path in copied.iterdir()} == {"model.onnx", "manifest.json", kept[1].name, kept[2].name}
+    written_now = {"model.onnx", "model-image.onnx", "run_onnx.py", "manifest.json"}
+    assert {path.name for path in copied.iterdir()} == {*written_now, kept[1].name, kept[2].name}
     assert kept[0].exists()
     (copied / "manifest.json").write_text("{")
     export(trained, copied, ("onnx",))

@@ -77,12 +77,12 @@ class Browser:
         return json.loads(message)
 
     def open(self, path, width=1440, height=900, scheme="light"):
-        """Shows a file in a window of so many pixels; returns when it is loaded."""
+        """Shows a file, or an address, in a window of so many pixels; returns when it is loaded."""
         mobile = width < 600
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self._events.clear()
-        self.send("Page.navigate", url=Path(path).resolve().as_uri())
+        self.send("Page.navigate", url=path if "://" in str(path) else Path(path).resolve().as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(self._next())
 

@@ -15,10 +15,23 @@ from barrel_jax.training.workdir import claim
 def save_run(workdir, config, crops):
     """Writes config.json, run.json and the checkpoint of step 0 of a run on `crops`."""
     claim(workdir, config, crops)
-    model = build_model(config.model, crops.scheme.num_points)
-    state = create(model, optimiser(config.optim, 1), config, make_mesh(MeshConfig(data=1)))
-    steep = state.params["head"] | {"layer3": jax.tree.map(lambda leaf: 5 * leaf, state.params["head"]["layer3"])}
     checkpoints = Checkpoints(workdir)
-    checkpoints.save("latest", state.replace(params=state.params | {"head": steep}), {})
+    checkpoints.save("latest", _state(config, crops.scheme.num_points), {})
     checkpoints.close()
     return workdir
+
+
+def steep(config, num_landmarks):
+    """The variables {params, batch_stats} of such a run."""
+    return jax.device_get(_state(config, num_landmarks).variables())
+
+
+def _state(config, num_landmarks):
+    model = build_model(config.model, num_landmarks)
+    state = create(model, optimiser(config.optim, 1), config, make_mesh(MeshConfig(data=1)))
+    head = state.params["head"] | {"layer3": jax.tree.map(lambda leaf: 5 * leaf, state.params["head"]["layer3"])}
+    params = state.params | {"head": head}
+    if config.model.uncertainty:  # the last layer of the scale is zero at the start
+        last = jax.random.normal(jax.random.key(1), state.params["scale"]["layer2"]["kernel"].shape)
+        params["scale"] = params["scale"] | {"layer2": params["scale"]["layer2"] | {"kernel": last / 10}}
+    return state.replace(params=params)

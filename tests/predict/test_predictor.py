@@ -5,7 +5,9 @@ import gc
 import json
 import shutil
 import weakref
+from dataclasses import replace
 
+import cv2
 import jax
 import numpy as np
 import pytest
@@ -18,12 +20,13 @@ from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.input.source import decode, open_split
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
+from barrel_jax.predict import backend
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.trained import TrainedRun, restore_variables
 from data.prepare import prepare_config
 from tests.kit import small
-from tests.kit.saved_run import save_run
+from tests.kit.saved_run import save_run, steep
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +180,7 @@ def test_loading_again_gives_memory_back(run, pictures):
     image, boxes = pictures[0][0], pictures[1][0]
 
     def load_and_predict():
-        predictor = Predictor.load(run[0])
+        predictor = Predictor.load(run[0], backend="jax")
         predictor.predict(image, boxes)
         return weakref.ref(predictor), predictor._program
 
@@ -190,3 +193,50 @@ def test_loading_again_gives_memory_back(run, pictures):
         gc.collect()
         assert gone() is None and program is first and program._cache_size() == compiled
         assert len(jax.live_arrays()) == arrays
+
+
+@pytest.fixture(scope="module")
+def strange(pictures):
+    """A picture from a detector's view: large, and boxes over its border, thin, shrunk and enlarged."""
+    rng = np.random.default_rng(1)
+    image = cv2.resize(rng.integers(0, 256, (170, 230, 3), np.uint8), (1380, 1020), interpolation=cv2.INTER_CUBIC)
+    image[: pictures[0][0].shape[0], : pictures[0][0].shape[1]] = pictures[0][0]
+    boxes = [pictures[1][0][0], [-50, 300, 400, 500], [900.3, 20.7, 700, 300], [640, 700, 64, 80], [20, 10, 1300, 990]]
+    return image, np.array(boxes, np.float64)
+
+
+@pytest.mark.parametrize("changes", [{}, {"data__crop": "hrnet", "model__uncertainty": True}])
+def test_onnx_runtime_gives_the_points_of_xla(strange, changes):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    config = small.config(data__image_size=128, data__dataset="faces", model__dtype="float32", **changes)
+    variables = steep(config, 29)
+    found = {}
+    for name in ("jax", "onnxruntime"):
+        predictor = Predictor(config, "custom-29", 29, variables, backend=name)
+        found[name] = predictor.faces(*strange)
+        assert predictor.predict(strange[0], []).shape == (0, 29, 2)
+    for one, other in zip(found["jax"], found["onnxruntime"], strict=True):
+        # Of drawn weights, which magnify rounding, on a face larger than a screen: a ten-thousandth of its side.
+        np.testing.assert_allclose(other.points, one.points, rtol=0, atol=max(0.05, 1e-4 * one.box[2:].max()))
+        if config.model.uncertainty:
+            np.testing.assert_allclose(other.sigma, one.sigma, rtol=1e-3, atol=0)
+            assert np.ptp(one.sigma) > 0
+    assert np.std([face.points - face.points.mean(axis=0) for face in found["jax"]], axis=0).mean() > 5
+
+
+def test_the_fastest_backend_is_taken_and_said_once(run, capsys, monkeypatch):
+    pytest.importorskip("onnx")
+    config = configuration.load(run[0]).model
+    backend._say.cache_clear()
+    assert [backend.choose("auto", config) for _ in range(2)] == ["onnxruntime"] * 2
+    assert capsys.readouterr().err.count("note: points by ONNX Runtime, which is faster on a CPU than XLA") == 1
+    monkeypatch.setattr(backend, "find_spec", lambda name: None)
+    assert backend.choose("auto", config) == "jax"
+    assert "on a CPU ONNX Runtime is faster (ONNX needs onnx" in capsys.readouterr().err
+    coarse = replace(config, dtype="bfloat16")
+    assert backend.choose("auto", coarse) == "jax"
+    with pytest.raises(ValueError, match="backend='onnxruntime' computes in float32: give dtype='float32'"):
+        backend.choose("onnxruntime", coarse)
+    with pytest.raises(ValueError, match="backend='torch' is none of auto, jax, onnxruntime"):
+        backend.choose("torch", config)

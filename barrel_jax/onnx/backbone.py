@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from barrel_jax.backbones import BACKBONES, HRNetPlan, ResNetPlan
-from barrel_jax.export.onnx.graph import Graph
+from barrel_jax.onnx.graph import Graph
 
 Params = Mapping[str, Any]
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from barrel_jax.arrays import AnyArray
+from barrel_jax.arrays import AnyArray, OneKind
 
 SMALLEST_REGION = 256  # side of the smallest padded region; the others are its doubles
 
@@ -33,11 +33,8 @@ def take_region(
         Pixels uint8 [h, w, 3], a view where nothing had to be shrunk, at most `largest_region(size)` wide and high; the
         window float64 [4] in their edge coordinates.
     """
-    extent = np.array([image.shape[1], image.shape[0]])
-    # A crop's pixel averages w / S source pixels and its bilinear neighbours as many; one more for rounding.
-    margin = np.ceil(np.maximum(window[2:] / size, 1)) + 1
-    low = np.clip(np.floor(window[:2] - margin), 0, extent - 1).astype(int)
-    high = np.clip(np.ceil(window[:2] + window[2:] + margin), low + 1, extent).astype(int)
+    corners = _reach(window, np.array([image.shape[1], image.shape[0]], np.float64), size)
+    low, high = (corner.astype(int) for corner in corners)
     region = image[low[1] : high[1], low[0] : high[0]]
     inside = np.concatenate([window[:2] - low, window[2:]])
     taken = high - low
@@ -46,6 +43,44 @@ def take_region(
         region = cv2.resize(region, smaller.tolist(), interpolation=cv2.INTER_AREA)
         inside *= np.tile(smaller / taken, 2)
     return region, inside
+
+
+def _reach(window: OneKind, extent: OneKind, size: int) -> tuple[OneKind, OneKind]:
+    """First column and row [2] of an image of `extent` [2] that a crop of a window [4] reads, and those behind it."""
+    arrays = window.__array_namespace__()
+    # A crop's pixel averages w / S source pixels and its bilinear neighbours as many; one more for rounding.
+    margin = arrays.ceil(arrays.maximum(window[2:] / size, 1)) + 1
+    low = arrays.clip(arrays.floor(window[:2] - margin), 0, extent - 1)
+    return low, arrays.clip(arrays.ceil(window[:2] + window[2:] + margin), low + 1, extent)
+
+
+def crop_image(
+    image: UInt8[AnyArray, "H W 3"], windows: Float[AnyArray, "n 4"], size: int, padded: bool
+) -> Float[jax.Array, "n {size} {size} 3"]:
+    """What `take_region` and `crop_regions` do, with nothing done on the host: H, W and n may be any.
+
+    Slower on large images, of which it reads all for each face, one after the other. Windows are float32 [n, 4].
+    """
+    extent = jnp.array([image.shape[1], image.shape[0]], jnp.float32)
+    largest = largest_region(size)
+
+    def one(window: jax.Array) -> jax.Array:
+        low, high = _reach(window, extent, size)
+        taken = high - low
+        smaller = jnp.ceil(taken / jnp.ceil(taken / largest))
+        scale = smaller / taken
+        inside, width = (window[:2] - low) * scale, window[2:] * scale
+
+        def axis(index: int) -> jax.Array:
+            pixel = jnp.arange(image.shape[1 - index])[None] - low[index]
+            lines = _share(pixel, jnp.arange(largest)[:, None], scale[index], taken[index])
+            weights = _weights(smaller[index], inside[index], width[index], size, largest, padded)
+            return jnp.matmul(weights, lines, precision="highest")
+
+        rows = jnp.einsum("sr,rwc->swc", axis(1), image.astype(jnp.float32), precision="highest")
+        return jnp.einsum("tw,swc->stc", axis(0), rows, precision="highest")
+
+    return jax.lax.map(one, windows)
 
 
 def largest_region(size: int) -> int:
@@ -102,8 +137,13 @@ def _weights(extent: jax.Array, start: jax.Array, width: jax.Array, size: int, s
     def averaged(taken: jax.Array) -> jax.Array:
         """The share of every pixel in pixel `taken` [S] of the shrunk line."""
         kept = jnp.clip(taken, 0, smaller - 1)
-        low, high = kept[:, None] / scale, jnp.minimum((kept[:, None] + 1) / scale, extent)
-        share = jnp.maximum(jnp.minimum(pixel + 1, high) - jnp.maximum(pixel, low), 0) * scale
+        share = _share(pixel, kept[:, None], scale, extent)
         return jnp.where((kept == taken)[:, None], share, 0) if padded else share
 
     return (1 - (at - first))[:, None] * averaged(first) + (at - first)[:, None] * averaged(first + 1)
+
+
+def _share(pixel: jax.Array, number: jax.Array, scale: jax.Array, extent: jax.Array) -> jax.Array:
+    """What each pixel [1, R] of a line gives to pixel `number` [S, 1] of the line shrunk by `scale`: [S, R]."""
+    low, high = number / scale, jnp.minimum((number + 1) / scale, extent)
+    return jnp.maximum(jnp.minimum(pixel + 1, high) - jnp.maximum(pixel, low), 0) * scale

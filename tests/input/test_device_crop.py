@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from barrel_jax.input.crops import cut
-from barrel_jax.predict.device_crop import crop_regions, largest_region, region_side, take_region
+from barrel_jax.input.device_crop import crop_regions, largest_region, region_side, take_region
 
 pytestmark = pytest.mark.quick
 

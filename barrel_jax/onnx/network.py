@@ -15,10 +15,13 @@ import numpy as np
 import onnx
 
 from barrel_jax.config import ModelConfig
-from barrel_jax.export.onnx.backbone import convolution, write_backbone
-from barrel_jax.export.onnx.graph import Graph
+from barrel_jax.faces.crop_windows import CropProtocol
 from barrel_jax.models.barrelnet import MEAN, STD
 from barrel_jax.models.positions import sine_positions
+from barrel_jax.models.uncertainty import LEAST, MOST, START
+from barrel_jax.onnx.backbone import convolution, write_backbone
+from barrel_jax.onnx.crop import write_crops, write_windows
+from barrel_jax.onnx.graph import Graph, Port
 
 Params = Mapping[str, Any]
 
@@ -28,6 +31,8 @@ def write_network(
 ) -> onnx.ModelProto:
     """The network of a config: `images` uint8 [B, S, S, 3] to `points` float32 [B, K, 2] in crop units, any B.
 
+    A model with uncertainty gives `sigma` float32 [B, K] too, the standard deviation of a point's error along an axis.
+
     Args:
       config: of the model; whatever its `dtype` is, the graph is of float32.
       num_landmarks: K.
@@ -36,18 +41,82 @@ def write_network(
       facts: kept in the file's metadata.
     """
     graph = Graph()
-    points = _points(graph, config, num_landmarks, image_size, params)
-    return graph.model(image_size, num_landmarks, points, facts)
+    crops = graph("Cast", graph("Transpose", "images", perm=(0, 3, 1, 2)), to=onnx.TensorProto.FLOAT)
+    nodes = _found(graph, crops, config, num_landmarks, image_size, params)
+    inputs = {"images": Port(onnx.TensorProto.UINT8, ["B", image_size, image_size, 3])}
+    return graph.model(inputs, _outputs(nodes, "B", num_landmarks), nodes, facts)
 
 
-def _points(graph: Graph, config: ModelConfig, num_landmarks: int, image_size: int, params: Params) -> str:
-    x = graph("Cast", graph("Transpose", "images", perm=(0, 3, 1, 2)), to=onnx.TensorProto.FLOAT)
+def write_image_network(
+    config: ModelConfig,
+    num_landmarks: int,
+    image_size: int,
+    params: Params,
+    protocol: CropProtocol,
+    facts: dict[str, str],
+) -> onnx.ModelProto:
+    """The network with its crop: `image` uint8 [H, W, 3] and `boxes` float32 [n, 4] to `points` float32 [n, K, 2].
+
+    Boxes are x, y, w, h in source pixels, edge coordinates; points are in source pixels, the centre of the top-left one
+    is (0, 0), and so is `sigma` float32 [n, K]. Any n, 0 too.
+
+    Args: `protocol` lays the crop's window around a box; the others are `write_network`'s.
+    """
+    graph = Graph()
+    size = graph("Cast", graph("Shape", "image"), to=onnx.TensorProto.DOUBLE)
+    extent = graph("Gather", size, np.array([1, 0]))
+    windows = write_windows(graph, "boxes", extent, protocol)
+    crops = write_crops(graph, "image", extent, windows, image_size, protocol.padded)
+    found = _found(graph, crops, config, num_landmarks, image_size, params)
+    windows = graph("Cast", windows, to=onnx.TensorProto.FLOAT)
+    corners, sides = (graph("Slice", windows, np.array([a]), np.array([a + 2]), np.array([1])) for a in (0, 2))
+    nodes = {"points": graph("Sub", _placed(graph, found["points"], corners, sides), np.float32(0.5))}
+    if "sigma" in found:
+        square = graph("ReduceMean", graph("Mul", sides, sides), axes=[1], keepdims=1)
+        nodes["sigma"] = graph("Mul", found["sigma"], graph("Sqrt", square))
+    inputs = {
+        "image": Port(onnx.TensorProto.UINT8, ["H", "W", 3]),
+        "boxes": Port(onnx.TensorProto.FLOAT, ["n", 4]),
+    }
+    return graph.model(inputs, _outputs(nodes, "n", num_landmarks), nodes, facts)
+
+
+def _placed(graph: Graph, points: str, corners: str, sides: str) -> str:
+    # Of crop units [n, K, 2], in edge coordinates of the image.
+    corners, sides = (_reshaped(graph, pair, 0, 1, 2) for pair in (corners, sides))
+    return graph("Add", corners, graph("Mul", sides, points))
+
+
+def _outputs(nodes: Mapping[str, str], count: str, num_landmarks: int) -> dict[str, Port]:
+    ports: dict[str, list[int | str]] = {"points": [count, num_landmarks, 2], "sigma": [count, num_landmarks]}
+    return {name: Port(onnx.TensorProto.FLOAT, ports[name]) for name in nodes}
+
+
+def _found(
+    graph: Graph, crops: str, config: ModelConfig, num_landmarks: int, image_size: int, params: Params
+) -> dict[str, str]:
+    """The points of crops [B, 3, S, S] in grey levels, and sigma where the model says it, both in crop units."""
+    points, queries = _points(graph, crops, config, num_landmarks, image_size, params)
+    if not config.uncertainty:
+        return {"points": points}
+    layers = params["scale"]
+    last = _dense(graph, graph("Relu", _dense(graph, queries, layers["layer1"])), layers["layer2"])
+    log_scale = graph("Clip", graph("Add", last, np.float32(START)), np.float32(LEAST), np.float32(MOST))
+    # The standard deviation of a Laplace distribution of scale b is sqrt(2) b.
+    sigma = graph("Mul", graph("Exp", log_scale), np.float32(2**0.5))
+    return {"points": points, "sigma": _reshaped(graph, sigma, 0, num_landmarks)}
+
+
+def _points(
+    graph: Graph, x: str, config: ModelConfig, num_landmarks: int, image_size: int, params: Params
+) -> tuple[str, str]:
+    # The points, and the queries that they were read from ('' without a decoder).
     mean, std = (np.array(value, np.float32)[:, None, None] for value in (MEAN, STD))
     x = graph("Mul", graph("Sub", x, 255 * mean), 1 / (255 * std))
     features = write_backbone(graph, x, params["backbone"], config.backbone, config.stride)
     if config.decoder_layers == 0:
         pooled = graph("Flatten", graph("GlobalAveragePool", features))
-        return _reshaped(graph, _dense(graph, pooled, params["regression"]), 0, num_landmarks, 2)
+        return _reshaped(graph, _dense(graph, pooled, params["regression"]), 0, num_landmarks, 2), ""
 
     side = -(-image_size // config.stride)
     memory = convolution(graph, features, params["projection"])
@@ -75,8 +144,8 @@ def _points(graph: Graph, config: ModelConfig, num_landmarks: int, image_size: i
         queries = _decoder_layer(graph, queries, query_positions, look, memory, located_memory, layer, config.heads)
     found = _norm(graph, queries, params["decoder_norm"])
     if config.reference_points:
-        return graph("Sigmoid", graph("Add", origin, _head(graph, found, params["offset_head"])))
-    return graph("Sigmoid", _head(graph, found, params["head"]))
+        return graph("Sigmoid", graph("Add", origin, _head(graph, found, params["offset_head"]))), found
+    return graph("Sigmoid", _head(graph, found, params["head"])), found
 
 
 def _head(graph: Graph, x: str, params: Params) -> str:

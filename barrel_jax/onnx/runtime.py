@@ -9,13 +9,19 @@ import jax
 import numpy as np
 
 from barrel_jax.config import ModelConfig
+from barrel_jax.faces.crop_windows import CropProtocol
 
-NAME = "model.onnx"
+NAME, IMAGE_NAME = "model.onnx", "model-image.onnx"
 INSTALL = "ONNX needs onnx and onnxruntime: python -m pip install 'barrel-jax[export]'"
 
 
 def serialise(
-    config: ModelConfig, num_landmarks: int, image_size: int, weights: Any, facts: dict[str, str] | None = None
+    config: ModelConfig,
+    num_landmarks: int,
+    image_size: int,
+    weights: Any,
+    facts: dict[str, str] | None = None,
+    protocol: CropProtocol | None = None,
 ) -> bytes:
     """The file's content, float32.
 
@@ -25,20 +31,33 @@ def serialise(
       image_size: S.
       weights: `inference.make_inference`'s of float32.
       facts: kept in the file's metadata.
+      protocol: of the crops: the network takes an image and boxes then (`network.write_image_network`).
 
     Raises:
       ValueError: onnx is not installed.
     """
     try:
-        from barrel_jax.export.onnx.network import write_network
+        from barrel_jax.onnx.network import write_image_network, write_network
     except ModuleNotFoundError as error:
         raise ValueError(f"{INSTALL} ({error})") from error
     params = jax.device_get(weights)["params"]
-    return write_network(config, num_landmarks, image_size, params, facts or {}).SerializeToString()
+    if protocol is None:
+        model = write_network(config, num_landmarks, image_size, params, facts or {})
+    else:
+        model = write_image_network(config, num_landmarks, image_size, params, protocol, facts or {})
+    return model.SerializeToString()
 
 
 def deserialise(content: bytes, threads: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
+    """Images to points, by the network in a file. Arguments and errors are those of `open_network`."""
+    network = open_network(content, threads)
+    return lambda images: network(images)[0]
+
+
+def open_network(content: bytes, threads: int | None = None) -> Callable[..., list[np.ndarray]]:
     """The network on the CPU, in ONNX Runtime with `threads` threads (all cores by default).
+
+    The function takes images, or an image and boxes, and returns points and, where the model says it, sigma.
 
     Raises:
       ValueError: onnx or onnxruntime is not installed, or the content is no network that `serialise` writes: it is
@@ -66,7 +85,8 @@ def deserialise(content: bytes, threads: int | None = None) -> Callable[[np.ndar
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals as error:
         raise ValueError(f"this is no network of an export: ONNX Runtime does not take it ({error})") from error
-    return lambda images: session.run(["points"], {"images": images})[0]
+    names = [given.name for given in session.get_inputs()]
+    return lambda *given: session.run(None, dict(zip(names, given, strict=True)))
 
 
 def _strange(message: Any) -> str:

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""The model as an ONNX graph, and that graph run."""

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A page that finds points in a browser: one folder of files that any server of static files may serve.
+
+ONNX Runtime Web is Microsoft's, under the MIT licence; it is fetched once, kept, and lies in the folder.
+"""
+
+import shutil
+import tarfile
+from pathlib import Path
+
+from barrel_jax import files
+from barrel_jax.export import manifest
+from barrel_jax.fetching import fetch
+from barrel_jax.onnx import runtime
+
+VERSION = "1.30.0"
+ADDRESS = f"https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
+SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
+# The smallest of its builds: WebAssembly on the CPU.
+RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+PAGE = ("index.html", "points.js", "style.css")
+LICENCE = f"""ONNX Runtime Web {VERSION}, {ADDRESS}
+
+MIT License
+
+Copyright (c) Microsoft Corporation
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+"""
+
+
+def find_runtime() -> Path:
+    """The package of ONNX Runtime Web; fetched to $BARREL_JAX_DATA/web (~/.cache/barrel_jax/web) if need be.
+
+    Raises:
+      FileNotFoundError: it cannot be fetched.
+      ValueError: it is another file.
+    """
+    return fetch(ADDRESS, files.cache_home() / "web" / ADDRESS.rpartition("/")[2], SHA256)
+
+
+def write_page(export: Path, out: Path) -> None:
+    """Writes the page of an export's model-image.onnx.
+
+    Args:
+      export: folder of the export.
+      out: folder of the page; what else lies there stays.
+
+    Raises:
+      FileNotFoundError, ValueError: as `find_runtime`, and as `manifest.content` of a model that was changed.
+    """
+    model = manifest.content(export, runtime.IMAGE_NAME, manifest.read(export))
+    package = find_runtime()
+    library = out / "onnxruntime-web"
+    library.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(package) as archive:
+        for name in RUNTIME:
+            member = archive.extractfile(f"package/dist/{name}")
+            if member is None:
+                raise ValueError(f"{package}: it has no {name}")
+            content = member.read()
+            files.write(library / name, lambda path, content=content: path.write_bytes(content))  # type: ignore[misc]
+    files.write(library / "LICENSE", lambda path: path.write_text(LICENCE, encoding="utf-8"))
+    for name in PAGE:
+        shutil.copyfile(Path(__file__).parent / "web" / name, out / name)
+    shutil.copyfile(export / manifest.NAME, out / manifest.NAME)
+    files.write(out / runtime.IMAGE_NAME, lambda path: path.write_bytes(model))

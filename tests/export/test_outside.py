@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An export where this project is not: in a bare Python, and in a browser; the points are Predictor's."""
+
+import functools
+import http.server
+import json
+import subprocess
+import sys
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from barrel_jax.export import webpage
+from barrel_jax.export.run_stablehlo import load as load_stablehlo
+from barrel_jax.export.write import export
+from barrel_jax.faces.crop_windows import PROTOCOLS, crop_window
+from barrel_jax.input.splits import load_split
+from barrel_jax.predict.predictor import Predictor
+from barrel_jax.training.trained import TrainedRun
+from data.prepare import prepare_config
+from tests.kit.browser import Browser, needs_browser
+from tests.kit.saved_run import save_run
+from tests.kit.small import config as small
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+SIZE, K = 64, 29
+# Ten pictures of different sizes: upright, wide, of odd sides, small, and too large to be cut without shrinking.
+SIZES = [
+    (97, 131),
+    (180, 120),
+    (64, 64),
+    (301, 203),
+    (33, 47),
+    (512, 288),
+    (250, 250),
+    (640, 480),
+    (401, 599),
+    (71, 90),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("outside")
+    options = {"synthetic_train": 1, "synthetic_test": 2, "image_size": SIZE, "data_dir": str(folder / "sets")}
+    config = small(**{f"data__{name}": value for name, value in options.items()}, model__uncertainty=True)
+    crops = load_split(config.data, prepare_config(config.data), "test")
+    save_run(folder / "run", config, crops)
+    export(TrainedRun.open(folder / "run"), folder / "export", ("stablehlo", "onnx"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Images and boxes [n, 4] of none, one and two faces, some over the border."""
+    rng, made = np.random.default_rng(0), []
+    for number, (width, height) in enumerate(SIZES):
+        grain = rng.integers(0, 256, (height // 6 + 2, width // 6 + 2, 3), np.uint8)
+        image = cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)
+        boxes = rng.uniform([-0.1, -0.1, 0.4, 0.4], [0.4, 0.4, 0.7, 0.7], (number % 3, 4)) * ([width, height] * 2)
+        made.append((image, boxes.astype(np.float32).astype(np.float64)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def expected(run, pictures):
+    """Points [n, K, 2] and sigma [n, K] of every picture, by JAX."""
+    predictor = Predictor.load(run / "run", backend="jax")
+    found = [predictor.faces(image, boxes) for image, boxes in pictures]
+    return [(np.array([face.points for face in faces]).reshape(-1, K, 2),
+             np.array([face.sigma for face in faces]).reshape(-1, K)) for faces in found]  # fmt: skip
+
+
+@pytest.mark.processes
+def test_run_onnx_gives_predictors_points_where_this_project_is_not(run, pictures, expected, tmp_path):
+    given = {f"{kind}{number}": value for number, pair in enumerate(pictures)
+             for kind, value in zip(("image", "boxes"), pair, strict=True)}  # fmt: skip
+    np.savez(tmp_path / "given.npz", **given)
+    # Isolated: neither the folder nor PYTHONPATH is looked in, and the project cannot be imported.
+    program = f"""
+import sys
+sys.modules["barrel_jax"] = sys.modules["jax"] = sys.modules["onnx"] = None
+sys.path.insert(0, {str(run / "export")!r})
+import numpy as np, run_onnx
+given, predict = np.load("given.npz"), run_onnx.load({str(run / "export")!r})
+np.savez("found.npz", **{{f"{{kind}}{{n}}": value for n in range({len(pictures)})
+    for kind, value in zip(("points", "sigma"), predict(given[f"image{{n}}"], given[f"boxes{{n}}"]))}})
+"""
+    subprocess.run([sys.executable, "-I", "-c", program], cwd=tmp_path, check=True)
+    found = np.load(tmp_path / "found.npz")
+    for number, (points, sigma) in enumerate(expected):
+        np.testing.assert_allclose(found[f"points{number}"], points, rtol=0, atol=0.05)
+        np.testing.assert_allclose(found[f"sigma{number}"], sigma, rtol=1e-3)
+    spread = np.concatenate([points - points.mean(axis=1, keepdims=True) for points, _ in expected])
+    assert spread.std(axis=0).mean() > 2  # the points follow the pictures
+
+
+def test_run_stablehlo_gives_predictors_points(run, pictures, expected):
+    predict = load_stablehlo(run / "export")
+    for number in (0, 1, 2):  # each size of picture is compiled
+        points, sigma = predict(*pictures[number])
+        np.testing.assert_allclose(points, expected[number][0], rtol=0, atol=0.05)
+        np.testing.assert_allclose(sigma, expected[number][1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("crop", ["pipnet", "hrnet"])
+def test_the_manifest_is_enough_to_lay_the_window(run, crop):
+    from barrel_jax.export.conventions import conventions
+
+    trained = TrainedRun.open(run / "run")
+    trained.config.data.crop = crop
+    about = json.loads(json.dumps(conventions(trained.config, trained.facts)))
+    (x, y, w, h), extent = (30.0, 40.0, 50.0, 90.0), (100, 110)
+    # By what the manifest says alone.
+    rule = about["window"]
+    left, top, right, bottom = rule["margins"]
+    low, high = np.array([x - left * w, y - top * h]), np.array([x + w + right * w, y + h + bottom * h])
+    if rule["square"]:
+        centre, half = (low + high) / 2, (high - low).max() / 2
+        low, high = centre - half, centre + half
+    if not rule["padded"]:
+        low, high = np.maximum(low, 0), np.minimum(high, extent)
+    protocol = PROTOCOLS[crop].get("synthetic", PROTOCOLS[crop]["others"])
+    window = crop_window(protocol, np.array([x, y, w, h]), np.zeros((1, 2)), np.zeros(1, bool), np.array(extent))
+    np.testing.assert_allclose(np.concatenate([low, high - low]), window)
+    marks = about["landmarks"]
+    assert len(marks["names"]) == K == len(set(marks["names"])) and marks["scheme"] == "cofw-29"
+    assert marks["names"][28] == "jaw 0" and [0, 1] in marks["flip_pairs"] and [18, 21, 19] in marks["contours"]
+    assert marks["normaliser"]["points"] == [8, 9]
+    assert about["sampling"]["beyond"] == ("black" if crop == "hrnet" else "the pixels at the border go on")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        """Says nothing."""
+
+
+@pytest.fixture
+def address(run, tmp_path, monkeypatch):
+    monkeypatch.delenv("BARREL_JAX_DATA")  # what was fetched once is the user's
+    try:
+        webpage.write_page(run / "export", tmp_path / "page")
+    except FileNotFoundError as error:
+        pytest.skip(f"no ONNX Runtime Web here: {error}")
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "page")
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@needs_browser
+def test_the_page_gives_predictors_points(run, pictures, address):
+    image = pictures[5][0]
+    picture = cv2.imencode(".png", image[..., ::-1])[1].tobytes().hex()
+    browser = Browser()
+    try:
+        browser.open(address)
+        ready = "document.getElementById('state').textContent"
+        wait_for(browser, f"{ready} !== 'Loading the model.'")
+        assert (browser.run(ready), browser.complaints) == ("Ready.", [])
+        browser.run(f"""{{
+            const bytes = Uint8Array.from('{picture}'.match(/../g), (pair) => parseInt(pair, 16));
+            const held = new DataTransfer();
+            held.items.add(new File([bytes], 'face.png', {{type: 'image/png'}}));
+            document.dispatchEvent(new DragEvent('drop', {{dataTransfer: held, bubbles: true, cancelable: true}}));
+        }}""")
+        wait_for(browser, "document.getElementById('view').width === 512")
+        browser.run("new Promise((done) => setTimeout(done, 200))")
+        drag(browser, (100, 40), (330, 270))
+        drag(browser, (390, 150), (540, 320))  # over two edges of the picture
+        wait_for(browser, "JSON.parse(document.getElementById('found').textContent).length === 2")
+        faces = json.loads(browser.run("document.getElementById('found').textContent"))
+        assert browser.complaints == []
+    finally:
+        browser.close()
+    boxes = np.array([face["box"] for face in faces])
+    np.testing.assert_allclose(boxes[0], [100, 40, 230, 230], atol=1)
+    expected = Predictor.load(run / "run", backend="jax").faces(image, boxes)
+    for face, known in zip(faces, expected, strict=True):
+        np.testing.assert_allclose(face["points"], known.points, rtol=0, atol=0.5)
+        np.testing.assert_allclose(face["sigma"], known.sigma, rtol=0.01)
+
+
+def wait_for(browser, condition):
+    browser.run(f"""new Promise((done, fail) => {{
+        const end = performance.now() + 50000;
+        const look = () => {condition} ? done() : performance.now() > end ? fail('too long') : setTimeout(look, 50);
+        look();
+    }})""")
+
+
+def drag(browser, first, last):
+    """By the mouse, from one place of the picture to another."""
+    browser.run("document.getElementById('view').scrollIntoView()")
+    left, top, scale = browser.run(
+        "{const v = document.getElementById('view'), b = v.getBoundingClientRect(); [b.left, b.top, b.width / v.width]}"
+    )
+    for kind, (x, y), held in (("mousePressed", first, 1), ("mouseMoved", last, 1), ("mouseReleased", last, 0)):
+        button = {"button": "left", "buttons": held, "clickCount": 1}
+        browser.send("Input.dispatchMouseEvent", type=kind, x=left + x * scale, y=top + y * scale, **button)
