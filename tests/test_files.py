@@ -95,4 +95,5 @@ def test_nothing_is_read_but_through_open_file():
             reads = name in ("read_bytes", "read_text") and isinstance(node.func, ast.Attribute) and of != "files"
             opens = name == "open" and any(set(mode) <= set("rbt") for mode in modes)
             ways += [f"{path.relative_to(root)}:{node.lineno}"] * (reads or opens)
+    ways = [way for way in ways if "export/run_" not in way]  # scripts that run where this project is not
     assert ways == []

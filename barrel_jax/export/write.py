@@ -54,7 +54,7 @@ def export(
         for name, content, difference in _image_forms(trained, weights, formats, Path(out)):
             contents[name], differences[name] = content, difference
             script = f"run_{name.rpartition('.')[2]}.py"
-            contents[script] = Path(__file__).with_name(script).read_bytes()
+            contents[script] = files.read_bytes(Path(__file__).with_name(script))
     _keep(Path(out), contents, manifest.describe(trained, contents, differences))
     return manifest.read(out)
 

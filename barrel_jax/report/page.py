@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from barrel_jax import files
+from barrel_jax.files import read_text
 from barrel_jax.report.markup import Content, Markup, element, joined, raw
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'"
@@ -31,7 +32,7 @@ def page(title: str, lead: Content, sections: Sequence[Section]) -> str:
       sections: the parts, each of which the list at the top leads to.
     """
     own = package_files("barrel_jax.report")
-    style, script = (own.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    style, script = (read_text(str(own.joinpath(name))) for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     head = element(
         "head",
