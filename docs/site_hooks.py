@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pictures and results beside docs/, which its pages name, as files of the site."""
 
+import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -19,5 +20,5 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Names them where the site has them."""
-    return markdown.replace(f"](../{RESULTS}/", f"]({RESULTS}/")
+    """Names them where the site has them: one step down from where the clone has them."""
+    return re.sub(rf"\]\(\.\./((?:\.\./)*){RESULTS}/", rf"](\g<1>{RESULTS}/", markdown)
