@@ -57,6 +57,7 @@ REFUSED = (
     ({"model.qamem_layers": 3}, "qamem_layers=3 is not 0, 1 or 2"),
     ({"model.qamem_init": "zeros"}, "none of identity, xavier"),
     ({"model.decoder_layers": 0}, "plain baseline"),
+    ({"data.context": 0.6}, r"data.context=0.6 is not in \[0, 0.5\]"),
     ({"model.dqinit_rank": 257}, "dqinit_rank=257 is not in 0..256"),
     ({"model.qamem_rank": -1}, "qamem_rank=-1 is not in 0..256"),
     ({"model.qamem_layers": 0, "model.qamem_rank": 8}, "qamem_rank=8 is of a module that this model has not"),

@@ -68,7 +68,9 @@ def test_there_are_commands_and_they_are_of_programs_that_are_known():
     assert {words[0] for _, words in FOUND} >= {"train.py", "evaluate.py", "data.prepare", "data.convert"}
     others = {words[0] for _, words in commands()} - PROGRAMS.keys()
     strange = {
-        name for name in others - {"venv", "pytest", "pip"} if not (ROOT / f"{name.replace('.', '/')}.py").exists()
+        name
+        for name in others - {"venv", "pytest", "pip", "http.server", "run_onnx.py"}
+        if not (ROOT / f"{name.replace('.', '/')}.py").exists()
     }
     assert strange == set()
     assert len(FOUND) > 30

@@ -106,7 +106,7 @@ def test_bfloat16_is_computed_in_bfloat16_up_to_the_last_layer(shallow):
     settings = shallow | {"encoder_layers": 1, "dtype": jnp.bfloat16}
     _, variables = abstract(BarrelNet(**settings), 1, 64, 64, capture_intermediates=True)
     kinds = {name: leaf.dtype for name, leaf in flat(variables["intermediates"]).items()}
-    last = {"__call__", "head/__call__", "head/layer3/__call__", "query_positions/__call__"}
+    last = {"__call__", "head/__call__", "head/layer3/__call__", "query_positions/__call__", "coarse"}
     assert last <= kinds.keys()
     assert {name for name, kind in kinds.items() if kind == jnp.float32} == last
     assert {kind for name, kind in kinds.items() if name not in last} == {jnp.dtype("bfloat16")}

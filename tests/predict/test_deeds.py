@@ -45,7 +45,7 @@ def predictor(saved):
 @pytest.fixture
 def workdir(saved, predictor, monkeypatch):
     """The run, which is loaded and compiled once for all tests."""
-    monkeypatch.setattr(Predictor, "load", lambda workdir, checkpoint, dtype, refine: predictor)
+    monkeypatch.setattr(Predictor, "load", lambda *_: predictor)
     return saved
 
 
