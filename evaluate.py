@@ -35,11 +35,11 @@ from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.faces.landmarks import NAMED, Normaliser
 from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.faces.wflw_to_300w import comparable
+from barrel_jax.facts import read_facts
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.splits import load_split
 from barrel_jax.report.page import write_page
 from barrel_jax.report.run import run_report
-from barrel_jax.training.facts import read_facts
 from barrel_jax.training.trained import TrainedRun
 from data.annotated import truth_of
 from data.face_sets import DOWNLOADED, FACE_SETS

@@ -74,6 +74,11 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """`write` of what is already there."""
+    write(path, lambda temporary: temporary.write_bytes(content))
+
+
 def open_file(path: str | Path) -> io.BufferedReader:
     """A regular file, opened to read its bytes.
 

@@ -8,25 +8,22 @@ its boxes, then taller at the forehead, larger, smaller and shifted; with 0, 1 a
 before. Writes benchmarks/results/OUT.json.
 """
 
-import argparse
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.score import face_errors
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.source import decode, open_split
-from barrel_jax.input.splits import load_split
 from barrel_jax.predict.named_models import open_model
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.provenance import ROOT, describe, write
-from data.prepare import prepare_config
+from benchmarks.scored_faces import parser_of, scored_faces
 
 REFINES = (0, 1, 2)
 AT_ONCE = 64  # faces
@@ -92,25 +89,12 @@ def _predict(predictor: Predictor, records: Any, boxes: np.ndarray) -> np.ndarra
 
 def main() -> None:
     """Measures and writes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "boxes-common")
     parser.add_argument("model", help="a run's folder, a packed model's file or a name")
-    parser.add_argument("--dataset")
-    parser.add_argument("--source")
-    parser.add_argument("--split")
-    parser.add_argument("--out", default="boxes-common", help="name of the result (default: %(default)s)")
     given = parser.parse_args()
     result = describe("boxes", "benchmarks.boxes")
     run = open_model(given.model)
-    data = data_to_score(
-        run.config.data,
-        run.scheme,
-        dataset=given.dataset,
-        source=given.source,
-        test_split=given.split,
-        allow_partial=True,  # the result says so
-    )
-    directory = prepare_config(data)
-    crops = load_split(data, directory, data.test_split)
+    crops, directory = scored_faces(run.config.data, run.scheme, given)
     rows = measure(given.model, run.box_fit, crops, directory)
     write(
         ROOT / "benchmarks" / "results" / f"{given.out}.json",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.input.placement import Faces
 from barrel_jax.models.build import build_model
 from barrel_jax.provenance import ROOT, describe, write
-from barrel_jax.training import checkpoint, checksums
+from barrel_jax.training import checksums
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import State
@@ -41,13 +42,9 @@ Seconds = tuple[float, float]  # by the wall and by all cores
 @contextmanager
 def without() -> Iterator[None]:
     """No checksums are written or checked."""
-    before = checksums.write, checkpoint.Checkpoints._damage
-    checksums.write = lambda folder: None  # type: ignore[assignment]
-    Checkpoints._damage = lambda self, kind, step: ""  # type: ignore[method-assign]
-    try:
+    unwritten = patch.object(checksums, "write", lambda folder: None)
+    with unwritten, patch.object(Checkpoints, "_damage", lambda self, kind, step: ""):
         yield
-    finally:
-        checksums.write, Checkpoints._damage = before  # type: ignore[method-assign]
 
 
 def timed(work: Callable[[], Any]) -> Seconds:
@@ -87,7 +84,6 @@ def save_and_load(state: State, folder: Path) -> dict[str, Seconds]:
 def saves_and_loads(rounds: int, state: State, folder: Path) -> list[dict[str, Any]]:
     """Medians of a save and of a load, and of the part of each that is the checksums'."""
     own: list[Seconds] = []
-    work = {"a save": checksums.write, "a load": checksums.damage}
 
     def counted(function: Callable[[Path], Any]) -> Callable[[Path], Any]:
         def call(path: Path) -> Any:
@@ -98,8 +94,7 @@ def saves_and_loads(rounds: int, state: State, folder: Path) -> list[dict[str, A
 
         return call
 
-    checksums.write, checksums.damage = map(counted, work.values())
-    try:
+    with patch.multiple(checksums, write=counted(checksums.write), damage=counted(checksums.damage)):
         measured = []
         for _ in range(rounds + 1):
             own.clear()
@@ -107,10 +102,8 @@ def saves_and_loads(rounds: int, state: State, folder: Path) -> list[dict[str, A
             # The facts beside the state have their checksums too.
             parts = {"a save": own[:2], "a load": own[2:]}
             measured.append((whole, {what: tuple(map(sum, zip(*times, strict=True))) for what, times in parts.items()}))
-    finally:
-        checksums.write, checksums.damage = work.values()
     rows = []
-    for what in work:
+    for what in ("a save", "a load"):
         values = [(*whole[what], *part[what]) for whole, part in measured[1:]]
         wall, cores, own_wall, own_cores = (float(value) for value in np.median(values, 0))
         row = {"what": what, "rounds": rounds, "wall_s": wall, "wall_without_s": wall - own_wall}

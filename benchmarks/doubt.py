@@ -7,25 +7,21 @@ Faces of a split, cropped by their annotated boxes, and 500 windows of pictures 
 those here are the ones that come with scikit-image and scikit-learn). Writes benchmarks/results/OUT.json and OUT.png.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
-from barrel_jax.evaluation.data_to_score import data_to_score
-from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.source import decode, open_split
-from barrel_jax.input.splits import load_split
 from barrel_jax.plotting import new_figure, pixels, write_picture
-from barrel_jax.predict.face import Face
+from barrel_jax.predict.face import Face, relative_sigma
 from barrel_jax.predict.named_models import open_model
 from barrel_jax.predict.picture_files import read_picture
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.provenance import ROOT, describe, write
-from data.prepare import prepare_config
+from benchmarks.scored_faces import parser_of, scored_faces
 
 NOMINAL = (0.1, 0.25, 0.5, 0.68, 0.8, 0.9, 0.95)
 BINS = 10
@@ -123,22 +119,15 @@ def draw(result: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     """Measures and writes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "doubt")
     parser.add_argument("model", help="a run's folder, a packed model's file or a name; with uncertainty")
     parser.add_argument("--walls", type=Path, required=True, metavar="FOLDER", help="pictures without a face")
-    parser.add_argument("--dataset")
-    parser.add_argument("--source")
-    parser.add_argument("--split")
-    parser.add_argument("--out", default="doubt", help="name of the result (default: %(default)s)")
     given = parser.parse_args()
     result = describe("doubt", "benchmarks.doubt")
     run, predictor = open_model(given.model), Predictor.load(given.model)
     if not predictor.uncertain:
         parser.error(f"{given.model}: this model was not trained with model.uncertainty=True")
-    named = {"dataset": given.dataset, "source": given.source, "test_split": given.split}
-    data = data_to_score(run.config.data, run.scheme, **named, allow_partial=True)
-    directory = prepare_config(data)
-    crops = load_split(data, directory, data.test_split)
+    crops, directory = scored_faces(run.config.data, run.scheme, given)
     faces, corners = faces_of(predictor, crops, directory)
     covered, _ = faces_of(predictor, crops, directory, PATCH)
     walls = walls_of(predictor, given.walls)
@@ -158,7 +147,9 @@ def main() -> None:
         "wall_scores": scores[1],
         "sigma_under_a_patch": float(np.median(change[under])),
         "sigma_beside_it": float(np.median(change[~under])),
-        "relative_sigma": [float(np.median([_relative(face) for face in group])) for group in (faces, walls)],
+        "relative_sigma": [
+            float(np.median([relative_sigma(face.points, face.sigma) for face in group])) for group in (faces, walls)
+        ],
     }
     write(ROOT / "benchmarks" / "results" / f"{given.out}.json", result)
     draw(result, ROOT / "benchmarks" / "results" / f"{given.out}.png")
@@ -169,11 +160,6 @@ def _under(face: Face, number: int) -> np.ndarray:
     left, top, right, bottom = hidden(face.box, number, PATCH)
     x, y = face.points.T + 0.5
     return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
-
-
-def _relative(face: Face) -> float:
-    _, _, width, height = landmark_box(face.points, np.ones(len(face.points), bool))
-    return float(np.mean(face.sigma) / np.sqrt(width * height))
 
 
 if __name__ == "__main__":

@@ -8,17 +8,14 @@ faces of a split; for QAMem's transforms how far from the identity they are, and
 Writes benchmarks/results/OUT.json.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from barrel_jax.evaluation.data_to_score import data_to_score
-from barrel_jax.input.splits import load_split
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.trained import TrainedRun
-from data.prepare import prepare_config
+from benchmarks.scored_faces import parser_of, scored_faces
 
 RANKS = (1, 4, 8, 16)
 AT_ONCE = 64  # faces
@@ -59,27 +56,21 @@ def transforms(qamem: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def main() -> None:
     """Measures and writes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "looks")
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
-    parser.add_argument("--dataset")
-    parser.add_argument("--source")
-    parser.add_argument("--split")
-    parser.add_argument("--out", default="looks", help="name of the result (default: %(default)s)")
     given = parser.parse_args()
     result, rows = describe("looks", "benchmarks.looks"), []
     for name, _, folder in (text.partition("=") for text in given.runs):
         run = TrainedRun.open(Path(folder))
-        named = {"dataset": given.dataset, "source": given.source, "test_split": given.split}
-        data = data_to_score(run.config.data, run.scheme, **named, allow_partial=True)
-        crops = load_split(data, prepare_config(data), data.test_split)
+        crops, _ = scored_faces(run.config.data, run.scheme, given)
         parts = [np.asarray(crops.images[start : start + AT_ONCE]) for start in range(0, len(crops), AT_ONCE)]
         found = [run.attention(part) for part in parts]
         points, maps = (np.concatenate(part) for part in zip(*found, strict=True))
-        row = {"run": name, "faces": len(crops), "image_size": data.image_size} | looks(points, maps)
+        row = {"run": name, "faces": len(crops), "image_size": crops.images.shape[1]} | looks(points, maps)
         qamem = run.variables["params"]["decoder0"].get("qamem", {})
         rows.append(row | ({"transforms": transforms(qamem)} if "kernel1" in qamem else {}))
         print(rows[-1])
-    write(ROOT / "benchmarks" / "results" / f"{given.out}.json", result | {"dataset": data.dataset, "rows": rows})
+    write(ROOT / "benchmarks" / "results" / f"{given.out}.json", result | {"dataset": crops.dataset, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ For each rank, of each module and of both: NME on a split, parameters, bytes of 
 1 and of 64 in turns, bytes of the ONNX file. Writes benchmarks/results/OUT.json.
 """
 
-import argparse
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,15 @@ import jax
 import numpy as np
 
 from barrel_jax.benchmark.clock import alternate, summary
-from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.score import face_errors
-from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import count_parameters
 from barrel_jax.models.inference import make_inference
 from barrel_jax.models.truncation import MODULES
 from barrel_jax.onnx import runtime
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.trained import TrainedRun
-from data.prepare import prepare_config
+from benchmarks.scored_faces import parser_of, scored_faces
 
 RANKS = (4, 8, 16, 32)
 BATCHES = (1, 64)
@@ -44,18 +41,12 @@ def variants(run: TrainedRun) -> dict[tuple[str, int], TrainedRun]:
 
 def main() -> None:
     """Measures and writes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "ranks-common")
     parser.add_argument("run", type=Path)
-    parser.add_argument("--dataset")
-    parser.add_argument("--source")
-    parser.add_argument("--split")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--out", default="ranks-common", help="name of the result (default: %(default)s)")
     given = parser.parse_args()
     result, run = describe("ranks", "benchmarks.ranks"), TrainedRun.open(given.run)
-    named = {"dataset": given.dataset, "source": given.source, "test_split": given.split}
-    data = data_to_score(run.config.data, run.scheme, **named, allow_partial=True)
-    crops = load_split(data, prepare_config(data), data.test_split)
+    crops, _ = scored_faces(run.config.data, run.scheme, given)
     rows: list[dict[str, Any]] = []
     timed: dict[tuple[int, int], Any] = {}
     for (modules, rank), one in variants(run).items():
@@ -67,7 +58,7 @@ def main() -> None:
             call()
             timed[len(rows), batch] = call
         parameters = count_parameters(one.variables["params"])
-        content = runtime.serialise(one.config.model, run.num_landmarks, data.image_size, weights)
+        content = runtime.serialise(one.config.model, run.num_landmarks, crops.images.shape[1], weights)
         row = {"modules": modules, "rank": rank, "parameters": parameters, "adam_bytes": 8 * parameters}
         rows.append(row | {"onnx_bytes": len(content), "nme": 100 * mean(face_errors(one.predict(crops), crops))})
         print(rows[-1])

@@ -49,7 +49,7 @@ def write_sheet(source: Source, contents: Contents, path: Path) -> None:
     chosen = choose(faces, shape, COUNT)
     picture = _sheet(source, chosen, shape)
     encoded = cv2.imencode(".png", picture, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1].tobytes()
-    files.write(path, lambda temporary: temporary.write_bytes(encoded))
+    files.write_bytes(path, encoded)
 
 
 def choose(faces: list[tuple[str, Face]], shape: np.ndarray | None, count: int) -> list[Choice]:

@@ -30,7 +30,7 @@ LAYERS = (
         "paper",
         "faces",
     ),
-    ("config", "config_arguments", "provenance"),
+    ("config", "config_arguments", "facts", "provenance"),
     ("devices", "models", "pytorch"),
     ("input", "pretrained"),
     ("evaluation", "onnx"),

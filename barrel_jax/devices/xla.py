@@ -3,6 +3,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -30,7 +31,7 @@ GRAPHS = {"xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_
 GRAPHS_SINCE = (0, 11)
 
 
-def inference_options(platform: str | None = None) -> dict[str, str]:
+def inference_options(platform: str | None = None) -> dict[str, Any]:
     """What XLA is told of a program that predicts, beside its own flags: on NVIDIA GPUs convolutions in CUDA graphs.
 
     Args:

@@ -9,9 +9,9 @@ batch; CPU, CUDA, TPU), model-1.executable (compiled for this machine, one image
 inside, an image uint8 [H, W, 3] and boxes float32 [n, 4] to points float32 [n, K, 2] in its pixels:
 model-image.stablehlo and model-image.onnx, which run_stablehlo.py and run_onnx.py run where this project is not.
 Each is checked against the Flax model; manifest.json says what they are. `barrel_jax.export.load` reads those of crops.
---web writes a page that finds points in a browser. --rank R gives
-DQInit's and QAMem's weights a rank, without training; what that costs says python evaluate.py --workdir RUN --rank R.
---formats packed writes one file of 8-bit weights, model.npz, which Predictor.load reads as it reads a run.
+--web writes a page that finds points in a browser. --rank R gives DQInit's and QAMem's weights a rank, without
+training; what that costs says python evaluate.py --workdir RUN --rank R. --formats packed writes one file of 8-bit
+weights, model.npz, which Predictor.load reads as it reads a run.
 """
 
 import argparse
@@ -28,10 +28,12 @@ def export_run(given: argparse.Namespace) -> None:
         raise ValueError(f"--web={given.web}: the page needs --formats onnx")
     tune_cpu()
 
-    from barrel_jax.export.write import PACKED, export
+    from barrel_jax.export.write import FORMATS, PACKED, export
     from barrel_jax.models.packed import SUFFIX, pack
     from barrel_jax.training.trained import TrainedRun
 
+    if unknown := [name for name in given.formats if name not in (*FORMATS, PACKED)]:
+        raise ValueError(f"formats {','.join(unknown)!r}: choose from {', '.join((*FORMATS, PACKED))}")
     out = given.out or given.workdir / "export"
     trained = TrainedRun.open(given.workdir, given.checkpoint)
     if given.rank:

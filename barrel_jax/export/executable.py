@@ -76,7 +76,7 @@ def serialise(predict: Callable[[Any, jax.Array], jax.Array], weights: Any, imag
     # A function of its own, of which there is no compiled program in memory either.
     program = jax.jit(lambda weights, images: predict(weights, images)).lower(weights, images)
     with _no_cache():
-        compiled = program.compile(inference_options())  # type: ignore[arg-type]
+        compiled = program.compile(inference_options())
     return pickle.dumps((serialize_executable.serialize(compiled), jax.device_get(weights)), protocol=5)
 
 

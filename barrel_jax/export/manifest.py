@@ -13,8 +13,8 @@ from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.export.conventions import conventions
 from barrel_jax.export.executable import machine
+from barrel_jax.facts import read_facts
 from barrel_jax.provenance import versions
-from barrel_jax.training.facts import read_facts
 from barrel_jax.training.trained import TrainedRun
 from barrel_jax.training.workdir import FREE
 

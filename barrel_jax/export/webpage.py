@@ -69,10 +69,9 @@ def write_page(export: Path, out: Path) -> None:
             member = archive.extractfile(f"package/dist/{name}")
             if member is None:
                 raise ValueError(f"{package}: it has no {name}")
-            content = member.read()
-            files.write(library / name, lambda path, content=content: path.write_bytes(content))  # type: ignore[misc]
-    files.write(library / "LICENSE", lambda path: path.write_text(LICENCE, encoding="utf-8"))
+            files.write_bytes(library / name, member.read())
+    files.write_bytes(library / "LICENSE", LICENCE.encode())
     for name in PAGE:
         shutil.copyfile(Path(__file__).parent / "web" / name, out / name)
     shutil.copyfile(export / manifest.NAME, out / manifest.NAME)
-    files.write(out / runtime.IMAGE_NAME, lambda path: path.write_bytes(model))
+    files.write_bytes(out / runtime.IMAGE_NAME, model)

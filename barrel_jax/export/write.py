@@ -131,7 +131,7 @@ def _keep(out: Path, contents: dict[str, bytes], about: dict[str, Any]) -> None:
     # The manifest last: with an old one beside new files, or none, nothing is read.
     before = manifest.written_before(out)
     for name, content in contents.items():
-        files.write(out / name, lambda temporary, content=content: temporary.write_bytes(content))  # type: ignore[misc]
+        files.write_bytes(out / name, content)
     files.write_json(out / manifest.NAME, about)
     for name in before - contents.keys():
         (out / name).unlink(missing_ok=True)

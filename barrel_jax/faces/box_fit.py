@@ -4,8 +4,7 @@
 Boxes are x, y, w, h in source pixels, edge coordinates (the left edge of the first column is 0).
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Real
@@ -42,9 +41,3 @@ def fit_of_landmarks(
     centres = (given[:, :2] + given[:, 2:] / 2) - (tight[:, :2] + tight[:, 2:] / 2)
     shift, size = np.median(centres / tight[:, 2:], axis=0), np.median(given[:, 2:] / tight[:, 2:], axis=0)
     return BoxFit((float(shift[0]), float(shift[1])), (float(size[0]), float(size[1])))
-
-
-def fit_of_facts(facts: Mapping[str, Any]) -> BoxFit | None:
-    """The fit that a run's facts (run.json) hold under box_fit; None for a run that did not write it."""
-    shift, size = facts.get("box_fit") or (None, None)
-    return BoxFit(tuple(shift), tuple(size)) if shift and size else None

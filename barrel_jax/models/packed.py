@@ -10,19 +10,22 @@ import dataclasses
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.config import Config
-from barrel_jax.faces.box_fit import BoxFit, fit_of_facts
+from barrel_jax.facts import Described, check_facts
 from barrel_jax.models.folding import fold
+from barrel_jax.models.inference import folded_model
 
 SUFFIX = ".npz"
 LEVELS = 127
@@ -32,27 +35,12 @@ MOST_BYTES = 2 << 30  # of the arrays of a file, expanded
 
 
 @dataclasses.dataclass(frozen=True)
-class Packed:
+class Packed(Described):
     """What a file holds."""
 
     config: Config
     facts: dict[str, Any]  # as in a run's run.json: scheme, num_landmarks, box_fit, ...
     variables: dict[str, Any]  # {params} of the model whose batch norm is folded, float32
-
-    @property
-    def num_landmarks(self) -> int:
-        """K."""
-        return self.facts["num_landmarks"]
-
-    @property
-    def scheme(self) -> str:
-        """The name of the points."""
-        return self.facts["scheme"]
-
-    @property
-    def box_fit(self) -> BoxFit | None:
-        """How boxes lie about the landmarks in the set that the model was trained on; None where nobody said it."""
-        return fit_of_facts(self.facts)
 
 
 def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
@@ -64,7 +52,7 @@ def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: Mappin
       facts: of the run, as JSON can say them.
       variables: {params, batch_stats} of its model.
     """
-    columns: dict[str, np.ndarray] = {
+    columns: dict[str, Any] = {
         "about": np.array(json.dumps({"config": dataclasses.asdict(config), "facts": dict(facts)}))
     }
     folded = jax.tree.map(np.asarray, jax.jit(fold)(variables))["params"]
@@ -78,8 +66,8 @@ def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: Mappin
             columns[name] = np.round(leaf / step).astype(np.int8)
             columns[f"{name}:step"] = step.astype(np.float32)
     content = io.BytesIO()
-    np.savez_compressed(content, **columns)  # type: ignore[arg-type]
-    files.write(path, lambda temporary: temporary.write_bytes(content.getvalue()))
+    np.savez_compressed(content, **columns)
+    files.write_bytes(path, content.getvalue())
     return len(content.getvalue())
 
 
@@ -88,24 +76,48 @@ def unpack(path: Path) -> Packed:
 
     Raises:
       FileNotFoundError: there is none.
-      ValueError: it is no such file, or one of a version with other settings.
+      ValueError: it is no such file, or one of a version with other settings, or its weights are of another model than
+        its config describes.
     """
     remedy = "write it anew: python -m barrel_jax.export RUN --formats packed"
+    content = files.read_bytes(path)
     try:
-        content = files.read_bytes(path)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MOST_BYTES:
-                raise ValueError(f"{path}: more than {MOST_BYTES >> 30} GB when it is expanded; {remedy}")
+            expanded = sum(entry.file_size for entry in archive.infolist())
+            if expanded > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES >> 30} GB when it is expanded")
         with np.load(io.BytesIO(content), allow_pickle=False) as columns:
             arrays = {name: columns[name] for name in columns.files}
         about = json.loads(str(arrays.pop("about")))
         said, facts = about["config"], about["facts"]
-    except (zipfile.BadZipFile, KeyError, TypeError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, EOFError, NotImplementedError) as error:
         raise ValueError(f"{path}: this is no packed model ({error}); {remedy}") from error
-    steps = {name: arrays.pop(name) for name in list(arrays) if name.endswith(":step")}
-    leaves = {
-        name: leaf * steps[f"{name}:step"] if leaf.dtype == np.int8 else leaf.astype(np.float32)
-        for name, leaf in arrays.items()
-    }
-    params = unflatten_dict(leaves, sep="/")
-    return Packed(configuration.from_dict(said, str(path), remedy), facts, {"params": params})
+    config = configuration.from_dict(said, str(path), remedy)
+    try:
+        configuration.validate(config, trained=True)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; {remedy}") from error
+    facts = check_facts(facts, path, remedy)
+    model = folded_model(config.model, facts["num_landmarks"])
+    images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
+    like = jax.eval_shape(lambda: model.init(jax.random.key(0), images, False))["params"]
+    params = {}
+    for name, leaf in flatten_dict(like, sep="/").items():
+        weights = _weights(arrays.pop(name, None), arrays.pop(f"{name}:step", None), leaf.shape)
+        if weights is None:
+            raise ValueError(f"{path}: its weights {name} are not of the model that its config describes; {remedy}")
+        params[name] = weights
+    if arrays:
+        raise ValueError(f"{path}: its weights {min(arrays)} are of no part of its model; {remedy}")
+    return Packed(config, facts, {"params": unflatten_dict(params, sep="/")})
+
+
+def _weights(stored: np.ndarray | None, step: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Weights of a shape from what a file holds of them: floats, or levels with their step; None where it does not."""
+    if stored is None or stored.shape != shape or stored.dtype != (np.float32 if step is None else np.int8):
+        return None
+    if step is not None:
+        if step.ndim != len(shape) or any(own not in (1, side) for own, side in zip(step.shape, shape, strict=True)):
+            return None
+        stored = stored * step
+    return stored if stored.dtype == np.float32 and np.isfinite(stored).all() else None

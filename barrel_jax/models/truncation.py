@@ -46,8 +46,8 @@ def truncate(
         )
     if not 0 < rank < config.width:
         raise ValueError(f"rank {rank} is not in 1..{config.width - 1}, below the model's width")
-    ranks = {f"{name}_rank": rank for name in chosen}
-    ranked = dataclasses.replace(config, **ranks)  # type: ignore[arg-type]
+    ranks: dict[str, Any] = {f"{name}_rank": rank for name in chosen}
+    ranked = dataclasses.replace(config, **ranks)
     return ranked, {**variables, "params": _truncated(variables["params"], rank, chosen)}
 
 

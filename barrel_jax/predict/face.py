@@ -21,8 +21,11 @@ class Face:
     score: float | None = None  # 0..1, how much like a face it looks; None where sigma is unknown
 
 
+def relative_sigma(points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"]) -> float:
+    """The mean standard deviation of a face's points, in sides of the tight box around them."""
+    return float(sigma.mean()) / max(float(np.sqrt(np.ptp(points, axis=0).prod())), 1e-6)
+
+
 def face_score(points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"]) -> float:
     """How much like a face points look whose standard deviations are `sigma`: 1 for sure, 1/2 at `EVEN`, 0 for none."""
-    width, height = np.ptp(points, axis=0)
-    relative = float(sigma.mean()) / max(float(np.sqrt(width * height)), 1e-6)
-    return 1 / (1 + (relative / EVEN) ** 4)
+    return 1 / (1 + (relative_sigma(points, sigma) / EVEN) ** 4)

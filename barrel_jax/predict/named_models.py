@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from barrel_jax import files
+from barrel_jax.command_line import meant
 from barrel_jax.fetching import fetch
 from barrel_jax.models.packed import SUFFIX, Packed, unpack
 
@@ -40,11 +41,14 @@ def find_model(name: str) -> Path:
     """The file of a named model; fetched to $BARREL_JAX_DATA/models (~/.cache/barrel_jax/models) if need be.
 
     Raises:
-      FileNotFoundError: it cannot be fetched.
-      ValueError: there is no model of that name, or the file's SHA-256 is another.
+      FileNotFoundError: there is no model of that name, or it cannot be fetched.
+      ValueError: the file's SHA-256 is another.
     """
     if name not in NAMED:
-        raise ValueError(f"{name!r}: neither a run's folder, nor a model's file, nor a name: {', '.join(NAMED)}")
+        raise FileNotFoundError(
+            f"{name}: no run there, no packed model (*{SUFFIX}), and no model has that name ({', '.join(NAMED)})"
+            f"{meant(name, dict(zip(NAMED, NAMED, strict=True)))}; train first, or give what train.py was given"
+        )
     model = NAMED[name]
     if "://" not in model.address:
         return Path(str(resources.files("barrel_jax.predict") / model.address))
@@ -56,10 +60,10 @@ def open_model(model: str | Path, checkpoint: str = "latest") -> "Packed | Train
 
     Raises:
       FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
-      ValueError: its files are damaged or of another version, or the name is unknown.
+      ValueError: its files are damaged or of another version.
     """
     path = Path(model)
-    if path.is_dir() or (path.suffix != SUFFIX and str(model) not in NAMED):
+    if path.is_dir():
         from barrel_jax.training.trained import TrainedRun  # and orbax, which a packed model does without
 
         return TrainedRun.open(path, checkpoint)

@@ -67,7 +67,7 @@ def page(title: str, lead: Content, sections: Sequence[Section]) -> str:
 
 def write_page(path: Path, text: str) -> None:
     """Writes a page; what no Unicode is in the name of a face's file is written as an escape."""
-    files.write(path, lambda temporary: temporary.write_bytes(text.encode(errors="backslashreplace")))
+    files.write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def paragraphs(lines: Sequence[str], kind: str = "note") -> Markup:

@@ -17,21 +17,20 @@ from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.distributed import together
 from barrel_jax.devices.sharding import layout, make_mesh, replicated
 from barrel_jax.evaluation.score import predict_all
-from barrel_jax.faces.box_fit import BoxFit, fit_of_facts
 from barrel_jax.faces.wflw_to_300w import mapping
+from barrel_jax.facts import Described, read_facts
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.attention_maps import attention_maps
 from barrel_jax.models.build import build_model
 from barrel_jax.models.truncation import MODULES, truncate
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
-from barrel_jax.training.facts import read_facts
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
 from barrel_jax.training.steps import make_predict_step
 
 
 @dataclass(frozen=True)
-class TrainedRun:
+class TrainedRun(Described):
     """A run's model at a checkpoint."""
 
     workdir: Path
@@ -61,24 +60,12 @@ class TrainedRun:
 
     def at_rank(self, rank: int, modules: Sequence[str] = MODULES) -> "TrainedRun":
         """The run with DQInit's and QAMem's weights at a rank (`truncation.truncate`, which says what it raises)."""
-        model, variables = truncate(self.config.model, jax.device_get(self.variables), rank, modules)
+        try:
+            model, variables = truncate(self.config.model, jax.device_get(self.variables), rank, modules)
+        except ValueError as error:
+            raise ValueError(f"{self.workdir}: {error}") from error
         variables = jax.device_put(variables, layout(variables, self.mesh, self.config.mesh))
         return replace(self, config=replace(self.config, model=model), variables=variables)
-
-    @property
-    def num_landmarks(self) -> int:
-        """K."""
-        return self.facts["num_landmarks"]
-
-    @property
-    def scheme(self) -> str:
-        """The name of the points."""
-        return self.facts["scheme"]
-
-    @property
-    def box_fit(self) -> BoxFit | None:
-        """How the boxes of the run's set lie about its landmarks; None for a run that did not write it."""
-        return fit_of_facts(self.facts)
 
     def predict(self, crops: FaceCrops) -> np.ndarray:
         """Points of crops in source pixels: float32 [n, K, 2] (`score.predict_all`).

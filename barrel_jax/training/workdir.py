@@ -12,9 +12,9 @@ from barrel_jax import files
 from barrel_jax.config import Config
 from barrel_jax.devices.distributed import is_first
 from barrel_jax.faces.box_fit import fit_of_landmarks
+from barrel_jax.facts import read_facts
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.provenance import versions
-from barrel_jax.training.facts import read_facts
 
 # A run may go on with other values of these: they change neither the weights nor the order of examples.
 FREE = (

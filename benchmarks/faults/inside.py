@@ -16,9 +16,10 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
@@ -50,12 +51,8 @@ def call(workdir: Path, at: int = -1, deed: Deed = lambda: None) -> tuple[int, s
         return heard(notice, step)
 
     said = io.StringIO()
-    Notice.reached = reached  # type: ignore[method-assign]
-    try:
-        with redirect_stdout(said), redirect_stderr(said):
-            status = train.main(runs.arguments(workdir))
-    finally:
-        Notice.reached = heard  # type: ignore[method-assign]
+    with patch.object(Notice, "reached", reached), redirect_stdout(said), redirect_stderr(said):
+        status = train.main(runs.arguments(workdir))
     return status, said.getvalue()
 
 
@@ -178,17 +175,15 @@ def clock_back(rng: random.Random, home: Path, folder: Path, alone: Path) -> dic
     def deed() -> None:
         for path in workdir.rglob("*"):
             os.utime(path, (now() + back, now() + back))
-        hold.time = types.SimpleNamespace(strftime=strftime)  # type: ignore[assignment]
+        clocks.enter_context(patch.object(hold, "time", types.SimpleNamespace(strftime=strftime)))
         if stops:
             signal.raise_signal(signal.SIGTERM)
 
-    try:
+    with ExitStack() as clocks:
         before = call(workdir, step, deed)
         if stops and not before[0]:
             status, said = call(workdir)
             before = status, before[1] + said
-    finally:
-        hold.time = time  # type: ignore[assignment]
     told = {"step": step, "seconds_back": back, "stopped_between": stops}
     return ended(workdir, alone, told, before, folder / "log")
 
@@ -218,11 +213,8 @@ def not_a_number(rng: random.Random, home: Path, folder: Path, alone: Path) -> d
             self._step += count
             return state, losses, count
 
-    loop.make_trainer = Poisoned  # type: ignore[assignment, misc]
-    try:
+    with patch.object(loop, "make_trainer", Poisoned):
         before = call(workdir)
-    finally:
-        loop.make_trainer = make
     return ended(workdir, alone, {"step": step, "where": where}, before, folder / "log")
 
 

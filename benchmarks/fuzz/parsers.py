@@ -334,7 +334,7 @@ def _write_run(folder: Path) -> None:
 
 
 def _read_facts(folder: Path) -> None:
-    from barrel_jax.training.trained import read_facts
+    from barrel_jax.facts import read_facts
 
     read_facts(folder)
 

@@ -16,11 +16,11 @@ from barrel_jax.config import Config
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import keep_compiled
 from barrel_jax.evaluation.score import face_errors, predict_all, score
+from barrel_jax.facts import read_facts
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.pretrained import backbone as pretrained
 from barrel_jax.training import loop
-from barrel_jax.training.facts import read_facts
 from barrel_jax.training.steps import make_predict_step
 from barrel_jax.training.trained import restore_variables
 from benchmarks.gpu import cut_set, drawn

@@ -14,6 +14,7 @@ from barrel_jax.models.inference import make_inference
 from barrel_jax.models.packed import pack, unpack
 
 K, SIZE = 5, 64
+FACTS = {"scheme": "toy", "num_landmarks": K}
 LOW = {"dqinit_rank": 4, "qamem_rank": 4, "reference_points": True, "uncertainty": True}
 
 
@@ -29,13 +30,16 @@ def drawn(config):
     images = np.zeros((1, SIZE, SIZE, 3), np.float32)
     variables = jax.jit(lambda key: model.init(key, images, False))(jax.random.key(0))
     random = np.random.default_rng(0)
-    noise = lambda leaf: np.asarray(leaf) + 0.1 * random.standard_normal(leaf.shape).astype(np.float32)  # noqa: E731
-    return {"params": jax.tree.map(noise, variables["params"]), "batch_stats": variables["batch_stats"]}
+
+    def noisy(leaf):
+        return np.asarray(leaf) + 0.1 * random.standard_normal(leaf.shape).astype(np.float32)
+
+    return {"params": jax.tree.map(noisy, variables["params"]), "batch_stats": variables["batch_stats"]}
 
 
 @pytest.mark.parametrize("fields", [{"qamem_layers": 2}, LOW], ids=str)
 def test_weights_are_rounded_by_half_a_level_at_most_and_points_hardly_move(tmp_path, fields):
-    config, facts = config_of(**fields), {"scheme": "toy", "num_landmarks": K, "box_fit": [[0.0, 0.1], [1.1, 1.2]]}
+    config, facts = config_of(**fields), FACTS | {"box_fit": [[0.0, 0.1], [1.1, 1.2]], "refine": 1}
     variables = drawn(config)
     size = pack(tmp_path / "model.npz", config, facts, variables)
     found = unpack(tmp_path / "model.npz")
@@ -65,7 +69,7 @@ def test_an_output_of_small_weights_keeps_them(tmp_path):
     variables = drawn(config)
     kernel = variables["params"]["head"]["layer3"]["kernel"]
     kernel[:, 0] *= 1e-3
-    pack(tmp_path / "model.npz", config, {}, variables)
+    pack(tmp_path / "model.npz", config, FACTS, variables)
     found = unpack(tmp_path / "model.npz").variables["params"]["head"]["layer3"]["kernel"]
     np.testing.assert_allclose(found[:, 0], kernel[:, 0], atol=np.abs(kernel[:, 0]).max() / 250)
 
@@ -90,5 +94,79 @@ def test_a_bomb_is_not_expanded(tmp_path):
     ):
         for _ in range(3 << 4):
             out.write(bytes(1 << 26))
-    with pytest.raises(ValueError, match="more than 2 GB when it is expanded"):
+    with pytest.raises(ValueError, match=f"{bomb}: .*more than 2 GB when it is expanded"):
         unpack(bomb)
+
+
+WEIGHTS = "head/layer1/kernel"
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    file = tmp_path_factory.mktemp("packed") / "model.npz"
+    config = config_of()
+    pack(file, config, FACTS | {"box_fit": [[0.0, 0.0], [1.0, 1.0]]}, drawn(config))
+    return file
+
+
+def says(group, name, value):
+    """What is said under a name is another; None takes it away."""
+
+    def spoil(columns, about):
+        place = about["facts"] if group == "facts" else about["config"]["model"]
+        del place[name]
+        place |= {} if value is None else {name: value}
+
+    return spoil
+
+
+def holds(name, change):
+    """What an array holds is another; None takes it away."""
+
+    def spoil(columns, about):
+        old = columns.pop(name, None)
+        columns |= {} if change is None else {name: change(old)}
+
+    return spoil
+
+
+def with_a_nan(step):
+    step = step.copy()
+    step[0, 0] = np.nan
+    return step
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (says("facts", "num_landmarks", None), "scheme and num_landmarks are missing"),
+        (says("facts", "box_fit", "tight"), "box_fit is not what a run writes there"),
+        (says("facts", "num_landmarks", K + 1), "are not of the model that its config describes"),
+        (says("model", "backbone", "resnet11"), "backbone='resnet11' is none of"),
+        (holds(WEIGHTS, None), f"its weights {WEIGHTS} are not of the model"),
+        (holds(WEIGHTS, lambda old: old[:, :7]), f"its weights {WEIGHTS} are not of the model"),
+        (holds(f"{WEIGHTS}:step", lambda old: old[:, :7]), f"its weights {WEIGHTS} are not of the model"),
+        (holds(f"{WEIGHTS}:step", None), f"its weights {WEIGHTS} are not of the model"),
+        (holds(f"{WEIGHTS}:step", with_a_nan), f"its weights {WEIGHTS} are not of the model"),
+        (holds("head/layer9/kernel", lambda old: np.zeros((2, 2))), "its weights head/layer9/kernel are of no part"),
+        (holds(WEIGHTS, lambda old: np.array([{"a": 1}])), "no packed model .*Object arrays cannot be loaded"),
+    ],
+)
+def test_a_file_that_says_something_else_is_one_line_with_its_name(packed, tmp_path, spoil, said):
+    with np.load(packed) as content:
+        columns = {name: content[name] for name in content.files}
+    about = json.loads(str(columns["about"]))
+    spoil(columns, about)
+    columns["about"] = np.array(json.dumps(about))
+    spoilt = tmp_path / "spoilt.npz"
+    np.savez(spoilt, **columns)
+    with pytest.raises(ValueError, match=rf"^{spoilt}: .*{said}.*; write it anew: python -m barrel_jax\.export RUN"):
+        unpack(spoilt)
+
+
+def test_how_often_to_crop_again_is_a_number(packed, tmp_path):
+    spoilt = tmp_path / "spoilt.npz"
+    config = config_of()
+    pack(spoilt, config, FACTS | {"refine": "twice"}, drawn(config))
+    with pytest.raises(ValueError, match=f"{spoilt}: refine is not what a run writes there"):
+        unpack(spoilt)

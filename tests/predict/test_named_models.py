@@ -66,9 +66,11 @@ def test_a_named_model_is_the_file_that_its_sha256_is_of():
 
 
 def test_what_has_no_such_name_is_said(tmp_path):
-    with pytest.raises(ValueError, match="'large': neither a run's folder, nor a model's file, nor a name: small"):
+    with pytest.raises(FileNotFoundError, match=r"large: no run there, .* has that name \(small\); train first"):
         find_model("large")
-    with pytest.raises(FileNotFoundError, match=r"lagre/config\.json: no run there"):
+    with pytest.raises(FileNotFoundError, match=r"smal: no run there, .* did you mean small\?"):
+        open_model("smal")
+    with pytest.raises(FileNotFoundError, match=r"lagre: no run there"):
         open_model(tmp_path / "lagre")
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         open_model(tmp_path / "none.npz")

@@ -23,9 +23,9 @@ import xxhash
 from barrel_jax import files
 from barrel_jax.config import Config
 from barrel_jax.faces.landmarks import COFW_29
+from barrel_jax.facts import read_facts
 from barrel_jax.training import checkpoint, checksums
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
-from barrel_jax.training.facts import read_facts
 from barrel_jax.training.log import Log
 from barrel_jax.training.state import State
 from barrel_jax.training.workdir import claim

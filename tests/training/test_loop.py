@@ -134,16 +134,26 @@ def test_learning_lowers_the_loss(tmp_path, trained):
     assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:3])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, trained, monkeypatch):
+@pytest.fixture
+def at_step_7(monkeypatch):
+    """Puts what a function of (state, losses) returns in the place of what training gives in step 7."""
+
+    def install(spoil):
+        advance = Resident.advance
+
+        def spoilt(trainer, state, most):
+            step = int(state.step)
+            state, losses, count = advance(trainer, state, most)
+            return (*(spoil(state, losses) if step == 7 else (state, losses)), count)
+
+        monkeypatch.setattr(Resident, "advance", spoilt)
+
+    return install
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, trained, at_step_7):
     config, _, _ = trained
-    advance = Resident.advance
-
-    def breaks_at_step_7(trainer, state, most):
-        step = int(state.step)
-        state, losses, count = advance(trainer, state, most)
-        return state, losses * np.nan if step == 7 else losses, count
-
-    monkeypatch.setattr(Resident, "advance", breaks_at_step_7)
+    at_step_7(lambda state, losses: (state, losses * np.nan))
     with pytest.raises(
         FloatingPointError, match=r"first at step 7; the last good checkpoint is that of step 4\. Lower"
     ):
@@ -153,19 +163,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     checkpoints.close()
 
 
-def test_a_state_that_an_update_has_broken_is_not_kept_though_its_loss_was_finite(tmp_path, trained, monkeypatch):
+def test_a_state_that_an_update_has_broken_is_not_kept_though_its_loss_was_finite(tmp_path, trained, at_step_7):
     config, _, _ = trained
-    advance = Resident.advance
 
-    def breaks_a_moment_at_step_7(trainer, state, most):
-        step = int(state.step)
-        state, losses, count = advance(trainer, state, most)
+    def break_a_moment(state, losses):
         leaves, tree = jax.tree.flatten(state.opt_state)
         last = max(n for n, leaf in enumerate(leaves) if leaf.dtype == np.float32)
-        leaves[last] = leaves[last] * (np.nan if step == 7 else 1)
-        return state.replace(opt_state=jax.tree.unflatten(tree, leaves)), losses, count
+        leaves[last] = leaves[last] * np.nan
+        return state.replace(opt_state=jax.tree.unflatten(tree, leaves)), losses
 
-    monkeypatch.setattr(Resident, "advance", breaks_a_moment_at_step_7)
+    at_step_7(break_a_moment)
     with pytest.raises(
         FloatingPointError, match=r"moments, are not finite after step 8; the last good checkpoint is that of step 4\."
     ):

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `workdir.claim` wrote of a run into run.json, read and checked."""
+"""What a run writes of itself into run.json (`training.workdir.claim`) and into a packed model, read and checked."""
 
 import math
 from pathlib import Path
 from typing import Any
 
 from barrel_jax import files
+from barrel_jax.faces.box_fit import BoxFit
 
 # What is read of them, where it is there; the scheme and its points must be.
 KINDS = {
@@ -15,10 +16,33 @@ KINDS = {
     "fingerprint": str,
     "flip": list,
     "box_fit": list,
+    "refine": int,
     "also": list,
     "lengthened": list,
     "init_from": dict,
 }
+
+
+class Described:
+    """A trained model's `facts`, and what they say of it."""
+
+    facts: dict[str, Any]
+
+    @property
+    def num_landmarks(self) -> int:
+        """K."""
+        return self.facts["num_landmarks"]
+
+    @property
+    def scheme(self) -> str:
+        """The name of the points."""
+        return self.facts["scheme"]
+
+    @property
+    def box_fit(self) -> BoxFit | None:
+        """How the boxes of the training set lie about its landmarks; None for a run that did not write it."""
+        shift, size = self.facts.get("box_fit") or (None, None)
+        return BoxFit(tuple(shift), tuple(size)) if shift and size else None
 
 
 def read_facts(workdir: Path) -> dict[str, Any]:
@@ -32,7 +56,11 @@ def read_facts(workdir: Path) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no run there; train first, or give the --workdir that train.py was given")
     remedy = "put the run's own back, or start its command in another --workdir"
-    facts = files.read_json(path, remedy)
+    return check_facts(files.read_json(path, remedy), path, remedy)
+
+
+def check_facts(facts: Any, path: Path, remedy: str) -> dict[str, Any]:
+    """Facts that were read from a file. Raises ValueError when they are not what a run writes."""
     if not isinstance(facts, dict) or not {"scheme", "num_landmarks"} <= facts.keys():
         raise ValueError(f"{path}: a run's scheme and num_landmarks are missing; {remedy}")
     wrong = [name for name, kind in KINDS.items() if name in facts and type(facts[name]) is not kind]
