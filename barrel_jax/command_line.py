@@ -6,13 +6,16 @@ standard error that names it and the remedy, as does a device or a process that 
 Ctrl-C ends with status 130, as shells say it. Any other exception is a fault of this project and keeps its traceback.
 """
 
+import _thread
 import argparse
+import contextlib
 import difflib
 import io
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import flags, logging
@@ -65,7 +68,8 @@ class Parser(argparse.ArgumentParser):
         # Orbax and TFDS tell every file they touch, and orbax the trace of every thread that an error ends.
         logging.set_verbosity(logging.WARNING if given.debug else logging.FATAL)
         try:
-            return work() or 0
+            with _interrupts_kept():
+                return work() or 0
         except MENDABLE as error:
             if given.debug:
                 raise
@@ -95,6 +99,24 @@ class Parser(argparse.ArgumentParser):
     def complain(self, text: str) -> None:
         """Says on standard error what is wrong, after the program's name."""
         print(f"{self.prog.removeprefix('python -m ').removeprefix('barrel_jax.')}: {text}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Sends a Ctrl-C once more that fell into a callback whose errors Python drops, as JAX's at garbage collection."""
+    hook = sys.unraisablehook
+
+    def interrupt_again(dropped: Any) -> None:
+        if dropped.exc_type is KeyboardInterrupt:
+            threading.Timer(0.05, _thread.interrupt_main).start()  # not from here: Python would drop it again
+        else:
+            hook(dropped)
+
+    sys.unraisablehook = interrupt_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
 
 
 def _of_jax(error: BaseException) -> str:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How programs end: one line and status 1 for what a user can mend, 2 for wrong usage, a traceback for the rest."""
 
+import gc
 import importlib
 import inspect
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -86,6 +88,23 @@ def test_ctrl_c_is_no_traceback(capsys):
     parser = Parser("evaluate.py", "Scores.")
     assert parser.run(parser.parse_args([]), work_that_raises(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == "evaluate.py: stopped; the same command starts again\n"
+
+
+def test_a_ctrl_c_that_falls_into_a_dropped_callback_comes_again(capsys):
+    """As JAX's at garbage collection: Python prints what is raised there and goes on."""
+
+    def interrupted(phase, info):
+        gc.callbacks.remove(interrupted)
+        raise KeyboardInterrupt
+
+    def work():
+        gc.callbacks.append(interrupted)
+        gc.collect()
+        time.sleep(10)
+
+    parser = Parser("train.py", None)
+    assert parser.run(parser.parse_args([]), work) == 130
+    assert capsys.readouterr().err == "train.py: stopped; the same command starts again\n"
 
 
 def test_the_status_is_that_of_the_work():

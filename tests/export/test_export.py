@@ -387,7 +387,7 @@ def status(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--formats", "onnx,tflite"], "formats 'onnx,tflite': choose from stablehlo, executable, onnx"),
+        (["--formats", "onnx,tflite"], "formats 'tflite': choose from stablehlo, executable, onnx, packed"),
         (["--batches", "0"], "positive numbers"),
         (["--checkpoint", "9"], "no checkpoint '9' in this run; --checkpoint can be: latest at step 7"),
     ],
