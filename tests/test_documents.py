@@ -57,6 +57,17 @@ def test_every_section_that_is_cited_is_there():
     assert found > 10
 
 
+def test_every_test_that_a_document_names_is_there():
+    found = [
+        (file, test)
+        for path in ROOT.glob("docs/*.md")
+        for file, test in re.findall(r"`([\w/]+\.py)::(test_\w+)`", path.read_text())
+    ]
+    for file, test in found:
+        assert re.search(rf"^def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), (file, test)
+    assert len(found) > 14
+
+
 @pytest.mark.parametrize("name", sorted(OTHERS))
 def test_names_of_other_projects_files_are_still_cited(name):
     assert any(name in cited(path.read_text()) for path in FILES if path != Path(__file__))
