@@ -66,6 +66,28 @@ def test_equal_predictions_do_not_differ(three):
     assert again.difference == Difference(0.0, [0.0, 0.0], 1.0)
 
 
+def test_faces_that_one_has_no_score_of_are_left_out_of_the_difference(tmp_path):
+    misses, visible = np.full(COUNT, 3.0), np.full((COUNT, 68), 2, np.uint8)
+    unscored = visible.copy()
+    unscored[[0, 1], 36] = 0  # an eye corner, of a face of the subset and of another one
+    folders = [evaluate(tmp_path / "a", misses), evaluate(tmp_path / "b", misses + 1, visible=unscored)]
+    _, second = compare(read(folders)).evaluations
+    assert (second.num_images, second.num_unscorable) == (COUNT - 2, 2)
+    assert second.difference.nme == pytest.approx(1, abs=1e-5) == second.subsets["pose"].difference.nme
+    unscored[:, 36] = 0
+    none = evaluate(tmp_path / "c", misses, visible=unscored)
+    _, second = compare(read([folders[0], none])).evaluations
+    assert np.isnan([second.nme, second.difference.nme, second.difference.p, *second.difference.interval]).all()
+
+
+def test_errors_in_the_crop_and_long_names_are_those_of_each(tmp_path):
+    windows = np.tile(np.array([[0, 0, 400, 400]], np.float32), (COUNT, 1))  # squares: the errors are the same there
+    files = tuple(f"{'folder/' * 20}{face}.png" for face in range(COUNT))
+    folders = [evaluate(tmp_path / n, np.full(COUNT, p), windows=windows, files=files) for n, p in (("a", 3), ("b", 4))]
+    first, second = compare(read(folders)).evaluations
+    assert (first.nme_crop, second.nme_crop) == (pytest.approx(3, abs=1e-4), pytest.approx(4, abs=1e-4))
+
+
 def test_the_command_prints_and_writes(three, tmp_path, capsys):
     out = tmp_path / "out"
     assert main([*map(str, three), "--out", str(out)]) == 0
@@ -130,6 +152,12 @@ def test_damaged_evaluations_are_refused(three, tmp_path):
             read_evaluation(three[0], "a")
         assert str(three[0]) in str(caught.value) and "evaluate.py again" in str(caught.value)
         path.write_bytes(good[path])
+    with np.load(predictions) as kept:
+        columns = dict(kept)
+    for column, value in (("nme_crop", np.zeros(COUNT - 1)), ("flags", np.zeros((COUNT, 2), bool))):
+        np.savez(predictions, **columns | {column: value})
+        with pytest.raises(ValueError, match=r"errors \(40,\) and flags \(40, \d\) of 40 faces"):
+            read_evaluation(three[0], "a")
     np.savez(predictions, points=np.zeros((COUNT, 68, 2)))
     with pytest.raises(ValueError, match="files"):
         read_evaluation(three[0], "a")

@@ -26,6 +26,20 @@ def tile(sheet, index=0, columns=3):
     return sheet[top : top + face_sheets.TILE, left : left + face_sheets.TILE]
 
 
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that become pictures in a test, for what is written in them."""
+    drawn = []
+
+    def noted(figure):
+        drawn.append(figure)
+        return plotting.pixels(figure)
+
+    for module in (error_curves, face_sheets):
+        monkeypatch.setattr(module, "pixels", noted)
+    return drawn
+
+
 def is_color(picture, color, tolerance=12):
     return (np.abs(picture.astype(int) - np.rint(255 * np.array(to_rgb(color)))) <= tolerance).all(-1)
 
@@ -95,6 +109,34 @@ def test_the_error_is_written_under_each_face():
     assert (first[below] < 128).any()
 
 
+def test_a_sheet_says_what_its_colours_and_numbers_are(figures):
+    name = "folder/" * 6 + "1.png · face 7"
+    draw(TRUTH, nmes=(0.0525,), names=(name,), scheme=EYES)
+    said = [text.get_text() for text in figures[0].texts]
+    assert "NME 5.25 %" in said and "…" + name[-41:] in said
+    assert any("as a share of the distance of the outer eye corners (points 0 and 1)" in text for text in said)
+    legend = figures[0].legends[0]
+    colors = {
+        text.get_text(): dot.get_markerfacecolor() for text, dot in zip(legend.texts, legend.get_lines(), strict=True)
+    }
+    assert colors["predicted"] == plotting.PREDICTED and colors["true (annotated)"] == plotting.TRUE
+
+
+def test_crops_are_upright_and_errors_are_lines_to_the_prediction():
+    images = grey_faces(1)
+    images[:, :16, :16] = 0  # the upper left quarter
+    picture = tile(
+        face_sheets.draw_predictions(
+            images, TRUTH + np.float32([0.0, 0.15]), TRUTH, np.ones((1, 3), bool), SCHEME, np.array([0.1])
+        )
+    )
+    fifth = face_sheets.TILE // 5
+    assert (picture[:fifth, :fifth] < 20).all() and (picture[-fifth:, :fifth] > 100).all()
+    assert (picture[:fifth, -fifth:] > 100).all()
+    column, row = int(0.75 * face_sheets.TILE), int(0.325 * face_sheets.TILE)  # halfway
+    assert (picture[row, column - 2 : column + 3] > 160).all(axis=-1).any()
+
+
 def test_arrays_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"equally many and at least one, got \[1, 2\]"):
         draw(TRUTH, nmes=(0.1, 0.2))
@@ -102,7 +144,7 @@ def test_arrays_of_different_lengths_are_refused():
         draw(TRUTH[:0], TRUTH[:0], nmes=())
 
 
-def test_the_worst_faces_come_first_and_faces_without_score_last():
+def test_the_worst_faces_come_first_and_faces_without_score_last(figures):
     count = 5
     images = grey_faces(count)
     images[:, ..., 0] = np.arange(count)[:, None, None] * 20  # the red channel tells which face is drawn
@@ -110,12 +152,16 @@ def test_the_worst_faces_come_first_and_faces_without_score_last():
     points_px = np.repeat(TRUTH * 32 - 0.5, count, 0)
     crops = FaceCrops(
         dataset="toy", split="test", fingerprint="", scheme=SCHEME, flag_names=(), images=images, points_px=points_px,
-        visible=np.full((count, 3), 2, np.uint8), windows=windows, boxes=windows, flags=np.zeros((count, 0), bool),
-        files=tuple(f"{face}.png" for face in range(count)), faces=np.arange(count),
+        visible=np.full((count, 3), 2, np.uint8), windows=windows, boxes=windows + np.float32(9),
+        flags=np.zeros((count, 0), bool),
+        files=tuple(f"{face}.png" for face in range(count)), faces=np.arange(count) + 7,
     )  # fmt: skip
     sheet = face_sheets.draw_worst(crops, points_px, np.array([0.1, np.nan, 0.3, 0.0, 0.2]), count=5)
     order = [int(tile(sheet, place, columns=5)[-2, 2, 0]) // 20 for place in range(5)]
     assert order == [2, 4, 0, 3, 1]
+    assert "2.png · face 9" in [text.get_text() for text in figures[0].texts]
+    spread = face_sheets.draw_sample(crops, points_px, np.arange(5) / 10, "some", count=3)
+    assert [int(tile(spread, place)[-2, 2, 0]) // 20 for place in range(3)] == [0, 2, 4]
     assert (
         face_sheets.draw_worst(crops, points_px, np.array([0.1, np.nan, 0.3, 0.0, 0.2]), count=2).shape[1]
         < sheet.shape[1]
@@ -140,11 +186,40 @@ def test_error_curve_rises_where_the_errors_are():
     assert curve_at(high, 0.05, 0.0) and not curve_at(high, 0.05, 1.0)
 
 
+def test_a_curves_lines_and_words_by_hand(figures):
+    errors = {"all faces": np.array([0.02, 0.04, 0.09, 0.25, np.nan]), "pose": np.array([0.02, np.nan, 0.04])}
+    error_curves.draw_error_curve(errors, "the box", "toy")
+    (axes,) = figures[0].axes
+    whole, pose = "all faces: NME 10.00 %, 4 faces", "pose: NME 3.00 %, 2 faces"
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    for label, color, at_five in ((whole, plotting.PREDICTED, 50), (pose, plotting.SUBSETS[0], 100)):
+        errors_drawn, shares = lines[label].get_data()
+        assert lines[label].get_color() == color and errors_drawn[-1] == pytest.approx(12.5)
+        assert np.interp(5, errors_drawn, shares) == at_five
+    legend = axes.get_legend()
+    named = {text.get_text(): line.get_color() for text, line in zip(legend.texts, legend.get_lines(), strict=True)}
+    assert named == {whole: plotting.PREDICTED, pose: plotting.SUBSETS[0]}
+    # A quarter fails at 10 % and a half at 8 %; the areas are those of the step function.
+    assert [note.get_text() for note in axes.texts] == [
+        "threshold 8 %\nAUC 0.3125\nFR 50.00 %", "threshold 10 %\nAUC 0.3750\nFR 25.00 %",
+    ]  # fmt: skip
+    shaded = [area.get_paths()[0].get_extents().get_points()[:, 0] for area in axes.collections]
+    np.testing.assert_allclose(shaded, [[0, 8], [0, 10]], atol=0.02)
+
+
 def test_no_curve_without_a_score():
     with pytest.raises(ValueError, match=r"no face of all faces has a score.*is the box known"):
         error_curves.draw_error_curve({"all faces": np.array([np.nan])}, "the box", "toy")
     with pytest.raises(ValueError, match="no face of mine has a score"):
         error_curves.draw_error_curves({"yours": np.array([0.1]), "mine": np.array([np.nan])}, "the box", "toy")
+
+
+def test_the_curves_of_many_predictors_can_be_told_apart(figures):
+    error_curves.draw_error_curves({str(place): np.array([0.02, 0.09]) for place in range(15)}, "the box", "toy")
+    lines = [line for line in figures[0].axes[0].get_lines() if "AUC" in line.get_label()]
+    assert [line.get_linestyle() for line in lines] == ["-"] * 7 + ["--"] * 7 + [":"]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 15
+    assert lines[0].get_label() == "0: NME 5.50 %, 2 faces, AUC@8% 0.3750, AUC@10% 0.4500"
 
 
 def test_the_curves_of_several_predictors_have_colours_of_their_own():

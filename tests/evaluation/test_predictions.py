@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from barrel_jax.evaluation.matching import overlaps
 from barrel_jax.evaluation.predictions import read_predictions
 from barrel_jax.faces.landmarks import W300_68, WFLW_98, LandmarkScheme
 from tests.kit.toy import make_crops, make_truth, shifted, written
@@ -66,6 +67,32 @@ def test_boxes_tell_which_face_a_prediction_is_of_whatever_face_means(tmp_path, 
     np.testing.assert_allclose(got, shifted(faces, [1, 2, 3, 4]), atol=1e-4)
 
 
+def test_ids_that_are_the_sets_but_whose_boxes_are_not_are_counted_otherwise(tmp_path):
+    faces = two_faces_a_picture()
+    given = records(faces, shifted(faces, [1, 2, 3, 4]))
+    for record, box, number in zip(given, faces.boxes, (0, 1, 2, 3), strict=True):  # 3 and 2 in the set
+        record.update(box=box.tolist(), face=number)
+    got = read_predictions(written(tmp_path / "points.json", given), faces)
+    np.testing.assert_allclose(got, shifted(faces, [1, 2, 3, 4]), atol=1e-4)
+
+
+def test_names_without_folders_are_taken_where_only_one_picture_has_them(tmp_path):
+    faces = dataclasses.replace(two_faces_a_picture(), files=("a/x.png", "a/x.png", "d/x.png", "d/x.png"))
+    given = [
+        record | {"box": box.tolist(), "file": "x.png"}
+        for record, box in zip(records(faces, faces.points_px), faces.boxes, strict=True)
+    ]
+    with pytest.raises(ValueError, match=r"4 overlap no face of toy test in their pictures, first: x\.png box"):
+        read_predictions(written(tmp_path / "points.json", given), faces)
+
+
+def test_overlaps_by_hand():
+    boxes = np.array([[0, 0, 30, 40], [40, 0, 30, 40], [40, 50, 10, 10], [15, 20, 30, 40], [0, 0, 0, 0]])
+    # Beside it, beyond its corner, a quarter of it shared (300 of 2 x 1200 - 300), and nothing of nothing.
+    np.testing.assert_allclose(overlaps(boxes[:1], boxes), [[1, 0, 0, 300 / 2100, 0]])
+    np.testing.assert_allclose(overlaps(boxes[3:], boxes[:2]), [[300 / 2100, 100 / 2300], [0, 0]])
+
+
 def test_boxes_that_are_of_no_annotated_face_are_an_error(tmp_path):
     faces = two_faces_a_picture()
     given = [
@@ -77,9 +104,14 @@ def test_boxes_that_are_of_no_annotated_face_are_an_error(tmp_path):
             [given[0], far, *given[2:]],
             r"1 overlap no face of toy test in their pictures, first: a\.png box \[90.0, .* 0% of",
         ),
+        (
+            [given[0] | {"box": [0, 24, 30, 40]}, *given[1:]],  # 480 of 1,920 square pixels are shared
+            r"1 overlap no face of toy test .*a\.png box \[0.0, 24.0, 30.0, 40.0\] \(at most 25% of",
+        ),
         (given[1:], r"1 faces of toy test have no prediction whose box overlaps theirs, first: a\.png face 0"),
         ([*given, given[0]], "1 overlap no face .*a.png box"),
         ([{"points": g["points"], "box": g["box"]} for g in given], "boxes without files"),
+        ([*given[:3], given[3] | {"box": [1, 2, 3, float("nan")]}], "boxes must be x, y, w, h for each of the 4"),
         ([*given[:3], given[3] | {"box": [1, 2]}], "boxes must be x, y, w, h for each of the 4 faces"),
     ):
         with pytest.raises(ValueError, match=match):
@@ -109,6 +141,7 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path):
     refused({"points": [[[1e300, 2]] * 3] * 3}, "not finite for 3 faces")
     refused({"keypoints": []}, "no 'points'")
     refused(3, "no 'points'")
+    refused([], r"points must be \[n, K, 2\], got \[0\]")
     refused(good[:2], r"1 faces of toy test are missing, first: 1.png face 102")
     refused([*good[:2], good[2] | {"face": 999}], r"1 faces that toy test does not have, first: 1.png face 999")
     refused([*good, good[0]], r"0.png face 100 is more than once in .*p.json")
@@ -116,6 +149,7 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path):
         [{"file": r["file"], "points": r["points"]} for r in good], r"0.png is more than once in toy test; give both"
     )
     refused([*good[:2], {"file": "1.png", "points": good[2]["points"]}], "record 2 .* the same of 'file', 'face' and")
+    refused([good[0], good[1] | {"box": [0, 0, 9, 9]}, good[2]], "record 1 .* the same of 'file', 'face' and 'box'")
     refused([good[0], {"face": 101}], "record 1 .* has no list of 'points'")
     refused([good[0], good[1] | {"points": [[0, 0]]}], "record 1 .* has 1 points, record 0 has 3")
     refused(
@@ -168,6 +202,8 @@ def test_text_is_matched_by_number_and_counted_from_one(tmp_path):
         LandmarkScheme("custom-2", 2, (1, 0), (0, 1), "points_0_1", ()), np.zeros((1, 2, 2)), faces=np.array([7])
     )
     np.testing.assert_array_equal(read_predictions(file, pair), [[[0, 0], [10, 20]]])
+    file.write_text("7\n-4.5 1.1e+01\n.5 +21\n0 1e-3\n")
+    np.testing.assert_allclose(read_predictions(file, pair), [[[-5.5, -0.5], [10, 20]]], rtol=1e-6)
 
 
 def test_text_that_is_wrong_is_refused_by_line(tmp_path):
@@ -193,6 +229,8 @@ def test_text_that_is_wrong_is_refused_by_line(tmp_path):
     refused(r"mine.txt:7: '1e999' in y of face 101 is no number", line7="1 1e999 2")
     refused(r"mine.txt:7: '' in y of face 101 is no number", line7="")
     refused(r"mine.txt:8: the occlusion of face 101 is not between 0 and 1", line8="0 1 31.5")
+    refused(r"mine.txt:8: the occlusion of face 101 is not between 0 and 1", line8="0 1 -0.5")
+    refused(r"mine.txt:5: '9{40}…' is not the number of a face", line5="9" * 5000)  # more than int() takes
     refused(r"mine.txt:9: face 100 is given twice, first in line 1", line9="100")
     refused(r"mine.txt:11: the file ends within face 102", line12=None)
     refused(r"mine.txt: 1 faces that toy test does not have, first: 7", line9="7")
@@ -289,14 +327,14 @@ GIGAPIXELS = {"shape": (60_000, 60_000), "fortran_order": False, "descr": "<f8"}
 @pytest.mark.parametrize(
     ("packing", "head", "said"),
     [
-        (zipfile.ZIP_DEFLATED, None, r"points\.npy is float64 \[4, 5000000, 2\], 320,000,000 bytes, and 65,536 are"),
-        (zipfile.ZIP_STORED, GIGAPIXELS, r"points\.npy claims 28,800,000,000 bytes and has 320,000,000"),
+        (zipfile.ZIP_DEFLATED, None, r"points\.npy is float64 \[4, 500000, 2\], 32,000,000 bytes, and 65,536 are"),
+        (zipfile.ZIP_STORED, GIGAPIXELS, r"points\.npy claims 28,800,000,000 bytes and has 32,000,000"),
         (zipfile.ZIP_BZIP2, None, r"points\.npy is packed in another way"),
         (zipfile.ZIP_LZMA, None, r"points\.npy is packed in another way"),
     ],
 )
 def test_no_archive_is_unpacked_before_its_head_is_read(tmp_path, packing, head, said):
-    file = zipped(tmp_path / "bomb.npz", np.zeros((4, 5_000_000, 2)), head, compression=packing)
+    file = zipped(tmp_path / "bomb.npz", np.zeros((4, 500_000, 2)), head, compression=packing)
     tracemalloc.start()
     with pytest.raises(ValueError, match=rf"bomb\.npz: not a readable \.npz of plain arrays: {said}"):
         read_predictions(file, make_crops(4))
@@ -305,11 +343,39 @@ def test_no_archive_is_unpacked_before_its_head_is_read(tmp_path, packing, head,
     assert peak < 10_000_000
 
 
+@pytest.mark.parametrize(
+    ("shape", "kind", "said"),
+    [
+        ((1, 3, 2), "<f8", r"points\.npy claims 48 bytes and has 192"),
+        ((10**12,), "|S0", r"points\.npy is \|S0 \[1000000000000\], 0 bytes, and 65,536 are the most here"),
+    ],
+)
+def test_what_a_head_says_less_than_there_is_or_of_nothing_is_refused(tmp_path, shape, kind, said):
+    array = np.zeros((4, 3, 2) if kind == "<f8" else 0)
+    file = zipped(tmp_path / "p.npz", array, {"shape": shape, "fortran_order": False, "descr": kind})
+    with pytest.raises(ValueError, match=said):
+        read_predictions(file, make_crops(4))
+
+
+@pytest.mark.parametrize(("kind", "said"), [("locked", "encrypted"), ("torn", "decompressing")])
+def test_archives_that_cannot_be_unpacked_are_refused(tmp_path, kind, said):
+    file = zipped(tmp_path / "p.npz", make_crops(4).points_px, compression=zipfile.ZIP_DEFLATED)
+    content = bytearray(file.read_bytes())
+    if kind == "locked":  # the flag of a password, in the entry and in the list of them
+        content[6] |= 1
+        content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    else:
+        content[40:60] = b"\xff" * 20
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"p\.npz: not a readable \.npz of plain arrays: .*{said}"):
+        read_predictions(file, make_crops(4))
+
+
 @pytest.mark.parametrize("version", [(2, 0), (3, 0)])
 def test_a_head_of_gigabytes_is_not_read(tmp_path, version):
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        long = (300_000_000).to_bytes(4, "little")
-        archive.writestr("points.npy", b"\x93NUMPY" + bytes(version) + long + b" " * 300_000_000)
+        long = (30_000_000).to_bytes(4, "little")
+        archive.writestr("points.npy", b"\x93NUMPY" + bytes(version) + long + b" " * 30_000_000)
     tracemalloc.start()
     with pytest.raises(ValueError, match="of a version that plain arrays do not need"):
         read_predictions(tmp_path / "bomb.npz", make_crops(4))

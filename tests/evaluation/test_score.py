@@ -15,6 +15,7 @@ from barrel_jax import files
 from barrel_jax.config import Config, MeshConfig
 from barrel_jax.devices.sharding import make_mesh, replicated, split
 from barrel_jax.evaluation import score
+from barrel_jax.evaluation.face_sheets import draw_worst
 from barrel_jax.evaluation.predictions import read_predictions
 from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.faces.landmarks import W300_68, Normaliser
@@ -54,7 +55,7 @@ def test_every_face_is_predicted_once_in_its_place(devices, count, batch_size):
     assert len({len(batch) for batch in batches}) == 1 and len(batches[0]) % devices == 0
     seen = [face for batch in batches for face in batch]
     assert seen[:count] == list(range(count)) and set(seen[count:]) <= {count - 1}
-    assert len(seen) - count < len(batches[0])
+    assert len(seen) - count < len(batches[0]) < count + devices
 
 
 def test_another_model_gets_another_score():
@@ -112,6 +113,8 @@ def test_the_error_in_the_crop_by_hand():
     np.testing.assert_allclose(score.crop_errors(points_px, crops), np.array([1, 1.8, 5]) / 16, rtol=1e-5)
     scores = score.score(points_px, crops)
     assert scores.nme == pytest.approx(13, abs=1e-4) and scores.nme_crop == pytest.approx(16.25, abs=1e-4)
+    assert score.score(points_px, crops, crop="hrnet").crop_frame == "hrnet"
+    assert score.score(points_px, crops, crop="hrnet", crop_frame="pipnet").crop_frame == "pipnet"
     assert scores.subsets["pose"].nme_crop == pytest.approx(100 * 1.4 / 16, abs=1e-4)
     without = make_truth(crops.scheme, crops.points_px)
     assert np.isnan(score.score(points_px, without).nme_crop)
@@ -136,6 +139,9 @@ def test_an_evaluation_is_written_whole_and_read_back(tmp_path):
     assert [path.name for path in paths] == ["predictions.npz", "ced.png", "worst.png", "faces.png", "metrics.json"]
     assert sorted(path.name for path in (tmp_path / "eval" / "toy-test").iterdir()) == sorted(p.name for p in paths)
     assert all(cv2.imread(str(path)).size for path in paths[1:4])
+    worst, spread = (cv2.imread(str(path))[..., ::-1] for path in paths[2:4])
+    np.testing.assert_array_equal(worst, draw_worst(crops, points_px, score.face_errors(points_px, crops)))
+    assert (spread != worst).any()
 
     def refuse(name):
         raise AssertionError(f"{name} is not JSON")
@@ -144,11 +150,14 @@ def test_an_evaluation_is_written_whole_and_read_back(tmp_path):
     assert kept["nme"] == pytest.approx(15, abs=1e-4) and kept["num_images"] == 3
     assert kept["subsets"]["pose"]["nme"] is None and kept["config"] is None
     again, scores = read_scores(paths[-1]), score.score(points_px, crops)
-    assert files.plain(again) == files.plain(scores) and np.isnan(again.subsets["pose"].nme)
+    assert files.plain(again) == files.plain(scores)
+    np.testing.assert_equal(dataclasses.asdict(again), dataclasses.asdict(scores))  # NaN again where null is written
+    assert np.isnan([again.subsets["pose"].nme, *again.subsets["pose"].nme_interval]).all()
     with np.load(paths[0]) as kept:
         np.testing.assert_array_equal(kept["points"], points_px)
         assert kept["files"].tolist() == list(crops.files) and kept["faces"].tolist() == [100, 101, 102, 103]
         np.testing.assert_allclose(kept["nme"], [np.nan, 0.1, 0.15, 0.2], atol=1e-6)
+        np.testing.assert_allclose(kept["nme_crop"], [np.nan, 2 / 16, 3 / 16, 4 / 16], atol=1e-5)
     np.testing.assert_array_equal(read_predictions(paths[0], crops), points_px)
 
 
@@ -183,13 +192,17 @@ def test_regions_by_hand():
     faces = make_truth(W300_68, truth)
     miss = np.zeros((3, 68, 2), np.float32)
     miss[:, :17, 1] = 2  # the jaw of every face by 2 %
-    miss[0, 27:36, 1] = 3  # the nose of one face by 3 %, of another it is not labelled
+    # The nose of one face by 3 %, of the second it is labelled in a third, of the last not at all.
+    miss[0, 27:36, 1] = 3
+    faces.visible[1, 30:36] = 0
     faces.visible[2, 27:36] = 0
+    faces.visible[:, 67] = 0
     scores = score.score(faces.points_px + miss, faces)
     assert scores.regions == {
         "jaw": pytest.approx(2, abs=1e-4), "eyebrows": 0, "eyes": 0, "nose": pytest.approx(1.5, abs=1e-4), "mouth": 0,
     }  # fmt: skip
-    assert scores.nme == pytest.approx((34 + 27 + 34 + 34 * 68 / 59) / 68 / 3, abs=1e-4)
+    assert scores.nme == pytest.approx((61 / 67 + 34 / 61 + 34 / 58) / 3, abs=1e-4)
+    assert scores.point_nme[:68:30] == pytest.approx([2, 3, 0], abs=1e-4) and np.isnan(scores.point_nme[67])
     assert scores.scheme == "300w-68"
 
 

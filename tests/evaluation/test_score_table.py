@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table says every number once, under its metric's whole name, and what the numbers are not."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+import numpy as np
+
+from barrel_jax import files
 from barrel_jax.evaluation import score_table
-from barrel_jax.evaluation.scores import Summary
+from barrel_jax.evaluation.scores import Summary, read_stress
 from tests.kit import scores as kit
-from tests.kit.scores import NMES, make_scores
+from tests.kit.scores import NMES, make_scores, make_stress
 
 
 def summary(nmes, nme_crop=float("nan")):
@@ -77,7 +80,36 @@ def test_many_subsets_are_wrapped():
     subsets = {f"subset {place}": summary(NMES) for place in range(9)}
     lines = score_table.table(make_scores(subsets=subsets)).split("\n")
     heads = [line.split() for line in lines if "subset" in line]
-    assert heads[0][:2] == ["all", "faces"] and len(heads) == 2 and heads[1][-1] == "8"
+    assert heads[0][:2] == ["all", "faces"] and len(heads) == 2
+    assert [word for head in heads for word in head if word.isdigit()] == [str(place) for place in range(9)]
+
+
+def test_what_a_rank_costs_by_hand():
+    said = score_table.rank_cost(make_scores(nme=5.0), make_scores(nme=4.0), 8)
+    assert said == "\nat rank 8 NME(outer eye corners) is 5.000 %, at full rank 4.000 %: +25.00 % of it"
+
+
+def test_errors_under_stress_by_hand():
+    content = make_stress(
+        ("none", 0.0, 4.0, 9.0), ("blur", 0.01, 5.25, 11.5), ("blur", 0.02, 6.5, 13.25), pose="by eye"
+    )
+    assert score_table.stress_table(content).splitlines() == [
+        "wflw test under stress, checkpoint of step 12",
+        "worst: largest error of a face's points, mean over the faces; large pose: by eye",
+        "unperturbed: NME(outer eye corners) 4.00 %, worst 9.00 %",
+        "",
+        "blur (of it)",
+        "            0.01   0.02",
+        "  NME %     5.25   6.50",
+        "  worst %  11.50  13.25",
+        "  faces        4      4",
+    ]
+
+
+def test_stress_is_read_back(tmp_path):
+    content = make_stress(("none", 0.0, 4.0, 9.0), ("blur", 0.01, float("nan"), float("nan")))
+    files.write_json(tmp_path / "stress.json", files.plain(content))
+    np.testing.assert_equal(asdict(read_stress(tmp_path / "stress.json")), asdict(content))
 
 
 def test_what_the_scores_are_not_stands_above_them():

@@ -24,6 +24,7 @@ def test_intervals_are_scipys_percentile_bootstrap():
             pytest.approx(theirs.high, abs=0.03 * width),
         )
     np.testing.assert_array_equal(ends, bootstrap_intervals(columns, resamples=20_000))
+    np.testing.assert_array_equal(bootstrap_intervals(columns), bootstrap_intervals(columns, resamples=2000, seed=0))
 
 
 def test_no_interval_of_fewer_than_two_faces():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perturbed faces: what is found in them comes back to its place in the source image."""
 
+import dataclasses
 import json
 
 import cv2
@@ -13,11 +14,12 @@ from barrel_jax.evaluation.score_table import stress_table
 from barrel_jax.evaluation.stress import KINDS, _record, draws, predict_perturbed, shifts, stress, undo
 from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.faces.head_pose import NOSE_TIP, fifths, turned
-from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98
+from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98, Normaliser
+from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.input.augment import transform_points
 from barrel_jax.input.crops import load_crops, recut
 from data.prepare import prepare
-from tests.kit.toy import SCHEME, make_crops
+from tests.kit.toy import SCHEME, make_crops, shifted
 
 WIDTH, HEIGHT, SIZE = 160, 120, 256
 DOTS = np.array([[0, 0], [14, 0], [6, 13]])  # a channel each
@@ -141,6 +143,31 @@ def test_a_face_is_perturbed_alike_in_any_company_and_at_any_strength():
     direction = shifts(200, 1.0)
     assert np.abs(direction.mean(axis=0)).max() < 0.2
     np.testing.assert_allclose(shifts(3, 0.5), 0.5 * direction[:3], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["occlusion", "rotation", "blur"])
+def test_what_is_drawn_of_a_kind_leaves_all_else(kind):
+    drawn = {name: np.asarray(value) for name, value in draws(kind, 50, 40.0)._asdict().items() if value is not None}
+    side = 40 if kind == "occlusion" else 0
+    np.testing.assert_allclose(drawn["patch"][:, 2:] - drawn["patch"][:, :2], side, atol=1e-4)
+    np.testing.assert_allclose(np.abs(drawn["angle"]), np.radians(40) if kind == "rotation" else 0, rtol=1e-6)
+    np.testing.assert_allclose(drawn["sigma"], 40 if kind == "blur" else 0)
+    assert not drawn["shift"].any() and (drawn["zoom"] == 1).all() and not drawn["flip"].any() | drawn["grey"].any()
+
+
+def test_fifths_of_the_unperturbed_faces_from_frontal_to_turned(tmp_path, monkeypatch):
+    points = np.zeros((6, 68, 2), np.float32)
+    points[:, 42:48, 0], points[:, 30, 0] = 100, 50 + 50 * np.array([0.1, 0.5, 0.3, 0.4, 0.2, 0.6])
+    scheme, visible = normalised_by(W300_68, Normaliser("pupils")), np.full((6, 68), 2, np.uint8)
+    visible[5, 37] = 0  # without a pupil the most turned one has no score, and is in no fifth
+    faces = dataclasses.replace(make_crops(6), scheme=scheme, points_px=points, visible=visible)
+    missed = shifted(faces, [1, 5, 3, 4, 2, 9])
+    monkeypatch.setattr("barrel_jax.evaluation.stress.KINDS", {})
+    content = stress(lambda crops: missed, faces, faces, tmp_path, "pipnet")
+    assert [(r.kind, r.strength, r.num_images) for r in content.records] == [
+        ("none", 0.0, 5), *(("large pose", float(number), 1) for number in range(1, 6))
+    ]  # fmt: skip
+    assert [r.nme for r in content.records[1:]] == pytest.approx([1, 2, 3, 4, 5], abs=1e-4)
 
 
 def test_a_record_by_hand():

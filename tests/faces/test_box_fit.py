@@ -24,3 +24,10 @@ def test_the_fit_of_a_sets_boxes_gives_them_back():
     found = fit_of_landmarks(boxes, points, labelled)
     np.testing.assert_allclose(found, fit, atol=1e-9)
     assert fit_of_landmarks(boxes[4:], points[4:], labelled[4:]) is None
+
+
+def test_one_box_gone_wrong_does_not_move_the_fit():
+    points = np.tile([[0.0, 0.0], [10.0, 20.0]], (3, 1, 1))
+    boxes = np.tile([0.5, 0.5, 10.0, 20.0], (3, 1))
+    boxes[2] = [40.5, 0.5, 100, 400]
+    assert fit_of_landmarks(boxes, points, np.ones((3, 2), bool)) == BoxFit((0.0, 0.0), (1.0, 1.0))

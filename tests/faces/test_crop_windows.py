@@ -22,7 +22,8 @@ def test_pipnet_grows_the_given_box_by_a_fifth():
 
 def test_pipnet_takes_the_landmarks_of_300w_and_cofws_box_as_it_is():
     # Points span 30 x 20 pixels from (30.5, 30.5) in edge coordinates: 1.1 adds 1.5 and 1 a side.
-    np.testing.assert_allclose(window("pipnet", "w300", (0, 0, 5, 5)), [29, 29.5, 33, 22])
+    for dataset in ("w300", "cofw68"):
+        np.testing.assert_allclose(window("pipnet", dataset, (0, 0, 5, 5)), [29, 29.5, 33, 22])
     np.testing.assert_allclose(window("pipnet", "cofw", (30, 30, 40, 20)), [30, 30, 40, 20])
 
 
@@ -43,6 +44,13 @@ def test_hrnet_is_a_padded_square_about_the_landmarks_whatever_the_box():
     moved = window("hrnet", "wflw", (0, 0, 5, 5), POINTS - 30)
     np.testing.assert_allclose(moved, np.array(expected) - [30, 30, 0, 0])
     assert moved[0] < 0
+
+
+def test_points_without_label_do_not_count_and_a_single_one_is_a_pixel_wide():
+    some = np.concatenate([POINTS, [[np.nan, np.nan]]])
+    np.testing.assert_allclose(window("pipnet", "w300", (0, 0, 5, 5), some), [29, 29.5, 33, 22])
+    # From (30.5, 30.5) to (31.5, 31.5), grown to 1.25 about its centre.
+    np.testing.assert_allclose(window("hrnet", "wflw", (0, 0, 5, 5), POINTS[:1]), [30.375, 30.375, 1.25, 1.25])
 
 
 def test_a_face_without_points_is_cropped_around_its_box():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from barrel_jax.faces.landmarks import COFW_29, PUPILS, REGIONS, SCHEMES, W300_68, WFLW_98, is_involution, make_scheme
-from barrel_jax.faces.symmetry import find_scheme
+from barrel_jax.faces.symmetry import find_scheme, mean_shape
 from tests.kit.shared import SHARED, needs_shared
 
 FACES68 = SHARED / "faces68"
@@ -48,6 +48,15 @@ def test_contours_mirror_into_contours(scheme):
     lines = {frozenset(line) for line in scheme.contours}
     assert {frozenset(scheme.flip[point] for point in line) for line in scheme.contours} == lines
     assert all(0 <= point < scheme.num_points for line in scheme.contours for point in line)
+
+
+def test_brows_eyes_and_lips_are_closed_lines_and_no_point_is_in_two():
+    closed = {scheme.name: sum(line[0] == line[-1] for line in scheme.contours) for scheme in SCHEMES.values()}
+    assert closed == {"wflw-98": 6, "300w-68": 4, "cofw-29": 6}  # 300W's brows are open lines
+    for scheme in (WFLW_98, W300_68):
+        drawn = [point for line in scheme.contours for point in set(line)]
+        pupils = REGIONS[scheme.name].get("pupils", ())
+        assert sorted([*drawn, *pupils]) == list(range(scheme.num_points))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
@@ -135,6 +144,26 @@ def test_five_points_normalise_by_the_eyes_though_the_mouth_is_wider():
     assert "1 midline points [2]" in sentence
 
 
+def test_the_widest_of_two_pairs_above_the_middle_normalises():
+    inner_corners = np.array([[-0.4, -1], [0.4, -1]])
+    found, _ = find_scheme(np.concatenate([inner_corners, FIVE])[None] * 30 + 80, np.full((1, 7), 1))
+    assert (found.flip, found.normaliser) == ((1, 0, 3, 2, 4, 6, 5), (2, 3))  # of points that are all occluded
+
+
+def test_the_mean_shape_of_copies_is_the_shape_though_points_are_missing():
+    z = FIVE[:, 0] + 1j * FIVE[:, 1]
+    z = (z - z.mean()) / np.sqrt((np.abs(z - z.mean()) ** 2).mean())
+    turns, sizes = np.array([[0.4], [-0.2], [0.1], [0.0]]), np.array([[60], [20], [90], [40]])
+    faces = sizes * np.exp(1j * turns) * z + (300 + 80j)
+    points, labelled = np.stack([faces.real, faces.imag], axis=-1), np.ones((4, 5), bool)
+    labelled[[0, 1], [3, 0]] = False
+    points[~labelled] = np.nan
+    shape = mean_shape(points, labelled)
+    turn = np.vdot(z, shape[:, 0] + 1j * shape[:, 1]) / 5
+    assert abs(turn) == pytest.approx(1, abs=1e-3) and abs(np.angle(turn)) < 0.4
+    np.testing.assert_allclose(shape[:, 0] + 1j * shape[:, 1], turn * z, atol=1e-3)
+
+
 def test_two_eyes_and_two_midline_points():
     eyes = np.array([[[10.0, 20.0], [50.0, 20.0]]])
     assert find_scheme(eyes, np.full((1, 2), 2))[0].flip == (1, 0)
@@ -190,6 +219,9 @@ def test_config_overrides_what_was_found():
     assert inner.contours == W300_68.contours
     other = make_scheme(5, ((0, 4), (3, 1)), (0, 4), scheme_of_five())
     assert (other.flip, other.contours) == ((4, 3, 2, 1, 0), ())
+    mirrored_otherwise = make_scheme(68, ((0, 16),), (), W300_68)
+    assert (mirrored_otherwise.name, mirrored_otherwise.contours) == ("custom-68", ())
+    assert mirrored_otherwise.normaliser_name == "outer_eye_corners"
 
 
 def scheme_of_five():

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98, LandmarkScheme, Normaliser
+from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98, LandmarkScheme, Normaliser, make_scheme
 from barrel_jax.faces.normalisers import distances, normalised_by, normaliser_points, normaliser_words
 from tests.kit.toy import SCHEME, SHAPE
 
@@ -28,7 +28,8 @@ def test_distances_by_hand():
 def test_annotated_pupils(scheme, left, right):
     truth, labelled = some_face(scheme)
     expected = np.linalg.norm(truth[:, left] - truth[:, right], axis=-1)
-    assert distances(normalised_by(scheme, Normaliser.parse("pupils")), truth, labelled) == pytest.approx(expected)
+    found = distances(normalised_by(scheme, Normaliser.parse("pupils")), truth, labelled)
+    assert found == pytest.approx(expected, rel=1e-14)  # in double precision
     labelled[0, left] = False
     assert np.isnan(distances(normalised_by(scheme, Normaliser.parse("pupils")), truth, labelled)).all()
 
@@ -74,6 +75,12 @@ def test_the_corners_given_as_points_are_the_corners(scheme):
     assert (
         normalised_by(normalised_by(scheme, Normaliser.parse("box")), Normaliser.parse("outer_eye_corners")) == scheme
     )
+
+
+def test_corners_of_a_known_name_stay_known_when_points_mirror_otherwise():
+    own = make_scheme(68, ((0, 16),), (), W300_68)  # 'custom-68' by a config's pairs
+    corners = Normaliser.parse("outer_eye_corners")
+    assert normalised_by(own, corners) == own and normaliser_points(own) == [36, 45]
 
 
 def test_what_the_landmarks_do_not_have_is_refused():

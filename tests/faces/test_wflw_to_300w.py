@@ -83,6 +83,7 @@ def test_what_can_be_compared():
     np.testing.assert_array_equal(points, map_points(some_points()))
     points, faces, mapped = comparable(narrow.points_px, wide)
     assert points is narrow.points_px and faces.scheme == W300_68 and mapped == "wflw-98 truth mapped to 300w-68"
-    for points, truth, scheme in ((98, own, ""), (68, own, ""), (29, wide, ""), (98, narrow, "custom-98")):
+    for points, truth, scheme in ((98, own, ""), (68, own, ""), (29, wide, ""), (98, narrow, "custom-98"),
+                                  (68, wide, "custom-68")):  # fmt: skip
         with pytest.raises(ValueError, match=rf"^{points} points a face.*toy test has {truth.scheme.num_points} "):
             mapping(points, truth, scheme)

@@ -23,7 +23,8 @@ def make_crops(count, flags=None, names=()):
     flags = np.zeros((count, 0), bool) if flags is None else np.array(flags, bool)
     return FaceCrops(
         dataset="toy", split="test", fingerprint="f00d", scheme=SCHEME, flag_names=tuple(names), images=images,
-        points_px=points_px, visible=np.full((count, 3), 2, np.uint8), windows=windows, boxes=windows, flags=flags,
+        points_px=points_px, visible=np.full((count, 3), 2, np.uint8), windows=windows,
+        boxes=windows + np.float32(3), flags=flags,
         files=tuple(f"{face // 2}.png" for face in range(count)), faces=np.arange(count) + 100,
     )  # fmt: skip
 
