@@ -29,6 +29,7 @@ def test_pipnet_takes_the_landmarks_of_300w_and_cofws_box_as_it_is():
 
 def test_pipnet_is_clipped_to_the_image():
     np.testing.assert_allclose(window("pipnet", "wflw", (0, 60, 40, 20)), [0, 58, 44, 22])
+    np.testing.assert_allclose(window("pipnet_cross", "wflw", (0, 60, 40, 20)), [0, 62, 44, 18])
 
 
 def test_pipnet_cross_takes_more_and_lowers_wflws_top():
