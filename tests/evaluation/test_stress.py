@@ -13,13 +13,12 @@ import evaluate
 from barrel_jax.evaluation.score_table import stress_table
 from barrel_jax.evaluation.stress import KINDS, _record, draws, predict_perturbed, shifts, stress, undo
 from barrel_jax.faces.geometry import unit_to_px
-from barrel_jax.faces.head_pose import NOSE_TIP, fifths, turned
-from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98, Normaliser
+from barrel_jax.faces.landmarks import W300_68, Normaliser
 from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.input.augment import transform_points
 from barrel_jax.input.crops import load_crops, recut
 from data.prepare import prepare
-from tests.kit.toy import SCHEME, make_crops, shifted
+from tests.kit.toy import make_crops, shifted
 
 WIDTH, HEIGHT, SIZE = 160, 120, 256
 DOTS = np.array([[0, 0], [14, 0], [6, 13]])  # a channel each
@@ -175,32 +174,3 @@ def test_a_record_by_hand():
     record = _record("blur", 0.01, "unit", errors)
     assert vars(record) == pytest.approx({"kind": "blur", "strength": 0.01, "unit": "unit", "num_images": 2} | {
         "nme": 20.0, "worst": 25.0}, nan_ok=True)  # fmt: skip
-
-
-@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
-def test_turns_by_hand(scheme):
-    eyes, nose = list(scheme.normaliser), NOSE_TIP[scheme.name]
-    points = np.full((5, scheme.num_points, 2), 3.0)
-    points[:, eyes] = [[10, 10], [30, 10]]
-    points[:, nose] = [[20, 25], [15, 25], [30, 40], [35, 0], [20, 25]]
-    labelled = np.ones((5, scheme.num_points), bool)
-    labelled[4, nose] = False
-    expected = [0, 0.5, 1, 1.5, np.nan]
-    np.testing.assert_allclose(turned(scheme, points, labelled), expected, atol=1e-12)
-    # Tilted in the image's plane and twice as large.
-    tilt = 2 * np.array([[np.cos(0.6), np.sin(0.6)], [-np.sin(0.6), np.cos(0.6)]])
-    np.testing.assert_allclose(turned(scheme, points @ tilt, labelled), expected, atol=1e-12)
-    points[0, eyes] = 10
-    assert np.isnan(turned(scheme, points, labelled)[0])
-    assert scheme.flip[nose] == nose
-
-
-def test_noses_are_where_the_schemes_say_and_unknown_ones_are_not_guessed():
-    assert (NOSE_TIP[W300_68.name], NOSE_TIP[WFLW_98.name], NOSE_TIP[COFW_29.name]) == (30, 54, 20)
-    crops = make_crops(3)
-    assert turned(SCHEME, crops.points_px, crops.labelled) is None
-
-
-def test_fifths_by_hand():
-    groups = fifths(np.array([0.5, 0.1, np.nan, 0.3, 0.2, 0.4, 0.05]))
-    assert [group.tolist() for group in groups] == [[6, 1], [4], [3], [5], [0]]
