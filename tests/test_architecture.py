@@ -163,3 +163,8 @@ def test_no_habits_that_hide_faults():
             if isinstance(node, ast.ExceptHandler):
                 names = {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)} if node.type else {"Exception"}
                 assert not names & {"Exception", "BaseException"}, where
+
+
+def test_pictures_lie_with_what_shows_them():
+    strays = [path for end in ("png", "jpg", "gif", "mp4") for path in ROOT.glob(f"*.{end}")]
+    assert strays == []
