@@ -107,7 +107,9 @@ class Taken(Exception):
 
 
 @pytest.mark.parametrize(
-    "command", [text for text, words in WORDS.items() if words[0] in PROGRAMS], ids=lambda text: text[:60]
+    "command",
+    [text for text, words in WORDS.items() if words[0] in PROGRAMS],
+    ids=lambda text: f"{text[:60]}, {'run below' if text in RUN else 'only parsed'}",
 )
 def test_the_arguments_are_taken(command, monkeypatch):
     monkeypatch.chdir(ROOT)
