@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,12 +36,12 @@ CONFIGS = ("coco", "synthetic", "w300")
 
 
 def small_version(name: str) -> Config:
-    """A config of configs/ that trains in seconds."""
-    config = importlib.import_module(f"configs.{name}").get_config()
-    config.pretrained, config.model, config.batch_size, config.mesh.data = "", tiny().model, 4, 1
-    config.data.image_size, config.data.allow_partial = 32, True
+    """configs/tiny.py on the data of another config. The compiled step is the same for all: batches are brought."""
+    config = tiny()
+    config.data = importlib.import_module(f"configs.{name}").get_config().data
+    config.data.image_size, config.data.allow_partial, config.data.resident = 32, True, False
     config.data.synthetic_train, config.data.synthetic_test = TRAIN, TEST
-    config.optim.epochs, config.optim.schedule, config.optim.decay_epoch, config.optim.warmup_epochs = 1, "step", 1, 0.0
+    config.batch_size, config.mesh.data, config.optim.epochs = 4, 1, 1
     return config
 
 
@@ -53,6 +54,7 @@ class Small:
     instead: tuple[tuple[str, str], ...] = ()  # parts of its words, and what stands for them
     more: tuple[str, ...] = ()  # further arguments
     after: str = ""  # the command that makes what it reads
+    then: Callable[[Path], None] | None = None  # what is done in the folder afterwards
     scored: bool = False  # the runs of a grid are there with their scores
 
 
@@ -82,6 +84,8 @@ class Reader:
         said = self._call(program, [*arguments, *way.more])
         assert way.says in said, said
         assert [file for file in way.writes if not (self.folder / file).is_file()] == []
+        if way.then:
+            way.then(self.folder)
         self.done[command] = said
         return said
 
@@ -147,7 +151,7 @@ def multiply_runs(folder: Path) -> None:
     """Makes of the trained run in runs/faces the other runs that the documents name; `b` has another seed."""
     runs = folder / "runs"
     for name in ("wflw", "a", "b", "longer"):
-        shutil.copytree(runs / "faces", runs / name, copy_function=os.link)
+        shutil.copytree(runs / "faces", runs / name, copy_function=_copy)
     for name in ("a", "b"):
         (runs / name / "eval" / "wflw-test").symlink_to("coco-val")
         scores = read_scores(runs / name / "eval" / "coco-val" / "metrics.json")
@@ -159,6 +163,11 @@ def multiply_runs(folder: Path) -> None:
     config = configuration.load(runs / "b")
     config.seed = 1
     configuration.save(config, runs / "b")
+
+
+def _copy(source: str, target: str) -> None:
+    """Checkpoints are large, and nothing changes their files."""
+    (os.link if "checkpoints" in Path(source).parts else shutil.copyfile)(source, target)
 
 
 def _write_own_faces(folder: Path, splits: dict[str, list[dict]]) -> None:
