@@ -36,7 +36,7 @@ LAYERS = (
     ("evaluation", "onnx"),
     ("training",),
     ("predict", "export", "pod", "report"),
-    ("compare",),
+    ("compare", "scoring"),
     ("benchmark",),
     ("reproduce",),
     ("__main__",),
@@ -115,6 +115,7 @@ def test_imports_point_downwards(path):
         ("training/loop.py", "from data.prepare import prepare", "outside the package"),
         ("report/run.py", "from barrel_jax.predict import video", "of its rank"),
         ("evaluation/score.py", "from barrel_jax.report.run import run_report", "evaluation imports report"),
+        ("scoring/predicted.py", "from data.annotated import truth_alone", "outside the package"),
         ("pod/report.py", "import grain", "grain outside input"),
     ],
 )
