@@ -8,6 +8,7 @@ Without --source a set's download is looked for in DATA_DIR/downloads/SET. Print
 and in the crop, and writes metrics.json, predictions.npz and pictures to WORKDIR/eval/<set>-<split>. Predictions are
 scored from the annotations alone where the images are not there (--dataset cofw68). --stress also predicts the faces
 hidden, turned, blurred, shifted and by pose, each at five strengths, prints those errors and writes stress.json there.
+--sequences takes the pictures of a folder for the frames of a clip and prints how much the points flicker, too.
 --report writes report.html there: all of it to look at, with worst faces, attention and training curves, in one file.
 """
 

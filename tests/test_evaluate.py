@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
+import evaluate
 from barrel_jax.faces.landmarks import WFLW_98
 from data.face_sets import DOWNLOADED
 from tests.kit import small
+from tests.kit.own_faces import draw, write_faces
 from tests.kit.saved_run import save_run
 from tests.kit.shared import SHARED, needs_shared
 from tests.kit.toy import SHAPE, make_crops, written
@@ -53,6 +55,22 @@ def run_evaluate(*arguments):
 
 def on_own_faces(folder):
     return "--dataset", "coco", "--source", folder / "faces", "--data_dir", folder / "data"
+
+
+def test_the_frames_of_a_folder_are_a_clip(tmp_path, capsys):
+    faces = [draw(1000 + number)[1] for number in range(4)]
+    source = write_faces(tmp_path / "faces", train=1)
+    # The points of the second frame are 5 px off: they change there and back, in two of three pairs of frames.
+    moved = [points + [[3, 4]] + np.zeros((5, 1)) if frame == 1 else points for frame, points in enumerate(faces)]
+    named = [{"file": f"val_{frame}.png", "points": points.tolist()} for frame, points in enumerate(moved)]
+    given = ["--predictions", written(tmp_path / "mine.json", named), "--dataset", "coco", "--source", source]
+    given += ["--data-dir", tmp_path / "data", "--workdir", tmp_path / "out", "--sequences"]
+    assert evaluate.main([str(word) for word in given]) == 0
+    sides = [np.sqrt(np.ptp(faces[frame], axis=0).prod()) for frame in (1, 2)]
+    expected = 100 * np.sqrt(((5 / np.array(sides)) ** 2).sum() / 3)
+    (clip,) = json.loads((tmp_path / "out/eval/coco-val/sequences.json").read_text())
+    assert (clip["clip"], clip["frames"]) == (".", 4) and clip["nmf"] == pytest.approx(expected, rel=1e-4)
+    assert f"{expected:.2f}" in capsys.readouterr().out
 
 
 @pytest.mark.processes

@@ -32,6 +32,7 @@ class Request:
     data: dict[str, Any]  # fields of the run's data settings, None for those that stay (`data_to_score`)
     normaliser: str | None  # as a person writes it; None for the set's own
     report: bool  # also one page to open in a browser
+    sequences: bool  # also how much the points of clips flicker
 
 
 class RequestParser(Parser):
@@ -65,6 +66,12 @@ class RequestParser(Parser):
         add("--clamp-points", **flag, help="move true points into the image; the run's by default")
         add("--allow-partial", **flag, help="score on a part of a published set; the table says so")
         add("--stress", **flag, help="also score the run's model under perturbations: stress.json")
+        add(
+            "--sequences",
+            action="store_true",
+            help="the pictures of a folder are the frames of a clip, in the order of the numbers in their names: also "
+            "how much their points flicker, in sequences.json",
+        )
         add("--report", action="store_true", help="also write report.html, one page to open in a browser")
 
     def parse_args(  # type: ignore[override]  # typeshed has overloads by the namespace
@@ -94,4 +101,5 @@ def _request(given: argparse.Namespace) -> Request:
     data = {name: getattr(given, name) for name in ("dataset", "source", "data_dir", "crop")}
     data |= {name: getattr(given, name) for name in ("clamp_points", "allow_partial")}
     data["test_split"] = given.split
-    return Request(given.predictions or model, given.workdir, data, given.normaliser, given.report)
+    subject = given.predictions or model
+    return Request(subject, given.workdir, data, given.normaliser, given.report, given.sequences)

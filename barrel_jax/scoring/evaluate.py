@@ -7,6 +7,7 @@ from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.config import DataConfig
 from barrel_jax.evaluation import score_table
+from barrel_jax.evaluation.clips import score_clips
 from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.evaluation.score import write_evaluation
 from barrel_jax.evaluation.scores import Scores, Stress
@@ -23,7 +24,7 @@ def evaluate(request: Request, readers: FaceReaders) -> None:
     """Prints the scores of what is asked for, and writes what the request wants below its folder.
 
     Raises:
-        FileNotFoundError, ValueError: as `predicted.read` and `predicted.predict`.
+        FileNotFoundError, ValueError: as `predicted.read`, `predicted.predict` and `clips.score_clips`.
         OSError: the files cannot be written.
     """
     data = _data_settings(request)
@@ -39,6 +40,9 @@ def evaluate(request: Request, readers: FaceReaders) -> None:
     model = predicted.model
     if model and model.choice.rank:
         print(score_table.rank_cost(scores, predicted.score_at_full_rank(model), model.choice.rank))
+    clips = score_clips(predicted.points_px, predicted.faces) if request.sequences else None
+    if clips:
+        print("\n" + score_table.clip_table(clips, scores.normaliser))
     if request.workdir is None:
         print("nothing is written without --workdir")
         return
@@ -46,6 +50,9 @@ def evaluate(request: Request, readers: FaceReaders) -> None:
     folder = request.workdir / "eval" / f"{scores.dataset}-{scores.split}{at_rank}"
     for path in write_evaluation(folder, scores, predicted.points_px, predicted.faces):
         print(path)
+    if clips:
+        files.write_json(folder / "sequences.json", files.plain(clips))
+        print(folder / "sequences.json")
     stressed = None
     if model and model.choice.stress:
         stressed = _put_under_stress(model, predicted, readers.prepare(data), folder)
