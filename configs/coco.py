@@ -26,6 +26,10 @@ def get_config() -> Config:
     config.optim.schedule = "cosine"
     config.optim.warmup_epochs = 1.0
     config.optim.ema_decay = 0.998
+    # Boxes will come from other detectors than the training set's: training sees looser, tighter and shifted ones, and
+    # the picture around the crop, without which the border would tell the box.
+    config.data.context = 0.25
+    config.augment.box_prob = 0.5
     # Thirty epochs from scratch end far from overfitting: what makes faces harder costs more than it teaches.
     config.model.dropout = 0.0
     config.augment.occlude_prob = 0.0
