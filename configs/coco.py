@@ -5,8 +5,9 @@ python train.py --config configs/coco.py --workdir runs/faces --config.data.sour
 
 The recipe is for training without pretrained weights: one rate for everything but a backbone that learns twice as
 fast, warm-up, cosine, averaged weights; no dropout, and of the augmentation flips, turns and shifts. 3,000 faces take
-about an hour on 2 CPU cores and end at 4.65 % NME on other people; with dropout and all of the augmentation they ended
-at 4.79 % (benchmarks/results/coco-curves.json).
+about an hour on 2 CPU cores and end at 4.65 % NME on other people's tight boxes; with dropout and all of the
+augmentation they ended at 4.79 % (benchmarks/results/coco-curves.json, before boxes varied in training). From a run on
+other faces, with boxes that vary: docs/results.md, "Own faces".
 """
 
 from barrel_jax.config import Config
