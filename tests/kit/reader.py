@@ -9,7 +9,6 @@ import io
 import json
 import os
 import shutil
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from data.synthetic.sample import sample_face
 from tests.data.test_cofw68 import write_boxes, write_points
 from tests.data.test_w300 import pts
 from tests.kit.documented import PROGRAMS
+from tests.kit.in_process import call
 from tests.kit.scores import make_stress
 
 TRAIN, TEST = 8, 4
@@ -90,16 +90,11 @@ class Reader:
         return said
 
     def _call(self, program: str, arguments: list[str]) -> str:
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         said = io.StringIO()
-        try:
-            with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
-                patch.chdir(self.folder)
-                patch.setenv("BARREL_JAX_DATA", str(self.folder / "cache"))
-                assert importlib.import_module(PROGRAMS[program]).main(arguments) == 0, said.getvalue()
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+            patch.chdir(self.folder)
+            patch.setenv("BARREL_JAX_DATA", str(self.folder / "cache"))
+            assert call(PROGRAMS[program], arguments) == 0, said.getvalue()
         return said.getvalue()
 
     def _score_runs(self, program: str, arguments: list[str]) -> None:
