@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Breaks lines of the package on purpose, one at a time, and sees whether tests notice.
+
+python -m benchmarks.mutations models training [--modules qamem losses]
+
+`mutations/FOLDER.json` lists what is broken: {module: {"tests": what pytest is given, "mutations": [[before, after],
+...]}}, `before` being a text that stands in the module once; a third entry gives a mutation tests of its own. The tests
+run in a copy of the project: red is a failure or a hang. Every outcome is written at once into
+results/mutations-FOLDER.json. Started again it tries what is new, what was green, and what has another text now; tests
+are only added, so that what was red stays red.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from barrel_jax.markdown import table
+from barrel_jax.provenance import ROOT, describe, write
+
+LISTS, RESULTS = ROOT / "benchmarks" / "mutations", ROOT / "benchmarks" / "results"
+PATIENCE = 60  # seconds beyond three times what the tests take of sound code
+
+Row = dict[str, Any]
+
+
+def copy_project(target: Path) -> None:
+    """The files that git tracks, as they are in the working tree."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def run_tests(folder: Path, tests: str, limit: float) -> tuple[str, float]:
+    """What the tests say, and the seconds they took: '' when all pass, else the first failure.
+
+    Raises:
+      ValueError: no test ran.
+    """
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", *_words(tests)]
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    start = time.monotonic()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            status = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f"not done after {limit:.0f} s", time.monotonic() - start
+        said.seek(0)
+        output = said.read()
+    seconds = time.monotonic() - start
+    if status == 0 and re.search(r"\d passed", output):
+        return "", seconds
+    if status in (0, 4, 5):
+        raise ValueError(f"no test ran: pytest {tests}\n{output[-500:]}")
+    first = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
+    return first[1] if first else f"pytest ended with {status}", seconds
+
+
+def put(file: Path, text: str) -> None:
+    """Writes a module's text and forgets what was compiled of it: Python's own check misses quick changes."""
+    file.write_text(text)
+    for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
+        compiled.unlink()
+
+
+def _words(tests: str) -> list[str]:
+    # Files, then optionally -k and an expression that has spaces.
+    files, _, expression = tests.partition(" -k ")
+    return files.split() + (["-k", expression] if expression else [])
+
+
+def try_module(folder: Path, path: str, listed: dict[str, Any], rows: dict[tuple, Row], save: Any) -> None:
+    """Tries the mutations of a module that are not in `rows` yet, or are green there; adds what comes of them."""
+    sound = (ROOT / path).read_text()
+    mark = hashlib.sha256(sound.encode()).hexdigest()[:12]
+    limits: dict[str, float] = {}
+    for before, after, *own in listed["mutations"]:
+        tests = own[0] if own else listed["tests"]
+        known = rows.get((path, before, after))
+        if known and known["text"] == mark and known["by"]:
+            continue
+        if sound.count(before) != 1:
+            raise ValueError(f"{path}: {before!r} stands there {sound.count(before)} times and not once")
+        if tests not in limits:
+            failure, seconds = run_tests(folder, tests, 600)
+            if failure:
+                print(f"{path}: not judged, for the sound code fails: {failure}", flush=True)
+                return
+            limits[tests] = 3 * seconds + PATIENCE
+        put(folder / path, sound.replace(before, after))
+        try:
+            by, seconds = run_tests(folder, tests, limits[tests])
+        finally:
+            put(folder / path, sound)
+        row = {"module": path, "before": before, "after": after, "tests": tests, "text": mark, "by": by}
+        row |= {"seconds": round(seconds, 1), "at_first": known["at_first"] if known else "red" if by else "green"}
+        rows[path, before, after] = row
+        save()
+        print(f"{'red' if by else 'GREEN':5} {path}: {before!r} -> {after!r} {by}", flush=True)
+
+
+def summary(rows: list[Row]) -> str:
+    """A line for each module: tried, red, green at first and now."""
+    lines = []
+    for module in dict.fromkeys(row["module"] for row in rows):
+        own = [row for row in rows if row["module"] == module]
+        at_first, now = sum(row["at_first"] == "green" for row in own), sum(not row["by"] for row in own)
+        lines.append([module, *map(str, (len(own), len(own) - now, at_first, now))])
+    total = [str(sum(int(line[k]) for line in lines)) for k in range(1, 5)]
+    return table(["module", "lines broken", "red", "green at first", "green now"], [*lines, ["all", *total]])
+
+
+def main() -> None:
+    """Tries and records."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", help="of barrel_jax that have a list")
+    parser.add_argument("--modules", nargs="+", help="some of their modules (default: all)")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mutations-") as home:
+        copy_project(Path(home))
+        for name in given.folders:
+            lists = json.loads((LISTS / f"{name}.json").read_text())
+            out = RESULTS / f"mutations-{name}.json"
+            old = json.loads(out.read_text())["rows"] if out.exists() else []
+            wanted = {
+                (f"barrel_jax/{name}/{module}.py", *mutation[:2])
+                for module in lists
+                for mutation in lists[module]["mutations"]
+            }
+            rows = {key: row for row in old if (key := (row["module"], row["before"], row["after"])) in wanted}
+            described = describe(f"mutations-{name}")
+
+            def save(out: Path = out, rows: dict = rows, described: Row = described) -> None:
+                write(out, described | {"rows": sorted(rows.values(), key=lambda row: row["module"])})
+
+            for module in given.modules or lists:
+                if module in lists:
+                    try_module(Path(home), f"barrel_jax/{name}/{module}.py", lists[module], rows, save)
+            save()
+            print(summary(sorted(rows.values(), key=lambda row: row["module"])))
+
+
+if __name__ == "__main__":
+    main()
