@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,9 @@ def _words(tests: str) -> list[str]:
     return files.split() + (["-k", expression] if expression else [])
 
 
-def try_module(folder: Path, path: str, listed: dict[str, Any], rows: dict[tuple, Row], save: Any) -> None:
+def try_module(
+    folder: Path, path: str, listed: dict[str, Any], rows: dict[tuple[str, str, str], Row], save: Callable[[], None]
+) -> None:
     """Tries the mutations of a module that are not in `rows` yet, or are green there; adds what comes of them."""
     sound = (ROOT / path).read_text()
     mark = hashlib.sha256(sound.encode()).hexdigest()[:12]
@@ -126,6 +129,32 @@ def summary(rows: list[Row]) -> str:
     return table(["module", "lines broken", "red", "green at first", "green now"], [*lines, ["all", *total]])
 
 
+def try_folder(home: Path, name: str, modules: list[str] | None) -> list[Row]:
+    """Tries what a folder's list names and writes its results; returns their rows, module by module."""
+    lists = json.loads((LISTS / f"{name}.json").read_text())
+    out, result = RESULTS / f"mutations-{name}.json", describe(f"mutations-{name}")
+    old = {_key(row): row for row in json.loads(out.read_text())["rows"]} if out.exists() else {}
+    listed = [
+        (f"barrel_jax/{name}/{module}.py", *mutation[:2])
+        for module, about in lists.items()
+        for mutation in about["mutations"]
+    ]
+    rows = {key: old[key] for key in listed if key in old}
+
+    def in_order() -> list[Row]:
+        return [rows[key] for key in listed if key in rows]
+
+    for module in lists:
+        if not modules or module in modules:
+            path = f"barrel_jax/{name}/{module}.py"
+            try_module(home, path, lists[module], rows, lambda: write(out, result | {"rows": in_order()}))
+    return in_order()
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return row["module"], row["before"], row["after"]
+
+
 def main() -> None:
     """Tries and records."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,25 +164,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutations-") as home:
         copy_project(Path(home))
         for name in given.folders:
-            lists = json.loads((LISTS / f"{name}.json").read_text())
-            out = RESULTS / f"mutations-{name}.json"
-            old = json.loads(out.read_text())["rows"] if out.exists() else []
-            wanted = {
-                (f"barrel_jax/{name}/{module}.py", *mutation[:2])
-                for module in lists
-                for mutation in lists[module]["mutations"]
-            }
-            rows = {key: row for row in old if (key := (row["module"], row["before"], row["after"])) in wanted}
-            described = describe(f"mutations-{name}")
-
-            def save(out: Path = out, rows: dict = rows, described: Row = described) -> None:
-                write(out, described | {"rows": sorted(rows.values(), key=lambda row: row["module"])})
-
-            for module in given.modules or lists:
-                if module in lists:
-                    try_module(Path(home), f"barrel_jax/{name}/{module}.py", lists[module], rows, save)
-            save()
-            print(summary(sorted(rows.values(), key=lambda row: row["module"])))
+            print(summary(try_folder(Path(home), name, given.modules)))
 
 
 if __name__ == "__main__":
