@@ -6,13 +6,14 @@ python -m benchmarks.mutations models training [--modules qamem losses]
 `mutations/FOLDER.json` lists what is broken: {module: {"tests": what pytest is given, "mutations": [[before, after],
 ...]}}, `before` being a text that stands in the module once; a third entry gives a mutation tests of its own. The tests
 run in a copy of the project: red is a failure or a hang. Every outcome is written at once into
-results/mutations-FOLDER.json. Started again it tries what is new, what was green, and what has another text now; tests
-are only added, so that what was red stays red.
+results/mutations-FOLDER.json. Started again it tries what is new or has another text now, and what was green; tests are
+only added, so that what was red stays red.
 """
 
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -25,10 +26,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from barrel_jax.markdown import table
 from barrel_jax.provenance import ROOT, describe, write
 
 LISTS, RESULTS = ROOT / "benchmarks" / "mutations", ROOT / "benchmarks" / "results"
+# Tests start in forks of a process that has imported what takes long, and nothing has computed there yet.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.conftest", "flax.linen", "optax", "orbax.checkpoint", "scipy.stats", "torch"])
 PATIENCE = 60  # seconds beyond three times what the tests take of sound code
 
 Row = dict[str, Any]
@@ -49,28 +55,36 @@ def run_tests(folder: Path, tests: str, limit: float) -> tuple[str, float]:
     Raises:
       ValueError: no test ran.
     """
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", *_words(tests)]
-    environment = os.environ | {"PYTHONPATH": str(folder)}
     start = time.monotonic()
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            status = process.wait(limit)
-        except subprocess.TimeoutExpired:
+    with tempfile.NamedTemporaryFile("r", prefix="mutations-") as said:
+        process = FORKS.Process(target=_in_fork, args=(folder, tests, said.name))
+        process.start()
+        process.join(limit)
+        seconds = time.monotonic() - start
+        if process.exitcode is None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return f"not done after {limit:.0f} s", time.monotonic() - start
-        said.seek(0)
+            process.join()
+            return f"not done after {limit:.0f} s", seconds
         output = said.read()
-    seconds = time.monotonic() - start
-    if status == 0 and re.search(r"\d passed", output):
+    if process.exitcode == 0 and re.search(r"\d passed", output):
         return "", seconds
-    if status in (0, 4, 5):
+    if process.exitcode in (0, 4, 5):
         raise ValueError(f"no test ran: pytest {tests}\n{output[-500:]}")
-    first = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
-    return first[1] if first else f"pytest ended with {status}", seconds
+    first = re.search(r"^(?:FAILED|ERROR) (.*?)(?: - |$)", output, re.M)
+    return first[1] if first else f"pytest ended with {process.exitcode}", seconds
+
+
+def _in_fork(folder: Path, tests: str, said: str) -> None:
+    os.setsid()
+    os.chdir(folder)
+    stream = os.open(said, os.O_WRONLY)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    os.environ["PYTHONPATH"] = sys.path[0] = str(folder)
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("barrel_jax", "tests", "benchmarks")]:
+        del sys.modules[name]  # those of this tree
+    quietly = ["-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    sys.exit(pytest.main(["-x", "-q", *quietly, *_words(tests)]))
 
 
 def put(file: Path, text: str) -> None:
@@ -87,15 +101,22 @@ def _words(tests: str) -> list[str]:
 
 
 def try_module(
-    folder: Path, path: str, listed: dict[str, Any], rows: dict[tuple[str, str, str], Row], save: Callable[[], None]
+    folder: Path,
+    path: str,
+    listed: dict[str, Any],
+    rows: dict[tuple[str, str, str], Row],
+    save: Callable[[], None],
+    most: int | None,
 ) -> None:
     """Tries the mutations of a module that are not in `rows` yet, or are green there; adds what comes of them."""
     sound = (ROOT / path).read_text()
     mark = hashlib.sha256(sound.encode()).hexdigest()[:12]
     limits: dict[str, float] = {}
-    for before, after, *own in listed["mutations"]:
+    for before, after, *own in listed["mutations"][:most]:
         tests = own[0] if own else listed["tests"]
         known = rows.get((path, before, after))
+        if known and known["tests"] != tests:
+            known = None
         if known and known["text"] == mark and known["by"]:
             continue
         if sound.count(before) != 1:
@@ -129,7 +150,7 @@ def summary(rows: list[Row]) -> str:
     return table(["module", "lines broken", "red", "green at first", "green now"], [*lines, ["all", *total]])
 
 
-def try_folder(home: Path, name: str, modules: list[str] | None) -> list[Row]:
+def try_folder(home: Path, name: str, modules: list[str] | None, most: int | None) -> list[Row]:
     """Tries what a folder's list names and writes its results; returns their rows, module by module."""
     lists = json.loads((LISTS / f"{name}.json").read_text())
     out, result = RESULTS / f"mutations-{name}.json", describe(f"mutations-{name}")
@@ -147,7 +168,7 @@ def try_folder(home: Path, name: str, modules: list[str] | None) -> list[Row]:
     for module in lists:
         if not modules or module in modules:
             path = f"barrel_jax/{name}/{module}.py"
-            try_module(home, path, lists[module], rows, lambda: write(out, result | {"rows": in_order()}))
+            try_module(home, path, lists[module], rows, lambda: write(out, result | {"rows": in_order()}), most)
     return in_order()
 
 
@@ -160,11 +181,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", help="of barrel_jax that have a list")
     parser.add_argument("--modules", nargs="+", help="some of their modules (default: all)")
+    parser.add_argument("--most", type=int, help="mutations of a module, the first ones (default: all)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutations-") as home:
         copy_project(Path(home))
         for name in given.folders:
-            print(summary(try_folder(Path(home), name, given.modules)))
+            print(summary(try_folder(Path(home), name, given.modules, given.most)))
 
 
 if __name__ == "__main__":
