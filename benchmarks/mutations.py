@@ -35,7 +35,7 @@ LISTS, RESULTS = ROOT / "benchmarks" / "mutations", ROOT / "benchmarks" / "resul
 # Tests start in forks of a process that has imported what takes long, and nothing has computed there yet.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.conftest", "flax.linen", "optax", "orbax.checkpoint", "scipy.stats", "torch"])
-PATIENCE = 60  # seconds beyond three times what the tests take of sound code
+PATIENCE = 120  # seconds beyond five times what the tests take of sound code
 
 Row = dict[str, Any]
 
@@ -75,7 +75,7 @@ def run_tests(folder: Path, tests: str, limit: float) -> tuple[str, float]:
 
 
 def _in_fork(folder: Path, tests: str, said: str) -> None:
-    os.setsid()
+    os.setpgid(0, 0)  # to be killed with what the tests have started
     os.chdir(folder)
     stream = os.open(said, os.O_WRONLY)
     os.dup2(stream, 1)
@@ -126,7 +126,7 @@ def try_module(
             if failure:
                 print(f"{path}: not judged, for the sound code fails: {failure}", flush=True)
                 return
-            limits[tests] = 3 * seconds + PATIENCE
+            limits[tests] = 5 * seconds + PATIENCE
         put(folder / path, sound.replace(before, after))
         try:
             by, seconds = run_tests(folder, tests, limits[tests])
