@@ -28,8 +28,8 @@ from typing import Any
 
 import pytest
 
-from barrel_jax.markdown import table
 from barrel_jax.provenance import ROOT, describe, write
+from benchmarks import tables
 
 LISTS, RESULTS = ROOT / "benchmarks" / "mutations", ROOT / "benchmarks" / "results"
 # Tests start in forks of a process that has imported what takes long, and nothing has computed there yet.
@@ -83,7 +83,15 @@ def _in_fork(folder: Path, tests: str, said: str) -> None:
     os.environ["PYTHONPATH"] = sys.path[0] = str(folder)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("barrel_jax", "tests", "benchmarks")]:
         del sys.modules[name]  # those of this tree
-    quietly = ["-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    # In pytest's own folder other sessions' files are deleted when there are many.
+    quietly = [
+        f"--basetemp={folder}/tmp",
+        "-n0",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+    ]
     sys.exit(pytest.main(["-x", "-q", *quietly, *_words(tests)]))
 
 
@@ -115,9 +123,7 @@ def try_module(
     for before, after, *own in listed["mutations"][:most]:
         tests = own[0] if own else listed["tests"]
         known = rows.get((path, before, after))
-        if known and known["tests"] != tests:
-            known = None
-        if known and known["text"] == mark and known["by"]:
+        if known and known["text"] == mark and known["tests"] == tests and known["by"]:
             continue
         if sound.count(before) != 1:
             raise ValueError(f"{path}: {before!r} stands there {sound.count(before)} times and not once")
@@ -137,17 +143,6 @@ def try_module(
         rows[path, before, after] = row
         save()
         print(f"{'red' if by else 'GREEN':5} {path}: {before!r} -> {after!r} {by}", flush=True)
-
-
-def summary(rows: list[Row]) -> str:
-    """A line for each module: tried, red, green at first and now."""
-    lines = []
-    for module in dict.fromkeys(row["module"] for row in rows):
-        own = [row for row in rows if row["module"] == module]
-        at_first, now = sum(row["at_first"] == "green" for row in own), sum(not row["by"] for row in own)
-        lines.append([module, *map(str, (len(own), len(own) - now, at_first, now))])
-    total = [str(sum(int(line[k]) for line in lines)) for k in range(1, 5)]
-    return table(["module", "lines broken", "red", "green at first", "green now"], [*lines, ["all", *total]])
 
 
 def try_folder(home: Path, name: str, modules: list[str] | None, most: int | None) -> list[Row]:
@@ -186,7 +181,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutations-") as home:
         copy_project(Path(home))
         for name in given.folders:
-            print(summary(try_folder(Path(home), name, given.modules, given.most)))
+            print(tables.mutations({"rows": try_folder(Path(home), name, given.modules, given.most)}))
 
 
 if __name__ == "__main__":
