@@ -68,6 +68,29 @@ def curves(result: Result) -> str:
     return table(head, rows)
 
 
+def scored(result: Result) -> str:
+    """Finished runs on one split, beside the first."""
+    rows = []
+    for row in result["rows"]:
+        cells = [row["name"], str(row["image_size"]), str(row["epochs"]), f"{row['nme']:.2f}", f"{row['fr_0.08']:.2f}"]
+        beside = ["", ""]
+        if row["difference"]:
+            low, high = row["difference"]["interval"]
+            beside = [f"{row['difference']['nme']:+.3f} ({low:+.3f}..{high:+.3f})", f"{row['difference']['p']:.4f}"]
+        rows.append([*cells, *beside])
+    where = f"{result['faces']} faces of {result['dataset']} {result['split']}"
+    head = [
+        "run",
+        "px",
+        "epochs",
+        f"NME % on {where}",
+        "FR@8 %",
+        "difference from the first (95 %)",
+        "p, paired by face",
+    ]
+    return "\n\n".join(filter(None, [result["partial"], table(head, rows)]))
+
+
 def modules(result: Result) -> str:
     """The five models of one budget."""
     rows = [
@@ -605,6 +628,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "demo": timed,
     "coco": timed,
     "coco-curves": curves,
+    "common-256": scored,
+    "own-boxes": scored,
     "synthetic68": timed,
     "modules-cpu": modules,
     "modules-gpu": modules,

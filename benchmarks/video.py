@@ -22,6 +22,7 @@ import numpy as np
 from barrel_jax.evaluation.flicker import normalised_mean_flicker
 from barrel_jax.predict.annotator import Annotator
 from barrel_jax.predict.detectors import make_detector
+from barrel_jax.predict.face import Face
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.predict.smoothing import SMOOTHERS, make_smoother
 from barrel_jax.predict.tracking import Tracker
@@ -61,30 +62,30 @@ def lag(points: np.ndarray, truth: np.ndarray) -> float:
     return float(LAGS[np.argmin([error(late) for late in LAGS])])
 
 
-def smoothed(name: str, points: np.ndarray) -> np.ndarray:
-    """The points of one face, frame after frame, through a new smoother."""
+def smoothed(name: str, faces: list[Face]) -> np.ndarray:
+    """The points [T, 68, 2] of one face, frame after frame, through a new smoother."""
     smoother = make_smoother(name, RATE)()
     if smoother is None:
-        return points
-    return np.stack([smoother(frame, None, side(tight(frame))) for frame in points])
+        return np.stack([face.points for face in faces]).astype(np.float64)
+    return np.stack([smoother(face.points, face.sigma, side(tight(face.points))) for face in faces])
 
 
-def follow(predictor: Predictor, frames: list[np.ndarray], every: int) -> tuple[np.ndarray, float]:
-    """The first face's points [T, 68, 2], by tracking with detections every so many frames, and frames per second."""
+def follow(predictor: Predictor, frames: list[np.ndarray], every: int) -> tuple[list[Face], float]:
+    """The first face of each frame, by tracking with detections every so many frames, and frames per second."""
     tracker = Tracker(predictor, make_detector("haar"), RATE, every=every)
     tracker(frames[0])
     tracker = Tracker(predictor, make_detector("haar"), RATE, every=every)
     start = time.perf_counter()
-    found = [tracker(frame)[0].face.points for frame in frames]
-    return np.stack(found).astype(np.float64), len(frames) / (time.perf_counter() - start)
+    found = [tracker(frame)[0].face for frame in frames]
+    return found, len(frames) / (time.perf_counter() - start)
 
 
-def detected(predictor: Predictor, frames: list[np.ndarray]) -> tuple[np.ndarray, float]:
+def detected(predictor: Predictor, frames: list[np.ndarray]) -> tuple[list[Face], float]:
     """The same by the detector's largest box in every frame, as before there was tracking."""
     detect = make_detector("haar")
     start = time.perf_counter()
-    found = [predictor.predict(frame, detect(frame)[:1])[0] for frame in frames]
-    return np.stack(found).astype(np.float64), len(frames) / (time.perf_counter() - start)
+    found = [predictor.faces(frame, detect(frame)[:1])[0] for frame in frames]
+    return found, len(frames) / (time.perf_counter() - start)
 
 
 def measure_motion(predictor: Predictor, count: int, people: list[int]) -> list[dict[str, Any]]:

@@ -7,8 +7,22 @@ from barrel_jax.config import DataConfig
 from barrel_jax.faces.annotated import FaceTruth, clamp
 from barrel_jax.faces.crop_windows import crop_window, protocol_of
 from barrel_jax.faces.landmarks import make_scheme
-from data.face_sets import find_set
+from data.face_sets import DOWNLOADED, find_set
 from data.source import Source
+
+
+def truth_alone(config: DataConfig) -> FaceTruth | None:
+    """The annotated faces of a config's test split, where the set's images are not there; None where they are.
+
+    Raises:
+        FileNotFoundError: the source is missing.
+        ValueError: as `truth_of`.
+    """
+    if config.dataset not in DOWNLOADED:
+        return None
+    downloaded = DOWNLOADED[config.dataset]
+    source = downloaded.read(downloaded.locate(config.source, config.data_dir))
+    return None if source.has_images else truth_of(source, config, config.test_split)
 
 
 def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:

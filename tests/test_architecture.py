@@ -36,7 +36,7 @@ LAYERS = (
     ("evaluation", "onnx"),
     ("training",),
     ("predict", "export", "pod", "report"),
-    ("compare",),
+    ("compare", "scoring"),
     ("benchmark",),
     ("reproduce",),
     ("__main__",),
@@ -115,6 +115,7 @@ def test_imports_point_downwards(path):
         ("training/loop.py", "from data.prepare import prepare", "outside the package"),
         ("report/run.py", "from barrel_jax.predict import video", "of its rank"),
         ("evaluation/score.py", "from barrel_jax.report.run import run_report", "evaluation imports report"),
+        ("scoring/predicted.py", "from data.annotated import truth_alone", "outside the package"),
         ("pod/report.py", "import grain", "grain outside input"),
     ],
 )
@@ -163,3 +164,8 @@ def test_no_habits_that_hide_faults():
             if isinstance(node, ast.ExceptHandler):
                 names = {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)} if node.type else {"Exception"}
                 assert not names & {"Exception", "BaseException"}, where
+
+
+def test_pictures_lie_with_what_shows_them():
+    strays = [path for end in ("png", "jpg", "gif", "mp4") for path in ROOT.glob(f"*.{end}")]
+    assert strays == []

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import importlib
 import math
-import os
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from barrel_jax import config as configuration
 from barrel_jax.config import Config, ModelConfig, validate
 from barrel_jax.config_arguments import load_config
+from tests.kit.in_process import run
 
 pytestmark = pytest.mark.quick
 
@@ -227,14 +227,14 @@ def test_a_config_file_of_any_name_is_read(tmp_path):
     assert load_config(str(file)).seed == 7
 
 
-def train_in(folder, config, *arguments):
+@pytest.fixture
+def train_in(tmp_path, monkeypatch):
     """train.py from another folder than the project's, which has no download."""
-    command = [sys.executable, str(ROOT / "train.py"), "--config", str(ROOT / "configs" / config), *arguments]
-    environment = os.environ | {"BARREL_JAX_DATA": str(folder / "home"), "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BARREL_JAX_DATA", str(tmp_path / "home"))
+    return lambda config, *arguments: run("train", ["--config", str(ROOT / "configs" / config), *arguments])
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize(
     ("config", "arguments", "said"),
     [
@@ -243,15 +243,14 @@ def train_in(folder, config, *arguments):
         ("wflw.py", ("--config.pretrained=",), "config: optim.backbone_multiplier=0.1 under optim.schedule='step'"),
     ],
 )
-def test_what_a_run_lacks_is_said_in_one_line(config, arguments, said, tmp_path):
-    done = train_in(tmp_path, config, *arguments)
+def test_what_a_run_lacks_is_said_in_one_line(config, arguments, said, train_in, tmp_path):
+    done = train_in(config, *arguments)
     assert done.returncode == 1 and re.fullmatch(f"train.py: {said}[^\n]*\n", done.stderr), done.stderr
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.processes
-def test_a_run_is_named_after_its_config(tmp_path):
-    done = train_in(tmp_path, "tiny.py", "--config.optim.epochs=1", "--config.data.synthetic_train=8")
+def test_a_run_is_named_after_its_config(train_in, tmp_path):
+    done = train_in("tiny.py", "--config.optim.epochs=1", "--config.data.synthetic_train=8", "--config.mesh.data=1")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "tiny" / "run.json").exists()
 

@@ -1,56 +1,127 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every command in a block of the documents is taken by its program: arguments, config files and fields."""
+"""The commands in the blocks of the documents: each is taken by its program, and is run small or says why it is not."""
 
 import importlib
-import re
-import shlex
-from pathlib import Path
 
 import pytest
 
-from barrel_jax.__main__ import COMMANDS, MODULES
 from barrel_jax.command_line import Parser
 from barrel_jax.config_arguments import read_config
-from tests.test_readme import DOCUMENTS
+from tests.kit.documented import PROGRAMS, ROOT, commands
+from tests.kit.reader import Reader, Small, furnish, multiply_runs
 
-ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = {"train.py": "train", "evaluate.py": "evaluate", "data.prepare": "data.prepare"}
-PROGRAMS |= {"data.convert": "data.convert.__main__"}
-PROGRAMS |= {f"barrel_jax.{name}": MODULES.get(name, f"barrel_jax.{name}.__main__") for name in COMMANDS}
+FOUND = list(commands())
+# The words of each command by its text; two pages may have the same.
+WORDS = {" ".join(words): words for _, words in FOUND}
 MEANT = {"FORMAT": "csv"}  # what stands for one of several
-# Words that start something else, or end a command; what they are followed by is not this project's.
-ENDS = ("&&", "&", ";", "|", "done")
 
-
-def commands():
-    """(page, words of a command of this project)."""
-    for page in DOCUMENTS:
-        for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                text = line.replace("--command=", "").replace('"cd', "cd").replace('..."', "...")
-                parts = [[]]
-                for word in shlex.split(text, comments=True):
-                    if word.rstrip(";") in ENDS:
-                        parts.append([])
-                    else:
-                        parts[-1].append(word.rstrip(";"))
-                for words in parts:
-                    if "barrel-jax" in words[:1]:
-                        yield page.name, [f"barrel_jax.{words[1]}", *words[2:]]
-                    elif "python" in words:
-                        rest = words[words.index("python") + 1 :]
-                        yield page.name, rest[1:] if rest[0] == "-m" else rest
-
-
-FOUND = [(page, words) for page, words in commands() if words[0] in PROGRAMS]
+DEMO = "train.py --config configs/synthetic.py --workdir runs/demo"
+FACES = "train.py --config configs/coco.py --workdir runs/faces --config.data.source=DIR"
+MORE_FACES = "train.py --config configs/coco.py --workdir runs/b --config.data.source=DIR"
+SEVERAL = (
+    "train.py --config configs/w300.py --workdir runs/c --config.data.source=DIR "
+    "--config.data.also=(('coco','OWN',0.3),('synthetic','',0.2)) --config.data.holdout=0.1"
+)
+POINTS = ("runs/predict/points.json", "runs/predict/points.csv")
+# Run in this process: the config files are those of configs/ with a small model, DIR holds a dozen drawn faces, and
+# `runs/faces`, which FACES trains, stands for the other runs as well.
+RUN = {
+    DEMO: Small(("runs/demo/eval/synthetic-test/metrics.json",)),
+    FACES: Small(("runs/faces/eval/coco-val/metrics.json",), then=multiply_runs),
+    f"{MORE_FACES} --config.init_from=runs/a": Small(
+        ("runs/started/eval/coco-val/metrics.json",), "  taken: ", instead=(("runs/b", "runs/started"),), after=FACES
+    ),
+    f"{MORE_FACES} --config.optim.epochs=60": Small(
+        says="lengthened from 1 to 2 epochs",
+        instead=(("runs/b", "runs/longer"), ("epochs=60", "epochs=2")),
+        after=FACES,
+    ),
+    SEVERAL: Small(
+        ("runs/c/eval/w300-holdout/metrics.json",), instead=(("DIR", "300W"), ("holdout=0.1", "holdout=0.4"))
+    ),
+    "data.prepare coco --source DIR --check": Small(says="faces"),
+    "data.convert FORMAT SOURCE --out DIR": Small(
+        ("converted/train.json",), instead=(("FORMAT", "csv"), ("DIR", "converted"))
+    ),
+    "data.convert csv SOURCE --out DIR --val 0.2 --group person": Small(
+        ("grouped/val.json",), instead=(("DIR", "grouped"),)
+    ),
+    "data.convert coco DIR --out BACK --to cvat": Small(("BACK/train.xml",)),
+    "evaluate.py --workdir runs/faces": Small(("runs/faces/eval/coco-val/predictions.npz",), after=FACES),
+    "evaluate.py --workdir runs/faces --report": Small(("runs/faces/eval/coco-val/report.html",), after=FACES),
+    "evaluate.py --workdir runs/wflw": Small(("runs/wflw/eval/coco-val/metrics.json",), after=FACES),
+    "evaluate.py --workdir runs/wflw --normaliser pupils": Small(
+        ("runs/wflw/eval/coco-val/metrics.json",), "NME(pupils) %", after=FACES
+    ),
+    "evaluate.py --workdir runs/c --split holdout": Small(("runs/c/eval/w300-holdout/metrics.json",), after=SEVERAL),
+    "evaluate.py --predictions FILE --dataset cofw68 --source DIR": Small(
+        says="nothing is written", instead=(("FILE", "cofw68.npz"), ("DIR", "COFW68")), more=("--allow-partial",)
+    ),
+    "evaluate.py --predictions FILE --dataset coco --source DIR --workdir OUT --report": Small(
+        ("OUT/eval/coco-val/report.html",), instead=(("FILE", "own.npz"),)
+    ),
+    "barrel_jax.compare runs/a/eval/wflw-test runs/b/eval/wflw-test --out runs/a-b": Small(
+        ("runs/a-b/compare.json", "runs/a-b/compare.png"), after=FACES
+    ),
+    "barrel_jax.compare runs/a/eval/wflw-test runs/b/eval/wflw-test --report a-b.html": Small(
+        ("a-b.html",), after=FACES
+    ),
+    "barrel_jax.predict photo.jpg --workdir runs/faces": Small((*POINTS, "runs/predict/photo.png"), after=FACES),
+    "barrel_jax.predict IMAGE": Small(POINTS, "faces: 1", instead=(("IMAGE", "photo.jpg"),)),
+    "barrel_jax.predict IMAGE --workdir runs/faces": Small(POINTS, instead=(("IMAGE", "photo.jpg"),), after=FACES),
+    "barrel_jax.predict clip.mp4 --workdir runs/faces": Small((*POINTS, "runs/predict/clip.mp4"), after=FACES),
+    "barrel_jax.export runs/faces": Small(
+        ("runs/faces/export/manifest.json", "runs/faces/export/model.onnx"), after=FACES
+    ),
+    # Of the grids the runs are there, and the tables are made of their scores.
+    "barrel_jax.reproduce table1 --sources wflw=DIR w300=DIR cofw=DIR": Small(
+        ("runs/paper/table1.csv", "runs/paper/table1.json"), scored=True, after=FACES
+    ),
+    "barrel_jax.reproduce table1 --sources wflw=DIR w300=DIR --report": Small(
+        ("runs/paper/table1.html",), scored=True, after=FACES
+    ),
+    "barrel_jax.reproduce fig4 --dataset coco --source DIR --epochs 60 --image-size 128 --backbone resnet18": Small(
+        ("runs/paper/fig4.csv", "runs/paper/fig4.png"), scored=True, after=FACES
+    ),
+    "barrel_jax.reproduce ablation --dataset w300 --source DIR --epochs 60 --image-size 128 --backbone resnet18": Small(
+        ("runs/paper/ablation.csv",), scored=True, after=FACES
+    ),
+    "barrel_jax.reproduce table2 --list": Small(says="python train.py --config configs/wflw.py"),
+    "barrel_jax.reproduce barrel --workdirs runs/a runs/b --out runs/barrel": Small(
+        ("runs/barrel/barrel.png",), after=FACES
+    ),
+    "barrel_jax.reproduce barrel --workdirs runs/a runs/b --report": Small(("runs/barrel/barrel.html",), after=FACES),
+}
+# Why a command is only parsed, or, where it is of another program, only known.
+PARSED = {
+    "train.py --config configs/wflw.py --workdir /shared/wflw ...": "for several hosts; tests/devices runs processes",
+    "train.py --config configs/tiny.py --workdir runs/two --config.distributed=127.0.0.1:8476,2,$i": (
+        "two processes at once; tests/devices/test_distributed.py"
+    ),
+    "barrel_jax.export runs/faces --web page": "fetches ONNX Runtime Web; tests/export/test_outside.py, if it is there",
+    "barrel_jax.benchmark table4": "minutes, large models; tests/benchmark runs small ones",
+    "barrel_jax.benchmark infer --impls jax,torch-eager,torch-compile,onnxruntime": (
+        "minutes, and PyTorch's compiler; tests/benchmark/test_benchmark.py runs a small model"
+    ),
+    "run_onnx.py photo.jpg 120 80 200 220": "is written by the export; tests/export/test_outside.py",
+    "http.server -d page": "is Python's, and serves until it is stopped",
+    "benchmarks.tables": "rewrites the documents; tests/test_readme.py holds them to what it would write",
+    "venv .venv": "is Python's, and fetches packages; .ci/run",
+    "pytest": "these tests",
+    "pytest -m not processes": "these tests",
+}
 
 
 class Taken(Exception):
     """The arguments were taken; the work is left out."""
 
 
-@pytest.mark.parametrize(("page", "words"), FOUND, ids=lambda value: value if isinstance(value, str) else value[0])
-def test_the_arguments_are_taken(page, words, monkeypatch):
+@pytest.mark.parametrize(
+    "command",
+    [text for text, words in WORDS.items() if words[0] in PROGRAMS],
+    ids=lambda text: f"{text[:60]}, {'run below' if text in RUN else 'only parsed'}",
+)
+def test_the_arguments_are_taken(command, monkeypatch):
     monkeypatch.chdir(ROOT)
 
     def run(self, given, work):
@@ -59,18 +130,25 @@ def test_the_arguments_are_taken(page, words, monkeypatch):
         raise Taken
 
     monkeypatch.setattr(Parser, "run", run)
-    program, *arguments = words
+    program, *arguments = WORDS[command]
     with pytest.raises(Taken):
         importlib.import_module(PROGRAMS[program]).main([MEANT.get(word, word) for word in arguments if word != "..."])
 
 
-def test_there_are_commands_and_they_are_of_programs_that_are_known():
-    assert {words[0] for _, words in FOUND} >= {"train.py", "evaluate.py", "data.prepare", "data.convert"}
-    others = {words[0] for _, words in commands()} - PROGRAMS.keys()
-    strange = {
-        name
-        for name in others - {"venv", "pytest", "pip", "http.server", "run_onnx.py"}
-        if not (ROOT / f"{name.replace('.', '/')}.py").exists()
-    }
-    assert strange == set()
-    assert len(FOUND) > 30
+def test_every_command_is_run_or_says_why_not():
+    assert RUN.keys() & PARSED.keys() == set()
+    assert RUN.keys() | PARSED.keys() == WORDS.keys()
+    assert all(WORDS[command][0] in PROGRAMS for command in RUN)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """With all that the commands name."""
+    folder = tmp_path_factory.mktemp("reader")
+    furnish(folder)
+    return Reader(folder, RUN)
+
+
+@pytest.mark.parametrize("command", RUN, ids=lambda text: text[:60])
+def test_the_command_runs(command, reader):
+    reader.perform(command, WORDS)

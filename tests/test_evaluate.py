@@ -2,7 +2,6 @@
 """evaluate.py as a user calls it."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,9 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+import evaluate
 from barrel_jax.faces.landmarks import WFLW_98
 from data.face_sets import DOWNLOADED
 from tests.kit import small
+from tests.kit.in_process import run
+from tests.kit.own_faces import draw, write_faces
 from tests.kit.saved_run import save_run
 from tests.kit.shared import SHARED, needs_shared
 from tests.kit.toy import SHAPE, make_crops, written
@@ -44,18 +46,29 @@ def own_faces(folder):
 
 
 def run_evaluate(*arguments):
-    script = ROOT / "evaluate.py"
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
-        [sys.executable, str(script), *map(str, arguments)], capture_output=True, text=True, env=environment
-    )
+    return run("evaluate", [str(word) for word in arguments])
 
 
 def on_own_faces(folder):
     return "--dataset", "coco", "--source", folder / "faces", "--data_dir", folder / "data"
 
 
-@pytest.mark.processes
+def test_the_frames_of_a_folder_are_a_clip(tmp_path, capsys):
+    faces = [draw(1000 + number)[1] for number in range(4)]
+    source = write_faces(tmp_path / "faces", train=1)
+    # The points of the second frame are 5 px off: they change there and back, in two of three pairs of frames.
+    moved = [points + [[3, 4]] + np.zeros((5, 1)) if frame == 1 else points for frame, points in enumerate(faces)]
+    named = [{"file": f"val_{frame}.png", "points": points.tolist()} for frame, points in enumerate(moved)]
+    given = ["--predictions", written(tmp_path / "mine.json", named), "--dataset", "coco", "--source", source]
+    given += ["--data-dir", tmp_path / "data", "--workdir", tmp_path / "out", "--sequences"]
+    assert evaluate.main([str(word) for word in given]) == 0
+    sides = [np.sqrt(np.ptp(faces[frame], axis=0).prod()) for frame in (1, 2)]
+    expected = 100 * np.sqrt(((5 / np.array(sides)) ** 2).sum() / 3)
+    (clip,) = json.loads((tmp_path / "out/eval/coco-val/sequences.json").read_text())
+    assert (clip["clip"], clip["frames"]) == (".", 4) and clip["nmf"] == pytest.approx(expected, rel=1e-4)
+    assert f"{expected:.2f}" in capsys.readouterr().out
+
+
 def test_evaluate_scores_predictions_for_own_faces(tmp_path):
     points_px = own_faces(tmp_path / "faces")
     # Misses of 1, 2 and 3 px over 20 px: 5, 10 and 15 %, given in another order than the set's.
@@ -84,12 +97,12 @@ def test_evaluate_scores_predictions_for_own_faces(tmp_path):
 def test_evaluate_refuses_a_run_with_other_landmarks(tmp_path):
     own_faces(tmp_path / "faces")
     save_run(tmp_path / "run", small.config(model__backbone="resnet10"), replace(make_crops(2), scheme=WFLW_98))
-    done = run_evaluate("--workdir", tmp_path / "run", *on_own_faces(tmp_path))
-    assert done.returncode != 0
+    command = [sys.executable, ROOT / "evaluate.py", "--workdir", tmp_path / "run", *on_own_faces(tmp_path)]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert done.returncode == 1
     assert "this run's model predicts 98 points a face (wflw-98), but coco val has 3 (custom-3)" in done.stderr
 
 
-@pytest.mark.processes
 @needs_shared
 def test_published_detections_are_scored_without_images(tmp_path):
     source = SHARED / "cofw68"
@@ -110,7 +123,6 @@ def test_published_detections_are_scored_without_images(tmp_path):
     assert (scores["mapped"], scores["normaliser"]) == ("wflw-98 predictions mapped to 300w-68", "outer_eye_corners")
 
 
-@pytest.mark.processes
 @needs_shared
 def test_predictions_for_a_set_in_its_place_are_scored_in_both_frames(tmp_path):
     """DATA_DIR/downloads/w300 is a link to the samples; their windows are those of the set's crop protocol."""

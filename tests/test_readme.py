@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from benchmarks import tables
+from tests.kit.documented import DOCUMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("document", tables.DOCUMENTS)

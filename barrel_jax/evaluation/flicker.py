@@ -8,8 +8,6 @@ Models), the metric of WFLW-V. An error that stays as it is counts for NME and n
 import numpy as np
 from jaxtyping import Float
 
-from barrel_jax.evaluation.metrics import face_means, point_errors
-
 
 def normalised_mean_flicker(points_px: Float[np.ndarray, "T K 2"], truth_px: Float[np.ndarray, "T K 2"]) -> float:
     """The root mean square, over points and pairs of frames, of the change of the error, as a share of the face's side.
@@ -37,15 +35,3 @@ def normalised_mean_flicker(points_px: Float[np.ndarray, "T K 2"], truth_px: Flo
     sides[some] = np.sqrt((np.nanmax(shown[some], axis=1) - np.nanmin(shown[some], axis=1)).prod(axis=1))
     share = (change / sides[:, None])[known]
     return float(np.sqrt((share**2).mean()))
-
-
-def sequence_scores(
-    points_px: Float[np.ndarray, "T K 2"], truth_px: Float[np.ndarray, "T K 2"], distance: Float[np.ndarray, " T"]
-) -> dict[str, float]:
-    """NME and NMF of one face in a video, in per cent; `distance` normalises the error of each frame, as for pictures.
-
-    Raises ValueError as `normalised_mean_flicker` and `metrics.point_errors`.
-    """
-    labelled = np.isfinite(np.asarray(truth_px)).all(axis=2)
-    errors = face_means(point_errors(points_px, truth_px, labelled, distance))
-    return {"nme": 100 * float(np.nanmean(errors)), "nmf": 100 * normalised_mean_flicker(points_px, truth_px)}

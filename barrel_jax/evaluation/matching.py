@@ -8,7 +8,6 @@ given, and else counts the faces of a picture. Ids are taken for ids where their
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from barrel_jax.faces.annotated import FaceTruth
 
@@ -28,6 +27,8 @@ def match_boxes(file: Path, files: list[str], ids: list[int] | None, boxes: np.n
     Raises:
         ValueError: a prediction overlaps no annotated face of its picture, or a face has no prediction; names both.
     """
+    from scipy.optimize import linear_sum_assignment  # takes a second, which a training's start need not wait for
+
     keys = list(zip(faces.files, faces.faces.tolist(), strict=True))
     files = _with_folders(files, faces)
     if ids is not None:

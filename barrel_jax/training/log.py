@@ -9,6 +9,7 @@ Of several processes the first alone speaks.
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -50,8 +51,8 @@ class Log:
 
     @cached_property
     def _events(self) -> Any:
-        # tensorboardX imports PyTorch where it is installed, which takes seconds: the first steps need not wait for it.
-        from tensorboardX.record_writer import RecordWriter
+        with _without_torch():
+            from tensorboardX.record_writer import RecordWriter
 
         # tensorboardX's SummaryWriter has a thread, which a full disk ends, and whoever writes then waits for ever.
         self._folder.mkdir(exist_ok=True)
@@ -133,3 +134,16 @@ def _event(step: int, **content: Any) -> bytes:
     from tensorboardX.proto.event_pb2 import Event
 
     return Event(wall_time=time.time(), step=step, **content).SerializeToString()
+
+
+@contextmanager
+def _without_torch() -> Iterator[None]:
+    """tensorboardX imports PyTorch where there is one, for seconds and memory that numbers have no use for."""
+    if "torch" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]  # as Python says that a module is not there
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]

@@ -98,7 +98,7 @@ def try_case(kind: str, rng: random.Random, home: Path, folder: Path) -> dict[st
     if any(statuses) or logged < STEPS:
         log.rename(folder / "log-before")
         again = wait(start(home, workdir, after, log))
-        if any(again):
+        if any(status != 0 for status in again):  # None where it was hung
             return told | {"end": "wrong", "why": f"started again it ended with {again}", "steps_lost": 0}
         lost = max(0, logged - resumed_from(log.read_text(errors="replace")))
     said = "".join(path.read_text(errors="replace") for path in folder.glob("log*"))

@@ -3,9 +3,6 @@
 
 import importlib
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +10,9 @@ from barrel_jax.training import loop
 from configs.tiny import get_config as tiny
 from data.prepare import main as prepare_main
 from data.prepare import prepare_config
+from tests.kit.in_process import call
 from tests.kit.shared import SHARED, needs_shared
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = needs_shared
 
 SETS = {"wflw": ("WFLW", 98, 2), "w300": ("300W", 68, 3), "cofw": ("COFW", 29, 2), "cofw68": ("300W", 68, 3)}
@@ -33,7 +30,6 @@ def small_run(name, tmp_path):
     return config
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize("name", SETS)
 def test_samples_train_and_are_scored(name, tmp_path, capsys):
     config = small_run(name, tmp_path)
@@ -50,13 +46,13 @@ def test_samples_train_and_are_scored(name, tmp_path, capsys):
     if name == "wflw":
         assert list(scores.subsets) == ["pose", "expression", "illumination", "make-up", "occlusion", "blur"]
     if name == "cofw68":
-        command = [sys.executable, "evaluate.py", "--workdir", str(tmp_path / "run"), "--dataset", "cofw68"]
-        command += ["--source", str(SHARED / "samples" / "COFW"), "--normaliser", "pupils"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
+        arguments = ["--workdir", str(tmp_path / "run"), "--dataset", "cofw68"]
+        assert (
+            call("evaluate", [*arguments, "--source", str(SHARED / "samples" / "COFW"), "--normaliser", "pupils"]) == 0
+        )
         written = json.loads((tmp_path / "run" / "eval" / "cofw68-test" / "metrics.json").read_text())
         assert (written["normaliser"], written["num_images"], written["crop"]) == ("pupils", 2, "pipnet_cross")
-        assert "PARTIAL SET: 2 of 507 test faces" in done.stdout
+        assert "PARTIAL SET: 2 of 507 test faces" in capsys.readouterr().out
 
 
 CITED = {

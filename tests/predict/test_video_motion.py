@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from barrel_jax.evaluation.flicker import normalised_mean_flicker, sequence_scores
 from barrel_jax.predict import codecs
 from barrel_jax.predict.detectors import overlaps, thin
 from barrel_jax.predict.face import Face
@@ -82,21 +81,6 @@ def test_a_shape_that_is_moved_turned_and_scaled_is_not_bent():
     turn = 1.3 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
     assert bent(points, points @ turn.T + 7) == pytest.approx(0, abs=1e-9)
     assert bent(points, points[::-1]) > 0.2
-
-
-def test_flicker_is_what_errors_change():
-    truth = np.tile(np.array([[0.0, 0], [100, 0], [0, 100], [100, 100]]), (3, 1, 1))
-    assert normalised_mean_flicker(truth + 5, truth) == 0  # an error that stays
-    points = truth.copy()
-    points[1] += [3, 4]  # 5 px there and 5 px back, in a face of 100
-    assert normalised_mean_flicker(points, truth) == pytest.approx(0.05)
-    scores = sequence_scores(points, truth, np.full(3, 50.0))
-    assert scores == pytest.approx({"nme": 100 * 5 / 50 / 3, "nmf": 5.0})
-    hidden = truth.copy()
-    hidden[:, 3] = np.nan
-    assert normalised_mean_flicker(points, hidden) == pytest.approx(0.05)
-    with pytest.raises(ValueError, match="two frames or more"):
-        normalised_mean_flicker(points[:1], truth[:1])
 
 
 def test_records_do_not_stay_in_memory(tmp_path):

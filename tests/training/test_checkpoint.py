@@ -378,6 +378,22 @@ def test_tensorboard_has_every_number_and_where_a_run_went_on(tmp_path):
     assert events_of(tmp_path / "tensorboard") == written
 
 
+@pytest.mark.processes
+def test_pytorch_is_not_imported_for_the_log_and_can_be_afterwards(tmp_path):
+    pytest.importorskip("torch")
+    code = f"""
+import sys
+from barrel_jax.training.log import Log
+log = Log({str(tmp_path)!r}, 0, 12, 8)
+log.write(6, {{"loss": 0.5}})
+log.close()
+assert "tensorboardX" in sys.modules and "torch" not in sys.modules
+import torch
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert events_of(tmp_path / "tensorboard") == [(6, "loss", 0.5)]
+
+
 @pytest.mark.quick
 def test_a_broken_line_of_the_log_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 2, "loss": 0.1}\ngarbage\n{"step": 4}\nhalf a li')

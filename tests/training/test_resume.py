@@ -20,7 +20,10 @@ from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
+from tests.kit.in_process import call
 from tests.kit.processes import ROOT, environment, started, training, two_training, wait_for_lines
+
+pytestmark = pytest.mark.processes  # the fixture `whole` is a training of its own
 
 
 def train(workdir, devices, *extra):
@@ -61,7 +64,6 @@ def stop_after(workdir, devices, line, how=signal.SIGKILL):
         return running[0].wait(timeout=300)
 
 
-@pytest.mark.processes
 @pytest.mark.quick
 def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
     line = random.SystemRandom().randint(1, 5)
@@ -77,7 +79,6 @@ def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
     assert losses[0] == losses[1]
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_told_to_stop_it_saves_and_leaves_with_status_0(whole, tmp_path, how):
     assert stop_after(tmp_path / "run", 1, 2, how) == 0
@@ -88,7 +89,6 @@ def test_told_to_stop_it_saves_and_leaves_with_status_0(whole, tmp_path, how):
     jax.tree.map(np.testing.assert_array_equal, last_state(tmp_path / "run"), last_state(whole))
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize(("times", "status"), [(1, 0), (2, -signal.SIGINT)])
 def test_ctrl_c_while_it_compiles_saves_and_twice_leaves_at_once(tmp_path, times, status):
     """Before the first step: raised there, KeyboardInterrupt would be a segmentation fault."""
@@ -107,7 +107,6 @@ def test_ctrl_c_while_it_compiles_saves_and_twice_leaves_at_once(tmp_path, times
     assert ("told to stop: saved at step 1 of 12; the same command goes on from there" in said) == (times == 1)
 
 
-@pytest.mark.processes
 def test_ctrl_c_before_there_is_anything_to_save_says_so(tmp_path):
     with subprocess.Popen(
         training(tmp_path / "run", f"--config.data.data_dir={tmp_path}", "--config.data.synthetic_train=4000"),
@@ -121,7 +120,6 @@ def test_ctrl_c_before_there_is_anything_to_save_says_so(tmp_path):
     assert process.returncode == 130 and said.endswith("train.py: stopped; the same command starts again\n"), said
 
 
-@pytest.mark.processes
 def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, tmp_path):
     """SIGTERM to one of two processes of four devices; then one process of two."""
     workdir = tmp_path / "run"
@@ -137,7 +135,6 @@ def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, t
     np.testing.assert_allclose(list(ended.values()), list(steps.values()), rtol=0.03)  # Adam magnifies rounding
 
 
-@pytest.mark.processes
 def test_a_process_that_dies_ends_the_others_with_an_error_that_names_it(tmp_path):
     workdir = tmp_path / "run"
     with two_training(workdir) as running:
@@ -155,54 +152,50 @@ def truncate(checkpoint):
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
 
 
-@pytest.mark.processes
-def test_a_truncated_checkpoint_is_passed_over_with_a_warning_for_the_one_before(whole, tmp_path):
+def called(workdir, *extra):
+    """train.py in this process, on one of its devices; returns its exit status."""
+    return call("train", training(workdir, "--config.mesh.data=1", *extra)[2:])
+
+
+def test_a_truncated_checkpoint_is_passed_over_with_a_warning_for_the_one_before(whole, tmp_path, capsys):
     workdir = tmp_path / "run"
     shutil.copytree(whole, workdir)
     truncate(workdir / "checkpoints" / "latest" / "12")
-    done = train(workdir, 1)
-    assert "latest/12: this checkpoint is damaged" in done.stderr and "goes on from step 8" in done.stderr
-    assert "going on from step 8 of 12" in done.stdout
+    with pytest.warns(UserWarning, match="latest/12: this checkpoint is damaged .* the run goes on from step 8"):
+        assert called(workdir) == 0
+    assert "going on from step 8 of 12" in capsys.readouterr().out
     assert (workdir / "checkpoints" / "damaged" / "latest-12").is_dir()
     jax.tree.map(np.testing.assert_array_equal, last_state(workdir), last_state(whole))
 
 
-@pytest.mark.processes
-def test_no_checkpoint_that_can_be_read_is_an_error_that_says_what_to_do(whole, tmp_path):
+def test_no_checkpoint_that_can_be_read_is_an_error_that_says_what_to_do(whole, tmp_path, capsys):
     workdir = tmp_path / "run"
     shutil.copytree(whole, workdir)
     for step in ("8", "12"):
         truncate(workdir / "checkpoints" / "latest" / step)
-    done = subprocess.run(training(workdir), cwd=ROOT, env=environment(1), capture_output=True, text=True, check=False)
-    said = done.stderr.splitlines()[-1]
-    assert (
-        done.returncode
-        and said.startswith("train.py: ")
-        and said.count("this checkpoint is damaged; take another") == 2
-    )
+    assert called(workdir) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("train.py: ") and said.count("this checkpoint is damaged; take another") == 2
     assert "delete" not in said
 
 
-@pytest.mark.processes
-def test_a_finished_run_is_not_trained_again(whole):
+def test_a_finished_run_is_not_trained_again(whole, capsys):
     before = (whole / "metrics.jsonl").read_text()
-    assert "going on from step 12 of 12" in train(whole, 1).stdout
+    assert called(whole) == 0
+    assert "going on from step 12 of 12" in capsys.readouterr().out
     assert (whole / "metrics.jsonl").read_text() == before
 
 
-@pytest.mark.processes
-def test_the_folder_of_another_run_is_refused(whole):
+def test_the_folder_of_another_run_is_refused(whole, capsys):
     for extra, message in [
         ("--config.model.stride=16", "model.stride: 32 there, 16 now"),
         ("--config.data.synthetic_seed=7", "belongs to a run on other data"),
     ]:
-        done = subprocess.run(
-            training(whole, extra), cwd=ROOT, env=environment(1), capture_output=True, text=True, check=False
-        )
-        assert done.returncode and message in done.stderr and "choose another --workdir" in done.stderr
+        assert called(whole, extra) == 1
+        said = capsys.readouterr().err
+        assert message in said and "choose another --workdir" in said
 
 
-@pytest.mark.processes
 def test_a_checkpoint_of_another_model_is_refused(whole):
     config = configuration.load(whole)
     config.model.qamem_layers = 0

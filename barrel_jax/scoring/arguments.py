@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command line wants scored."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from barrel_jax.command_line import Parser
+from barrel_jax.config_arguments import describe_fields
+from barrel_jax.faces.crop_windows import PROTOCOLS
+from barrel_jax.faces.landmarks import NAMED
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model to score."""
+
+    workdir: Path  # of its run
+    checkpoint: str  # latest, best or a saved step
+    rank: int | None  # of DQInit's and QAMem's weights, beside full rank; None for full rank alone
+    stress: bool  # also under perturbations
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be scored, on which faces, and where the scores go."""
+
+    subject: ModelChoice | Path  # a model, or a file of predictions
+    workdir: Path | None  # None writes nothing
+    data: dict[str, Any]  # fields of the run's data settings, None for those that stay (`data_to_score`)
+    normaliser: str | None  # as a person writes it; None for the set's own
+    report: bool  # also one page to open in a browser
+    sequences: bool  # also how much the points of clips flicker
+
+
+class RequestParser(Parser):
+    """The arguments of a program that scores."""
+
+    def __init__(self, prog: str, description: str | None, sets: Iterable[str]) -> None:
+        super().__init__(prog, description, epilog="settings of a run (train.py), by default:\n" + describe_fields())
+        add = self.add_argument
+        add("--workdir", type=Path, help="folder of the run to score; with --predictions where the scores go")
+        add("--predictions", type=Path, metavar="FILE", help="score this .npz, .json or .txt instead of a run's model")
+        add("--dataset", choices=sets, help="the set to score on; the run's own by default")
+        add("--source", metavar="DIR", help="folder of that set's raw download (default: DATA_DIR/downloads/SET)")
+        add(
+            "--split",
+            help="the run's test split by default, else val for coco, else test; holdout: what config.data.holdout "
+            "kept",
+        )
+        add("--data-dir", metavar="DIR", help="where built sets live; the run's, else ~/.cache/barrel_jax")
+        add("--checkpoint", default="latest", help="latest, best (lowest on the test split), or a saved step")
+        add(
+            "--rank",
+            type=int,
+            help="score the run's model with DQInit's and QAMem's weights at this rank, and at full rank",
+        )
+        add(
+            "--normaliser",
+            help=f"what divides the error: {', '.join(NAMED)}, or two points such as 36,45; the set's by default",
+        )
+        add("--crop", choices=PROTOCOLS, help="how faces are cropped for the model; the run's by default")
+        flag: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        add("--clamp-points", **flag, help="move true points into the image; the run's by default")
+        add("--allow-partial", **flag, help="score on a part of a published set; the table says so")
+        add("--stress", **flag, help="also score the run's model under perturbations: stress.json")
+        add(
+            "--sequences",
+            action="store_true",
+            help="the pictures of a folder are the frames of a clip, in the order of the numbers in their names: also "
+            "how much their points flicker, in sequences.json",
+        )
+        add("--report", action="store_true", help="also write report.html, one page to open in a browser")
+
+    def parse_args(  # type: ignore[override]  # typeshed has overloads by the namespace
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> argparse.Namespace:
+        """As argparse does; what they want is `request`."""
+        given: argparse.Namespace = super().parse_args(args, namespace)
+        if given.workdir is None and given.predictions is None:
+            self.error("give --workdir of a run, or --predictions with --dataset (and --source)")
+        if given.predictions and given.dataset is None:
+            self.error("--predictions needs --dataset (and --source, unless its download lies in its place)")
+        if given.predictions and given.rank:
+            self.error("--rank is of a run's weights: give --workdir of a run and no --predictions")
+        if given.predictions and given.stress:
+            self.error(
+                "--stress perturbs the images and predicts them anew, which takes a model: give --workdir of a run "
+                "and no --predictions"
+            )
+        if given.report and given.workdir is None:
+            self.error("--report is written to --workdir: name that too")
+        given.request = _request(given)
+        return given
+
+
+def _request(given: argparse.Namespace) -> Request:
+    model = ModelChoice(given.workdir, given.checkpoint, given.rank, bool(given.stress))
+    data = {name: getattr(given, name) for name in ("dataset", "source", "data_dir", "crop")}
+    data |= {name: getattr(given, name) for name in ("clamp_points", "allow_partial")}
+    data["test_split"] = given.split
+    subject = given.predictions or model
+    return Request(subject, given.workdir, data, given.normaliser, given.report, given.sequences)
