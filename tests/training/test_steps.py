@@ -76,6 +76,22 @@ def test_the_seed_decides_and_steps_differ(one):
     assert float(train_step.on_faces(state, seed_data(1), faces, epoch_order(1, 0, 20))[1]) != losses[0]
 
 
+def test_every_step_draws_anew_and_a_second_epoch_begins_at_its_first_face(one):
+    """Of an order of two batches and a half, from one and the same state but for its number."""
+    train_step, seed, faces = one[-1], seed_data(0), small.faces(20, 32, 29)
+
+    start = train_step.create(0)
+
+    def loss(step, order):
+        at = jax.device_put(jnp.int32(step), start.step.sharding)
+        state = jax.tree.map(jnp.copy, start).replace(step=at)  # which it is given for good
+        return float(train_step.on_faces(state, seed, faces, jnp.array(order))[1])
+
+    twice = [*range(8), *range(8), *range(4)]
+    assert loss(0, twice) != loss(1, twice)  # the same faces
+    assert loss(2, twice) == loss(2, range(20)) != loss(0, twice)
+
+
 def test_three_seeds_of_a_grid_share_their_programs():
     """In one process they are traced once; and what one process compiled is the same text, so the cache on disk has it.
 
