@@ -325,6 +325,27 @@ def fuzz(result: Result) -> str:
     return table(head, [*rows, total])
 
 
+def mutations(result: Result) -> str:
+    """Lines broken on purpose by module; the tests that were added where none had failed."""
+    rows = []
+    for module in dict.fromkeys(row["module"] for row in result["rows"]):
+        own = [row for row in result["rows"] if row["module"] == module]
+        green = [row for row in own if row["at_first"] == "green"]
+        added = dict.fromkeys(re.sub(r".*::|\[.*", "", row["by"]) or "none yet" for row in green)
+        rows.append(
+            [
+                f"`{module}`",
+                str(len(own)),
+                str(len(own) - len(green)),
+                str(len(green)),
+                ", ".join(added).replace("_", " "),
+            ]
+        )
+    total = [str(sum(int(row[k]) for row in rows)) for k in (1, 2, 3)]
+    head = ["module", "lines broken", "red", "green", "red since then by"]
+    return table(head, [*rows, ["all", *total, ""]])
+
+
 def parity(result: Result) -> str:
     """How far each precision moves the points."""
     rows = [
@@ -654,6 +675,10 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "faults": faults,
     "digests": digests,
     "fuzz": fuzz,
+    "mutations-models": mutations,
+    "mutations-training": mutations,
+    "mutations-evaluation": mutations,
+    "mutations-faces": mutations,
     "install": install,
 }
 

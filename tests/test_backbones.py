@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the backbones say of themselves is what they are."""
 
+from collections import Counter
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 
-from barrel_jax.backbones import BACKBONES, RESNETS, Stage
+from barrel_jax.backbones import BACKBONES, RESNETS, HRNetPlan, Stage
 from barrel_jax.models.backbone import make_backbone
+from barrel_jax.models.hrnet import HRNet
+from barrel_jax.models.resnet import GroupedBatchNorm, ResNet
 from barrel_jax.paper import model_of, row
 
 
@@ -38,3 +43,34 @@ def test_stages_by_hand():
 def test_every_backbone_has_a_name_in_the_paper_and_back(name):
     one = row("BarrelNet", "wflw", name, stride=BACKBONES[name].strides[-1])
     assert model_of(one.label)["backbone"] == name and model_of(one.label) == one.model
+
+
+def test_every_setting_is_handed_to_the_backbone():
+    resnet = make_backbone("resnet18", 8, "frozen", jnp.bfloat16, 4, name="r")
+    hrnet = make_backbone("hrnet_w18", 4, "frozen", jnp.bfloat16, 4, name="h")
+    assert (resnet.layout, resnet.stride) == ("resnet18", 8) and hrnet.plan is BACKBONES["hrnet_w18"]
+    for model, name in ((resnet, "r"), (hrnet, "h")):
+        assert (model.norm, model.dtype, model.norm_group, model.name) == ("frozen", jnp.bfloat16, 4, name)
+
+
+SHALLOW = HRNetPlan("shallow", "", branches=(8, 8, 8, 8), modules=(1, 1, 1), blocks=1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [ResNet("resnet10", 32, "batch", jnp.float32, 2), HRNet("batch", jnp.float32, 2, SHALLOW)],
+    ids=["resnet10", "hrnet"],
+)
+def test_a_group_is_that_of_every_norm(model):
+    """In training no norm sees more faces than its group has."""
+    kinds = Counter()
+
+    def note(next_function, args, kwargs, context):
+        if context.method_name == "__call__" and isinstance(context.module, nn.BatchNorm | GroupedBatchNorm):
+            kinds[type(context.module), getattr(context.module, "group", None)] += 1
+        return next_function(*args, **kwargs)
+
+    images = jax.ShapeDtypeStruct((4, 64, 64, 3), jnp.float32)
+    with nn.intercept_methods(note):
+        jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, True), images)
+    assert list(kinds) == [(GroupedBatchNorm, 2)]

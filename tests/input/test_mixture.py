@@ -78,6 +78,21 @@ def test_the_order_of_one_set_is_what_it_was(mixed):
     np.testing.assert_array_equal(epoch_order_of(5, 2, make_crops(40)), jax.random.permutation(key, 40))
 
 
+def test_what_an_epoch_has_of_several_sets_is_what_it_was(mixed):
+    """By hand, for runs that go on: epoch 1 has faces 7 to 12 of b's rounds of 4, and c's 5 to 8."""
+
+    def stream(number):
+        return jax.random.fold_in(jax.random.key(5), number)
+
+    def drawn(key, number, count):
+        return np.asarray(jax.random.permutation(jax.random.fold_in(key, number), count))
+
+    b, c = (jax.random.fold_in(stream(3), number) for number in (0, 1))
+    of_b = 10 + np.concatenate([drawn(b, 1, 4), drawn(b, 2, 4)])[2:]
+    together = np.concatenate([drawn(stream(1), 1, 10), of_b, 14 + drawn(c, 0, 50)[4:8]])
+    np.testing.assert_array_equal(epoch_order_of(5, 1, mixed), together[drawn(stream(4), 1, 20)])
+
+
 @pytest.mark.parametrize("devices", [1, 4])
 def test_brought_batches_are_the_gathered_ones(mixed, devices):
     mesh = make_mesh(MeshConfig(data=devices))

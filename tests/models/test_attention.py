@@ -68,6 +68,18 @@ def test_dropout_falls_on_single_weights():
         assert dropped.any(axis).mean() > dropped.mean() + 0.1  # the draws along this axis differ
 
 
+def test_dropout_of_the_feed_forward_part_falls_between_its_layers():
+    """Hidden numbers of 1, each read by an output of its own: 0 or 1 / keep in training, 1 otherwise."""
+    forward = FeedForward(8, dropout=0.5, dtype=jnp.float32)
+    params = {"linear1": {"kernel": jnp.zeros((8, 8)), "bias": jnp.ones(8)}}
+    params["linear2"] = {"kernel": jnp.eye(8), "bias": jnp.zeros(8)}
+    x = jnp.zeros((4, 50, 8))
+    read = np.asarray(forward.apply({"params": params}, x, True, rngs={"dropout": jax.random.key(0)}))
+    np.testing.assert_array_equal(np.unique(read), [0, 2])
+    assert abs((read == 0).mean() - 0.5) < 0.05  # of 1,600 draws
+    np.testing.assert_array_equal(forward.apply({"params": params}, x, False), 1)
+
+
 def test_layer_norm_has_pytorchs_epsilon():
     x = normal(0, 3, 8) * 0.01  # small enough for the epsilon to show
     expected = torch.nn.functional.layer_norm(torch.from_numpy(x), (8,), eps=1e-5)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The weights that attention gives away are those of its queries and keys, and nobody pays who does not ask."""
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -28,6 +29,43 @@ def test_weights_are_the_softmax_of_queries_and_keys():
     logits = np.einsum("bknh,bsnh->bnks", heads(query, "query"), heads(memory, "key")) / 2  # the root of 4
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
+def test_maps_are_the_last_layers_means_over_heads_row_by_row():
+    """Of a memory of 2 x 2 cells, from what the last cross-attention was given; points are those of a prediction."""
+    model = BarrelNet(3, backbone="resnet10", stride=32, width=8, heads=2, feedforward=16, decoder_layers=2)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    scaled = images.astype(np.float32) / np.float32(255)
+    shapes = jax.eval_shape(lambda key: model.init(key, scaled, False), jax.random.key(0))
+    random = np.random.default_rng(1)
+
+    def draw(leaf):
+        if len(leaf.shape) == 1:
+            return random.uniform(0.5, 1.0, leaf.shape).astype(np.float32)
+        return random.standard_normal(leaf.shape, np.float32) / np.sqrt(np.prod(leaf.shape[:-1]), dtype=np.float32)
+
+    variables = jax.tree.map(draw, shapes)
+    given = {}
+
+    def note(next_function, args, kwargs, context):
+        if isinstance(context.module, Attention):
+            given[context.module.path] = args
+        return next_function(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        points, maps = attention_maps(model, variables, images)
+    np.testing.assert_allclose(points, model.apply(variables, scaled, False)[-1], rtol=1e-6)
+    query, key, *_ = given["decoder1", "cross_attention"]
+    params = variables["params"]["decoder1"]["cross_attention"]
+    q, k = (
+        (np.asarray(x) @ params[name]["kernel"] + params[name]["bias"]).reshape(2, -1, 2, 4)
+        for x, name in ((query, "query"), (key, "key"))
+    )
+    logits = np.einsum("bknh,bsnh->bnks", q, k) / 2
+    expected = (np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)).mean(1)
+    assert maps.shape == (2, 3, 2, 2) and expected.std() > 1e-3
+    for cell in range(4):
+        np.testing.assert_allclose(maps[:, :, cell // 2, cell % 2], expected[..., cell], atol=1e-5)
 
 
 def test_a_model_without_decoder_is_refused():

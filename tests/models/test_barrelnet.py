@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from barrel_jax.config import ModelConfig
 from barrel_jax.models.barrelnet import MEAN, STD, BarrelNet
+from barrel_jax.models.build import build_model
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "barrelnet_params.txt"
 TINY = {
@@ -82,6 +84,16 @@ def shallow():
 def test_normalisation_is_imagenets():
     assert MEAN == (0.485, 0.456, 0.406)
     assert STD == (0.229, 0.224, 0.225)
+
+
+@pytest.mark.quick
+def test_the_auto_type_is_that_of_the_platform_asked_for():
+    """Of a program that is compiled here for chips that are elsewhere, too."""
+    of = {
+        platform: build_model(ModelConfig(dtype="auto"), 5, platform).dtype for platform in (None, "cpu", "tpu", "gpu")
+    }
+    assert of == {None: jnp.float32, "cpu": jnp.float32, "tpu": jnp.bfloat16, "gpu": jnp.bfloat16}
+    assert build_model(ModelConfig(dtype="float32"), 5, "tpu").dtype == jnp.float32
 
 
 @pytest.mark.quick

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from barrel_jax.models.attention import Attention
 from barrel_jax.models.decoder import DecoderLayer
 from barrel_jax.pytorch import barrelnet as torch_barrelnet
 from barrel_jax.pytorch import transformer as torch_transformer
@@ -72,11 +73,14 @@ def test_parameter_counts_at_68_points():
 
 def test_dropout_falls_where_detr_has_it():
     """On each of the three parts' outputs and inside the feed-forward part; attention weights have their own."""
-    fallen = []
+    fallen, inside = [], []
 
     def note(next_function, args, kwargs, context):
         if isinstance(context.module, nn.Dropout) and context.method_name == "__call__":
-            fallen.append(args[0].shape)
+            off = context.module.deterministic or kwargs.get("deterministic")
+            fallen.append((args[0].shape, 0.0 if off else context.module.rate))
+        if isinstance(context.module, Attention):
+            inside.append(context.module.dropout)
         return next_function(*args, **kwargs)
 
     layer = decoder_layer(0, dropout=0.5)
@@ -85,5 +89,6 @@ def test_dropout_falls_where_detr_has_it():
     trained = jax.jit(lambda key: layer.apply(variables, *inputs(), True, rngs={"dropout": key}))
     with nn.intercept_methods(note):
         first, second = (trained(jax.random.key(seed, impl="rbg")) for seed in (1, 2))  # rbg is quicker to compile
-    assert fallen == [(B, K, D), (B, K, D), (B, K, HIDDEN), (B, K, D)]  # traced once
+    whole, hidden = ((B, K, D), 0.5), ((B, K, HIDDEN), 0.5)
+    assert fallen == [whole, whole, hidden, whole] and inside == [0.5, 0.5]  # traced once
     assert np.abs(first - second).max() > 0.1

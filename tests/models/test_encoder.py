@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The encoder layer against DETR's arithmetic in PyTorch, values and gradients."""
+"""The encoder layer against DETR's arithmetic in PyTorch, values and gradients; where dropout falls."""
 
 from tests.kit.needs_torch import torch
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from barrel_jax.models.attention import Attention
 from barrel_jax.models.encoder import EncoderLayer
 from barrel_jax.pytorch import transformer as torch_transformer
 from barrel_jax.pytorch.weights import to_flax
@@ -36,3 +38,24 @@ def test_layer_and_its_gradients_are_detrs():
         scale = float(tensor.grad.abs().max())
         assert scale > 0.1
         np.testing.assert_allclose(gradient, tensor.grad, rtol=0, atol=1e-3 * scale)
+
+
+def test_dropout_falls_where_detr_has_it():
+    """On both parts' outputs, inside the feed-forward part and on attention weights; without training nowhere."""
+    fallen, inside = [], []
+
+    def note(next_function, args, kwargs, context):
+        if isinstance(context.module, nn.Dropout) and context.method_name == "__call__":
+            off = context.module.deterministic or kwargs.get("deterministic")
+            fallen.append((args[0].shape, 0.0 if off else context.module.rate))
+        if isinstance(context.module, Attention):
+            inside.append(context.module.dropout)
+        return next_function(*args, **kwargs)
+
+    layer, memory, positions = EncoderLayer(4, 24, 0.5, jnp.float32), normal(1, 2, 6, 16), normal(2, 6, 16)
+    variables = layer.init(jax.random.key(0), memory, positions, False)
+    with nn.intercept_methods(note):
+        first = layer.apply(variables, memory, positions, True, rngs={"dropout": jax.random.key(1)})
+    whole, hidden = ((2, 6, 16), 0.5), ((2, 6, 24), 0.5)
+    assert fallen == [whole, hidden, whole] and inside == [0.5]
+    assert np.abs(first - layer.apply(variables, memory, positions, False)).max() > 0.1

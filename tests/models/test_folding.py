@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import laplace
 
 from barrel_jax.config import ModelConfig
 from barrel_jax.models.build import build_model
 from barrel_jax.models.folding import fold
-from barrel_jax.models.inference import make_inference
+from barrel_jax.models.inference import make_inference, predict_points, predict_with_scale
+from barrel_jax.models.uncertainty import START
 
 K, SIZE = 5, 64
 SMALL = {"width": 32, "heads": 4, "feedforward": 48, "dtype": "float32"}
@@ -60,6 +62,20 @@ def test_one_channel_by_hand():
     np.testing.assert_allclose(folded["layer"]["conv"]["kernel"], 3.0, rtol=1e-6)
     np.testing.assert_allclose(folded["layer"]["conv"]["bias"], 4.0, rtol=1e-6)
     assert list(folded["layer"]) == ["conv"] and folded["other"].shape == (2,)
+
+
+def test_the_last_layers_points_and_their_standard_deviations():
+    """A scale b of 0.1 in every place: the standard deviation of Laplace's distribution as SciPy has it."""
+    model, variables = drawn(ModelConfig(backbone="resnet10", decoder_layers=2, uncertainty=True, **SMALL))
+    last = variables["params"]["scale"]["layer2"]
+    last["kernel"], last["bias"] = np.zeros_like(last["kernel"]), np.full(1, np.log(0.1) - START, np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    layers = model.apply(variables, images.astype(np.float32) / np.float32(255), False)
+    assert np.abs(layers[0] - layers[1]).max() > 1e-3
+    points, deviations = predict_with_scale(model, variables, jnp.asarray(images))
+    np.testing.assert_allclose(points, layers[-1], atol=1e-5)
+    np.testing.assert_allclose(predict_points(model, variables, jnp.asarray(images)), layers[-1], atol=1e-5)
+    np.testing.assert_allclose(deviations, np.full((2, K), laplace.std(scale=0.1)), rtol=1e-5)
 
 
 @pytest.mark.quick

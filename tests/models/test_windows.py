@@ -110,3 +110,17 @@ def test_gradients_alone_mapped_scanned_and_split_over_devices_are_the_plain_con
     assert of_x.sharding.spec == PartitionSpec("data")
     # The kernel's gradient is summed over the devices; nothing else travels, and no choice is left to make.
     assert "all-gather" not in compiled.as_text() and " conditional(" not in compiled.as_text()
+
+
+def test_other_platforms_have_the_same_numbers(case, monkeypatch):
+    """The branches that no CPU takes, computed on one: they are what CUDA and TPUs are given."""
+    ours, plain, x, kernel = case
+    with monkeypatch.context() as patch:
+        patch.setattr(jax.lax, "platform_dependent", lambda *given, cpu, default: default(*given))
+        pooled, convolved = max_pool(x), ours(x, kernel)
+    agree(convolved, plain(x, kernel))
+    padded = np.pad(x, ((0, 0), (1, 2), (1, 2), (0, 0)), constant_values=-np.inf)
+    by_hand = [
+        [padded[:, i : i + 3, j : j + 3].max((1, 2)) for j in range(0, x.shape[2], 2)] for i in range(0, x.shape[1], 2)
+    ]
+    np.testing.assert_array_equal(pooled, np.transpose(by_hand, (2, 0, 1, 3)))

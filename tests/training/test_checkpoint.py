@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad luck with files: what is written stays whole, and the message says what happened."""
 
+import dataclasses
 import json
 import math
 import os
@@ -24,11 +25,16 @@ from barrel_jax import files
 from barrel_jax.config import Config
 from barrel_jax.faces.landmarks import COFW_29
 from barrel_jax.facts import read_facts
+from barrel_jax.input.mixture import join
 from barrel_jax.training import checkpoint, checksums
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.training.log import Log
 from barrel_jax.training.state import State
+from barrel_jax.training.stopwatch import Stopwatch
+from barrel_jax.training.trained import find_checkpoint
 from barrel_jax.training.workdir import claim
+from tests.kit import small
+from tests.kit.toy import make_crops
 
 ROOT = Path(__file__).resolve().parents[2]
 # A file may not grow beyond the limit: every write of a checkpoint's arrays fails as on a full disk.
@@ -221,11 +227,21 @@ def test_checksums_of_earlier_versions_are_checked(tmp_path, monkeypatch):
     assert checksums.damage(tmp_path) == "a: not as written"
 
 
+def test_blocks_of_earlier_versions_are_of_32_mib(tmp_path):
+    """As they lie in the checkpoints that there are: the first 2^25 bytes, and the one byte behind them."""
+    with (tmp_path / "a").open("wb") as stream:
+        stream.seek(2**25)
+        stream.write(b"?")
+    blocks = [zlib.crc32(bytes(2**25)), zlib.crc32(b"?")]
+    (tmp_path / checksums.NAME).write_text(json.dumps({"a": blocks}))
+    assert checksums.damage(tmp_path) == ""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, as root alone can")
 def test_a_folder_that_may_not_be_written_any_more_is_an_error():
     workdir = Path(tempfile.mkdtemp())
     try:
-        saved(workdir, 4)
+        saved(workdir, 3, 4)
         for path in [workdir, *workdir.rglob("*")]:
             path.chmod(0o555 if path.is_dir() else 0o444)
         checkpoints = Checkpoints(workdir)
@@ -255,6 +271,14 @@ def test_a_best_checkpoint_whose_score_is_lost_is_set_aside(tmp_path):
     with pytest.warns(UserWarning, match="best/8: this checkpoint is damaged .* its score is lost"):
         assert checkpoints.best_nme() == math.inf
     assert checkpoints.steps("best") == []
+    checkpoints.save("best", State(jnp.int32(12), {"kernel": jnp.ones(3)}, {}, (), None), {"nme": 5.5})
+    checkpoints.save("best", State(jnp.int32(12), {"kernel": jnp.zeros(3)}, {}, (), None), {"nme": 0.5})
+    checkpoints.wait()
+    assert checkpoints.best_nme() == 5.5  # a step that is there is left alone
+    facts = tmp_path / "checkpoints" / "best" / "12" / "facts" / "metadata"
+    facts.write_text(facts.read_text().replace("5.5", "1.5"))
+    with pytest.warns(UserWarning, match="its score is lost .*not as written"):
+        assert checkpoints.best_nme() == math.inf
     checkpoints.close()
 
 
@@ -347,8 +371,11 @@ def events_of(folder):
 def test_tensorboard_has_every_number_and_where_a_run_went_on(tmp_path):
     log = Log(tmp_path, 4, 12, 8)
     log.write(6, {"loss": 0.5, "test/nme_pupils": 4.0})
+    written = [(5, "start", 0), (6, "loss", 0.5), (6, "test/nme_pupils", 4.0)]
+    # What is written first is there to be seen at once.
+    assert events_of(tmp_path / "tensorboard") == written and len((tmp_path / "metrics.jsonl").read_text()) > 40
     log.close()
-    assert events_of(tmp_path / "tensorboard") == [(5, "start", 0), (6, "loss", 0.5), (6, "test/nme_pupils", 4.0)]
+    assert events_of(tmp_path / "tensorboard") == written
 
 
 @pytest.mark.processes
@@ -372,3 +399,73 @@ def test_a_broken_line_of_the_log_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 2, "loss": 0.1}\ngarbage\n{"step": 4}\nhalf a li')
     with pytest.raises(ValueError, match=r"metrics.jsonl, line 2: no step in 'garbage.*delete the line"):
         Log(tmp_path, 4, 12, 8)
+
+
+@pytest.mark.quick
+def test_what_was_logged_after_the_last_checkpoint_is_left_out(tmp_path):
+    lines = [json.dumps({"step": step}) + "\n" for step in (2, 4, 6)]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines) + '{"step": 3}')
+    Log(tmp_path, 4, 12, 8).close()
+    assert (tmp_path / "metrics.jsonl").read_text() == "".join(lines[:2])
+
+
+@pytest.mark.quick
+def test_a_log_sums_up_by_activity_and_leaves_out_what_was_no_training(tmp_path, monkeypatch, capsys):
+    log, now, skipped = Log(tmp_path, 0, 12, 8), [0.0], []
+    log.watch = Stopwatch("training", lambda: now[0])
+    monkeypatch.setattr(log.bar, "skip", skipped.append)
+    for training, evaluation in ((1, 3), (3, 5)):
+        now[0] += training
+        with log.apart("evaluation"):
+            now[0] += evaluation
+    assert skipped == [3, 5]
+    log.sum_up(8)
+    log.close()
+    assert capsys.readouterr().out == "4.0 s of training (2 faces/s), 0.0 s of compiling, 8.0 s of evaluation\n"
+
+
+def run_json(workdir):
+    return json.loads((workdir / "run.json").read_text())
+
+
+def test_a_run_goes_on_with_other_settings_of_where_and_how_often_and_with_no_others(tmp_path):
+    config, crops = small.config(), make_crops(4)
+    claim(tmp_path, config, crops, {"from": "runs/a"})
+    for name, value in (
+        ("loop__log_steps", 7), ("mesh__data", 2), ("distributed", "h:1,2,0"), ("join_seconds", 7),
+        ("heartbeat_seconds", 7), ("data__source", "s"), ("data__data_dir", "d"), ("data__allow_partial", True),
+        ("data__max_pixels", 7), ("data__resident", False),
+    ):  # fmt: skip
+        assert claim(tmp_path, small.config(**{name: value}), crops) == "", name
+    assert run_json(tmp_path)["init_from"] == {"from": "runs/a"}  # what it started from is kept
+    claim(tmp_path, config, crops)
+    with pytest.raises(ValueError, match=r"other settings \(seed: 0 there, 1 now\)"):
+        claim(tmp_path, small.config(seed=1), crops)
+    for epochs in (3, 5):
+        assert "lengthened from" in claim(tmp_path, small.config(optim__epochs=epochs), crops)
+    assert run_json(tmp_path)["lengthened"] == [[2, 3], [3, 5]]
+
+
+def test_a_run_on_several_sets_knows_the_boxes_of_the_first_and_no_other_sets_go_on_with_it(tmp_path):
+    first, other = make_crops(6), make_crops(6)
+    other = dataclasses.replace(other, fingerprint="other", boxes=other.boxes * np.float32(2))
+    both = join(first, [(other, 0.5)])
+    claim(tmp_path / "first", small.config(), first)
+    claim(tmp_path / "both", small.config(), both)
+    assert run_json(tmp_path / "both")["box_fit"] == run_json(tmp_path / "first")["box_fit"]
+    with pytest.raises(ValueError, match=r"other sets beside toy \(toy, fingerprint other; now none\)"):
+        claim(tmp_path / "both", small.config(), first)
+    with pytest.raises(ValueError, match="a run on other data"):
+        claim(tmp_path / "both", small.config(), other)
+
+
+def test_a_checkpoint_is_found_by_its_kind_or_step(tmp_path):
+    checkpoints = Checkpoints(saved(tmp_path, 4, 12))
+    checkpoints.save("best", state_of(8), {"nme": 1.0})
+    checkpoints.wait()
+    for which, found in (("latest", ("latest", 12)), ("best", ("best", 8)), ("8", ("best", 8)), ("4", ("latest", 4))):
+        assert find_checkpoint(checkpoints, which) == found
+    there = "no checkpoint '5' in this run; --checkpoint can be: best at step 8; latest at step 4, 12"
+    with pytest.raises(FileNotFoundError, match=there):
+        find_checkpoint(checkpoints, "5")
+    checkpoints.close()

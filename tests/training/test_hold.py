@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run at a time in a folder, which stays the one that it began in."""
 
+import json
 import os
 import shutil
 import signal
@@ -73,3 +74,11 @@ def test_a_file_in_its_place_and_a_disk_without_locks_are_said(tmp_path, monkeyp
     monkeypatch.setattr(hold.fcntl, "flock", none)
     with pytest.warns(UserWarning, match="no locks here .* start no second run in it"):
         Hold(tmp_path / "run").close()
+
+
+def test_the_lock_says_who_holds_it_and_nothing_of_who_did(tmp_path):
+    workdir = tmp_path / "runs" / "a"  # neither is there yet
+    Hold(workdir).close()
+    (workdir / "lock").write_text("x" * 1000)
+    with closing(Hold(workdir)):
+        assert json.loads((workdir / "lock").read_text())["process"] == os.getpid()

@@ -3,8 +3,10 @@ import json
 import re
 import shutil
 import time
+from contextlib import ExitStack, closing
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,6 +14,10 @@ from barrel_jax import progress
 from barrel_jax.training import loop
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.dispatch import Resident
+from barrel_jax.training.log import Log
+from barrel_jax.training.optimiser import learning_rate
+from barrel_jax.training.state import State
+from barrel_jax.training.stopwatch import Stopwatch
 from data.prepare import prepare_config
 from tests.kit import small
 
@@ -211,3 +217,52 @@ def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothin
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.steps("latest")[-1] == 6 and checkpoints.steps("best") == [6]
     checkpoints.close()
+
+
+@pytest.fixture
+def run_of(tmp_path):
+    """Makes a run in progress, of six steps an epoch, of which nothing is trained; its clock ticks when it is read."""
+    with ExitStack() as stack:
+
+        def make(**fields):
+            config, log = small.config(**fields), stack.enter_context(closing(Log(tmp_path, 0, 12, 8)))
+            log.watch = Stopwatch("training", iter(range(100)).__next__)
+            checkpoints = stack.enter_context(closing(Checkpoints(tmp_path)))
+            rate = learning_rate(config.optim, 6)
+            return loop._Run(config, tmp_path, None, None, None, lambda state: state, checkpoints, log, rate, 6)
+
+        yield make
+
+
+def test_until_something_is_due_by_hand(run_of):
+    run = run_of(loop__log_steps=4, loop__save_steps=9)
+    assert "".join(str(run.until_due(step, 20)) for step in range(20)) == "43212121132143212121"
+
+
+def test_a_line_of_the_log_is_of_the_steps_since_the_last(run_of, tmp_path):
+    """Of 6 steps, the rate falls to a tenth behind the first epoch: the line after step 6 has the rate that it had."""
+    run = run_of()
+    run.pending += [(0, np.array([1.0, 2.0])), (2, np.array(6.0))]
+    run.write_log(3)
+    run.pending.append((3, np.array([5.0, 5.0, 5.0])))
+    run.write_log(6)
+    one, other = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert (one["step"], other["step"]) == (3, 6) and (one["loss"], other["loss"]) == (3.0, 5.0)
+    assert other["learning_rate"] == pytest.approx(1e-3) and (one["epoch"], other["epoch"]) == (0.5, 1.0)
+    assert one["faces_per_s"] == other["faces_per_s"] == 3 * 8
+
+
+def test_what_is_not_finite_names_the_last_of_the_checkpoints(run_of):
+    run = run_of()
+    for step in (4, 8):
+        run.checkpoints.save("latest", State(jnp.int32(step), {"kernel": jnp.ones(3)}, {}, (), None), {})
+    run.pending.append((9, np.array([1.0, np.inf])))
+    with pytest.raises(
+        FloatingPointError, match=r"1 of the steps 9\.\.10, first at step 10; the last good .* of step 8\."
+    ):
+        run.check_state(True, 11)
+    with pytest.raises(
+        FloatingPointError, match="the weights, or the optimiser's moments, are not finite after step 11"
+    ):
+        run.check_state(False, 11)
+    run.check_state(True, 11)

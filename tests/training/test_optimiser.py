@@ -44,7 +44,8 @@ def test_the_papers_schedule_drops_tenfold_at_the_decay_epoch():
 def test_warm_up_rises_to_the_rate_and_leaves_the_decay_where_it_is(schedule):
     config = OptimConfig(epochs=10, decay_epoch=5, learning_rate=1.0, warmup_epochs=2, schedule=schedule)
     rate = learning_rate(config, steps_per_epoch=10)
-    assert rate(0) == pytest.approx(1 / 20) and rate(10) == pytest.approx(0.525) and rate(20) == pytest.approx(1.0)
+    assert rate(0) == pytest.approx(1 / 20) and rate(10) == pytest.approx(0.525)
+    assert rate(19) == pytest.approx(0.9525) and rate(20) == pytest.approx(1.0)
     if schedule == "step":
         assert rate(49) == pytest.approx(1.0) and rate(50) == pytest.approx(0.1)
     else:

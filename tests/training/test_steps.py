@@ -76,6 +76,22 @@ def test_the_seed_decides_and_steps_differ(one):
     assert float(train_step.on_faces(state, seed_data(1), faces, epoch_order(1, 0, 20))[1]) != losses[0]
 
 
+def test_every_step_draws_anew_and_a_second_epoch_begins_at_its_first_face(one):
+    """Of an order of two batches and a half, from one and the same state but for its number."""
+    train_step, seed, faces = one[-1], seed_data(0), small.faces(20, 32, 29)
+
+    start = train_step.create(0)
+
+    def loss(step, order):
+        at = jax.device_put(jnp.int32(step), start.step.sharding)
+        state = jax.tree.map(jnp.copy, start).replace(step=at)  # which it is given for good
+        return float(train_step.on_faces(state, seed, faces, jnp.array(order))[1])
+
+    twice = [*range(8), *range(8), *range(4)]
+    assert loss(0, twice) != loss(1, twice)  # the same faces
+    assert loss(2, twice) == loss(2, range(20)) != loss(0, twice)
+
+
 def test_three_seeds_of_a_grid_share_their_programs():
     """In one process they are traced once; and what one process compiled is the same text, so the cache on disk has it.
 
@@ -174,3 +190,23 @@ def test_the_loss_is_of_the_last_decoder_layer_or_of_all_when_asked():
     assert len(layers) == 3 and abs(layers.mean() - layers[-1]) > 1e-4
     for aux_loss, expected in ((False, layers[-1]), (True, layers.mean())):
         np.testing.assert_allclose(run(1, optim__aux_loss=aux_loss, **fields)[2][0], expected, rtol=1e-4)
+
+
+def test_the_coarse_loss_and_the_likelihood_have_their_weights_and_a_wider_crop_its_middle():
+    """By hand from a plain forward pass, as above; the scale of each error is still that of the start, log b = -3.5."""
+    still = {f"augment__{name}_prob": 0.0 for name in ("translate", "occlude", "flip", "rotate", "blur", "grey")}
+    model = {"model__decoder_layers": 2, "model__dropout": 0.0, "model__uncertainty": True}
+    train_step = make(1, **still, **model, optim__dqinit_loss=0.5, optim__scale_loss=0.25, data__context=0.25)
+    config, state = train_step.config, train_step.create(0)
+    faces, chosen = small.faces(20, 48, 29), np.asarray(epoch_order(config.seed, 0, 20)[: config.batch_size])
+    images, labelled = faces.images[chosen, 8:40, 8:40] / np.float32(255), faces.labelled[chosen]
+    points, kept = train_step.model.apply(state.variables(), images, True, mutable=["batch_stats", "intermediates"])
+
+    def error(points):
+        return np.abs(np.asarray(points) - faces.points[chosen])[labelled].mean()
+
+    last, coarse = error(points[-1]), error(kept["intermediates"]["coarse"][0])
+    expected = last + 0.5 * coarse + 0.25 * (last * np.exp(3.5) - 3.5)
+    assert abs(last - error(points[0])) > 1e-4
+    _, loss = train_step.on_faces(state, seed_data(config.seed), faces, epoch_order(config.seed, 0, 20))
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)

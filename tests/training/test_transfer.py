@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from barrel_jax.config import ModelConfig
+from barrel_jax.config import Config, MeshConfig, ModelConfig
+from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98
 from barrel_jax.faces.wflw_to_300w import WEIGHTS, map_points
 from barrel_jax.models.build import build_model
 from barrel_jax.models.dqinit import DQInit
+from barrel_jax.training.starting import Origin, begin, read_trained
 from barrel_jax.training.transfer import Trained, fit
 from tests.kit.toy import make_crops
 
@@ -189,3 +191,23 @@ def test_a_backbones_file_gives_the_backbone():
 def test_every_known_scheme_is_taken_as_itself():
     for scheme in SCHEMES.values():
         assert start_of(trained_on(scheme), scheme)[1].drawn == {}
+
+
+def test_a_backbones_weights_stand_in_the_place_of_a_runs():
+    """`config.pretrained` beside a run with another backbone: the rest of the run is kept."""
+    trained, crops = trained_on(W300_68, backbone="resnet34"), dataclasses.replace(make_crops(1), scheme=W300_68)
+    config = Config(model=model_of(), pretrained="imagenet")
+    like, own = shapes_of(config.model, 68), {"params": {"stem": np.ones(3)}, "batch_stats": {"stem": np.zeros(3)}}
+    start = begin(Origin(trained, own), config, like, crops)
+    assert start.weights["params"]["backbone"] is own["params"] and start.backbone == "imagenet"
+    assert start.weights["batch_stats"]["backbone"] is own["batch_stats"]
+    np.testing.assert_array_equal(
+        start.weights["params"]["head"]["layer1"]["kernel"], trained.variables["params"]["head"]["layer1"]["kernel"]
+    )
+    assert set(start.drawn) == {"projection"}
+
+
+def test_a_run_is_looked_for_below_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=f"^{tmp_path}/none: no run and no weights file"):
+        read_trained("~/none", "resnet18", make_mesh(MeshConfig(data=1)))
