@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finished runs on one split, with the paired difference of each from the first; their predictions are kept.
 
-python -m benchmarks.scored common-256 w300-test "128 px=runs/w300_scratch" "256 px=runs/w300_256"
+python -m benchmarks.scored common-scratch w300-test "from a start=runs/w300" "from drawn weights=runs/drawn"
 
 The second word is the evaluation, below `eval/` of each run, that evaluate.py has left there: its test set is not
 opened again. Writes benchmarks/results/NAME.json and predictions/NAME-WORKDIR.npz.

@@ -64,7 +64,7 @@ def curves(result: Result) -> str:
         at = {score["epoch"]: score["nme"] for score in row["scores"]}
         train = "" if row["train_nme"] is None else f"{row['train_nme']:.2f}"
         rows.append([row["name"], *(f"{at[epoch]:.2f}" if epoch in at else "not run" for epoch in epochs), train])
-    head = ["val NME %", *(f"epoch {epoch}" for epoch in epochs), "its training faces, at the end"]
+    head = ["NME % on the faces kept for it", *(f"epoch {epoch}" for epoch in epochs), "its training faces, at the end"]
     return table(head, rows)
 
 
@@ -628,7 +628,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "demo": timed,
     "coco": timed,
     "coco-curves": curves,
-    "common-256": scored,
+    "w300-256": curves,
     "own-boxes": scored,
     "synthetic68": timed,
     "modules-cpu": modules,
@@ -648,6 +648,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "infer-gpu": speeds,
     "boxes-common": boxes,
     "boxes-faces68": boxes,
+    "boxes-own": boxes,
     "doubt": doubt,
     "looks": looks,
     "ranks-common": ranks,
