@@ -11,8 +11,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 # The tests run on all cores (pytest-xdist): PyTorch's threads would wait for cores that other tests have.
 os.environ["OMP_NUM_THREADS"] = "1"
-# Tests compile many small programs and run each once or twice: LLVM makes no effort, XLA's passes are as in use.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+# Tests compile many small programs and run each once or twice: LLVM's effort is lowered, XLA's passes are as in use.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
 # The programs of one run of the tests are there for the next one, also of another clone and also those that compile in
 # less than a second. They lie beside those of the programs; the sets that tests build lie in folders of their own.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.expanduser("~/.cache/barrel_jax/tests")

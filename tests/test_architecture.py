@@ -169,3 +169,9 @@ def test_no_habits_that_hide_faults():
 def test_pictures_lie_with_what_shows_them():
     strays = [path for end in ("png", "jpg", "gif", "mp4") for path in ROOT.glob(f"*.{end}")]
     assert strays == []
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by their names."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))
