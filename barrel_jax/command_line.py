@@ -91,9 +91,8 @@ class Parser(argparse.ArgumentParser):
             return 130
 
     def _end(self, text: str) -> int:
-        self.complain(text)
-        if self._is_program:
-            _end_standard_error()
+        with _nothing_after() if self._is_program else contextlib.nullcontext():
+            self.complain(text)
         return 1
 
     def complain(self, text: str) -> None:
@@ -130,12 +129,17 @@ def _of_jax(error: BaseException) -> str:
     )
 
 
-def _end_standard_error() -> None:
-    """Nothing more is seen there: the last line is ours, whatever threads of libraries say while the process ends."""
+@contextlib.contextmanager
+def _nothing_after() -> Iterator[None]:
+    """What is said in here is the last of standard error, whatever threads of libraries say while the process ends."""
     sys.stderr.flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
+    with os.fdopen(kept, "w", errors="backslashreplace") as last, contextlib.redirect_stderr(last):
+        if threading.active_count() > 1:
+            last.write("\n")  # a thread may have begun a line
+        yield
 
 
 def in_one_line(error: BaseException) -> str:

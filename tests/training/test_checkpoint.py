@@ -63,7 +63,7 @@ def test_a_disk_that_fills_up_stops_the_run_which_then_goes_on_from_its_last_che
     shutil.rmtree(latest / "12")
     stopped = run(full, tmp_path, "--config.loop.save_steps=8")
     assert stopped.returncode != 0
-    last = stopped.stderr.splitlines()[-1].strip()  # whatever the libraries' threads have said, or begun to say
+    last = stopped.stderr.splitlines()[-1]  # whatever the libraries' threads have said, or begun to say
     assert last.startswith("train.py: ") and "a checkpoint could not be written" in last
     assert "the run goes on from step 8" in last and "ERROR:absl" not in stopped.stderr
     assert [path.name for path in latest.iterdir() if path.name.isdigit()] == ["8"]
