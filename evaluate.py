@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = RequestParser("evaluate.py", __doc__, FACE_SETS)
     given = parser.parse_args(arguments)
-    return parser.run(given, lambda: score(given.request))
+    request = parser.request(given)
+    return parser.run(given, lambda: score(request))
 
 
 if __name__ == "__main__":

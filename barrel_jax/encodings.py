@@ -2,6 +2,7 @@
 """Text as other systems have written it: in files, and in files' names."""
 
 import codecs
+from pathlib import Path
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -43,6 +44,17 @@ def decode_text(encoded: bytes) -> tuple[str, str]:
     except UnicodeDecodeError:
         encoding = GUESSED[1] if UNDEFINED.intersection(encoded) else GUESSED[0]
         return encoded.decode(encoding), encoding
+
+
+def check_text(file: Path, text: str) -> str:
+    """The text of a file as it is. Raises ValueError when no text has it; names the file and the line."""
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(
+            f"{file}, line {line}: this is no text: it holds zero bytes, as a picture, an archive or a spreadsheet "
+            "(.xlsx) does; export it as text"
+        )
+    return text
 
 
 def readable(name: str) -> str:

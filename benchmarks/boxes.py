@@ -69,11 +69,12 @@ def measure(model: str, fit: BoxFit | None, crops: FaceCrops, directory: Path) -
         if predictor.refine < refine:
             break
         cases = variants(boxes) | {HAAR: [detected]}
-        of_tight = face_errors(_predict(predictor, records, boxes), crops)
+        errors: dict[str, np.ndarray] = {}
         for name, some in cases.items():
-            errors = np.mean([face_errors(_predict(predictor, records, case), crops) for case in some], axis=0)
+            nmes = [face_errors(_predict(predictor, records, case), crops) for case in some]
+            errors[name] = np.mean(nmes, axis=0)
             of = found if name == HAAR else np.ones(len(crops), bool)
-            nme, tight_nme = mean(errors[of]), mean(of_tight[of])
+            nme, tight_nme = mean(errors[name][of]), mean(errors["tight"][of])
             row = {"box": name, "refine": refine, "nme": 100 * nme, "ratio": nme / tight_nme, "faces": int(of.sum())}
             rows.append(row)
             print(row, flush=True)

@@ -331,7 +331,7 @@ def mutations(result: Result) -> str:
     for module in dict.fromkeys(row["module"] for row in result["rows"]):
         own = [row for row in result["rows"] if row["module"] == module]
         green = [row for row in own if row["at_first"] == "green"]
-        added = dict.fromkeys(re.sub(r".*::|\[.*", "", row["by"]) or "none yet" for row in green)
+        added = dict.fromkeys(re.sub(r".*::|\[.*", "", row["by"]) or "not tried again" for row in green)
         rows.append(
             [
                 f"`{module}`",

@@ -69,6 +69,14 @@ def test_the_frames_of_a_folder_are_a_clip(tmp_path, capsys):
     assert f"{expected:.2f}" in capsys.readouterr().out
 
 
+def test_pictures_that_are_no_frames_cost_no_score(tmp_path):
+    points = own_faces(tmp_path / "faces").tolist()  # three faces of one picture
+    file = written(tmp_path / "mine.json", [{"file": "a b.png", "face": 7 + n, "points": points[n]} for n in range(3)])
+    done = run_evaluate("--predictions", file, *on_own_faces(tmp_path), "--workdir", tmp_path / "out", "--sequences")
+    assert done.returncode == 1 and "coco val: a b.png has several faces" in done.stderr
+    assert (tmp_path / "out/eval/coco-val/metrics.json").exists()
+
+
 def test_evaluate_scores_predictions_for_own_faces(tmp_path):
     points_px = own_faces(tmp_path / "faces")
     # Misses of 1, 2 and 3 px over 20 px: 5, 10 and 15 %, given in another order than the set's.

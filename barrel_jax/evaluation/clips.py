@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Real
 
 from barrel_jax.evaluation.flicker import normalised_mean_flicker
-from barrel_jax.evaluation.metrics import face_means, point_errors
+from barrel_jax.evaluation.metrics import mean
+from barrel_jax.evaluation.score import face_errors
 from barrel_jax.faces.annotated import FaceTruth
-from barrel_jax.faces.normalisers import distances
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,16 @@ def score_clips(points_px: Real[np.ndarray, "n K 2"], faces: FaceTruth) -> list[
         points_px: predicted points in source pixels, in the order of `faces`.
         faces: the truth, whose pictures lie as `clips_of` says.
 
-    Raises ValueError as `clips_of`, `metrics.point_errors` and `normalisers.distances`, and when nothing is annotated
-    in two frames of a clip that follow each other.
+    Raises ValueError as `clips_of` and `score.face_errors`, and when nothing is annotated in two frames of a clip that
+    follow each other.
     """
-    points, labelled = np.asarray(points_px), faces.labelled
-    truth = np.where(labelled[..., None], faces.points_px, np.nan)
-    errors = point_errors(points, truth, labelled, distances(faces.scheme, truth, labelled))
-    nmes = face_means(errors)
+    nmes = face_errors(points_px, faces)
+    truth = np.where(faces.labelled[..., None], faces.points_px, np.nan)
     found = []
     for clip, chosen in clips_of(faces).items():
-        scored = nmes[chosen][np.isfinite(nmes[chosen])]
         try:
-            nmf = 100 * normalised_mean_flicker(points[chosen], truth[chosen])
+            nmf = normalised_mean_flicker(points_px[chosen], truth[chosen])
         except ValueError as error:
             raise ValueError(f"{faces.dataset} {faces.split}, clip {clip}: {error}") from error
-        found.append(ClipScore(clip, len(chosen), 100 * float(scored.mean()) if len(scored) else float("nan"), nmf))
+        found.append(ClipScore(clip, len(chosen), 100 * mean(nmes[chosen]), 100 * nmf))
     return found

@@ -116,7 +116,9 @@ def _points(file: Path, values: Any) -> np.ndarray:
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{problem}: {error}") from error
     if points.dtype.kind not in "iuf" and points.size:
-        raise ValueError(f"{problem}: these are not all numbers")
+        records = values if isinstance(values, list) else np.atleast_1d(points)
+        first = next(number for number, own in enumerate(records) if np.asarray(own).dtype.kind not in "iuf")
+        raise ValueError(f"{problem}: these are not all numbers, first in record {first}; correct it")
     with np.errstate(over="ignore"):
         return points.astype(np.float32)
 
@@ -155,12 +157,12 @@ def _match(file: Path, columns: dict[str, list], faces: FaceTruth) -> np.ndarray
             )
     rows, known = {key: row for row, key in enumerate(given)}, set(truth)
     unknown, missing = [key for key in given if key not in known], [key for key in truth if key not in rows]
-    for keys, problem in (
-        (unknown, f"faces that {faces.dataset} {faces.split} does not have"),
-        (missing, f"faces of {faces.dataset} {faces.split} are missing"),
+    for keys, problem, remedy in (
+        (unknown, f"faces that {faces.dataset} {faces.split} does not have", "leave them out, or name their set"),
+        (missing, f"faces of {faces.dataset} {faces.split} are missing", "every face of the split needs points"),
     ):
         if keys:
-            raise ValueError(f"{file}: {len(keys)} {problem}, first: {', '.join(map(_key, keys[:3]))}")
+            raise ValueError(f"{file}: {len(keys)} {problem}, first: {', '.join(map(_key, keys[:3]))}; {remedy}")
     return np.array([rows[key] for key in truth])
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from barrel_jax.evaluation.clips import ClipScore
+from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.scores import Scores, Stress, Summary
 from barrel_jax.paper import paper_nmes
 
 ACROSS = 7  # columns of numbers that fit beside each other
-NUMBERS = ("nme", "nmf")  # of a clip
 CLAMPED = "CLAMPED: annotated points outside the image were moved to its border"
 MAPPED = "MAPPED: {}; not to be laid beside the scores of models and sets with such points"
 
@@ -75,14 +75,11 @@ def stress_table(stress: Stress) -> str:
 
 def clip_table(clips: Sequence[ClipScore], normaliser: str) -> str:
     """Error and flicker of clips as lines to print: their means, then each."""
-    means = ("mean over the clips", [float(np.nanmean([getattr(clip, name) for clip in clips])) for name in NUMBERS])
-    rows = [means, *((clip.clip, [clip.nme, clip.nmf]) for clip in clips)]
-    frames = [sum(clip.frames for clip in clips), *(clip.frames for clip in clips)]
-    shown = [
-        (name, [f"{count:,}", *(f"{number:.2f}" for number in numbers)])
-        for (name, numbers), count in zip(rows, frames, strict=True)
-    ]
-    return aligned(["frames", metric_name("NME", normaliser) + " %", "NMF %"], shown)
+    frames = sum(clip.frames for clip in clips)
+    nme, nmf = (mean(np.array(numbers)) for numbers in ([clip.nme for clip in clips], [clip.nmf for clip in clips]))
+    shown = [ClipScore("mean over the clips", frames, nme, nmf), *clips]
+    rows = [(clip.clip, [f"{clip.frames:,}", f"{clip.nme:.2f}", f"{clip.nmf:.2f}"]) for clip in shown]
+    return aligned(["frames", metric_name("NME", normaliser) + " %", "NMF %"], rows)
 
 
 def warnings(partial: str, *, clamped: bool, mapped: str) -> list[str]:

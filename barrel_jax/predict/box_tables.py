@@ -10,7 +10,7 @@ import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from barrel_jax.encodings import decode_text
+from barrel_jax.encodings import check_text, decode_text
 from barrel_jax.files import read_bytes
 
 # What columns are called, in lower case.
@@ -45,10 +45,7 @@ def read_text(file: Path) -> str:
         text, _ = decode_text(encoded)
     except UnicodeError:  # zeros that are none of text
         text = encoded.decode("latin-1")
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(f"{file}, line {line}: this is no text: it holds zero bytes, as a picture or an archive does")
-    return text
+    return check_text(file, text)
 
 
 def read_table(file: Path) -> list[Row]:

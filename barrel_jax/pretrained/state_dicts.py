@@ -49,7 +49,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         except (safetensors.SafetensorError, TypeError) as error:
             raise ValueError(f"{path}: cut short, or not a safetensors file of plain numbers ({error})") from error
     if path.suffix != ".pth":
-        raise ValueError(f"{path}: weights are read from .pth and .safetensors files")
+        raise ValueError(f"{path}: weights are read from .pth and .safetensors files; give one, or a run's folder")
     torch = _torch(path)
     try:
         _check_archive(path)

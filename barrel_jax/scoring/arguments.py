@@ -2,7 +2,7 @@
 """What a command line wants scored."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,8 @@ class RequestParser(Parser):
         )
         add("--report", action="store_true", help="also write report.html, one page to open in a browser")
 
-    def parse_args(  # type: ignore[override]  # typeshed has overloads by the namespace
-        self, args: Sequence[str] | None = None, namespace: Any = None
-    ) -> argparse.Namespace:
-        """As argparse does; what they want is `request`."""
-        given: argparse.Namespace = super().parse_args(args, namespace)
+    def request(self, given: argparse.Namespace) -> Request:
+        """What parsed arguments want; ends the program with status 2 where they do not go together."""
         if given.workdir is None and given.predictions is None:
             self.error("give --workdir of a run, or --predictions with --dataset (and --source)")
         if given.predictions and given.dataset is None:
@@ -92,14 +89,9 @@ class RequestParser(Parser):
             )
         if given.report and given.workdir is None:
             self.error("--report is written to --workdir: name that too")
-        given.request = _request(given)
-        return given
-
-
-def _request(given: argparse.Namespace) -> Request:
-    model = ModelChoice(given.workdir, given.checkpoint, given.rank, bool(given.stress))
-    data = {name: getattr(given, name) for name in ("dataset", "source", "data_dir", "crop")}
-    data |= {name: getattr(given, name) for name in ("clamp_points", "allow_partial")}
-    data["test_split"] = given.split
-    subject = given.predictions or model
-    return Request(subject, given.workdir, data, given.normaliser, given.report, given.sequences)
+        model = ModelChoice(given.workdir, given.checkpoint, given.rank, bool(given.stress))
+        data = {name: getattr(given, name) for name in ("dataset", "source", "data_dir", "crop")}
+        data |= {name: getattr(given, name) for name in ("clamp_points", "allow_partial")}
+        data["test_split"] = given.split
+        subject = given.predictions or model
+        return Request(subject, given.workdir, data, given.normaliser, given.report, given.sequences)

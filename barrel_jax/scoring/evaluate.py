@@ -7,7 +7,7 @@ from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.config import DataConfig
 from barrel_jax.evaluation import score_table
-from barrel_jax.evaluation.clips import score_clips
+from barrel_jax.evaluation.clips import ClipScore, score_clips
 from barrel_jax.evaluation.data_to_score import data_to_score
 from barrel_jax.evaluation.score import write_evaluation
 from barrel_jax.evaluation.scores import Scores, Stress
@@ -40,18 +40,17 @@ def evaluate(request: Request, readers: FaceReaders) -> None:
     model = predicted.model
     if model and model.choice.rank:
         print(score_table.rank_cost(scores, predicted.score_at_full_rank(model), model.choice.rank))
-    clips = score_clips(predicted.points_px, predicted.faces) if request.sequences else None
-    if clips:
-        print("\n" + score_table.clip_table(clips, scores.normaliser))
     if request.workdir is None:
+        if request.sequences:
+            _score_clips(predicted, scores)
         print("nothing is written without --workdir")
         return
     at_rank = f"-rank{model.choice.rank}" if model and model.choice.rank else ""
     folder = request.workdir / "eval" / f"{scores.dataset}-{scores.split}{at_rank}"
     for path in write_evaluation(folder, scores, predicted.points_px, predicted.faces):
         print(path)
-    if clips:
-        files.write_json(folder / "sequences.json", files.plain(clips))
+    if request.sequences:  # what may be no clips costs nothing of the above
+        files.write_json(folder / "sequences.json", files.plain(_score_clips(predicted, scores)))
         print(folder / "sequences.json")
     stressed = None
     if model and model.choice.stress:
@@ -68,6 +67,13 @@ def _data_settings(request: Request) -> DataConfig:
     if workdir is not None and ((workdir / "config.json").exists() or not isinstance(request.subject, Path)):
         own, scheme = configuration.load(workdir).data, read_facts(workdir)["scheme"]
     return data_to_score(own, scheme, **request.data)
+
+
+def _score_clips(predicted: Predicted, scores: Scores) -> list[ClipScore]:
+    """Measures and prints the errors and the flicker of the clips that the faces are frames of."""
+    clips = score_clips(predicted.points_px, predicted.faces)
+    print("\n" + score_table.clip_table(clips, scores.normaliser))
+    return clips
 
 
 def _put_under_stress(model: Model, predicted: Predicted, directory: Path, folder: Path) -> Stress:

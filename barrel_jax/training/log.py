@@ -139,11 +139,12 @@ def _event(step: int, **content: Any) -> bytes:
 @contextmanager
 def _without_torch() -> Iterator[None]:
     """tensorboardX imports PyTorch where there is one, for seconds and memory that numbers have no use for."""
-    if "torch" in sys.modules:
+    modules: dict[str, Any] = sys.modules
+    if "torch" in modules:
         yield
         return
-    sys.modules["torch"] = None  # type: ignore[assignment]  # as Python says that a module is not there
+    modules["torch"] = None  # as Python says that a module is not there
     try:
         yield
     finally:
-        del sys.modules["torch"]
+        del modules["torch"]

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from barrel_jax.encodings import GUESSED, decode_text
+from barrel_jax.encodings import GUESSED, check_text, decode_text
 from barrel_jax.files import read_bytes
 from data.source import Findings
 
@@ -32,8 +32,9 @@ def decode(path: Path, content: bytes, encoding: str = "") -> tuple[str, str]:
 
 
 def read_text(path: Path, encoding: str, findings: Findings) -> str:
-    """The text of a file; a guess of its encoding is noted. Raises ValueError as `decode`."""
+    """The text of a file; a guess of its encoding is noted. Raises ValueError as `decode` and `check_text`."""
     text, used = decode(path, read_bytes(path), encoding)
+    check_text(path, text)
     if used in GUESSED and not encoding:
         findings.notes.append(f"{path}: not UTF-8, read as Windows-1252 (latin-1); --encoding names another")
     return text

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import unicodedata
+import zipfile
 
 import numpy as np
 import pytest
@@ -356,3 +357,11 @@ def test_pictures_that_viewers_turn(tmp_path, capsys):
     splits = converted("csv", tmp_path / "s", "--exif", "upright", out=tmp_path / "upright")
     assert {face["size"] for face in splits["val"]} == {(30, 40)}
     assert prepare(["coco", "--source", str(tmp_path / "upright"), "--check"]) == 0
+
+
+def test_a_spreadsheet_that_is_called_a_table_is_said_to_be_no_text(tmp_path, capsys):
+    draw(tmp_path / "source" / "a.png")
+    with zipfile.ZipFile(tmp_path / "source" / "faces.csv", "w") as book:
+        book.writestr("xl/workbook.xml", "<workbook/>")
+    said = refused(capsys, "csv", tmp_path / "source")
+    assert "faces.csv, line 1: this is no text" in said and "a spreadsheet (.xlsx) does; export it as text" in said

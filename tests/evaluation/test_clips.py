@@ -5,24 +5,8 @@ import numpy as np
 import pytest
 
 from barrel_jax.evaluation.clips import clips_of, score_clips
-from barrel_jax.evaluation.flicker import normalised_mean_flicker
 from barrel_jax.evaluation.score_table import clip_table
 from tests.kit.toy import SCHEME, SHAPE, make_truth
-
-SQUARE = np.array([[0.0, 0], [100, 0], [0, 100], [100, 100]])
-
-
-def test_flicker_is_what_errors_change():
-    truth = np.tile(SQUARE, (3, 1, 1))
-    assert normalised_mean_flicker(truth + 5, truth) == 0  # an error that stays
-    points = truth.copy()
-    points[1] += [3, 4]  # 5 px there and 5 px back, in a face of 100
-    assert normalised_mean_flicker(points, truth) == pytest.approx(0.05)
-    hidden = truth + 50.0  # away from the origin, where a point that is not annotated might be taken to lie
-    hidden[:, 3] = np.nan
-    assert normalised_mean_flicker(points + 50.0, hidden) == pytest.approx(0.05)
-    with pytest.raises(ValueError, match="two frames or more"):
-        normalised_mean_flicker(points[:1], truth[:1])
 
 
 def of_files(*files):

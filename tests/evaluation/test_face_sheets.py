@@ -9,6 +9,7 @@ from barrel_jax import plotting
 from barrel_jax.evaluation import error_curves, face_sheets
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.input.crops import FaceCrops
+from tests.kit.toy import make_crops
 
 SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "points_0_1", ())
 EYES = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "outer_eye_corners", ((0, 2, 1),))
@@ -61,6 +62,16 @@ def test_points_are_drawn_where_they_are_and_nowhere_else():
             assert found[row - 1 : row + 2, column - 1 : column + 2].any()
             found[row - 8 : row + 9, column - 8 : column + 9] = False
         assert not found.any()
+
+
+def test_true_points_of_a_split_lie_in_the_windows_of_their_crops():
+    """Eyes at 10 and 30 px, mouth at (20, 30), of a window of 100 x 80 px; the set's box lies elsewhere."""
+    crops = make_crops(1)
+    picture = tile(face_sheets.draw_sample(crops, crops.points_px + np.float32(40), np.array([0.5]), "a face"))
+    found = is_color(picture, plotting.TRUE)
+    for x, y in ((10.5 / 100, 10.5 / 80), (30.5 / 100, 10.5 / 80), (20.5 / 100, 30.5 / 80)):
+        column, row = int(x * face_sheets.TILE), int(y * face_sheets.TILE)
+        assert found[row - 1 : row + 2, column - 1 : column + 2].any()
 
 
 def test_dots_are_centred_on_their_point_to_half_a_pixel():

@@ -136,13 +136,16 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path):
     refused({"points": crops.points_px.tolist(), "faces": ["a", "b", "c"]}, "faces must be whole numbers")
     refused({"points": crops.points_px.tolist(), "faces": 3}, "faces must be whole numbers, one for each face")
     refused({"points": crops.points_px.tolist(), "files": [1, 2, 3]}, "files must be texts")
-    refused({"points": [[["1", "2"]] * 3] * 3}, "these are not all numbers")
+    refused({"points": [[["1", "2"]] * 3] * 3}, "these are not all numbers, first in record 0; correct it")
+    refused(
+        {"points": [[[1, 2]] * 3] * 2 + [[[1, 2]] * 2 + [[1, "x"]]]}, "not all numbers, first in record 2; correct it"
+    )
     refused({"points": [[[10**400, 2]] * 3] * 3}, "must make one array of numbers")
     refused({"points": [[[1e300, 2]] * 3] * 3}, "not finite for 3 faces")
     refused({"keypoints": []}, "no 'points'")
     refused(3, "no 'points'")
     refused([], r"points must be \[n, K, 2\], got \[0\]")
-    refused(good[:2], r"1 faces of toy test are missing, first: 1.png face 102")
+    refused(good[:2], r"1 faces of toy test are missing, first: 1.png face 102; every face of the split needs points")
     refused([*good[:2], good[2] | {"face": 999}], r"1 faces that toy test does not have, first: 1.png face 999")
     refused([*good, good[0]], r"0.png face 100 is more than once in .*p.json")
     refused(

@@ -3,17 +3,16 @@
 
 from tests.kit.needs_torch import torch
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from barrel_jax.models.attention import Attention
 from barrel_jax.models.decoder import DecoderLayer
 from barrel_jax.pytorch import barrelnet as torch_barrelnet
 from barrel_jax.pytorch import transformer as torch_transformer
 from barrel_jax.pytorch.weights import to_flax
+from tests.kit import dropouts
 from tests.kit import torch_reference as reference
 
 B, K, S, D, HEADS, HIDDEN = 2, 5, 6, 16, 4, 24
@@ -73,21 +72,11 @@ def test_parameter_counts_at_68_points():
 
 def test_dropout_falls_where_detr_has_it():
     """On each of the three parts' outputs and inside the feed-forward part; attention weights have their own."""
-    fallen, inside = [], []
-
-    def note(next_function, args, kwargs, context):
-        if isinstance(context.module, nn.Dropout) and context.method_name == "__call__":
-            off = context.module.deterministic or kwargs.get("deterministic")
-            fallen.append((args[0].shape, 0.0 if off else context.module.rate))
-        if isinstance(context.module, Attention):
-            inside.append(context.module.dropout)
-        return next_function(*args, **kwargs)
-
     layer = decoder_layer(0, dropout=0.5)
     variables = jax.eval_shape(lambda key: layer.init(key, *inputs(), False), jax.random.key(0))
     variables = jax.tree.map(lambda leaf: normal(leaf.size, *leaf.shape), variables)
     trained = jax.jit(lambda key: layer.apply(variables, *inputs(), True, rngs={"dropout": key}))
-    with nn.intercept_methods(note):
+    with dropouts.noted() as (fallen, inside):
         first, second = (trained(jax.random.key(seed, impl="rbg")) for seed in (1, 2))  # rbg is quicker to compile
     whole, hidden = ((B, K, D), 0.5), ((B, K, HIDDEN), 0.5)
     assert fallen == [whole, whole, hidden, whole] and inside == [0.5, 0.5]  # traced once

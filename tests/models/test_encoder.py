@@ -3,15 +3,14 @@
 
 from tests.kit.needs_torch import torch
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from barrel_jax.models.attention import Attention
 from barrel_jax.models.encoder import EncoderLayer
 from barrel_jax.pytorch import transformer as torch_transformer
 from barrel_jax.pytorch.weights import to_flax
+from tests.kit import dropouts
 from tests.kit import torch_reference as reference
 
 
@@ -42,19 +41,9 @@ def test_layer_and_its_gradients_are_detrs():
 
 def test_dropout_falls_where_detr_has_it():
     """On both parts' outputs, inside the feed-forward part and on attention weights; without training nowhere."""
-    fallen, inside = [], []
-
-    def note(next_function, args, kwargs, context):
-        if isinstance(context.module, nn.Dropout) and context.method_name == "__call__":
-            off = context.module.deterministic or kwargs.get("deterministic")
-            fallen.append((args[0].shape, 0.0 if off else context.module.rate))
-        if isinstance(context.module, Attention):
-            inside.append(context.module.dropout)
-        return next_function(*args, **kwargs)
-
     layer, memory, positions = EncoderLayer(4, 24, 0.5, jnp.float32), normal(1, 2, 6, 16), normal(2, 6, 16)
     variables = layer.init(jax.random.key(0), memory, positions, False)
-    with nn.intercept_methods(note):
+    with dropouts.noted() as (fallen, inside):
         first = layer.apply(variables, memory, positions, True, rngs={"dropout": jax.random.key(1)})
     whole, hidden = ((2, 6, 16), 0.5), ((2, 6, 24), 0.5)
     assert fallen == [whole, hidden, whole] and inside == [0.5]

@@ -283,6 +283,9 @@ def test_what_is_no_state_dict(tmp_path):
         with pytest.raises(ValueError, match=r"weights.npz: weights are"):
             (tmp_path / "weights.npz").touch()
             call(tmp_path / "weights.npz", "resnet18")
+    (tmp_path / "w.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"w\.json: weights are read from .*; give one, or a run's folder"):
+        pretrained.load(str(tmp_path / "w.json"), "resnet18")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth: there is no such weights file"):
         pretrained.load(str(tmp_path / "nowhere.pth"), "resnet18")
 
