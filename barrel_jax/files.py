@@ -11,13 +11,23 @@ import json
 import math
 import os
 import stat
+import struct
+import tokenize
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from barrel_jax.encodings import readable
+
+# What NumPy and zipfile raise on archives that are cut off, encrypted, packed in another way or made of noise.
+BROKEN_ARCHIVE = (
+    ValueError, EOFError, KeyError, TypeError, SyntaxError, MemoryError, OverflowError, RuntimeError, struct.error,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def cache_home() -> Path:

@@ -12,6 +12,7 @@ only added, so that what was red stays red.
 
 import argparse
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -34,7 +35,7 @@ from benchmarks import tables
 LISTS, RESULTS = ROOT / "benchmarks" / "mutations", ROOT / "benchmarks" / "results"
 # Tests start in forks of a process that has imported what takes long, and nothing has computed there yet.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.conftest", "flax.linen", "optax", "orbax.checkpoint", "scipy.stats", "torch"])
+FORKS.set_forkserver_preload(["flax.linen", "optax", "orbax.checkpoint", "scipy.stats", "torch"])
 PATIENCE = 120  # seconds beyond five times what the tests take of sound code
 
 Row = dict[str, Any]
@@ -178,6 +179,9 @@ def main() -> None:
     parser.add_argument("--modules", nargs="+", help="some of their modules (default: all)")
     parser.add_argument("--most", type=int, help="mutations of a module, the first ones (default: all)")
     given = parser.parse_args()
+    # It sets the environment, which forks inherit. Imported by them beforehand it would leave beartype types of this
+    # tree in the place of theirs.
+    importlib.import_module("tests.conftest")
     with tempfile.TemporaryDirectory(prefix="mutations-") as home:
         copy_project(Path(home))
         for name in given.folders:

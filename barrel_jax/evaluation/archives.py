@@ -6,10 +6,7 @@ A zip of three megabytes can hold gigabytes, and thirty bytes can claim any shap
 
 import math
 import os
-import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,11 +15,6 @@ import numpy as np
 from barrel_jax import files
 
 FACE = 1 << 14  # bytes of one column for a face: the longest path that there is, four bytes a letter
-# What NumPy and zipfile raise on archives that are cut off, encrypted, packed in another way or made of noise.
-BROKEN = (
-    ValueError, EOFError, KeyError, TypeError, SyntaxError, MemoryError, OverflowError, RuntimeError, struct.error,
-    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 def read_archive(file: Path, names: Iterable[str], faces: int | None = None) -> dict[str, np.ndarray]:
@@ -47,7 +39,7 @@ def read_archive(file: Path, names: Iterable[str], faces: int | None = None) -> 
             with zipfile.ZipFile(stream) as archive:
                 there = [name for name in names if f"{name}.npy" in archive.namelist()]
                 return {name: _read(archive, f"{name}.npy", most) for name in there}
-        except BROKEN as error:
+        except files.BROKEN_ARCHIVE as error:
             raise ValueError(f"{file}: not a readable .npz of plain arrays: {error}") from error
 
 

@@ -10,7 +10,6 @@ import dataclasses
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,7 @@ def unpack(path: Path) -> Packed:
             arrays = {name: columns[name] for name in columns.files}
         about = json.loads(str(arrays.pop("about")))
         said, facts = about["config"], about["facts"]
-    except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, EOFError, NotImplementedError) as error:
+    except files.BROKEN_ARCHIVE as error:
         raise ValueError(f"{path}: this is no packed model ({error}); {remedy}") from error
     config = configuration.from_dict(said, str(path), remedy)
     try:

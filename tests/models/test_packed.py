@@ -81,7 +81,14 @@ def test_what_is_no_packed_model_is_one_line(tmp_path):
     text.write_text("no archive")
     np.savez(other, points=np.zeros(3))
     np.savez(unknown, about=np.array(json.dumps({"config": {"wings": 2}, "facts": {}})))
-    for file, said in ((text, "no packed model"), (other, "no packed model"), (unknown, "unknown field wings")):
+    encrypted = tmp_path / "encrypted.npz"  # so says a bit of the entry's head, in the archive's list of them
+    content = bytearray(unknown.read_bytes())
+    content[content.rindex(b"PK\1\2") + 8] |= 1
+    encrypted.write_bytes(content)
+    for file, said in (
+        (text, "no packed model"), (other, "no packed model"), (unknown, "unknown field wings"),
+        (encrypted, "no packed model .*encrypted"),
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=f"{file}: .*{said}"):
             unpack(file)
 
