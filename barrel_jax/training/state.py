@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Int
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout
+from barrel_jax.devices.xla import options_once
 from barrel_jax.training.streams import seed_data, seed_key
 
 
@@ -79,4 +80,9 @@ def create(
     config's seed.
     """
     shardings = jax.tree.map(lambda x: x.sharding, abstract(model, optimiser, config, mesh))
-    return jax.jit(_initialiser(model, optimiser, config), out_shardings=shardings)(seed_data(config.seed), start)
+    draw = jax.jit(
+        _initialiser(model, optimiser, config),
+        out_shardings=shardings,
+        compiler_options=options_once(mesh.devices.flat[0].platform),
+    )
+    return draw(seed_data(config.seed), start)

@@ -64,11 +64,11 @@ def test_both_sides_run_and_are_recorded(tmp_path, capsys):
     from tests.kit.needs_torch import torch
 
     out = tmp_path / "infer.json"
-    small = ["--models", "BarrelNet-18", "--batches", "2", "--rounds", "3", "--image_size", "96", "--landmarks", "5"]
+    small = ["--models", "BarrelNet-10", "--batches", "2", "--rounds", "3", "--image_size", "96", "--landmarks", "5"]
     assert main(["infer", "--device", "cpu", *small, "--impls", "jax,torch-eager,onnxruntime", "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     said = capsys.readouterr().out
-    assert "| cpu | BarrelNet-18 | float32 | 2 |" in said
+    assert "| cpu | BarrelNet-10 | float32 | 2 |" in said
     assert "- float32, torch-eager: `cuda.matmul.allow_tf32=False`, `cudnn.allow_tf32=False`" in said
     sides = [("jax", 2), ("torch-eager", 2), ("onnxruntime", 2)]
     assert [(row["impl"], row["batch"]) for row in result["rows"]] == sides

@@ -26,8 +26,8 @@ from barrel_jax.pytorch.modes import TORCH_MODES
 from tests.kit import cuda_plugin
 from tests.kit.measured import make_row
 
-TINY = ["--models", "BarrelNet-18", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
-SMALL = ModelConfig(width=32, heads=4, feedforward=48)
+TINY = ["--models", "BarrelNet-10", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
+SMALL = ModelConfig(backbone="resnet10", width=32, heads=4, feedforward=48)
 
 
 def test_every_other_row_of_a_simulated_gpu_machine_is_in_the_file(tmp_path, monkeypatch, capsys):
@@ -59,14 +59,14 @@ def test_every_other_row_of_a_simulated_gpu_machine_is_in_the_file(tmp_path, mon
     assert at_once == "RuntimeError: CUDA error: no kernel image is available for execution on the device"
     assert result["rows"][-1]["error"] == (
         "out of memory: JaxRuntimeError: RESOURCE_EXHAUSTED: Out of memory allocating 34359738368 bytes. "
-        "(beside BarrelNet-18 jax)"
+        "(beside BarrelNet-10 jax)"
     )
     assert result["commit"] == "unknown" and result["versions"]["barrel-jax"] == "not installed"
     assert result["machine"]["gpus"] == ["NVIDIA H100 80GB HBM3, 580.65.06, 81559 MiB"]
     assert result["rows"][0]["gflops"] > 0
     said = capsys.readouterr()
-    assert "| cpu | BarrelNet-18 | float32 | 1 |" in said.out and "| failed |" in said.out
-    assert f"- failed: BarrelNet-18, torch-eager, cpu, float32, 3: {at_once}" in said.out
+    assert "| cpu | BarrelNet-10 | float32 | 1 |" in said.out and "| failed |" in said.out
+    assert f"- failed: BarrelNet-10, torch-eager, cpu, float32, 3: {at_once}" in said.out
     assert "4 of 9 rows failed" in said.err and out.with_suffix(".png").stat().st_size > 1000
 
 
@@ -162,14 +162,14 @@ def test_points_that_are_not_finite_cost_one_row_and_points_apart_those_of_their
     monkeypatch.setattr(sides, "_jax_side", lambda impl, work: side_of([[[points[impl]] * 2]]))
     monkeypatch.setattr(sides, "_torch_side", sides._jax_side)
     given = {"devices": ["cpu"], "rounds": 1, "num_landmarks": 1, "image_size": 32}
-    rows = infer.measure(["BarrelNet-18"], [1], ["float32"], [*points], **given)
+    rows = infer.measure(["BarrelNet-10"], [1], ["float32"], [*points], **given)
     assert [isinstance(row, Failed) for row in rows] == [False, True, False]
     assert rows[1].error == "ValueError: torch-eager: points that are not finite at float32; it is not timed"
     points["torch-compile"] = 0.6
-    rows = infer.measure(["BarrelNet-18"], [1], ["float32"], [*points], **given)
+    rows = infer.measure(["BarrelNet-10"], [1], ["float32"], [*points], **given)
     assert [row.error.partition(",")[0] for row in rows] == [
-        "BarrelNet-18", "ValueError: torch-eager: points that are not finite at float32; it is not timed",
-        "BarrelNet-18",
+        "BarrelNet-10", "ValueError: torch-eager: points that are not finite at float32; it is not timed",
+        "BarrelNet-10",
     ]  # fmt: skip
     assert "their points differ by 1.00e-01" in rows[0].error
 
@@ -179,7 +179,7 @@ def test_rows_of_before_are_not_measured_again(no_models, monkeypatch):
     monkeypatch.setattr(sides, "_jax_side", lambda impl, work: made.append(impl) or side_of([[[0.5, 0.5]]]))
     monkeypatch.setattr(sides, "_torch_side", sides._jax_side)
     given = {"devices": ["cpu"], "rounds": 1, "num_landmarks": 1, "image_size": 32}
-    asked = (["BarrelNet-18"], [1, 2], ["float32"], ["jax", "torch-eager"])
+    asked = (["BarrelNet-10"], [1, 2], ["float32"], ["jax", "torch-eager"])
     first = infer.measure(*asked, **given, write=written.append)
     assert written == first and made == ["jax", "torch-eager"] * 2
     made.clear()
@@ -195,8 +195,8 @@ def test_all_models_take_turns_where_their_ratios_count(monkeypatch):
     monkeypatch.setattr(Rows, "of", lambda self, keys: [])
     given = {"devices": ["cpu"], "rounds": 1, "num_landmarks": 1, "image_size": 32}
     for together in (False, True):
-        infer.measure(["BarrelNet-18", "Baseline-18-d5"], [1], ["float32"], ["jax"], **given, models_in_turns=together)
-    assert groups == [["BarrelNet-18"], ["Baseline-18-d5"], ["BarrelNet-18", "Baseline-18-d5"]]
+        infer.measure(["BarrelNet-10", "Baseline-10-d5"], [1], ["float32"], ["jax"], **given, models_in_turns=together)
+    assert groups == [["BarrelNet-10"], ["Baseline-10-d5"], ["BarrelNet-10", "Baseline-10-d5"]]
 
 
 def test_a_training_side_that_fails_costs_its_row(monkeypatch):
@@ -214,7 +214,7 @@ def test_a_training_side_that_fails_costs_its_row(monkeypatch):
     monkeypatch.setattr(train, "_jax_steps", steps)
     impls = ["torch-dataloader", "jax", "torch-compile", "torch-eager"]
     given = {"devices": ["cpu"], "rounds": 2, "num_landmarks": 1, "image_size": 32, "dispatch_steps": 4}
-    rows = train.measure(["BarrelNet-18"], [2], ["float32"], impls, **given)
+    rows = train.measure(["BarrelNet-10"], [2], ["float32"], impls, **given)
     assert [row.key.impl for row in rows] == impls and makers == [*impls[1:], impls[0]]  # the DataLoader by itself
     assert [getattr(row, "error", None) for row in rows] == [
         None,
@@ -229,7 +229,7 @@ def test_a_training_side_that_fails_costs_its_row(monkeypatch):
         raise train.Disagreement("float32: the losses of the same batch are 1 in JAX and 2 in PyTorch")
 
     monkeypatch.setattr(train, "compare_losses", apart)
-    rows = train.measure(["BarrelNet-18"], [2], ["float32"], impls, **given)
+    rows = train.measure(["BarrelNet-10"], [2], ["float32"], impls, **given)
     assert {row.error for row in rows} == {"float32: the losses of the same batch are 1 in JAX and 2 in PyTorch"}
 
 
@@ -244,7 +244,7 @@ def test_memory_and_programs_are_given_back_between_groups(monkeypatch):
     doubled(1.0)
     given = {"devices": ["cpu"], "rounds": 1, "num_landmarks": 1, "image_size": 32}
     before = sum(array.nbytes for array in jax.live_arrays())
-    infer.measure(["BarrelNet-18"], [1, 2], ["float32"], ["jax", "torch-eager"], **given)
+    infer.measure(["BarrelNet-10"], [1, 2], ["float32"], ["jax", "torch-eager"], **given)
     # Once a side, so that the next one finds room, and once a group.
     assert given_back == ["torch", "torch", "dynamo", "torch"] * 2
     assert doubled._cache_size() == 0

@@ -43,11 +43,11 @@ CASES = {
 
 def torch_model(stride, norm, modules):
     grid = -(-HEIGHT // stride), -(-WIDTH // stride)
-    model = BarrelNet(ResNet("resnet18", stride), K, grid, **SMALL | modules)
+    model = BarrelNet(ResNet("resnet10", stride), K, grid, **SMALL | modules)
     reference.randomise(model, seed=4)
     if norm == "frozen":  # the statistics that batch norm has recorded
         weights = model.state_dict()
-        model = BarrelNet(ResNet("resnet18", stride, norm), K, grid, **SMALL | modules).eval()
+        model = BarrelNet(ResNet("resnet10", stride, norm), K, grid, **SMALL | modules).eval()
         model.load_state_dict(weights)
     return model
 
@@ -103,7 +103,7 @@ def test_points_and_gradients_of_every_parameter_agree(case):
     variables = to_flax(model)
     flax_model = FlaxBarrelNet(
         num_landmarks=K,
-        backbone="resnet18",
+        backbone="resnet10",
         stride=stride,
         norm=norm,
         norm_group=0,
@@ -147,7 +147,7 @@ def test_coarse_points_and_scales_agree_and_a_scales_gradient_reaches_no_point()
     modules = NEITHER | {"dqinit": True, "qamem_layers": 1, "reference_points": True, "uncertainty": True}
     model, x = torch_model(32, "batch", modules), images()
     options = {"norm_group": 0, "qamem_init": "identity", "dtype": jnp.float32} | SMALL | modules
-    flax_model = FlaxBarrelNet(num_landmarks=K, backbone="resnet18", **options)
+    flax_model = FlaxBarrelNet(num_landmarks=K, backbone="resnet10", **options)
     truth, labelled = np.random.default_rng(1).random((B, K, 2), np.float32), np.ones((B, K), bool)
     labelled[0, 2] = False
 

@@ -70,7 +70,9 @@ def test_everything_that_changes_pixels_alone_leaves_points():
 
 
 def small():
-    config = Config(batch_size=8, model=ModelConfig(width=32, heads=4, feedforward=48, dropout=0.0))
+    config = Config(
+        batch_size=8, model=ModelConfig(backbone="resnet10", width=32, heads=4, feedforward=48, dropout=0.0)
+    )
     config.optim.learning_rate = 1e-3
     return config, random_variables(config.model, 1, SIZE)
 
@@ -157,11 +159,11 @@ def test_losses_that_differ_are_refused():
 
 def test_steps_are_timed_side_by_side(tmp_path, capsys):
     out = tmp_path / "train.json"
-    small = ["--models", "BarrelNet-18", "--batches", "2", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
+    small = ["--models", "BarrelNet-10", "--batches", "2", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
     impls = ["jax", "jax-single", "torch-eager"]
     assert main(["train", "--device", "cpu", *small, "--impls", ",".join(impls), "--out", str(out)]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert [row["impl"] for row in rows] == impls and rows[0]["largest_difference"] < 1e-4
     for row in rows:
         assert row["recipe_minutes"] == pytest.approx(360 * 7500 / row["images_per_s"] / 60)
-    assert "| cpu | BarrelNet-18 | float32 | 2 | torch-eager |" in capsys.readouterr().out
+    assert "| cpu | BarrelNet-10 | float32 | 2 | torch-eager |" in capsys.readouterr().out
