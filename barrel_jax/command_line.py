@@ -28,13 +28,23 @@ MENDABLE = (ValueError, OSError, FloatingPointError)
 
 
 class Parser(argparse.ArgumentParser):
-    """A program's arguments: words are parted by hyphens, and underscores are taken for them."""
+    """A program's arguments: words are parted by hyphens, and underscores are taken for them.
 
-    def __init__(self, prog: str, description: str | None, **more: Any) -> None:
-        super().__init__(
-            prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **more
-        )
+    Args:
+      prog: the program's name.
+      description: what it does.
+      ending: gives the end of the help, and is asked only when that is shown.
+    """
+
+    def __init__(self, prog: str, description: str | None, ending: Callable[[], str] | None = None) -> None:
+        super().__init__(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        self._ending = ending
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def format_help(self) -> str:
+        """As argparse does, with the ending."""
+        self.epilog = self._ending() if self._ending else None
+        return super().format_help()
 
     def parse_known_args(  # type: ignore[override]  # typeshed has overloads by the namespace
         self, args: Sequence[str] | None = None, namespace: Any = None

@@ -32,7 +32,7 @@ class ConfigParser(Parser):
     """The arguments of a program that takes a config."""
 
     def __init__(self, prog: str, description: str | None) -> None:
-        super().__init__(prog, description, epilog="fields of the config, by default:\n" + describe_fields())
+        super().__init__(prog, description, lambda: "fields of the config, by default:\n" + describe_fields())
         self.add_argument(
             "--config", required=True, metavar="FILE", help="a file of configs/; --config.FIELD=VALUE changes a field"
         )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How programs end: one line and status 1 for what a user can mend, 2 for wrong usage, a traceback for the rest."""
 
+import functools
 import gc
 import importlib
 import inspect
@@ -17,9 +18,11 @@ import barrel_jax
 import evaluate
 import train
 from barrel_jax import config as configuration
+from barrel_jax import config_arguments
 from barrel_jax.command_line import Parser, in_one_line, meant
 from barrel_jax.config import Config, flatten
 from barrel_jax.config_arguments import ConfigParser, describe_fields, read_config
+from barrel_jax.scoring.arguments import RequestParser
 
 pytestmark = pytest.mark.quick
 
@@ -149,6 +152,17 @@ def test_every_field_has_a_comment():
     for name in flatten(Config()):
         assert any(re.match(rf"    {name.rpartition('.')[2]}: .* = .*  # \w", line) for line in lines), name
     assert describe_fields().count("--config.") == len(flatten(Config()))
+
+
+@pytest.mark.parametrize("parser", [ConfigParser, functools.partial(RequestParser, sets=("w300",))])
+def test_the_configs_source_is_read_for_the_help_alone(parser, monkeypatch):
+    """Python 3.11 cannot parse in two threads, and a thread that prints a traceback parses its lines."""
+    read, comments = [], config_arguments._comments
+    monkeypatch.setattr(config_arguments, "_comments", lambda: read.append(1) or comments())
+    made = parser("program", "Works.")
+    made.parse_known_args(["--config", f"a{PY}"])
+    assert not read
+    assert "--config.optim.epochs=" in made.format_help() and len(read) == 1
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,6 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     check_batch(config.batch_size, mesh)
     model = build_model(config.model, num_landmarks, target.platform)
     train_step = TrainStep(model, optimiser(config.optim, 100), config, mesh, tuple(range(num_landmarks)))
-    state = train_step.abstract()
     batch, side = config.batch_size, config.data.image_size
 
     def brought(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
@@ -73,7 +72,7 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     faces = Faces(
         brought((side, side, 3), jnp.uint8), brought((num_landmarks, 2), jnp.float32), brought((num_landmarks,), bool)
     )
-    lowered = train_step.on_batch.lower(state, seed_data(config.seed), faces)
+    lowered = train_step.on_batch.lower(train_step.like, seed_data(config.seed), faces)
     versions = [jax.__version__, version("libtpu") if find_spec("libtpu") else ""]
     reader = files.read_text(Path(hlo.__file__))  # what was read off a program by other code is not this
     words = json.dumps([lowered.as_text(), target.name, reader, *versions])
@@ -91,7 +90,7 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
         topology=target.name,
         chips=size,
         batch=batch,
-        parameters=count_parameters(state.params),
+        parameters=count_parameters(train_step.like.params),
         arguments=memory.argument_size_in_bytes,
         temporary=memory.temp_size_in_bytes,
         code=memory.generated_code_size_in_bytes,

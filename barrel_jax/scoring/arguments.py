@@ -39,7 +39,7 @@ class RequestParser(Parser):
     """The arguments of a program that scores."""
 
     def __init__(self, prog: str, description: str | None, sets: Iterable[str]) -> None:
-        super().__init__(prog, description, epilog="settings of a run (train.py), by default:\n" + describe_fields())
+        super().__init__(prog, description, lambda: "settings of a run (train.py), by default:\n" + describe_fields())
         add = self.add_argument
         add("--workdir", type=Path, help="folder of the run to score; with --predictions where the scores go")
         add("--predictions", type=Path, metavar="FILE", help="score this .npz, .json or .txt instead of a run's model")

@@ -222,7 +222,7 @@ def train(
     total = config.optim.epochs * steps_per_epoch
     rate = learning_rate(config.optim, steps_per_epoch)
     train_step = TrainStep(model, optimiser(config.optim, steps_per_epoch), config, mesh, scheme.flip)
-    like = train_step.abstract()
+    like = train_step.like
     start = begin(origin, config, {"params": like.params, "batch_stats": like.batch_stats}, train_crops)
     with ExitStack() as stack:
         hold = stack.enter_context(closing(together(lambda: Hold(workdir))))

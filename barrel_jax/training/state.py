@@ -71,18 +71,18 @@ def create(
     model: nn.Module,
     optimiser: optax.GradientTransformation,
     config: Config,
-    mesh: Mesh,
+    like: State,
     start: Mapping[str, Any] | None = None,
 ) -> State:
-    """The state at step 0, made on the devices it lives on.
+    """The state at step 0, made on the devices it lives on, which are those of `like` (`abstract`).
 
     `start` is the part of {params, batch_stats} that is given, for the moving average too; the rest is drawn from the
     config's seed.
     """
-    shardings = jax.tree.map(lambda x: x.sharding, abstract(model, optimiser, config, mesh))
+    shardings = jax.tree.map(lambda x: x.sharding, like)
     draw = jax.jit(
         _initialiser(model, optimiser, config),
         out_shardings=shardings,
-        compiler_options=options_once(mesh.devices.flat[0].platform),
+        compiler_options=options_once(next(iter(like.step.sharding.device_set)).platform),
     )
     return draw(seed_data(config.seed), start)

@@ -72,13 +72,14 @@ class TrainStep:
         self._flip = np.array(flip)
         self.in_one_dispatch = cache(self._in_one_dispatch)
 
-    def abstract(self) -> State:
+    @cached_property
+    def like(self) -> State:
         """Shapes, types and layout of the state (`state.abstract`)."""
         return abstract(self.model, self.optimiser, self.config, self.mesh)
 
     def create(self, seed: int, start: Mapping[str, Any] | None = None) -> State:
         """The state at step 0 (`state.create`)."""
-        return create(self.model, self.optimiser, replace(self.config, seed=seed), self.mesh, start)
+        return create(self.model, self.optimiser, replace(self.config, seed=seed), self.like, start)
 
     @cached_property
     def on_faces(self) -> jax.stages.Wrapped:

@@ -8,7 +8,7 @@ from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import create
+from barrel_jax.training.state import abstract, create
 from barrel_jax.training.workdir import claim
 
 
@@ -28,7 +28,8 @@ def steep(config, num_landmarks):
 
 def _state(config, num_landmarks):
     model = build_model(config.model, num_landmarks)
-    state = create(model, optimiser(config.optim, 1), config, make_mesh(MeshConfig(data=1)))
+    tx = optimiser(config.optim, 1)
+    state = create(model, tx, config, abstract(model, tx, config, make_mesh(MeshConfig(data=1))))
     head = state.params["head"] | {"layer3": jax.tree.map(lambda leaf: 5 * leaf, state.params["head"]["layer3"])}
     params = state.params | {"head": head}
     if config.model.uncertainty:  # the last layer of the scale is zero at the start

@@ -84,7 +84,7 @@ def test_the_state_and_its_average_start_from_the_weights_on_any_mesh(run, sets,
     like = abstract(network, tx, config, mesh)
     crops = load_split(config.data, prepare_config(config.data), "train")
     start = begin(read_origin(config, mesh), config, {"params": like.params, "batch_stats": like.batch_stats}, crops)
-    state, drawn = (create(network, tx, config, mesh, weights) for weights in (start.weights, None))
+    state, drawn = (create(network, tx, config, like, weights) for weights in (start.weights, None))
     for mine in ({"params": state.params, "batch_stats": state.batch_stats}, state.ema):
         extra = mine["params"].pop("decoder1")
         assert_equal(mine, saved(run, "best"))

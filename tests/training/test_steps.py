@@ -104,7 +104,7 @@ def test_three_seeds_of_a_grid_share_their_programs():
     texts = set()
     for seed in range(3):
         of_seed = make(1, seed=seed)
-        texts.add(of_seed.on_faces.lower(of_seed.abstract(), seed_data(seed), faces, order).as_text())
+        texts.add(of_seed.on_faces.lower(of_seed.like, seed_data(seed), faces, order).as_text())
     assert len(texts) == 1
 
 
