@@ -80,9 +80,10 @@ def create(
     config's seed.
     """
     shardings = jax.tree.map(lambda x: x.sharding, like)
+    device: Any = next(iter(shardings.step.device_set))
     draw = jax.jit(
         _initialiser(model, optimiser, config),
         out_shardings=shardings,
-        compiler_options=options_once(next(iter(like.step.sharding.device_set)).platform),
+        compiler_options=options_once(device.platform),
     )
     return draw(seed_data(config.seed), start)
