@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.benchmark.clock import alternate, summary
-from barrel_jax.config import Config, MeshConfig
+from barrel_jax.config import Config, MeshConfig, ModelConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import tune_cpu
 from barrel_jax.input.placement import Faces
 from barrel_jax.models.build import build_model
+from barrel_jax.paper import model_of
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import State
@@ -28,9 +29,9 @@ from barrel_jax.training.streams import seed_data
 POINTS = 68
 
 
-def measure(image_size: int, seeds: int, rounds: int) -> list[dict[str, object]]:
-    """Milliseconds of one step of all seeds, both ways."""
-    config, mesh = Config(), make_mesh(MeshConfig(data=1))
+def measure(label: str, image_size: int, seeds: int, rounds: int) -> list[dict[str, object]]:
+    """Milliseconds of one step of all seeds of a model (`paper.model_of`), both ways."""
+    config, mesh = Config(model=ModelConfig(**model_of(label))), make_mesh(MeshConfig(data=1))
     config.data.image_size = image_size
     model, tx = build_model(config.model, POINTS), optimiser(config.optim, 10)
     rng = np.random.default_rng(0)
@@ -68,13 +69,14 @@ def measure(image_size: int, seeds: int, rounds: int) -> list[dict[str, object]]
 def main() -> None:
     """Measures and records."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="BarrelNet-18")
     parser.add_argument("--image_size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=10)
     args = parser.parse_args()
     tune_cpu()
     described = describe("seeds")  # before the run: machine and commit are those of what runs
-    rows = measure(args.image_size, args.seeds, args.rounds)
+    rows = measure(args.model, args.image_size, args.seeds, args.rounds)
     write(ROOT / "benchmarks" / "results" / "seeds.json", described | {"rows": rows})
 
 

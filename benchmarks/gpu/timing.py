@@ -97,7 +97,7 @@ def profile(rows: Rows, sizes: Sizes) -> None:
 def seeds(rows: Rows, sizes: Sizes) -> None:
     """A training step of several seeds, under vmap and one after another."""
     with rows.alone():
-        for row in seeding.measure(sizes.seeds_image_size, sizes.seeds, sizes.rounds):
+        for row in seeding.measure(sizes.models[0], sizes.seeds_image_size, sizes.seeds, sizes.rounds):
             rows.add(row)
 
 
