@@ -390,10 +390,9 @@ def last_state(workdir):
 
 def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, capsys):
     """Frozen and not trained, the backbone and its moving average are the file's to the end, bit for bit."""
-    path, workdir = saved(tmp_path / "weights.pth", with_classifier(resnet18())), tmp_path / "run"
-    config = small.config(
-        mesh__data=1, pretrained=str(path), model__backbone="resnet18", model__norm="frozen", optim__ema_decay=0.5
-    )
+    model, workdir = reference.randomise(ResNet("resnet10", 32), seed=1), tmp_path / "run"
+    path = saved(tmp_path / "weights.pth", with_classifier(model))
+    config = small.config(mesh__data=1, pretrained=str(path), model__norm="frozen", optim__ema_decay=0.5)
     config.optim.backbone_multiplier, config.loop.eval_epochs, config.loop.save_steps = 0.0, 2, 6
     config.model.decoder_layers, config.model.dqinit, config.model.qamem_layers = 0, False, 0
     directory = prepare_config(config.data)
@@ -417,7 +416,7 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, 
     loop.train(config, workdir, directory)
     printed = capsys.readouterr().out
     assert "backbone from" not in printed and "going on from step 6 of 12" in printed
-    state, expected = last_state(workdir), torch_weights.to_flax(resnet18())
+    state, expected = last_state(workdir), torch_weights.to_flax(model)
     assert int(state.step) == 12
     for trained in ({"params": state.params, "batch_stats": state.batch_stats}, state.ema):
         assert_equal({kind: tree["backbone"] for kind, tree in trained.items()}, expected)
