@@ -618,7 +618,10 @@ def video(result: Result) -> str:
     kept = sum(row["kept"] for row in result["crossing"])
     if result["crossing"]:
         parts.append(f"Pairs of faces that cross and keep their numbers: {kept} of {len(result['crossing'])}.")
-    memory = [[f"{row['minutes']:.0f}", f"{row['resident_mb']:.0f}"] for row in result.get("memory", ())]
+    memory = [
+        [f"{row['minutes']:.0f}{', and all is written' if row.get('written') else ''}", f"{row['resident_mb']:.0f}"]
+        for row in result.get("memory", ())
+    ]
     if memory:
         parts.append(table(["minutes of video", "resident memory, MB"], memory))
     return "\n\n".join(parts)
