@@ -424,11 +424,12 @@ def boxes(result: Result) -> str:
     names = list(dict.fromkeys(row["box"] for row in result["rows"]))
     refines = list(dict.fromkeys(row["refine"] for row in result["rows"]))
     by_case = {(row["box"], row["refine"]): row for row in result["rows"]}
-    rows = []
+    every, rows = result["rows"][0]["faces"], []
     for name in names:
         cells = [by_case[name, refine] for refine in refines]
-        rows.append([name, *(f"{row['nme']:.2f} ({row['ratio']:.2f}x)" for row in cells)])
-    head = [f"NME % on {result['rows'][0]['faces']} faces of {result['dataset']} {result['split']}; the box"]
+        what = name if cells[0]["faces"] == every else f"{name}, {cells[0]['faces']} faces"
+        rows.append([what, *(f"{row['nme']:.2f} ({row['ratio']:.2f}x)" for row in cells)])
+    head = [f"NME % on {every} faces of {result['dataset']} {result['split']}; the box"]
     return table([*head, *(f"refine={refine}" for refine in refines)], rows)
 
 
