@@ -577,9 +577,9 @@ def install(result: Result) -> str:
     rows = [[f"`{row['install']}`", f"{row['megabytes']:.0f}", str(row["packages"])] for row in result["rows"]]
     first = result["rows"][0]
     said = (
-        f"The wheel itself has {result['wheel_mb']:.1f} MB. The first face with its own model, on cores that others "
-        f"shared: {first['import_s']:.1f} s of imports, {first['read_s'] + first['first_s']:.1f} s to compile; "
-        f"the second face took {1000 * first['second_s']:.0f} ms."
+        f"The wheel itself has {result['wheel_mb']:.1f} MB. The first face with its own model takes "
+        f"{first['import_s']:.1f} s of imports and {first['read_s'] + first['first_s']:.1f} s to read and compile, "
+        f"the second one {1000 * first['second_s']:.0f} ms."
     )
     return f"{said}\n\n" + table(["pip install", "MB", "packages, pip's own too"], rows)
 
