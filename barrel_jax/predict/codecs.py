@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the frames of a video are coded: H.264 where this machine has an encoder, which browsers play, else MPEG-4.
+"""How the frames of a video are coded: H.264 where this machine has an encoder, which browsers play, else Motion JPEG.
 
 OpenCV's own FFmpeg is tried first, then the `ffmpeg` on the path. OpenCV's wheels come without an H.264 encoder on most
 systems, so that it is the second that works there.
@@ -21,9 +21,7 @@ import numpy as np
 
 ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_nvenc")  # of ffmpeg, the best first
 BROWSERS = "H.264, which browsers play"
-PLAYERS = (
-    "MPEG-4, which players play and browsers do not; for H.264 put ffmpeg on the path, such as `apt install ffmpeg`"
-)
+PLAYERS = "Motion JPEG, which players play and browsers do not; for H.264 put ffmpeg on the path, such as `apt install ffmpeg`"
 
 
 class Coder(Protocol):
@@ -43,7 +41,8 @@ class OpenCVCoder:
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int], code: str) -> None:
         """`size` is width and height; `code` the four characters of the codec. Raises OSError when it cannot."""
-        self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*code), rate, size)
+        with _silent():  # it tells of the tag that MP4 files have for Motion JPEG in place of its own
+            self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*code), rate, size)
         if not self._writer.isOpened():
             raise OSError("OpenCV cannot write it")
 
@@ -100,7 +99,7 @@ def choose() -> tuple[Callable[[Path, float, tuple[int, int]], Coder], str]:
     for begin, words in trials:
         if _works(begin):
             return begin, words
-    return (lambda path, rate, size: OpenCVCoder(path, rate, size, "mp4v")), PLAYERS
+    return (lambda path, rate, size: OpenCVCoder(path, rate, size, "MJPG")), PLAYERS
 
 
 def _by_ffmpeg(encoder: str) -> Callable[[Path, float, tuple[int, int]], Coder]:
@@ -138,7 +137,7 @@ def _works(begin: Callable[[Path, float, tuple[int, int]], Coder]) -> bool:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keeps what libraries print of trials that fail from the terminal."""
+    """Keeps what libraries print meanwhile from the terminal."""
     sys.stderr.flush()
     kept = os.dup(2)
     nothing = os.open(os.devnull, os.O_WRONLY)

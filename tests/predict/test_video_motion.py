@@ -116,6 +116,20 @@ def test_what_browsers_play_is_written_where_ffmpeg_is(tmp_path):
         broken.close()
 
 
+def test_without_an_encoder_frames_are_coded_as_motion_jpeg_and_it_is_said(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(codecs, "_works", lambda begin: False)
+    begin, words = codecs.choose.__wrapped__()
+    assert words.startswith("Motion JPEG, which players play and browsers do not; for H.264 put ffmpeg on the path")
+    coder = begin(tmp_path / "a.mp4", 30.0, (100, 60))
+    for level in (50, 100, 200):
+        coder.write(np.full((60, 100, 3), level, np.uint8))
+    coder.close()
+    capture = cv2.VideoCapture(str(tmp_path / "a.mp4"), cv2.CAP_FFMPEG)
+    assert int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little") == b"MJPG"
+    assert [frame.mean() for _, frame in (capture.read() for _ in range(3))] == pytest.approx([50, 100, 200], abs=4)
+    assert capfd.readouterr() == ("", "")
+
+
 class Marks:
     """Finds the points of coloured discs in boxes: a predictor whose faces nobody has to train."""
 
