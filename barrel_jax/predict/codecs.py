@@ -21,7 +21,7 @@ import numpy as np
 
 ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_nvenc")  # of ffmpeg, the best first
 BROWSERS = "H.264, which browsers play"
-PLAYERS = "Motion JPEG, which players play and browsers do not; for H.264 put ffmpeg on the path, such as `apt install ffmpeg`"
+PLAYERS = "Motion JPEG, which players play and browsers do not; for H.264 put ffmpeg on the path (apt install ffmpeg)"
 
 
 class Coder(Protocol):
