@@ -147,8 +147,9 @@ def _nothing_after() -> Iterator[None]:
     os.dup2(nowhere, 2)
     os.close(nowhere)
     with os.fdopen(kept, "w", errors="backslashreplace") as last, contextlib.redirect_stderr(last):
-        if threading.active_count() > 1:
-            last.write("\n")  # a thread may have begun a line
+        # A thread may have begun a line, and orbax's threads may have ended since.
+        if threading.active_count() > 1 or "orbax.checkpoint" in sys.modules:
+            last.write("\n")
         yield
 
 
