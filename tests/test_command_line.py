@@ -110,6 +110,20 @@ def test_a_ctrl_c_that_falls_into_a_dropped_callback_comes_again(capsys):
     assert capsys.readouterr().err == "train.py: stopped; the same command starts again\n"
 
 
+@pytest.mark.processes
+def test_the_last_line_is_its_own_though_a_thread_of_orbax_began_one_and_ended():
+    program = (
+        "import sys, threading; import orbax.checkpoint; from barrel_jax.command_line import Parser\n"
+        "def work():\n"
+        "    begin = threading.Thread(target=lambda: sys.stderr.write('    '))\n"
+        "    begin.start(); begin.join()\n"
+        "    raise ValueError('a.json: no box; add one')\n"
+        "parser = Parser('train.py', None); sys.exit(parser.run(parser.parse_args(), work))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr == "    \ntrain.py: a.json: no box; add one\n"
+
+
 def test_the_status_is_that_of_the_work():
     parser = Parser("evaluate.py", "Scores.")
     assert [parser.run(parser.parse_args([]), lambda value=value: value) for value in (None, 0, 1)] == [0, 0, 1]

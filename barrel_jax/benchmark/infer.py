@@ -19,7 +19,7 @@ from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.benchmark.rows import Failed, Inferred, Key, Row, Rows, measure_in_turns
 from barrel_jax.benchmark.sides import Side, Work, compare, host, make_side
 from barrel_jax.config import ModelConfig
-from barrel_jax.devices.xla import options_once
+from barrel_jax.devices.xla import one_use_options
 from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.paper import model_of
 
@@ -48,7 +48,7 @@ def random_variables(model: ModelConfig, num_landmarks: int, image_size: int, se
     device = host()
     with jax.default_device(device):
         images = jnp.zeros((1, image_size, image_size, 3))
-        options = options_once(device.platform if device else jax.default_backend())
+        options = one_use_options(device.platform if device else None)
         draw = jax.jit(lambda key: network.init(key, images, False), compiler_options=options)
         return jax.device_get(draw(jax.random.key(seed)))
 

@@ -43,16 +43,16 @@ def inference_options(platform: str | None = None) -> dict[str, Any]:
     return dict(GRAPHS) if nvidia and version >= GRAPHS_SINCE and not flagged else {}
 
 
-def options_once(platform: str) -> dict[str, Any]:
+def one_use_options(platform: str | None = None) -> dict[str, Any]:
     """What XLA is told of a program that runs once: on CPUs, not to spend longer on its code than that code runs.
 
     The draws of a ResNet-18's weights compile in 4.6 s of a processor in place of 11.3, to the same bits (jaxlib
     0.10.2 and 0.11.2; at level 0 they differ in the last one).
 
     Args:
-      platform: as JAX names the device's, cpu, gpu or tpu.
+      platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.
     """
-    return {"xla_backend_optimization_level": 1} if platform == "cpu" else {}
+    return {"xla_backend_optimization_level": 1} if (platform or jax.default_backend()) == "cpu" else {}
 
 
 def share_gpu() -> None:

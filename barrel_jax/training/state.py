@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Int
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout
-from barrel_jax.devices.xla import options_once
+from barrel_jax.devices.xla import one_use_options
 from barrel_jax.training.streams import seed_data, seed_key
 
 
@@ -84,6 +84,6 @@ def create(
     draw = jax.jit(
         _initialiser(model, optimiser, config),
         out_shardings=shardings,
-        compiler_options=options_once(device.platform),
+        compiler_options=one_use_options(device.platform),
     )
     return draw(seed_data(config.seed), start)

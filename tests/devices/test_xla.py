@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from barrel_jax.config import DataConfig
-from barrel_jax.devices.xla import CPU_FLAG, GRAPHS, GRAPHS_SINCE, inference_options, options_once, tune_cpu
+from barrel_jax.devices.xla import CPU_FLAG, GRAPHS, GRAPHS_SINCE, inference_options, one_use_options, tune_cpu
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
 from barrel_jax.predict.named_models import open_model
@@ -69,10 +69,10 @@ def test_weights_drawn_by_a_program_that_is_compiled_for_one_use_have_the_same_b
 
     with_effort, once = (
         jax.jit(draw, compiler_options=options)(jax.random.key(0))
-        for options in ({"xla_backend_optimization_level": 3}, options_once("cpu"))
+        for options in ({"xla_backend_optimization_level": 3}, one_use_options("cpu"))
     )
     chex.assert_trees_all_equal(with_effort, once)
-    assert options_once("gpu") == {} != options_once("cpu")
+    assert one_use_options("gpu") == {} != one_use_options("cpu")
 
 
 def apart(config, num_landmarks, variables, images):

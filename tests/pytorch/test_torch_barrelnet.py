@@ -26,28 +26,38 @@ RANKS = {"dqinit_rank": 0, "qamem_rank": 0, "reference_points": False, "uncertai
 NEITHER = {"encoder_layers": 0, "decoder_layers": 1, "dqinit": False, "qamem_layers": 0} | RANKS
 # A program that runs once: what XLA's code generation would bring costs more.
 QUICK = {"xla_backend_optimization_level": "0"}
-# Stride and norm of the backbone, and the modules.
+# The backbone, its stride and norm, and the modules.
 CASES = {
-    "plain": (32, "batch", NEITHER | {"decoder_layers": 0}),
-    "baseline": (32, "batch", NEITHER),
-    "dqinit": (32, "batch", NEITHER | {"dqinit": True}),
-    "qamem1": (16, "batch", NEITHER | {"qamem_layers": 1}),
-    "both, qamem2": (32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 2}),
-    "both, 3 decoders": (32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 1, "decoder_layers": 3}),
-    "low rank": (32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 2, "dqinit_rank": 3, "qamem_rank": 5}),
-    "coarse to fine": (32, "batch", NEITHER | {"dqinit": True, "decoder_layers": 2, "reference_points": True}),
-    "1 encoder": (32, "batch", NEITHER | {"encoder_layers": 1}),
-    "plain, frozen": (32, "frozen", NEITHER | {"decoder_layers": 0}),
+    "plain": ("resnet18", 32, "batch", NEITHER | {"decoder_layers": 0}),
+    "baseline": ("resnet10", 32, "batch", NEITHER),
+    "dqinit": ("resnet10", 32, "batch", NEITHER | {"dqinit": True}),
+    "qamem1": ("resnet10", 16, "batch", NEITHER | {"qamem_layers": 1}),
+    "both, qamem2": ("resnet10", 32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 2}),
+    "both, 3 decoders": ("resnet10", 32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 1, "decoder_layers": 3}),
+    "low rank": (
+        "resnet10",
+        32,
+        "batch",
+        NEITHER | {"dqinit": True, "qamem_layers": 2, "dqinit_rank": 3, "qamem_rank": 5},
+    ),
+    "coarse to fine": (
+        "resnet10",
+        32,
+        "batch",
+        NEITHER | {"dqinit": True, "decoder_layers": 2, "reference_points": True},
+    ),
+    "1 encoder": ("resnet10", 32, "batch", NEITHER | {"encoder_layers": 1}),
+    "plain, frozen": ("resnet18", 32, "frozen", NEITHER | {"decoder_layers": 0}),
 }
 
 
-def torch_model(stride, norm, modules):
+def torch_model(backbone, stride, norm, modules):
     grid = -(-HEIGHT // stride), -(-WIDTH // stride)
-    model = BarrelNet(ResNet("resnet10", stride), K, grid, **SMALL | modules)
+    model = BarrelNet(ResNet(backbone, stride), K, grid, **SMALL | modules)
     reference.randomise(model, seed=4)
     if norm == "frozen":  # the statistics that batch norm has recorded
         weights = model.state_dict()
-        model = BarrelNet(ResNet("resnet10", stride, norm), K, grid, **SMALL | modules).eval()
+        model = BarrelNet(ResNet(backbone, stride, norm), K, grid, **SMALL | modules).eval()
         model.load_state_dict(weights)
     return model
 
@@ -94,8 +104,8 @@ def test_points_and_gradients_of_every_parameter_agree(case):
     Where the gradient is zero in exact arithmetic both frameworks may only have rounding there, below a millionth of
     the model's largest gradient; all other gradients are larger than that.
     """
-    stride, norm, modules = CASES[case]
-    model, x = torch_model(stride, norm, modules), images()
+    backbone, stride, norm, modules = CASES[case]
+    model, x = torch_model(backbone, stride, norm, modules), images()
     reference.keep_off_kinks(model, nchw(x))
     random = np.random.default_rng(1)
     truth, labelled = random.random((B, K, 2), np.float32), random.random((B, K)) > 0.2
@@ -103,7 +113,7 @@ def test_points_and_gradients_of_every_parameter_agree(case):
     variables = to_flax(model)
     flax_model = FlaxBarrelNet(
         num_landmarks=K,
-        backbone="resnet10",
+        backbone=backbone,
         stride=stride,
         norm=norm,
         norm_group=0,
@@ -145,7 +155,7 @@ def test_points_and_gradients_of_every_parameter_agree(case):
 
 def test_coarse_points_and_scales_agree_and_a_scales_gradient_reaches_no_point():
     modules = NEITHER | {"dqinit": True, "qamem_layers": 1, "reference_points": True, "uncertainty": True}
-    model, x = torch_model(32, "batch", modules), images()
+    model, x = torch_model("resnet10", 32, "batch", modules), images()
     options = {"norm_group": 0, "qamem_init": "identity", "dtype": jnp.float32} | SMALL | modules
     flax_model = FlaxBarrelNet(num_landmarks=K, backbone="resnet10", **options)
     truth, labelled = np.random.default_rng(1).random((B, K, 2), np.float32), np.ones((B, K), bool)
