@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import jax
@@ -55,6 +56,12 @@ def test_the_extra_is_what_the_code_asks_for():
     assert distributions(PROJECT["optional-dependencies"]["train"]) == {name.lower() for name in extras.TRAIN}
     assert not distributions(PROJECT["dependencies"]) & {name.lower() for name in extras.TRAIN}
     assert 'test = ["barrel-jax[train,' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_a_plain_installation_exports_with_what_jax_does_not_ask_for():
+    """Without it `export` ends in a traceback of JAX's where `[export]`, which brings it too, is not installed."""
+    asked = {re.split(r"[^\w-]", line)[0] for line in metadata.requires("jax") or ()}
+    assert "flatbuffers" in distributions(PROJECT["dependencies"]) and "flatbuffers" not in asked
 
 
 @pytest.mark.quick

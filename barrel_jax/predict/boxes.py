@@ -101,7 +101,7 @@ def _fault(box: Any) -> str:
     except (TypeError, ValueError, OverflowError):
         numbers = np.zeros(0)
     if numbers.shape != (4,) or not np.isfinite(numbers).all() or (numbers[2:] <= 0).any():
-        return f"{said} is no box: x, y, w, h, with w and h above 0"
+        return f"{said} is no box: give x, y, w, h, with w and h above 0, or leave it out"
     if (numbers[2:] < 1).any():
         why = "; are these fractions of the picture's sides? Give pixels" if (numbers <= 1.5).all() else ""
         return f"{said} is a box below a pixel{why}"

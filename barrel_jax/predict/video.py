@@ -33,7 +33,7 @@ class Frames:
             raise ValueError(
                 f"camera {source} cannot be opened; is it connected, and free?"
                 if self.is_camera
-                else f"{source}: neither a picture nor a video that OpenCV can read"
+                else f"{source}: neither a picture nor a video that OpenCV can read; convert it, or fetch it again"
             )
         width, height = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if why := too_large(width, height):

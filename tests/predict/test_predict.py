@@ -98,7 +98,7 @@ def test_a_file_that_is_no_picture_is_listed_and_the_rest_goes_on(workdir, folde
     ("source", "extra", "message"),
     [
         ("none.png", (), "no such picture, folder or video"),
-        ("in/notes.txt", (), "neither a picture nor a video"),
+        ("in/notes.txt", (), "neither a picture nor a video that OpenCV can read; convert it, or fetch it again"),
         ("in/sub", (), "no pictures in this folder"),
         ("in", ("--out", "in"), "drawings could replace them"),
         ("in/b.png", ("--out", "in"), "drawings could replace them"),
