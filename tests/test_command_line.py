@@ -121,7 +121,7 @@ def test_the_last_line_is_its_own_though_a_thread_of_orbax_began_one_and_ended()
         "parser = Parser('train.py', None); sys.exit(parser.run(parser.parse_args(), work))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and done.stderr == "    \ntrain.py: a.json: no box; add one\n"
+    assert done.returncode == 1 and done.stderr.splitlines() == ["    ", "train.py: a.json: no box; add one"]
 
 
 def test_the_status_is_that_of_the_work():
