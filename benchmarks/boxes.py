@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a box that is not the set's costs, and what cropping again around the points saves.
 
-python -m benchmarks.boxes MODEL [--dataset coco --source DIR --split val] [--out boxes-common]
+python -m benchmarks.boxes MODEL [--dataset coco --source DIR --split val] [--refines 0,1,2] [--out boxes-common]
 
 The faces of a split are predicted from boxes made of their annotated points: the tight box, fitted as the run's set has
 its boxes, then taller at the forehead, larger, smaller and shifted; and from the boxes of OpenCV's Haar cascade, of the
-faces that it finds; with 0, 1 and 2 crops around the points found before. Writes benchmarks/results/OUT.json.
+faces that it finds; with 0, 1 and 2 crops around the points found before, or those of --refines. Writes benchmarks/results/OUT.json.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from barrel_jax.predict.predictor import Predictor
 from barrel_jax.provenance import ROOT, describe, write
 from benchmarks.scored_faces import parser_of, scored_faces
 
-REFINES = (0, 1, 2)
 AT_ONCE = 64  # faces
 # From a box x, y, w, h: how far the left, top, right and bottom edges go out, in its widths and heights.
 CHANGES = {
@@ -56,7 +56,9 @@ def variants(boxes: np.ndarray) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def measure(model: str, fit: BoxFit | None, crops: FaceCrops, directory: Path) -> list[dict[str, Any]]:
+def measure(
+    model: str, fit: BoxFit | None, crops: FaceCrops, directory: Path, refines: Sequence[int]
+) -> list[dict[str, Any]]:
     """A row for each case and number of crops around the points: NME in percent, and its ratio to the tight box's."""
     records = open_split(directory, crops.split)
     tight = np.array([landmark_box(p, seen) for p, seen in zip(crops.points_px, crops.labelled, strict=True)])
@@ -64,7 +66,7 @@ def measure(model: str, fit: BoxFit | None, crops: FaceCrops, directory: Path) -
     detected, found = detect(records, boxes)
     print(f"the detector finds {found.sum()} of {len(found)} faces")
     rows = []
-    for refine in REFINES:
+    for refine in refines:
         predictor = Predictor.load(model, refine=refine)
         if predictor.refine < refine:
             break
@@ -115,11 +117,12 @@ def main() -> None:
     """Measures and writes."""
     parser = parser_of(__doc__, "boxes-common")
     parser.add_argument("model", help="a run's folder, a packed model's file or a name")
+    parser.add_argument("--refines", default="0,1,2", help="crops around the points (default: %(default)s)")
     given = parser.parse_args()
     result = describe("boxes", "benchmarks.boxes")
     run = open_model(given.model)
     crops, directory = scored_faces(run.config.data, run.scheme, given)
-    rows = measure(given.model, run.box_fit, crops, directory)
+    rows = measure(given.model, run.box_fit, crops, directory, [int(count) for count in given.refines.split(",")])
     write(
         ROOT / "benchmarks" / "results" / f"{given.out}.json",
         result | {"dataset": crops.dataset, "split": crops.split, "partial": crops.partial, "rows": rows},

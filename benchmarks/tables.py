@@ -651,6 +651,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "infer-cpu": speeds,
     "infer-gpu": speeds,
     "boxes-common": boxes,
+    "boxes-common-before": boxes,
+    "boxes-faces68-before": boxes,
     "boxes-faces68": boxes,
     "boxes-own": boxes,
     "doubt": doubt,
