@@ -5,7 +5,8 @@ python -m benchmarks.boxes MODEL [--dataset coco --source DIR --split val] [--re
 
 The faces of a split are predicted from boxes made of their annotated points: the tight box, fitted as the run's set has
 its boxes, then taller at the forehead, larger, smaller and shifted; and from the boxes of OpenCV's Haar cascade, of the
-faces that it finds; with 0, 1 and 2 crops around the points found before, or those of --refines. Writes benchmarks/results/OUT.json.
+faces that it finds; with 0, 1 and 2 crops around the points found before, or as --refines says. Writes
+benchmarks/results/OUT.json.
 """
 
 import math
