@@ -30,7 +30,7 @@ from barrel_jax.picture_heads import max_pixels
 from barrel_jax.predict.annotator import Annotator
 from barrel_jax.predict.backend import BACKENDS
 from barrel_jax.predict.boxes import BoxFile, read_boxes
-from barrel_jax.predict.detectors import make_detector
+from barrel_jax.predict.detectors import make_detector, stated
 from barrel_jax.predict.find_faces import GivenBoxes, detected
 from barrel_jax.predict.picture_files import find_pictures
 from barrel_jax.predict.predictor import Predictor
@@ -68,6 +68,10 @@ def predict(given: argparse.Namespace) -> list[str]:
             "note: this run does not say how boxes lie about its landmarks, so faces are not cropped again",
             file=sys.stderr,
         )
+    crops = (
+        "cropped once" if not predictor.refine else f"cropped again around the points found (refine {predictor.refine})"
+    )
+    print(f"faces: {f'boxes of {given.boxes}' if given.boxes else stated(given.detector)}; {crops}")
     annotator = Annotator(predictor, given.out)
     given.out.mkdir(parents=True, exist_ok=True)
     try:

@@ -46,6 +46,18 @@ def make_detector(name: str) -> Detector:
     raise ValueError(f"--detector={name!r} is neither haar nor yunet:MODEL, with the path of an .onnx file")
 
 
+def stated(name: str) -> str:
+    """Which detector `name` is and how its boxes are fitted, in words."""
+    kind, _, model = name.partition(":")
+    if kind == "yunet":
+        return f"YuNet's boxes ({model}), taken as they are"
+    (x, y), (width, height) = HAAR
+    return (
+        f"boxes of OpenCV's Haar cascade, fitted to those that models are trained on (centre {x:+.2f}, {y:+.2f} of a "
+        f"side, sides x {width:.2f}, {height:.2f})"
+    )
+
+
 def overlaps(first: Float[np.ndarray, "n 4"], second: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
     """Intersection over union of every box x, y, w, h with every other one."""
     common = _common(first, second)
