@@ -51,8 +51,7 @@ def _receive(host: str, port: int, count: int, seconds: float, said: str) -> Non
             print(f"waiting at {host}:{port} for {count} processes, at most {seconds} s", flush=True)
             listening.settimeout(0.2)
             while time.monotonic() < deadline:
-                for gone in [other for other, connection in here.items() if _has_left(connection)]:
-                    here.pop(gone).close()  # it may be started again
+                _forget_those_who_left(here)
                 if len(here) >= largest - 1:
                     break
                 try:
@@ -64,6 +63,7 @@ def _receive(host: str, port: int, count: int, seconds: float, said: str) -> Non
                     connection.close()  # something else that knocks at ports
                     continue
                 theirs, other = map(int, greeting)
+                _forget_those_who_left(here)
                 if other in here:
                     wrong = wrong or f"two processes were started as process {other}"
                     other, largest = max(here) + 1, largest + 1  # is told so as well
@@ -116,6 +116,11 @@ def _report(host: str, port: int, count: int, index: int, seconds: float, said: 
         raise TimeoutError(f"{said}: process 0 at {host}:{port} left, or did not answer; see what it says")
     if wrong := answer.strip():
         raise ValueError(f"{said}: {wrong}")
+
+
+def _forget_those_who_left(here: dict[int, socket.socket]) -> None:
+    for gone in [other for other, connection in here.items() if _has_left(connection)]:
+        here.pop(gone).close()  # it may be started again
 
 
 def _has_left(connection: socket.socket) -> bool:
