@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.transforms import Bbox, TransformedBbox
 
 from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.faces.landmarks import LandmarkScheme
@@ -57,14 +58,13 @@ def draw_predictions(
     width, height = columns * (TILE + GAP) + GAP, HEADER + rows * (TILE + CAPTION) + GAP
     figure = new_figure(width, height)
     _legend(figure, title, scheme, height)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))  # pixels of the sheet
+    axes.set_axis_off()
     truth_unit = np.where(np.asarray(labelled)[..., None], truth_unit, np.nan)
     for index in range(len(images)):
         left, top = GAP + index % columns * (TILE + GAP), HEADER + index // columns * (TILE + CAPTION)
-        axes = figure.add_axes(
-            (left / width, 1 - (top + TILE) / height, TILE / width, TILE / height), xlim=(0, 1), ylim=(1, 0)
-        )
-        axes.set_axis_off()
-        _draw_face(axes, images[index], predicted_unit[index], truth_unit[index], scheme)
+        predicted, truth = ((left, top) + TILE * unit[index] for unit in (predicted_unit, truth_unit))
+        _draw_face(axes, (left, top), images[index], predicted, truth, scheme)
         score = "no score" if np.isnan(nmes[index]) else f"NME {100 * nmes[index]:.2f} %"
         figure.text(
             left / width, 1 - (top + TILE + 4) / height, score, va="top", fontsize=9.5, color=INK, weight="bold"
@@ -113,24 +113,31 @@ def _draw_chosen(
     )
 
 
-def _draw_face(axes: Axes, image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, scheme: LandmarkScheme) -> None:
-    """One crop with both sets of points; the axes run from 0 to 1 from its top-left edge, which is crop units."""
-    axes.imshow(image, extent=(0, 1, 1, 0), interpolation="bicubic")
-    axes.add_collection(LineCollection(np.stack([truth, predicted], 1), colors="white", linewidths=0.7, zorder=3))  # type: ignore[arg-type]
+def _draw_face(
+    axes: Axes,
+    corner: tuple[int, int],
+    image: np.ndarray,
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    scheme: LandmarkScheme,
+) -> None:
+    """One crop at its top-left corner with both sets of points, all in pixels of the sheet."""
+    (left, top), (right, bottom) = corner, (corner[0] + TILE, corner[1] + TILE)
+    axes.imshow(image, extent=(left, right, bottom, top), interpolation="bicubic", aspect="auto")
+    errors = LineCollection(np.stack([truth, predicted], 1), colors="white", linewidths=0.7, zorder=3)  # type: ignore[arg-type]
+    drawn = [axes.add_collection(errors, autolim=False)]
     # The true dot is the larger one: a perfect prediction lies on it as its centre, and both stay visible. One size
     # per dot keeps Agg from its fast path, which moves dots to whole pixels.
     for points, color, size in ((truth, TRUE, 22), (predicted, PREDICTED, 10)):
-        axes.add_collection(
-            LineCollection(
-                [points[list(contour)] for contour in scheme.contours],
-                colors=color,
-                linewidths=0.7,
-                alpha=0.8,
-                zorder=2,
-            )
-        )
+        contours = [points[list(contour)] for contour in scheme.contours]
+        lines = LineCollection(contours, colors=color, linewidths=0.7, alpha=0.8, zorder=2)
+        drawn.append(axes.add_collection(lines, autolim=False))
         x, y = points.T
-        axes.scatter(x, y, s=np.full(len(points), size), c=color, edgecolors="black", linewidths=0.25, zorder=3)
+        sizes = np.full(len(points), size)
+        drawn.append(axes.scatter(x, y, s=sizes, c=color, edgecolors="black", linewidths=0.25, zorder=3))
+    inside = TransformedBbox(Bbox([[left, top], [right, bottom]]), axes.transData)
+    for artist in drawn:
+        artist.set_clip_box(inside)
 
 
 def _legend(figure: Figure, title: str, scheme: LandmarkScheme, height: int) -> None:
