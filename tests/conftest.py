@@ -5,7 +5,6 @@ import gc
 import os
 import signal
 import sys
-from importlib.metadata import version
 
 # What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -14,12 +13,7 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # of the programs that tests start and 
 # The tests run on all cores (pytest-xdist): PyTorch's threads would wait for cores that other tests have.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Tests compile many small programs and run each once or twice: LLVM's effort is lowered, XLA's passes are as in use.
-EFFORT = "--xla_backend_optimization_level=1"
-# Up to 0.10, where both are there, the older one of two ways to write a fusion compiles in two thirds of the time; the
-# programs that .ci/run starts by the README, and its tests on a newer Python, are written as in use.
-if version("jaxlib").startswith("0.10."):
-    EFFORT += " --xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {EFFORT}".strip()
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
 # The programs of one run of the tests are there for the next one, also of another clone and also those that compile in
 # less than a second. They lie beside those of the programs; the sets that tests build lie in folders of their own.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.expanduser("~/.cache/barrel_jax/tests")

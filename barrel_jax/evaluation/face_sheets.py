@@ -124,7 +124,7 @@ def _draw_face(
     """One crop at its top-left corner with both sets of points, all in pixels of the sheet."""
     (left, top), (right, bottom) = corner, (corner[0] + TILE, corner[1] + TILE)
     axes.imshow(image, extent=(left, right, bottom, top), interpolation="bicubic", aspect="auto")
-    errors = LineCollection(np.stack([truth, predicted], 1), colors="white", linewidths=0.7, zorder=3)  # type: ignore[arg-type]
+    errors = LineCollection(list(np.stack([truth, predicted], 1)), colors="white", linewidths=0.7, zorder=3)
     drawn = [axes.add_collection(errors, autolim=False)]
     # The true dot is the larger one: a perfect prediction lies on it as its centre, and both stay visible. One size
     # per dot keeps Agg from its fast path, which moves dots to whole pixels.

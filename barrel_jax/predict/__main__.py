@@ -68,10 +68,9 @@ def predict(given: argparse.Namespace) -> list[str]:
             "note: this run does not say how boxes lie about its landmarks, so faces are not cropped again",
             file=sys.stderr,
         )
-    crops = (
-        "cropped once" if not predictor.refine else f"cropped again around the points found (refine {predictor.refine})"
-    )
-    print(f"faces: {f'boxes of {given.boxes}' if given.boxes else stated(given.detector)}; {crops}")
+    whose = f"{given.boxes}, taken as they are" if given.boxes else stated(given.detector)
+    again = f"again around the points found (refine {predictor.refine})" if predictor.refine else "once"
+    print(f"boxes of {whose}; faces are cropped {again}")
     annotator = Annotator(predictor, given.out)
     given.out.mkdir(parents=True, exist_ok=True)
     try:

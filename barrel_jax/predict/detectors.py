@@ -47,14 +47,14 @@ def make_detector(name: str) -> Detector:
 
 
 def stated(name: str) -> str:
-    """Which detector `name` is and how its boxes are fitted, in words."""
+    """Whose boxes those of the detector `name` are and how they are fitted, after "boxes of"."""
     kind, _, model = name.partition(":")
     if kind == "yunet":
-        return f"YuNet's boxes ({model}), taken as they are"
+        return f"YuNet ({model}), taken as they are"
     (x, y), (width, height) = HAAR
     return (
-        f"boxes of OpenCV's Haar cascade, fitted to those that models are trained on (centre {x:+.2f}, {y:+.2f} of a "
-        f"side, sides x {width:.2f}, {height:.2f})"
+        f"OpenCV's Haar cascade, fitted to those that models are trained on (centre {x:+.2f}, {y:+.2f} of a side, "
+        f"sides x {width:.2f}, {height:.2f})"
     )
 
 

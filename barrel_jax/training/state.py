@@ -54,11 +54,11 @@ def _initialiser(model: nn.Module, optimiser: optax.GradientTransformation, conf
 def is_finite(state: State) -> Bool[Array, ""]:
     """Whether all numbers of a state are finite: an update may break what its own loss did not show.
 
-    A sum is finite only if all of its terms are, and hundreds of them compile in a third of the time that looks at
-    every number take.
+    The largest size of a leaf, which is finite only if all of its numbers are, compiles in half the time that a look at
+    each of them takes; there are hundreds of leaves.
     """
     inexact = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.isfinite(jnp.stack([x.sum() for x in inexact])).all()
+    return jnp.isfinite(jnp.stack([jnp.abs(x).max() for x in inexact])).all()
 
 
 def abstract(model: nn.Module, optimiser: optax.GradientTransformation, config: Config, mesh: Mesh) -> State:

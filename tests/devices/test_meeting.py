@@ -66,6 +66,18 @@ def test_strangers_and_the_dead_are_no_processes():
             process.result()
 
 
+def test_a_process_that_died_and_is_started_again_at_once_is_no_second_one():
+    port = free_port()
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(meet, "127.0.0.1", port, 3, 0, 20, "setting")
+        with knocking(port) as dead:
+            dead.sendall(b"3 1\n")
+            time.sleep(0.5)  # process 0 knows it, and waits for the next one
+        others = [pool.submit(meet, "127.0.0.1", port, 3, index, 20, "setting") for index in (1, 2)]
+        for process in (first, *others):
+            process.result()
+
+
 def knocking(port):
     while True:
         try:

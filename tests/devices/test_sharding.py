@@ -54,7 +54,7 @@ def test_meshes_train_and_score_alike(one, built, splits, data, model):
 
 
 @pytest.mark.processes
-def test_two_processes_of_two_devices_train_and_score_like_one_device(one, built, tmp_path):
+def test_two_processes_of_four_devices_train_and_score_like_one_device(one, built, tmp_path):
     address = f"127.0.0.1:{free_port()}"
     commands = [
         [
@@ -64,12 +64,12 @@ def test_two_processes_of_two_devices_train_and_score_like_one_device(one, built
             str(tmp_path / "out.npz"),
             str(built),
             f"{address},2,{i}",
-            "2",
+            "4",
             "2",
         ]
         for i in range(2)
     ]
-    with started(commands, 2, tmp_path) as running:
+    with started(commands, 4, tmp_path) as running:
         codes = [process.wait(timeout=300) for process in running]
     assert codes == [0, 0], (tmp_path / "1.txt").read_text()[-3000:]
     with np.load(tmp_path / "out.npz") as theirs:

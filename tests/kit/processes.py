@@ -47,7 +47,7 @@ def started(commands: list[list[str]], devices: int, logs: Path) -> Iterator[lis
 
 
 @contextmanager
-def two_training(workdir: Path, *extra: str, devices: int = 1) -> Iterator[list[subprocess.Popen]]:
+def two_training(workdir: Path, *extra: str, devices: int = 4) -> Iterator[list[subprocess.Popen]]:
     """train.py as two processes."""
     port = free_port()
     commands = [

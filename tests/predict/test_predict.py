@@ -78,18 +78,16 @@ def test_a_folder_gives_drawings_and_points_that_agree(workdir, folder, tmp_path
     np.testing.assert_array_equal(drawing, draw_faces(image, points, (), np.array([r["box"] for r in records])))
     # Without a face it is the picture.
     np.testing.assert_array_equal(cv2.imread(str(out / "a b.png")), cv2.imread(str(folder / "a b.jpg")))
-    assert f"faces: boxes of {tmp_path / 'boxes.json'}; cropped once\n" in said
+    assert f"boxes of {tmp_path / 'boxes.json'}, taken as they are; faces are cropped once\n" in said
 
 
 def test_the_detector_and_how_its_boxes_are_fitted_are_said(folder, tmp_path, capsys):
     status, said, _ = call(capsys, folder / "b.png", "--out", tmp_path / "out")
     assert status == 0
-    fit = "centre +0.00, +0.16 of a side, sides x 0.87, 0.84"
-    again = "cropped again around the points found (refine 1)"
-    assert (
-        f"faces: boxes of OpenCV's Haar cascade, fitted to those that models are trained on ({fit}); {again}\n" in said
-    )
-    assert stated("yunet:models/yunet.onnx") == "YuNet's boxes (models/yunet.onnx), taken as they are"
+    fit = "fitted to those that models are trained on (centre +0.00, +0.16 of a side, sides x 0.87, 0.84)"
+    again = "faces are cropped again around the points found (refine 1)"
+    assert f"boxes of OpenCV's Haar cascade, {fit}; {again}\n" in said
+    assert stated("yunet:models/yunet.onnx") == "YuNet (models/yunet.onnx), taken as they are"
 
 
 def test_a_file_that_is_no_picture_is_listed_and_the_rest_goes_on(workdir, folder, tmp_path, capsys):

@@ -121,7 +121,7 @@ def test_ctrl_c_before_there_is_anything_to_save_says_so(tmp_path):
 
 
 def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, tmp_path):
-    """SIGTERM to one of two processes of a device each; then one process."""
+    """SIGTERM to one of two processes of four devices; then one process of two."""
     workdir = tmp_path / "run"
     with two_training(workdir) as running:
         wait_for_lines(workdir, 2, running)
@@ -129,20 +129,20 @@ def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, t
         assert [process.wait(timeout=300) for process in running] == [0, 0], (tmp_path / "logs/0.txt").read_text()
     assert "told to stop: saved at step" in (tmp_path / "logs" / "0.txt").read_text()
     assert "told to stop" not in (tmp_path / "logs" / "1.txt").read_text()
-    train(workdir, 1)
+    train(workdir, 2)
     steps, ended = ({row["step"]: row["loss"] for row in logged(w) if "loss" in row} for w in (whole, workdir))
     assert steps.keys() == ended.keys()
     np.testing.assert_allclose(list(ended.values()), list(steps.values()), rtol=0.03)  # Adam magnifies rounding
 
 
-def test_a_process_that_dies_ends_the_others_with_an_error_that_says_so(tmp_path):
+def test_a_process_that_dies_ends_the_others_with_an_error_that_names_it(tmp_path):
     workdir = tmp_path / "run"
     with two_training(workdir) as running:
         wait_for_lines(workdir, 1, running)
         running[1].kill()
         assert running[0].wait(timeout=120) not in (0, None)
-    # By whether the service, the survivor or its exchange of gradients sees it first.
-    named = r"Task 1 heartbeat timeout|stopped sending heartbeats\):\s+1\n|another process of the run, failed"
+    # JAX says one or the other, by whether the service or the survivor sees it first.
+    named = r"Task 1 heartbeat timeout|stopped sending heartbeats\):\s+1\n"
     assert re.search(named, (tmp_path / "logs" / "0.txt").read_text())
 
 

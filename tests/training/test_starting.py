@@ -95,7 +95,7 @@ def test_the_state_and_its_average_start_from_the_weights_on_any_mesh(run, sets,
 @pytest.mark.processes
 def test_two_processes_start_from_a_run_and_train_on_two_sets(run, tmp_path):
     extra = (f"--config.init_from={run}", "--config.data.also=(('synthetic','',0.25),)", "--config.optim.epochs=1")
-    with two_training(tmp_path / "run", *extra) as running:
+    with two_training(tmp_path / "run", *extra, devices=1) as running:
         codes = [process.wait(timeout=300) for process in running]
     first, second = ((tmp_path / "logs" / f"{index}.txt").read_text() for index in range(2))
     assert codes == [0, 0], second[-3000:]
