@@ -27,6 +27,7 @@ class FaceSet(Protocol):
         Raises:
             FileNotFoundError: none is named and there is none in that place; one line says where to get it, where to
                 put it, and its licence.
+            ValueError: a file is named, such as the archive of the download.
         """
 
     def options(self, config: DataConfig) -> dict[str, Any]:
@@ -65,7 +66,13 @@ class Downloaded:
     def locate(self, source: str, data_dir: str) -> str:
         """As `FaceSet`; `data_dir/downloads/<name>` is TFDS's way."""
         if source:
-            return str(Path(source).expanduser())
+            given = Path(source).expanduser()
+            if given.is_file():
+                raise ValueError(
+                    f"{given}: this is a file, and a set is read from a folder; give the folder that it lies in, or "
+                    "unpack it and give what comes out"
+                )
+            return str(given)
         folder = download_folder(self.name, data_dir)
         if not folder.is_dir():
             raise FileNotFoundError(

@@ -247,6 +247,15 @@ def test_unknown_set_and_missing_source():
         prepare("coco", "nowhere/at/all", "y")
 
 
+@pytest.mark.parametrize("name", ["wflw", "w300", "cofw", "cofw68", "coco"])
+def test_an_archive_in_the_place_of_a_folder_is_to_be_unpacked(name, tmp_path):
+    (tmp_path / "faces.zip").write_bytes(b"PK")
+    with pytest.raises(
+        ValueError, match=r"faces\.zip: this is a file, and a set is read from a folder; give the folder"
+    ):
+        prepare(name, str(tmp_path / "faces.zip"), str(tmp_path / "sets"))
+
+
 def test_synthetic_digest_depends_on_every_option():
     options = {"scheme": "300w-68", "train": 3, "test": 2, "seed": 0}
     changes = ({}, {"scheme": "wflw-98"}, {"train": 4}, {"test": 3}, {"seed": 1})
