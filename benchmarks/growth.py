@@ -9,6 +9,7 @@ Everything is JAX, jitted, on JAX's default device; writes benchmarks/results/gr
 import argparse
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -37,7 +38,12 @@ TOKENS = (64, 256, 1024)  # of the memory: 256 px at stride 32, 16 and 8
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def latencies(rounds: int, axes: Mapping[str, Sequence[int]] = AXES) -> list[dict[str, Any]]:
+Alone = Callable[[], AbstractContextManager[None]]  # what a timing takes place in
+
+
+def latencies(
+    rounds: int, axes: Mapping[str, Sequence[int]] = AXES, alone: Alone = nullcontext
+) -> list[dict[str, Any]]:
     """Milliseconds of BarrelNet-18 along every axis, the others as in `BASE`."""
     rows = []
     for axis, values in axes.items():
@@ -50,7 +56,9 @@ def latencies(rounds: int, axes: Mapping[str, Sequence[int]] = AXES) -> list[dic
             )
             images = jax.device_put(random_images(at["batch"], at["image_size"]))
             sides[str(value)] = _runner(predict, weights, images)[0]
-        for value, seconds in alternate(sides, rounds).items():
+        with alone():
+            timed = alternate(sides, rounds)
+        for value, seconds in timed.items():
             rows.append(
                 {"axis": axis, "value": int(value)} | vars(summary(seconds, (BASE | {axis: int(value)})["batch"]))
             )
@@ -72,7 +80,7 @@ def equation2(memory: jax.Array, weights: jax.Array, transforms: jax.Array) -> j
     return jnp.einsum("bks,bkse->bke", weights, jnp.einsum("bsd,kde->bkse", memory, transforms))
 
 
-def equations(rounds: int) -> list[dict[str, Any]]:
+def equations(rounds: int, alone: Alone = nullcontext) -> list[dict[str, Any]]:
     """Milliseconds and megabytes of both equations, by the number of tokens (98 queries, width 256, one face)."""
     rng, rows = np.random.default_rng(0), []
     queries, width = 98, 256
@@ -85,7 +93,9 @@ def equations(rounds: int) -> list[dict[str, Any]]:
         ours, theirs = (np.asarray(run()) for run, _ in made.values())
         if not np.allclose(ours, theirs, atol=1e-3):
             raise ValueError(f"{tokens} tokens: the equations differ by {np.abs(ours - theirs).max():.1e}")
-        for name, seconds in alternate({name: run for name, (run, _) in made.items()}, rounds).items():
+        with alone():
+            timed = alternate({name: run for name, (run, _) in made.items()}, rounds)
+        for name, seconds in timed.items():
             memory_mb = made[name][1].temp_size_in_bytes / 1e6
             rows.append({"what": name, "tokens": tokens, "memory_mb": memory_mb} | vars(summary(seconds, 1)))
     return rows

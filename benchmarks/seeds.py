@@ -8,6 +8,8 @@ benchmarks/results/seeds.json.
 """
 
 import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +31,14 @@ from barrel_jax.training.streams import seed_data
 POINTS = 68
 
 
-def measure(label: str, image_size: int, seeds: int, rounds: int) -> list[dict[str, object]]:
-    """Milliseconds of one step of all seeds of a model (`paper.model_of`), both ways."""
+def measure(
+    label: str,
+    image_size: int,
+    seeds: int,
+    rounds: int,
+    quiet: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> list[dict[str, object]]:
+    """Milliseconds of one step of all seeds of a model (`paper.model_of`), both ways; timed inside `quiet`."""
     config, mesh = Config(model=ModelConfig(**model_of(label))), make_mesh(MeshConfig(data=1))
     config.data.image_size = image_size
     model, tx = build_model(config.model, POINTS), optimiser(config.optim, 10)
@@ -41,7 +49,8 @@ def measure(label: str, image_size: int, seeds: int, rounds: int) -> list[dict[s
         jnp.array(images), jnp.array(rng.random((count, POINTS, 2), np.float32)), jnp.ones((count, POINTS), bool)
     )
     order = epoch_order(0, 0, count)
-    train_step = TrainStep(model, tx, config, mesh, tuple(range(POINTS)))
+    # Options of XLA belong to a whole program, and the step is a part of one under vmap.
+    train_step = TrainStep(model, tx, config, mesh, tuple(range(POINTS)), xla={})
     step, given = train_step.on_faces, [seed_data(seed) for seed in range(seeds)]
     together = jax.jit(jax.vmap(step, (0, 0, None, None)), donate_argnums=0)
     # A state is donated to every step, so each side keeps its own.
@@ -58,7 +67,10 @@ def measure(label: str, image_size: int, seeds: int, rounds: int) -> list[dict[s
         stacked[0], losses = together(stacked[0], jnp.stack(given), faces, order)
         losses.block_until_ready()
 
-    seconds = alternate({"one after another": one_by_one, "vmap": at_once}, rounds, settle=0)
+    one_by_one()  # which compiles
+    at_once()
+    with quiet():
+        seconds = alternate({"one after another": one_by_one, "vmap": at_once}, rounds, settle=0)
     return [
         {"how": how, "seeds": seeds, "image_size": image_size, "batch": config.batch_size, "repeats": rounds}
         | vars(summary(times, seeds * config.batch_size))

@@ -387,6 +387,20 @@ def xla(result: Result) -> str:
     return "\n\n".join(filter(None, [table([*head, "s to compile, first"], rows), "\n".join(failed)]))
 
 
+def _dearest(row: Result) -> str:
+    """The most expensive kernels of a row."""
+    kernels = [
+        [
+            f"`{kernel['kernel'].replace('|', '/')}`",
+            f"{1e3 * kernel['ms']:.1f}",
+            f"{100 * kernel['share']:.1f} %",
+            f"{kernel['count'] / row['calls']:.1f}",
+        ]
+        for kernel in row["dearest"]
+    ]
+    return table([f"{row['how']}: kernel", "µs a call", "of all kernels' time", "times a call"], kernels)
+
+
 def profile(result: Result) -> str:
     """What a call consists of on the device, and its most expensive kernels."""
     rows, dearest, failed = [], [], []
@@ -402,20 +416,57 @@ def profile(result: Result) -> str:
                 f"{row['median_gap_us']:.1f}",
             ]
         )
-        kernels = [
-            [
-                f"`{kernel['kernel'].replace('|', '/')}`",
-                f"{1e3 * kernel['ms']:.1f}",
-                f"{100 * kernel['share']:.1f} %",
-                f"{kernel['count'] / row['calls']:.1f}",
-            ]
-            for kernel in row["dearest"]
-        ]
-        dearest.append(table([f"{row['how']}: kernel", "µs a call", "of all kernels' time", "times a call"], kernels))
+        dearest.append(_dearest(row))
     first = result["rows"][0]
     head = [f"{first['model']}, {first['precision']}, batch {first['batch']}", "ms a call", "ms while profiled"]
     head += ["ms in which a kernel runs", "ms in which none does", "kernels", "copies", "median gap, µs"]
     shown = [table(head, rows), dearest[0]] if rows else []
+    return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
+
+
+def batch_flags(result: Result) -> str:
+    """A large batch under several flags of XLA, beside PyTorch."""
+    times = {row["xla"]: row["median_ms"] for row in result["rows"] if "median_ms" in row}
+    theirs = min((ms for name, ms in times.items() if name.startswith("torch")), default=None)
+    rows = [
+        [
+            name,
+            report.digits(ms),
+            f"{theirs / ms:.2f}x" if theirs else "",
+            f"{1e3 * result['rows'][0]['batch'] / ms:.0f}",
+        ]
+        for name, ms in times.items()
+    ]
+    first = result["rows"][0]
+    failed = [f"- failed: {row['xla']}: {row['error']}" for row in result["rows"] if "error" in row]
+    head = [f"{first['model']}, {first['precision']}, batch {first['batch']}", "ms", "speed to PyTorch's", "faces/s"]
+    return "\n\n".join(filter(None, [table(head, rows), "\n".join(failed)]))
+
+
+def training_flags(result: Result) -> str:
+    """Training steps under several flags of XLA beside PyTorch, and what a step of each consists of."""
+    timed = [row for row in result["rows"] if "error" not in row]
+    theirs = min((row["median_ms"] for row in timed if row["impl"] != "jax"), default=None)
+    rows = [
+        [
+            row["how"],
+            report.digits(row["median_ms"]),
+            f"{theirs / row['median_ms']:.2f}x" if theirs else "",
+            *(report.digits(row[name]) for name in ("busy_ms", "idle_ms")),
+            *(f"{row[name]:.0f}" for name in ("kernels", "copies", "graph_launches", "kernel_launches")),
+            f"{row['cold_s']:.0f}",
+        ]
+        for row in timed
+    ]
+    first = result["rows"][0]
+    head = [f"a training step, {first['model']}, {first['precision']}, batch {first['batch']}", "ms"]
+    head += ["speed to PyTorch's", "ms in which a kernel runs", "ms in which none does", "kernels", "copies"]
+    head += ["graphs started", "kernels started", "s to compile and run first"]
+    shown = [table(head, rows)]
+    if timed:
+        best = min((row for row in timed if row["impl"] == "jax"), key=lambda row: row["median_ms"], default=timed[0])
+        shown.append(_dearest(best))
+    failed = [f"- failed: {row['how']}: {row['error']}" for row in result["rows"] if "error" in row]
     return "\n\n".join(filter(None, [*shown, "\n".join(failed)]))
 
 
@@ -501,7 +552,7 @@ def ranks(result: Result) -> str:
     return table([*head, "ONNX file, MB", "ms, batch 1", "ms, batch 64"], rows)
 
 
-OURS = "convolutions in command buffers"  # what `devices.xla.inference_options` tells XLA
+OURS = "convolutions in command buffers"  # what `devices.xla.graph_options` tells XLA
 
 
 def xla_front(result: Result) -> str:
@@ -671,6 +722,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "gpu-parity": parity,
     "gpu-xla": xla,
     "gpu-profile": profile,
+    "gpu-train": training_flags,
+    "gpu-batch": batch_flags,
     "gpu-seeds": seeds,
     "growth-gpu": growth,
     "w300-gpu": w300_tables.markdown,

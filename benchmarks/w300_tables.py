@@ -97,6 +97,15 @@ def _others(result: Result) -> str:
     return table(head, rows) if rows else ""
 
 
+def _own(result: Result) -> str:
+    rows = [
+        [line["model"], _visits(run), str(run["epochs"]), f"{run['coco_nme']:.2f}", _nme(line)]
+        for line, run in _lines(result, "own")
+    ]
+    head = ["from the start on the other real set alone", "faces of an epoch", "epochs", "NME % on it"]
+    return table([*head, "on 300W"], rows) if rows else ""
+
+
 def _small(result: Result) -> str:
     rows = [
         [
@@ -135,6 +144,7 @@ def markdown(result: Result) -> str:
         _changed(result, "size", "Size"),
         _changed(result, "coarse", "Coarse to fine"),
         _others(result),
+        _own(result),
         _small(result),
     )
     return "\n\n".join(filter(None, parts))

@@ -14,7 +14,7 @@ import numpy as np
 from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.config import ModelConfig
-from barrel_jax.devices.xla import inference_options
+from barrel_jax.devices.xla import graph_options
 from barrel_jax.models.inference import make_inference
 from barrel_jax.onnx import runtime
 from barrel_jax.pytorch.modes import TORCH_MODES, mark_step
@@ -83,7 +83,7 @@ def _jax_side(impl: str, work: Work) -> Side:
         weights, images = jax.block_until_ready(jax.device_put((weights, work.images), on))
         frozen = impl == "jax-frozen"
         program, arguments = (partial(predict, weights), (images,)) if frozen else (predict, (weights, images))
-        options = inference_options(on.platform) if work.xla is None else dict(work.xla)
+        options = graph_options(on.platform) if work.xla is None else dict(work.xla)
         start = time.perf_counter()
         compiled = jax.jit(program).lower(*arguments).compile(options)
         points = jax.block_until_ready(compiled(*arguments))

@@ -57,6 +57,7 @@ class Training:
     device: str  # cpu or cuda
     precision: str  # float32, tf32 or bfloat16 (computed in; weights stay float32)
     steps: int  # of one call, which the host waits for once, as in a run
+    xla: Mapping[str, Any] | None = None  # what XLA is told of JAX's program; None for what this package tells it
 
 
 def measure(
@@ -88,9 +89,7 @@ def measure(
     models = {label: ModelConfig(**model_of(label)) for label in labels}
     rows = Rows(write, done)
     keys: list[Key] = []
-    count = max(IN_MEMORY, 2 * max(batches))
-    images = random_images(count, image_size)
-    points = np.random.default_rng(1).random((count, num_landmarks, 2), np.float32)
+    images, points = faces_of(max(batches), num_landmarks, image_size)
     together = [[impl for impl in implementations if impl != "torch-dataloader"]]
     together += [["torch-dataloader"]] if "torch-dataloader" in implementations else []
     for device, batch, precision, label in itertools.product(devices, batches, precisions, labels):
@@ -138,6 +137,13 @@ def measure(
     return rows.of(keys)
 
 
+def faces_of(batch: int, num_landmarks: int, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random faces for batches of this size: images uint8 [n, S, S, 3], points float32 [n, K, 2] in crop units."""
+    count = max(IN_MEMORY, 2 * batch)
+    points = np.random.default_rng(1).random((count, num_landmarks, 2), np.float32)
+    return random_images(count, image_size), points
+
+
 def make_steps(impl: str, work: Training) -> Steps:
     """Puts model, optimiser and faces on the device and takes the first steps; `impl` is one of `IMPLEMENTATIONS`."""
     flags(impl, work.precision)
@@ -151,7 +157,7 @@ def _jax_steps(impl: str, work: Training) -> Callable[[], jax.Array]:
     mesh, num_landmarks, config = make_mesh(MeshConfig(data=1)), work.points.shape[1], work.config
     model = build_model(config.model, num_landmarks)
     tx = optimiser(config.optim, len(work.images) // config.batch_size)
-    train_step = TrainStep(model, tx, config, mesh, tuple(range(num_landmarks)))
+    train_step = TrainStep(model, tx, config, mesh, tuple(range(num_landmarks)), work.xla)
     at_once = work.steps if impl == "jax" else 1
     with jax.default_matmul_precision(MATMUL[work.precision]):
         state: list[State] = [train_step.create(config.seed, work.variables)]

@@ -31,8 +31,8 @@ GRAPHS = {"xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_
 GRAPHS_SINCE = (0, 11)
 
 
-def inference_options(platform: str | None = None) -> dict[str, Any]:
-    """What XLA is told of a program that predicts, beside its own flags: on NVIDIA GPUs convolutions in CUDA graphs.
+def graph_options(platform: str | None = None) -> dict[str, Any]:
+    """What XLA is told of a program, beside its own flags: on NVIDIA GPUs convolutions in CUDA graphs.
 
     Args:
       platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.

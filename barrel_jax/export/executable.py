@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 
-from barrel_jax.devices.xla import inference_options
+from barrel_jax.devices.xla import graph_options
 from barrel_jax.files import read_text
 
 # Of /proc/cpuinfo's flags, those that a compiler makes instructions of (x86, Arm).
@@ -76,7 +76,7 @@ def serialise(predict: Callable[[Any, jax.Array], jax.Array], weights: Any, imag
     # A function of its own, of which there is no compiled program in memory either.
     program = jax.jit(lambda weights, images: predict(weights, images)).lower(weights, images)
     with _no_cache():
-        compiled = program.compile(inference_options())
+        compiled = program.compile(graph_options())
     return pickle.dumps((serialize_executable.serialize(compiled), jax.device_get(weights)), protocol=5)
 
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.config import Config, validate
-from barrel_jax.devices.xla import inference_options
+from barrel_jax.devices.xla import graph_options
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
 from barrel_jax.faces.geometry import unit_to_px
@@ -260,7 +260,7 @@ def _program(model: Any, size: int, padded: bool) -> jax.stages.Wrapped:
 
     # The arguments come from the host, so nothing keeps their buffers. Donating them would save nothing more: no output
     # has the shape of the regions, and JAX only warns about such donations.
-    return jax.jit(program, compiler_options=inference_options())
+    return jax.jit(program, compiler_options=graph_options())
 
 
 def check(image: np.ndarray, boxes: np.ndarray, name: str = "") -> np.ndarray:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
-from barrel_jax.devices.xla import inference_options
+from barrel_jax.devices.xla import graph_options
 from barrel_jax.input.augment import augment
 from barrel_jax.input.placement import Faces
 from barrel_jax.models.inference import predict_points, sown
@@ -58,6 +58,7 @@ class TrainStep:
       config: of the run; its seed is not read.
       mesh: the devices, and how a run lies on them.
       flip: the permutation [K] of the points of a mirrored face.
+      xla: what XLA is told of the programs; None for what this package tells it (`devices.xla.graph_options`).
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class TrainStep:
         config: Config,
         mesh: Mesh,
         flip: tuple[int, ...],
+        xla: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.optimiser, self.config, self.mesh = model, optimiser, config, mesh
+        self._xla = graph_options(mesh.devices.flat[0].platform) if xla is None else dict(xla)
         self._flip = np.array(flip)
         self.in_one_dispatch = cache(self._in_one_dispatch)
 
@@ -87,12 +90,12 @@ class TrainStep:
 
         `order` is the epoch's, from `epoch_order`; the step finds its own batch in it.
         """
-        return jax.jit(self._choose_and_update, donate_argnums=0)
+        return jax.jit(self._choose_and_update, donate_argnums=0, compiler_options=self._xla)
 
     @cached_property
     def on_batch(self) -> jax.stages.Wrapped:
         """step(state, seed, batch): on a batch that `barrel_jax.input.streaming` brings."""
-        return jax.jit(self.update, donate_argnums=0)
+        return jax.jit(self.update, donate_argnums=0, compiler_options=self._xla)
 
     def _in_one_dispatch(self, count: int) -> jax.stages.Wrapped:
         """`count` steps `on_faces` of one epoch as one program, which the host starts once; the losses are [count]."""
@@ -103,7 +106,7 @@ class TrainStep:
 
             return jax.lax.scan(step, state, length=count)
 
-        return jax.jit(steps, donate_argnums=0)
+        return jax.jit(steps, donate_argnums=0, compiler_options=self._xla)
 
     def _choose_and_update(
         self, state: State, seed: Seed, faces: Faces, order: Order
@@ -171,5 +174,5 @@ def make_predict_step(model: nn.Module, mesh: Mesh) -> jax.stages.Wrapped:
         return predict_points(model, variables, images)
 
     return jax.jit(
-        predict, out_shardings=replicated(mesh), compiler_options=inference_options(mesh.devices.flat[0].platform)
+        predict, out_shardings=replicated(mesh), compiler_options=graph_options(mesh.devices.flat[0].platform)
     )

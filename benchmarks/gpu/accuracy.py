@@ -48,7 +48,7 @@ def steps(settings: Settings) -> list[Step]:
     found = [*listed.values()]
     if not settings.start:
         found.append(step(recipes.start(real), "train_start", "start"))
-        early = [run for run in every if run.kind in ("ablation", "coarse", "size") and run.seed == 0][:WARMED]
+        early = [run for run in every if run.kind in ("large", "ablation", "coarse", "size") and run.seed == 0][:WARMED]
         found += [step(run) for run in every if run.kind == "small"]
         found += [step(run, "warm", f"warm-{run.name}", COMPILE_SECONDS) for run in early]
     return found + [step(run) for run in every if run.name not in {one.name for one in found}]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One face at a time under several flags of XLA, in one process and in turns, so that the ratios are of one run.
+"""Inference under several flags of XLA, in one process and in turns, so that the ratios are of one run.
 
 XLA takes most of its flags with a single program (`compile(options)`); what is read once in a process is not here.
 """
@@ -21,11 +21,11 @@ from benchmarks.gpu.step import Rows
 OWN = ("jax", "jax-frozen")
 
 
-def work_of(label: str, precision: str, device: str, num_landmarks: int, image_size: int) -> Work:
-    """One face through a model of drawn weights."""
+def work_of(label: str, precision: str, device: str, num_landmarks: int, image_size: int, batch: int = 1) -> Work:
+    """Faces through a model of drawn weights."""
     config = ModelConfig(**model_of(label))
     variables = random_variables(config, num_landmarks, image_size)
-    return Work(config, num_landmarks, variables, random_images(1, image_size), precision, device)
+    return Work(config, num_landmarks, variables, random_images(batch, image_size), precision, device)
 
 
 def measure(

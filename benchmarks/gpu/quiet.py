@@ -8,12 +8,29 @@ several steps are prepared at once, and each is timed while the processes of the
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-SETTLE = 0.5  # seconds in which what the others had given to the device comes to its end
+SETTLE = 0.5  # seconds between two looks whether what the others had given to the device has come to its end
+LONGEST = 8.0  # seconds of such looks: a training's dispatch takes a few
+UTILISATION = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
+
+
+def settle() -> None:
+    """Waits until the GPUs have nothing more to do; where none can be asked, `SETTLE` alone."""
+    end = time.monotonic() + LONGEST
+    time.sleep(SETTLE)
+    if not shutil.which(UTILISATION[0]):
+        return
+    while time.monotonic() < end:
+        said = subprocess.run(UTILISATION, capture_output=True, text=True, check=False).stdout
+        if all(line.strip() in ("0", "[N/A]") for line in said.splitlines()):
+            return
+        time.sleep(SETTLE)
 
 
 class Quiet:
@@ -45,7 +62,7 @@ class Quiet:
             holder.write_text(str(own))
             self._signal(signal.SIGSTOP, own)
             try:
-                time.sleep(SETTLE)
+                settle()
                 yield
             finally:
                 self._signal(signal.SIGCONT, own)

@@ -54,7 +54,7 @@ FULL = Sizes(
         "start": Budget(128, 7_000, 64, 1, 170),
         "small": Budget(128, 14_000, 64, 2, 240),
         "ablation": Budget(128, 6_800, 32, 5, 70),
-        "large": Budget(256, 8_000, 32, 4, 140),
+        "large": Budget(256, 10_000, 32, 4, 170),
         "recipe": Budget(256, 13_500, 32, 6, 220),
     },
     schedules=SCHEDULES,
@@ -87,7 +87,7 @@ REHEARSAL = Sizes(
 class Run:
     """One training."""
 
-    kind: str  # start, small, ablation, coarse, size, large (256 px), recipe (256 px, longer), generalisation
+    kind: str  # start, small, ablation, coarse, size, large (256 px), recipe (256 px, longer), generalisation, own
     label: str  # of the model, as in `barrel_jax.paper`, and what differs; Regression-18 is the one without a decoder
     seed: int
     sets: tuple[str, ...] = (W300,)  # the first is visited once in an epoch and scored, the others have `SHARE` each
@@ -117,14 +117,15 @@ def start(real: bool) -> Run:
     return _run("start", "BarrelNet", sets=(DRAWN, REAL) if real else (DRAWN,))
 
 
-def _ranked(rank: int, seed: int = 0) -> Run:
-    """BarrelNet with both modules of a low rank."""
+def _ranked(rank: int, seed: int = 0, module: str = "") -> Run:
+    """BarrelNet with one of its modules of a low rank, or both."""
     run = _run("size", "BarrelNet", seed=seed)
-    return replace(run, label=f"{run.label}, rank {rank}", fields=run.fields | _ranks(rank))
+    of = f" of {module}" if module else ""
+    return replace(run, label=f"{run.label}, rank {rank}{of}", fields=run.fields | _ranks(rank, module))
 
 
-def _ranks(rank: int) -> dict[str, object]:
-    return {"model.dqinit_rank": rank, "model.qamem_rank": rank}
+def _ranks(rank: int, module: str = "") -> dict[str, object]:
+    return {f"model.{name.lower()}_rank": rank for name in ("DQInit", "QAMem") if module in ("", name)}
 
 
 # What is added to BarrelNet so that it learns in less time, by what tables call it.
@@ -162,20 +163,21 @@ def _small(real: bool) -> Run:
 def runs(sizes: Sizes, real: bool) -> list[Run]:
     """All runs, the most worth first; `real`: there are real faces beside 300W's."""
     every = [_small(real)]
-    every += [_run("ablation", name) for name in CORNERS]
-    every += [_coarse("coarse to fine"), _ranked(8)]
-    every += [_run("ablation", "Baseline", decoders) for decoders in (6, 0)]
     every += [_run("large", "BarrelNet")]
+    every += [_run("ablation", name) for name in CORNERS]
+    every += [_ranked(8)]
+    every += [_run("own", "BarrelNet", sets=(REAL,))] if real else []
     every += [_run("ablation", name, seed=1) for name in CORNERS]
-    every += [_coarse(what, "short") for what in COARSE]
     every += [_ranked(rank) for rank in (16, 4, 32)]
-    every += [_run("ablation", name) for name in ("BarrelNet x2", "+QAMem x2")]
     every += [_run("ablation", name, seed=2) for name in CORNERS]
-    every += [_run("ablation", "Baseline", 3)]
-    every += [_coarse(what, "middle") for what in COARSE] + [_coarse("coarse loss")]
     every += [_ranked(8, seed) for seed in range(1, SEEDS)]
-    every += [_coarse(what, "short", seed) for seed in range(1, SEEDS) for what in COARSE]
     every += [_run("large", "Baseline")]
+    every += [_ranked(8, module=name) for name in ("DQInit", "QAMem")]
+    every += [_run("ablation", name) for name in ("BarrelNet x2", "+QAMem x2")]
+    every += [_run("ablation", "Baseline", decoders) for decoders in (6, 3, 0)]
+    every += [_coarse("coarse to fine")] + [_coarse(what, "short") for what in COARSE]
+    every += [_coarse(what, "middle") for what in COARSE] + [_coarse("coarse loss")]
+    every += [_coarse(what, "short", seed) for seed in range(1, SEEDS) for what in COARSE]
     every += [_run("recipe", "BarrelNet"), _run("recipe", "Baseline")]
     every += [_run("recipe", "BarrelNet", sets=(W300, REAL, DRAWN))] if real else []
     every += [_run("generalisation", "BarrelNet"), _run("generalisation", "BarrelNet", sets=(DRAWN,))]

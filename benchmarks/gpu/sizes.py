@@ -22,8 +22,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "convolutions in NHWC and in command buffers": ONE_GRAPH | {"xla_gpu_force_conv_nhwc": True},
     "convolutions in NHWC": {"xla_gpu_force_conv_nhwc": True},
 }
+# Of a large batch, whose kernels are long.
+THROUGHPUT_OPTIONS: dict[str, dict[str, Any]] = {
+    "convolutions in command buffers": WITH_CONVOLUTIONS,
+    "convolutions in NHWC": WITH_CONVOLUTIONS | {"xla_gpu_force_conv_nhwc": True},
+    "convolutions fused": WITH_CONVOLUTIONS | {"xla_gpu_experimental_enable_conv_fusion": True},
+}
 HANDED = ("as it is", "command buffers off", "convolutions in command buffers")  # also to a program without its weights
 GRAPHS_WHILE_PROFILED = {"xla_enable_command_buffers_during_profiling": True}  # else kernel by kernel
+# Of several training steps in one dispatch, which is a loop.
+TRAINING_OPTIONS: dict[str, dict[str, Any]] = {
+    name: GRAPHS_WHILE_PROFILED | options
+    for name, options in {
+        "as it is": {},
+        "convolutions in command buffers": WITH_CONVOLUTIONS,
+        "all in command buffers of any size": ONE_GRAPH,
+    }.items()
+}
 # What is read once in a process, or would find what another variant has left there; an unknown one ends its step.
 XLA = {
     "addresses profiled, convolutions in command buffers": "--xla_gpu_enable_command_buffer=+CONVOLUTION "
@@ -50,6 +65,7 @@ class Sizes:
     latency_rounds: int
     rounds: int
     training_rounds: int
+    dispatched: int  # training steps in one dispatch
     parity_images: int
     table4: tuple[str, ...]  # () for all of the paper's
     xla: tuple[str, ...]  # of `XLA`
@@ -69,6 +85,7 @@ FULL = Sizes(
     latency_rounds=300,
     rounds=30,
     training_rounds=8,
+    dispatched=10,
     parity_images=12,
     table4=(),
     xla=tuple(XLA),
@@ -88,6 +105,7 @@ REHEARSAL = Sizes(
     latency_rounds=2,
     rounds=2,
     training_rounds=1,
+    dispatched=2,
     parity_images=2,
     table4=("Baseline-18-d5", "BarrelNet-18"),
     xla=("no autotuning",),

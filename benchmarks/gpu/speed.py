@@ -51,9 +51,11 @@ def steps(settings: Settings) -> list[Step]:
     for precision in sizes.precisions:
         listed += [train(16, precision, "", TRAINING, 70)]
         listed += [train(16, precision, "-compiled", COMPILED_TRAINING, 120)] if sizes.compiled else []
+    listed += [Step("train-flags", "gpu-train", 150, _doing("flags_training", sizes))]
     listed += [Step("xla", "gpu-xla", 70, _doing("flags", sizes))]
     listed += [Step("profile-1", "gpu-profile", 60, _doing("profile", sizes))]
     listed += [train(sizes.large, first, "", THROUGHPUT, 90)] if sizes.large > 1 else []
+    listed += [Step("batch-flags", "gpu-batch", 90, _doing("flags_large", sizes))] if sizes.large > 1 else []
     listed += [Step("table4", "table4-gpu", 90, _doing("table4", sizes))]
     listed += infer(1, _possible(LATENCY, sizes), sizes.latency_rounds, "", 75)
     listed += infer(sizes.large, _possible(THROUGHPUT, sizes), sizes.rounds, "", 65) if sizes.large > 1 else []

@@ -13,8 +13,8 @@ from benchmarks import growth as growing
 from benchmarks import seeds as seeding
 from benchmarks.gpu import flags as flagged
 from benchmarks.gpu import parity as points
-from benchmarks.gpu import profiled
-from benchmarks.gpu.sizes import GRAPHS_WHILE_PROFILED, OPTIONS, Sizes
+from benchmarks.gpu import profiled, training_flags
+from benchmarks.gpu.sizes import GRAPHS_WHILE_PROFILED, OPTIONS, THROUGHPUT_OPTIONS, TRAINING_OPTIONS, Sizes
 from benchmarks.gpu.step import Rows
 
 
@@ -72,16 +72,33 @@ def xla(rows: Rows, sizes: Sizes, name: str) -> None:
     inference.measure([sizes.models[0]], [1], [sizes.precisions[0]], impls, rounds=sizes.latency_rounds, **common)
 
 
-def _work(rows: Rows, sizes: Sizes) -> tuple[str, Work]:
+def _work(rows: Rows, sizes: Sizes, batch: int = 1) -> tuple[str, Work]:
     rows.note(image_size=sizes.image_size, num_landmarks=sizes.landmarks)
     label = sizes.models[0]
-    return label, flagged.work_of(label, sizes.precisions[0], sizes.device, sizes.landmarks, sizes.image_size)
+    return label, flagged.work_of(label, sizes.precisions[0], sizes.device, sizes.landmarks, sizes.image_size, batch)
 
 
 def flags(rows: Rows, sizes: Sizes) -> None:
     """One face through the small model under the flags that XLA takes with a program, PyTorch's CUDA graphs beside."""
     others = ("torch-reduce-overhead",) if sizes.compiled else ()
     flagged.measure(rows, *_work(rows, sizes), OPTIONS, others, sizes.latency_rounds)
+
+
+def flags_large(rows: Rows, sizes: Sizes) -> None:
+    """The large batch likewise, what PyTorch compiles beside."""
+    flagged.measure(rows, *_work(rows, sizes, sizes.large), THROUGHPUT_OPTIONS, ("torch-compile",), sizes.rounds)
+
+
+def flags_training(rows: Rows, sizes: Sizes) -> None:
+    """Training steps of the small model at the small batch likewise, and what they consist of."""
+    rows.note(image_size=sizes.image_size, num_landmarks=sizes.landmarks)
+    label, others, variants = sizes.models[0], ("torch-reduce-overhead",), TRAINING_OPTIONS
+    if not sizes.compiled:  # a CPU compiles each for a minute
+        others, variants = (), dict([*TRAINING_OPTIONS.items()][:1])
+    work = training_flags.work_of(
+        label, 16, sizes.precisions[0], sizes.device, sizes.landmarks, sizes.image_size, sizes.dispatched
+    )
+    training_flags.measure(rows, label, work, variants, others, sizes.training_rounds)
 
 
 def profile(rows: Rows, sizes: Sizes) -> None:
@@ -96,20 +113,17 @@ def profile(rows: Rows, sizes: Sizes) -> None:
 
 def seeds(rows: Rows, sizes: Sizes) -> None:
     """A training step of several seeds, under vmap and one after another."""
-    with rows.alone():
-        for row in seeding.measure(sizes.models[0], sizes.seeds_image_size, sizes.seeds, sizes.rounds):
-            rows.add(row)
+    for row in seeding.measure(sizes.models[0], sizes.seeds_image_size, sizes.seeds, sizes.rounds, rows.alone):
+        rows.add(row)
 
 
 def growth(rows: Rows, sizes: Sizes, axis: str, values: tuple[int, ...]) -> None:
     """Milliseconds of the small model along one axis."""
     rows.note(base=growing.BASE)
-    with rows.alone():
-        for row in growing.latencies(sizes.rounds, {axis: values or growing.AXES[axis]}):
-            rows.add(row)
+    for row in growing.latencies(sizes.rounds, {axis: values or growing.AXES[axis]}, rows.alone):
+        rows.add(row)
 
 
 def equations(rows: Rows, sizes: Sizes) -> None:
     """QAMem by equation 3 and by equation 2."""
-    with rows.alone():
-        rows.note(equations=growing.equations(sizes.rounds))
+    rows.note(equations=growing.equations(sizes.rounds, rows.alone))

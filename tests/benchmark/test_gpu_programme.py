@@ -270,7 +270,7 @@ def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
 
 
 def test_the_runs_are_those_of_the_config_files():
-    names = {"start": recipes.start(True), "ablation": recipes.runs(recipes.FULL, True)[1]}
+    names = {"start": recipes.start(True), "ablation": recipes.runs(recipes.FULL, True)[2]}
     visits = {"start": 12_000 + 5_143, "ablation": 1_810}
     files = {"start": get_pretrain(), "ablation": get_w300_scratch()}
     for kind, config in files.items():
@@ -425,7 +425,8 @@ def test_the_speed_part_rehearsed(tmp_path, capsys):
     names, results = rehearse(tmp_path, "speed")
     assert "a rehearsal, whose numbers are no results" in capsys.readouterr().err
     assert names == [
-        "train-gpu", "gpu-xla", "gpu-profile", "table4-gpu", "infer-gpu", "gpu-parity", "gpu-seeds", "growth-gpu"
+        "train-gpu", "gpu-train", "gpu-xla", "gpu-profile", "table4-gpu", "infer-gpu", "gpu-parity", "gpu-seeds",
+        "growth-gpu",
     ]  # fmt: skip
     for name in names:
         result = json.loads((results / f"{name}.json").read_text())

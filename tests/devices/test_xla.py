@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from barrel_jax.config import DataConfig
-from barrel_jax.devices.xla import CPU_FLAG, GRAPHS, GRAPHS_SINCE, inference_options, one_use_options, tune_cpu
+from barrel_jax.devices.xla import CPU_FLAG, GRAPHS, GRAPHS_SINCE, graph_options, one_use_options, tune_cpu
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
 from barrel_jax.predict.named_models import open_model
@@ -53,7 +53,7 @@ def test_convolutions_are_in_graphs_where_cuda_has_them(monkeypatch, platform, r
     monkeypatch.setattr(jax, "__version__", version)
     client = SimpleNamespace(platform_version=runtime)
     monkeypatch.setattr(jax, "devices", lambda: [SimpleNamespace(client=client)])
-    assert inference_options(platform) == expected
+    assert graph_options(platform) == expected
 
 
 def test_xla_knows_the_options_that_a_gpu_would_be_told():

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training steps under several flags of XLA beside PyTorch's, in turns, and what each consists of on the device.
+
+Rows are of one process and one run; XLA takes these flags with a single program. A profiler slows down what it looks
+at: milliseconds of a step are measured without it.
+"""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from barrel_jax.benchmark.clock import alternate
+from barrel_jax.benchmark.frameworks import flags, give_back
+from barrel_jax.benchmark.infer import random_variables
+from barrel_jax.benchmark.refusals import Disagreement, reason, refusals
+from barrel_jax.benchmark.train import Steps, Training, compare_losses, faces_of, make_steps
+from barrel_jax.config import Config, ModelConfig
+from barrel_jax.paper import model_of
+from benchmarks.gpu.profiled import summarise, trace_jax, trace_torch
+from benchmarks.gpu.step import Rows
+
+PROFILED = 2  # calls, each of all steps of one dispatch
+
+
+def work_of(
+    label: str, batch: int, precision: str, device: str, num_landmarks: int, image_size: int, steps: int
+) -> Training:
+    """Steps of a model of drawn weights on random faces."""
+    dtype = "bfloat16" if precision == "bfloat16" else "float32"
+    config = Config(batch_size=batch, model=ModelConfig(**model_of(label) | {"dtype": dtype}))
+    config.data.image_size, config.loop.dispatch_steps = image_size, steps
+    variables = random_variables(config.model, num_landmarks, image_size)
+    return Training(config, variables, *faces_of(batch, num_landmarks, image_size), device, precision, steps)
+
+
+def measure(
+    rows: Rows,
+    label: str,
+    work: Training,
+    variants: Mapping[str, Mapping[str, Any]],
+    others: Sequence[str],
+    rounds: int,
+) -> None:
+    """A row for each variant of `jax`, by name, and each opponent; they come together, after the last round."""
+    rows.clear()
+    common = {"model": label, "device": work.device, "precision": work.precision, "batch": work.config.batch_size}
+    wanted = [(name, "jax") for name in variants] + [(impl, impl) for impl in others]
+    made: dict[str, Steps] = {}
+    refused: dict[str, str] = {}
+    try:
+        common["largest_difference"] = compare_losses(work, [impl for _, impl in wanted])
+    except Disagreement as error:
+        refused = dict.fromkeys((name for name, _ in wanted), str(error))
+    except refusals():  # the side that cannot say its loss cannot be made either, and says why there
+        pass
+    for name, impl in wanted:
+        if name not in refused:
+            try:
+                made[name] = make_steps(impl, dataclasses.replace(work, xla=variants.get(name)))
+            except refusals() as error:
+                refused[name] = reason(error)
+    with rows.alone():
+        seconds = alternate({name: side.run for name, side in made.items()}, rounds, dropped=refused)
+        seen = _traced(made, dict(wanted), work, refused)
+    for name, impl in wanted:
+        row = common | {"how": name, "impl": impl, "options": dict(variants.get(name, {}))}
+        if name in refused:
+            rows.add(row | {"error": refused[name]})
+            continue
+        step_ms = 1e3 * statistics.median(seconds[name]) / work.steps
+        timing = {"median_ms": step_ms, "cold_s": made[name].cold_s, "repeats": rounds, "steps_a_call": work.steps}
+        rows.add(row | timing | {"flags": flags(impl, work.precision)} | seen[name])
+    made.clear()
+    give_back()
+
+
+def _traced(
+    made: Mapping[str, Steps], impls: Mapping[str, str], work: Training, refused: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """What a step of each side consists of (`profiled.summarise`); adds to `refused` what could not be seen."""
+    seen = {}
+    for name, side in made.items():
+        if name in refused:
+            continue
+        trace = trace_torch if impls[name].startswith("torch") else trace_jax
+        try:
+            found = trace(side.run, PROFILED, work.device)
+            seen[name] = summarise(dataclasses.replace(found, calls=PROFILED * work.steps))
+        except refusals() as error:
+            refused[name] = reason(error)
+    return seen
