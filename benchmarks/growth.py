@@ -21,7 +21,7 @@ from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.infer import random_images, random_variables
 from barrel_jax.benchmark.report import digits
 from barrel_jax.config import ModelConfig
-from barrel_jax.devices.xla import tune_cpu
+from barrel_jax.devices.xla import graph_options, tune_cpu
 from barrel_jax.evaluation.face_sheets import TRUE
 from barrel_jax.models.inference import make_inference
 from barrel_jax.plotting import INK, PREDICTED, new_figure, pixels, write_picture
@@ -66,7 +66,7 @@ def latencies(
 
 
 def _runner(function: Callable, *arguments: Any) -> tuple[Callable[[], object], Any]:
-    compiled = jax.jit(function).lower(*arguments).compile()
+    compiled = jax.jit(function).lower(*arguments).compile(graph_options())
     return lambda: jax.block_until_ready(compiled(*arguments)), compiled.memory_analysis()
 
 

@@ -552,22 +552,6 @@ def ranks(result: Result) -> str:
     return table([*head, "ONNX file, MB", "ms, batch 1", "ms, batch 64"], rows)
 
 
-OURS = "convolutions in command buffers"  # what `devices.xla.graph_options` tells XLA
-
-
-def xla_front(result: Result) -> str:
-    """One face: JAX as programs of this package run beside PyTorch's CUDA graphs, of one run."""
-    times = {(row["xla"], row["impl"]): row["median_ms"] for row in result["rows"] if "median_ms" in row}
-    first, theirs = result["rows"][0], times["torch-reduce-overhead", "torch-reduce-overhead"]
-    named = {"jax-frozen": "JAX, weights in the program", "jax": "JAX, weights handed over"}
-    rows = [
-        [name, report.digits(times[OURS, impl]), f"{theirs / times[OURS, impl]:.2f}x"] for impl, name in named.items()
-    ]
-    rows.append(["PyTorch, CUDA graphs (reduce-overhead)", report.digits(theirs), ""])
-    head = [f"one face, {first['model']}, {first['precision']}, 256 px", "ms", "JAX's speed to PyTorch's"]
-    return table(head, rows)
-
-
 def train_front(result: Result) -> str:
     """Training at batch 16 in bfloat16: JAX beside each way of PyTorch, each ratio of one run."""
     rows, ours = [], 0.0
@@ -598,8 +582,6 @@ def infer_front(result: Result) -> str:
             cases.setdefault(case, {})[row.key.impl] = row.timing.median_ms
     rows = []
     for (model, precision, batch), times in cases.items():
-        if batch == 1:  # measured again since, with other options (`xla_front`)
-            continue
         ways = sorted(times, key=times.__getitem__)
         ours, best = (next(way for way in ways if way.startswith("jax") == own) for own in (True, False))
         cells = [f"{report.digits(times[way])} ({way})" for way in (ours, best)]
@@ -701,6 +683,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "start-up": start_up,
     "infer-cpu": speeds,
     "infer-gpu": speeds,
+    "infer-h200": speeds,
     "boxes-common": boxes,
     "boxes-common-before": boxes,
     "boxes-faces68-before": boxes,
@@ -710,11 +693,11 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "looks": looks,
     "ranks-common": ranks,
     "infer-front": infer_front,
-    "xla-front": xla_front,
     "train-front": train_front,
     "train-cpu": speeds,
     "train-cpu-256": speeds,
     "train-gpu": speeds,
+    "train-gpu-256": speeds,
     "commits": commits,
     "stress-common": stress,
     "video": video,
@@ -728,6 +711,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "growth-gpu": growth,
     "w300-gpu": w300_tables.markdown,
     "w300-h200": w300_tables.markdown,
+    "w300-third": w300_tables.markdown,
+    "w300-trainings": w300_tables.trainings,
     "w300-front": w300_tables.front,
     "devices": devices,
     "pods": pods,
@@ -744,7 +729,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
 
 
 # Short tables of a longer result, for the front page.
-OF = {"infer-front": "infer-gpu", "w300-front": "w300-gpu", "xla-front": "gpu-xla", "train-front": "train-gpu"}
+OF = {"infer-front": "infer-gpu", "w300-front": "w300-trainings", "train-front": "train-gpu"}
 PAGES = ("index", "datasets", "devices", "models/small", "results", "settings", "speed", "video")
 DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 

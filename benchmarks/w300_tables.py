@@ -150,8 +150,21 @@ def markdown(result: Result) -> str:
     return "\n\n".join(filter(None, parts))
 
 
+def trainings(result: Result) -> str:
+    """Every training of the ablation, and what a model is beside the one that it is held to."""
+    rows = []
+    for row in result["rows"]:
+        cells = [model_name(row["model"]), ", ".join(f"{nme:.2f}" for nme in row["nme"]), f"{row['mean']:.2f}"]
+        if "beside" in row:
+            each = ", ".join(f"{change:+.2f}" for change in row["differences"])
+            cells += [model_name(row["beside"]), f"{100 * row['share']:+.1f} %", each, *_beside(row)]
+        rows.append(cells + [""] * (8 - len(cells)))
+    head = ["model", f"NME % in trainings ({'; '.join(result['trainings'])})", "mean", "beside", "of its error"]
+    return table([*head, "in each training", "difference (95 %)", "p, paired by face"], rows)
+
+
 def front(result: Result) -> str:
-    """The scores of the ablation alone, in one line."""
-    lines = [line for line, _ in _lines(result, "ablation")]
-    head = ["ResNet-18, 128 px: NME %", *(model_name(line["model"]) for line in lines)]
-    return table(head, [["Common", *(f"{line['nme']:.2f}" for line in lines)]])
+    """The means of all trainings, in one line."""
+    head = ["ResNet-18, 128 px: NME %", *(model_name(row["model"]) for row in result["rows"])]
+    cells = [f"{row['mean']:.2f} ({len(row['nme'])})" for row in result["rows"]]
+    return table(head, [["Common, mean (trainings)", *cells]])

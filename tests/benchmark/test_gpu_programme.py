@@ -22,7 +22,7 @@ from barrel_jax.input.crops import load_crops
 from barrel_jax.pretrained.backbone import read_backbone
 from barrel_jax.training.trained import TrainedRun
 from benchmarks import tables
-from benchmarks.gpu import cut_set, drawn, pack, profiled, recipes, report, speed, timing
+from benchmarks.gpu import cut_set, drawn, pack, profiled, quiet, recipes, report, speed, timing, training_flags
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.parts import select, steps_of
@@ -172,26 +172,44 @@ def _stopped(pid, wanted):
     return state == "T"
 
 
+def test_a_timing_waits_until_the_device_has_nothing_more_to_do(tmp_path, monkeypatch):
+    said, log = tmp_path / "said", tmp_path / "log"
+    said.write_text("97\n0\n")  # two devices
+    asks = f"echo x >> {log}; cat {said}; [ $(wc -l < {log}) -lt 2 ] || printf '0\\n[N/A]\\n' > {said}"
+    monkeypatch.setattr(quiet, "UTILISATION", ("sh", "-c", asks))
+    monkeypatch.setattr(quiet, "SETTLE", 0.01)
+    quiet.settle()
+    assert log.read_text().count("x") == 3  # busy, busy, idle
+    said.write_text("97\n")
+    log.unlink()
+    monkeypatch.setattr(quiet, "UTILISATION", ("sh", "-c", f"echo x >> {log}; cat {said}"))
+    monkeypatch.setattr(quiet, "LONGEST", 0.3)
+    quiet.settle()  # a device that others use for ever is timed all the same
+    assert log.read_text().count("x") > 1
+    monkeypatch.setattr(quiet, "UTILISATION", ("no-such-program",))
+    quiet.settle()
+
+
 @pytest.mark.processes
 def test_what_is_timed_is_alone(tmp_path):
     code = "import time\nwhile True: time.sleep(0.01)"
     lanes = [subprocess.Popen([sys.executable, "-c", code], start_new_session=True) for _ in range(2)]
-    quiet = Quiet(tmp_path)
+    lanes_of = Quiet(tmp_path)
     try:
         for lane in lanes:
-            quiet.enter(lane.pid)
-        with quiet.alone():
+            lanes_of.enter(lane.pid)
+        with lanes_of.alone():
             assert all(_stopped(lane.pid, True) for lane in lanes)
         assert not any(_stopped(lane.pid, False) for lane in lanes)
         # A lane that dies while it holds the others: they go on as soon as its end is seen, and not at another's.
         (tmp_path / "holder").write_text(str(lanes[0].pid))
         os.killpg(lanes[1].pid, signal.SIGSTOP)
-        quiet.leave(4_000_000)
+        lanes_of.leave(4_000_000)
         assert _stopped(lanes[1].pid, True)
         lanes[0].kill()
-        quiet.leave(lanes[0].pid)
+        lanes_of.leave(lanes[0].pid)
         assert not _stopped(lanes[1].pid, False) and not (tmp_path / "holder").exists()
-        with quiet.alone():  # one that is gone is no error
+        with lanes_of.alone():  # one that is gone is no error
             assert _stopped(lanes[1].pid, True)
     finally:
         for lane in lanes:
@@ -377,6 +395,17 @@ def test_runs_are_compared_face_by_face(tmp_path):
     change = 50 * sum(nmes[f"ablation-B-seed{s}"] - nmes[f"ablation-A-seed{s}"] for s in (0, 1))
     assert ours["difference"] == pytest.approx(change.mean()) == pytest.approx(ours["nme"] - baseline["nme"])
     assert ours["p"] == sign_flip_p(change) and ours["interval"][0] < ours["difference"] < ours["interval"][1]
+
+
+def test_training_under_options_loses_the_sides_that_fail_alone(tmp_path):
+    rows = Rows(tmp_path / "train.json", {"commit": "c"})
+    work = training_flags.work_of("BarrelNet-10", 2, "float32", "cpu", 3, 32, steps=2)
+    variants = {"as it is": {}, "unknown": {"xla_gpu_no_such_flag": True}}
+    training_flags.measure(rows, "BarrelNet-10", work, variants, [], 1)
+    first, failed = read(tmp_path / "train.json")["rows"]
+    assert first["median_ms"] > 0 and first["busy_ms"] > 0 and first["steps_a_call"] == 2 and first["kernels"] > 10
+    said = tables.training_flags({"rows": [first, failed]})
+    assert "| as it is |" in said and "- failed: unknown: " in said and "no_such_flag" in said
 
 
 def test_a_simulated_gpu_costs_only_its_own_rows(tmp_path, monkeypatch):

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ablation on 300W over all trainings of it: other starts, seeds and days, each beside the one that it is held to.
+
+python -m benchmarks.trainings
+
+Reads `RESULTS` and their predictions, which lie in benchmarks/results; writes benchmarks/results/w300-trainings.json.
+Nothing is trained and no set is opened.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from barrel_jax.evaluation.significance import bootstrap_intervals, sign_flip_p
+from barrel_jax.files import read_json
+from barrel_jax.provenance import ROOT, describe, write
+
+FOLDER = ROOT / "benchmarks" / "results"
+RESULTS = ("w300-h200", "w300-gpu", "w300-third")  # in the order of their days; each has a start of its own
+# Models, and what each is held to.
+MODELS = {
+    "Baseline-18": "",
+    "+DQInit-18": "Baseline-18",
+    "+QAMem-18": "Baseline-18",
+    "BarrelNet-18": "Baseline-18",
+    "BarrelNet-18, rank 8": "BarrelNet-18",
+}
+ENDS = ("ablation", "size")  # kinds of runs of the same length from the same start
+
+
+def trainings(results: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, int], dict[str, str]]:
+    """For each start and seed, the run of each model."""
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    for name, result in results.items():
+        for row in result["rows"]:
+            if row["kind"] in ENDS and not row.get("schedule") and row["model"] in MODELS:
+                found.setdefault((name, row["seed"]), {})[row["model"]] = row["run"]
+    return found
+
+
+def errors(folder: Path, run: str) -> np.ndarray:
+    """The faces' errors of a run in percent, float64 [n]."""
+    with np.load(folder / f"common-{run}.npz") as predictions:
+        return 100 * predictions["nme"].astype(np.float64)
+
+
+def pool(runs: Sequence[Mapping[str, str]], folder: Path) -> list[dict[str, Any]]:
+    """A row for each model: its errors in every training that has it, and what they are beside the other's.
+
+    The difference of a face is the mean over the trainings that have both; its interval and p are over faces.
+    """
+    rows = []
+    for model, other in MODELS.items():
+        have = [of for of in runs if model in of]
+        scores = [float(errors(folder, of[model]).mean()) for of in have]
+        row: dict[str, Any] = {"model": model, "nme": scores, "mean": statistics.mean(scores)}
+        pairs = [of for of in have if other in of]
+        if pairs:
+            by_training = np.stack([errors(folder, of[model]) - errors(folder, of[other]) for of in pairs])
+            change = by_training.mean(0)
+            row |= {
+                "beside": other,
+                "differences": by_training.mean(1).tolist(),
+                "difference": float(change.mean()),
+                "share": float(change.mean() / np.mean([errors(folder, of[other]) for of in pairs])),
+                "interval": bootstrap_intervals(change[:, None])[0].tolist(),
+                "p": sign_flip_p(change),
+            }
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Pools and records."""
+    results = {name: read_json(FOLDER / f"{name}.json", "make it first") for name in RESULTS}
+    found = trainings(results)
+    starts = [f"{name}, seed {seed}" for name, seed in found]
+    rows = pool(list(found.values()), FOLDER / "predictions")
+    write(FOLDER / "w300-trainings.json", describe("trainings") | {"trainings": starts, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ablation over several trainings, against sums by hand and against what was published."""
+
+import json
+
+import numpy as np
+import pytest
+
+from barrel_jax.evaluation.significance import sign_flip_p
+from benchmarks import tables
+from benchmarks.trainings import FOLDER, RESULTS, pool, trainings
+
+
+def row(run, model, seed=0, **fields):
+    return {"run": run, "model": model, "seed": seed, "kind": "ablation"} | fields
+
+
+def test_a_model_is_held_to_the_one_of_its_own_training(tmp_path):
+    rng = np.random.default_rng(0)
+    nmes = {name: rng.uniform(0.02, 0.06, 30) for name in ("base1", "base2", "both1", "both2", "small2")}
+    for name, nme in nmes.items():
+        np.savez(tmp_path / f"common-{name}.npz", nme=nme)
+    results = {
+        "one": {"rows": [row("base1", "Baseline-18"), row("both1", "BarrelNet-18")]},
+        "two": {
+            "rows": [
+                row("both2", "BarrelNet-18"),
+                row("base2", "Baseline-18"),
+                row("small2", "BarrelNet-18, rank 8", kind="size"),
+                row("short", "BarrelNet-18", kind="coarse", schedule="short"),
+                row("else", "BarrelNet-18", kind="generalisation"),
+            ]
+        },
+    }
+    found = trainings(results)
+    assert found == {
+        ("one", 0): {"Baseline-18": "base1", "BarrelNet-18": "both1"},
+        ("two", 0): {"BarrelNet-18": "both2", "Baseline-18": "base2", "BarrelNet-18, rank 8": "small2"},
+    }
+    results["one"]["rows"] += [row("dq", "+DQInit-18"), row("qa", "+QAMem-18")]
+    for name in ("dq", "qa"):
+        np.savez(tmp_path / f"common-{name}.npz", nme=nmes["base1"] / 2)
+    rows = {row["model"]: row for row in pool(list(trainings(results).values()), tmp_path)}
+    assert rows["Baseline-18"]["nme"] == pytest.approx([100 * nmes[name].mean() for name in ("base1", "base2")])
+    assert "beside" not in rows["Baseline-18"]
+    change = 50 * (nmes["both1"] - nmes["base1"] + nmes["both2"] - nmes["base2"])
+    ours = rows["BarrelNet-18"]
+    assert ours["difference"] == pytest.approx(change.mean()) == pytest.approx(np.mean(ours["differences"]))
+    assert ours["p"] == pytest.approx(sign_flip_p(change)) and ours["interval"][0] < change.mean() < ours["interval"][1]
+    assert rows["+DQInit-18"]["share"] == pytest.approx(-0.5)
+    small = rows["BarrelNet-18, rank 8"]  # from BarrelNet of the same training, not from the baseline or the other one
+    assert small["difference"] == pytest.approx(100 * (nmes["small2"] - nmes["both2"]).mean())
+
+
+def test_the_published_trainings_are_those_of_the_predictions():
+    results = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in RESULTS}
+    found = trainings(results)
+    kept = json.loads((FOLDER / "w300-trainings.json").read_text())
+    assert kept["trainings"] == [f"{name}, seed {seed}" for name, seed in found]
+    again = pool(list(found.values()), FOLDER / "predictions")
+    assert [row["model"] for row in again] == [row["model"] for row in kept["rows"]]
+    for ours, theirs in zip(again, kept["rows"], strict=True):
+        for name in {"nme", "differences", "interval", "p"} & theirs.keys():
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-6)
+    # The rows of the results are these files' means too.
+    scores = {row["run"]: row["nme"] for result in results.values() for row in result["rows"]}
+    for ours in again:
+        assert ours["nme"] == pytest.approx([scores[of[ours["model"]]] for of in found.values() if ours["model"] in of])
+    assert "| +QAMem | 3.47, 3.46, 3.49, 3.47 | 3.47 |" in tables.TABLES["w300-trainings"](kept)
