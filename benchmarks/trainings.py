@@ -48,22 +48,25 @@ def errors(folder: Path, run: str) -> np.ndarray:
 
 
 def pool(runs: Sequence[Mapping[str, str]], folder: Path) -> list[dict[str, Any]]:
-    """A row for each model: its errors in every training that has it, and what they are beside the other's.
+    """A row for each model that was trained: its errors in every training, None where it has none of it.
 
     The difference of a face is the mean over the trainings that have both; its interval and p are over faces.
     """
     rows = []
     for model, other in MODELS.items():
         have = [of for of in runs if model in of]
-        scores = [float(errors(folder, of[model]).mean()) for of in have]
-        row: dict[str, Any] = {"model": model, "nme": scores, "mean": statistics.mean(scores)}
+        if not have:
+            continue
+        scores = [float(errors(folder, of[model]).mean()) if model in of else None for of in runs]
+        found = [score for score in scores if score is not None]
+        row: dict[str, Any] = {"model": model, "nme": scores, "mean": statistics.mean(found)}
         pairs = [of for of in have if other in of]
         if pairs:
             by_training = np.stack([errors(folder, of[model]) - errors(folder, of[other]) for of in pairs])
-            change = by_training.mean(0)
+            change, each = by_training.mean(0), iter(by_training.mean(1).tolist())
             row |= {
                 "beside": other,
-                "differences": by_training.mean(1).tolist(),
+                "differences": [next(each) if of in pairs else None for of in runs],
                 "difference": float(change.mean()),
                 "share": float(change.mean() / np.mean([errors(folder, of[other]) for of in pairs])),
                 "interval": bootstrap_intervals(change[:, None])[0].tolist(),

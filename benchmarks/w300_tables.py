@@ -150,13 +150,17 @@ def markdown(result: Result) -> str:
     return "\n\n".join(filter(None, parts))
 
 
+def _each(values: Sequence[float | None], form: str) -> str:
+    return ", ".join("–" if value is None else format(value, form) for value in values)
+
+
 def trainings(result: Result) -> str:
     """Every training of the ablation, and what a model is beside the one that it is held to."""
     rows = []
     for row in result["rows"]:
-        cells = [model_name(row["model"]), ", ".join(f"{nme:.2f}" for nme in row["nme"]), f"{row['mean']:.2f}"]
+        cells = [model_name(row["model"]), _each(row["nme"], ".2f"), f"{row['mean']:.2f}"]
         if "beside" in row:
-            each = ", ".join(f"{change:+.2f}" for change in row["differences"])
+            each = _each(row["differences"], "+.2f")
             cells += [model_name(row["beside"]), f"{100 * row['share']:+.1f} %", each, *_beside(row)]
         rows.append(cells + [""] * (8 - len(cells)))
     head = ["model", f"NME % in trainings ({'; '.join(result['trainings'])})", "mean", "beside", "of its error"]
@@ -166,5 +170,5 @@ def trainings(result: Result) -> str:
 def front(result: Result) -> str:
     """The means of all trainings, in one line."""
     head = ["ResNet-18, 128 px: NME %", *(model_name(row["model"]) for row in result["rows"])]
-    cells = [f"{row['mean']:.2f} ({len(row['nme'])})" for row in result["rows"]]
+    cells = [f"{row['mean']:.2f} ({sum(nme is not None for nme in row['nme'])})" for row in result["rows"]]
     return table(head, [["Common, mean (trainings)", *cells]])

@@ -42,8 +42,9 @@ COMPARED = 16  # faces whose loss is compared, at most
 class Steps:
     """One implementation of the training step, ready to run."""
 
-    run: Callable[[], object]  # takes as many steps as every other side does, and returns when the last is done
+    run: Callable[[], Any]  # takes as many steps as every other side does; their losses or the last one's, once done
     cold_s: float  # of making it and of the first call
+    first_loss: float  # of its first step, or of the last one where a side tells that one alone, in crop units
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,9 @@ def make_steps(impl: str, work: Training) -> Steps:
     flags(impl, work.precision)
     start = time.perf_counter()
     run = (_jax_steps if impl.startswith("jax") else _torch_steps)(impl, work)
-    run()
-    return Steps(run, time.perf_counter() - start)
+    losses = run()
+    cold_s = time.perf_counter() - start
+    return Steps(run, cold_s, float(losses[0] if losses.ndim else losses))
 
 
 def _jax_steps(impl: str, work: Training) -> Callable[[], jax.Array]:
@@ -174,7 +176,7 @@ def _jax_steps(impl: str, work: Training) -> Callable[[], jax.Array]:
     return run
 
 
-def _torch_steps(impl: str, work: Training) -> Callable[[], object]:
+def _torch_steps(impl: str, work: Training) -> Callable[[], Any]:
     # PyTorch is an opponent, not a dependency.
     import torch
 

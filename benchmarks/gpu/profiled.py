@@ -111,10 +111,10 @@ def _read(
                 if plane.name.startswith("/device:GPU"):
                     if line.name.startswith("Stream"):  # other lines say the same again, by operation
                         kernels.append((event.name, event.start_ns, event.start_ns + event.duration_ns))
+                elif event.name.startswith("cu"):  # which says of what operation it is, too
+                    launches.append(event.name)
                 elif event.duration_ns and any(name == "hlo_op" for name, _ in event.stats):
                     on_cpu.append((event.name, event.start_ns, event.start_ns + event.duration_ns))
-                elif event.name.startswith("cu"):
-                    launches.append(event.name)
     return kernels, on_cpu, launches
 
 
@@ -131,7 +131,7 @@ def trace_torch(run: Callable[[], object], calls: int, device: str) -> Trace:
     kernels = [
         (event.name, 1e3 * event.time_range.start, 1e3 * event.time_range.end)
         for event in events
-        if event.device_type == DeviceType.CUDA
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation  # a range, gaps included
     ]
     return Trace(kernels, [event.name for event in events if event.name.startswith("cu")], calls, seconds)
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,16 +22,20 @@ UTILISATION = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,nohead
 
 
 def settle() -> None:
-    """Waits until the GPUs have nothing more to do; where none can be asked, `SETTLE` alone."""
+    """Waits until the GPUs have nothing more to do; where none can be asked, `SETTLE` alone. Says when it gave up."""
     end = time.monotonic() + LONGEST
     time.sleep(SETTLE)
     if not shutil.which(UTILISATION[0]):
         return
     while time.monotonic() < end:
-        said = subprocess.run(UTILISATION, capture_output=True, text=True, check=False).stdout
-        if all(line.strip() in ("0", "[N/A]") for line in said.splitlines()):
+        try:
+            asked = subprocess.run(UTILISATION, capture_output=True, text=True, check=False, timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            break
+        if asked.returncode or all(line.strip() in ("0", "[N/A]") for line in asked.stdout.splitlines()):
             return
         time.sleep(SETTLE)
+    print(f"timed on a device that was still busy after {LONGEST:.0f} s", file=sys.stderr)
 
 
 class Quiet:

@@ -59,6 +59,7 @@ class Sizes:
     device: str
     models: tuple[str, ...]  # the small one first
     precisions: tuple[str, ...]
+    small: int  # the small batch of training
     large: int  # the large batch; 1 for none
     image_size: int
     landmarks: int
@@ -79,6 +80,7 @@ FULL = Sizes(
     device="cuda",
     models=("BarrelNet-18", "BarrelNet-50"),
     precisions=("bfloat16", "tf32"),
+    small=16,
     large=256,
     image_size=256,
     landmarks=98,
@@ -99,8 +101,9 @@ REHEARSAL = Sizes(
     device="cpu",
     models=("BarrelNet-10",),
     precisions=("float32",),
+    small=2,
     large=1,
-    image_size=64,
+    image_size=32,
     landmarks=5,
     latency_rounds=2,
     rounds=2,

@@ -44,13 +44,13 @@ def steps(settings: Settings) -> list[Step]:
             "train-gpu",
             seconds,  # of compilers, nearly all of it
             _doing("train", sizes, small, batch, precision, _possible(impls, sizes)),
-            room="large" if batch > 16 else "",
+            room="large" if batch > sizes.small else "",
         )
 
     listed = []
     for precision in sizes.precisions:
-        listed += [train(16, precision, "", TRAINING, 70)]
-        listed += [train(16, precision, "-compiled", COMPILED_TRAINING, 120)] if sizes.compiled else []
+        listed += [train(sizes.small, precision, "", TRAINING, 70)]
+        listed += [train(sizes.small, precision, "-compiled", COMPILED_TRAINING, 120)] if sizes.compiled else []
     listed += [Step("train-flags", "gpu-train", 150, _doing("flags_training", sizes))]
     listed += [Step("xla", "gpu-xla", 70, _doing("flags", sizes))]
     listed += [Step("profile-1", "gpu-profile", 60, _doing("profile", sizes))]

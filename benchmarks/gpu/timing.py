@@ -96,7 +96,7 @@ def flags_training(rows: Rows, sizes: Sizes) -> None:
     if not sizes.compiled:  # a CPU compiles each for a minute
         others, variants = (), dict([*TRAINING_OPTIONS.items()][:1])
     work = training_flags.work_of(
-        label, 16, sizes.precisions[0], sizes.device, sizes.landmarks, sizes.image_size, sizes.dispatched
+        label, sizes.small, sizes.precisions[0], sizes.device, sizes.landmarks, sizes.image_size, sizes.dispatched
     )
     training_flags.measure(rows, label, work, variants, others, sizes.training_rounds)
 

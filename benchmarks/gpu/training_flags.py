@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from barrel_jax.benchmark.clock import alternate
-from barrel_jax.benchmark.frameworks import flags, give_back
+from barrel_jax.benchmark.frameworks import ROUNDING, flags, give_back
 from barrel_jax.benchmark.infer import random_variables
 from barrel_jax.benchmark.refusals import Disagreement, reason, refusals
 from barrel_jax.benchmark.train import Steps, Training, compare_losses, faces_of, make_steps
@@ -54,15 +54,25 @@ def measure(
         refused = dict.fromkeys((name for name, _ in wanted), str(error))
     except refusals():  # the side that cannot say its loss cannot be made either, and says why there
         pass
+    losses: dict[str, float] = {}  # of JAX's first step, which is of the same faces and draws under all options
     for name, impl in wanted:
-        if name not in refused:
-            try:
-                made[name] = make_steps(impl, dataclasses.replace(work, xla=variants.get(name)))
-            except refusals() as error:
-                refused[name] = reason(error)
+        if name in refused:
+            continue
+        try:
+            side = make_steps(impl, dataclasses.replace(work, xla=variants.get(name)))
+        except refusals() as error:
+            refused[name] = reason(error)
+            continue
+        if impl == "jax":
+            losses[name] = side.first_loss
+            expected = next(iter(losses.values()))
+            if not abs(side.first_loss - expected) <= ROUNDING[work.precision]:
+                refused[name] = f"its first loss is {side.first_loss:.6f}, {expected:.6f} without its options"
+                continue
+        made[name] = side
     with rows.alone():
         seconds = alternate({name: side.run for name, side in made.items()}, rounds, dropped=refused)
-        seen = _traced(made, dict(wanted), work, refused)
+        seen = {name: _trace(made[name], impl, work) for name, impl in wanted if name in seconds}
     for name, impl in wanted:
         row = common | {"how": name, "impl": impl, "options": dict(variants.get(name, {}))}
         if name in refused:
@@ -75,18 +85,11 @@ def measure(
     give_back()
 
 
-def _traced(
-    made: Mapping[str, Steps], impls: Mapping[str, str], work: Training, refused: dict[str, str]
-) -> dict[str, dict[str, Any]]:
-    """What a step of each side consists of (`profiled.summarise`); adds to `refused` what could not be seen."""
-    seen = {}
-    for name, side in made.items():
-        if name in refused:
-            continue
-        trace = trace_torch if impls[name].startswith("torch") else trace_jax
-        try:
-            found = trace(side.run, PROFILED, work.device)
-            seen[name] = summarise(dataclasses.replace(found, calls=PROFILED * work.steps))
-        except refusals() as error:
-            refused[name] = reason(error)
-    return seen
+def _trace(side: Steps, impl: str, work: Training) -> dict[str, Any]:
+    """What a step of a side consists of (`profiled.summarise`, whose calls are steps here), or why it was not seen."""
+    trace = trace_torch if impl.startswith("torch") else trace_jax
+    try:
+        found = trace(side.run, PROFILED, work.device)
+        return summarise(dataclasses.replace(found, calls=PROFILED * work.steps))
+    except refusals() as error:
+        return {"not_seen": reason(error)}

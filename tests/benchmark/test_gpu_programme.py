@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 
+from barrel_jax.config import validate
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.significance import sign_flip_p
 from barrel_jax.input.crops import load_crops
@@ -300,6 +301,22 @@ def test_the_runs_are_those_of_the_config_files():
         assert ours.data.image_size == config.data.image_size and ours.data.holdout == config.data.holdout
 
 
+def test_every_run_of_the_list_is_one_that_training_takes():
+    listed = recipes.runs(recipes.FULL, True)
+    assert len({run.name for run in listed}) == len(listed) > 40
+    for run in listed:
+        config = recipes.config_of(run, recipes.FULL, "scratch", 1_810)
+        validate(config)
+        assert recipes.budget_of(run, recipes.FULL).seconds < 500
+    ranks = {run.name: (run.fields.get("model.dqinit_rank"), run.fields.get("model.qamem_rank")) for run in listed}
+    assert ranks["size-BarrelNet-18-rank8-seed0"] == (8, 8)
+    assert ranks["size-BarrelNet-18-rank8ofDQInit-seed0"] == (8, None)
+    assert ranks["size-BarrelNet-18-rank8ofQAMem-seed0"] == (None, 8)
+    own = next(run for run in listed if run.kind == "own")
+    assert own.started and own.sets == ("coco",)
+    assert recipes.config_of(own, recipes.FULL, "scratch", 1_810).data.holdout == 0
+
+
 def row(impl, ms, **fields):
     names = {"model": "BarrelNet-18", "device": "cuda", "precision": "bfloat16", "batch": 1, "impl": impl}
     numbers = {"median_ms": ms, "p95_ms": ms, "p99_ms": ms, "images_per_s": 1e3 / ms, "gflops": None, "cold_s": 1.0}
@@ -405,7 +422,7 @@ def test_training_under_options_loses_the_sides_that_fail_alone(tmp_path):
     first, failed = read(tmp_path / "train.json")["rows"]
     assert first["median_ms"] > 0 and first["busy_ms"] > 0 and first["steps_a_call"] == 2 and first["kernels"] > 10
     said = tables.training_flags({"rows": [first, failed]})
-    assert "| as it is |" in said and "- failed: unknown: " in said and "no_such_flag" in said
+    assert "| XLA's default |" in said and "- failed: unknown: " in said and "no_such_flag" in said
 
 
 def test_a_simulated_gpu_costs_only_its_own_rows(tmp_path, monkeypatch):
@@ -474,10 +491,9 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     result = json.loads((results / "w300-gpu.json").read_text())
     assert {row["run"]: row["start"] for row in result["rows"]} == {
         "small-BarrelNet-10-rank8-synthetic-coco-seed0": "",
-        "coarse-BarrelNet-18-coarsetofine-seed0": "start",
         "size-BarrelNet-18-rank8-seed0": "start",
     }
-    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 4
+    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 3
     assert result["start"]["faces"] == {"synthetic": 16, "coco": 7}
     for row in result["rows"]:
         with np.load(results / "predictions" / f"common-{row['run']}.npz") as predictions:
@@ -487,8 +503,8 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     with np.load(results / "predictions" / "coco-small-BarrelNet-10-rank8-synthetic-coco-seed0.npz") as predictions:
         assert 100 * mean(predictions["nme"]) == pytest.approx(result["rows"][0]["coco_nme"])
     said = tables.TABLES["w300-gpu"](result)
-    assert "Test splits were opened 4 times for 3 finished runs." in said
-    assert all(title in said for title in ("| Size | parameters", "| Coarse to fine | parameters", "| the small model"))
+    assert "Test splits were opened 3 times for 2 finished runs." in said
+    assert all(title in said for title in ("| Size | parameters", "| the small model"))
 
 
 @pytest.mark.parametrize(
