@@ -414,6 +414,8 @@ def test_runs_are_compared_face_by_face(tmp_path):
     assert ours["p"] == sign_flip_p(change) and ours["interval"][0] < ours["difference"] < ours["interval"][1]
 
 
+# A type of jaxlib's that is made when a trace is first read: as an error Python 3.12's warning would end the process.
+@pytest.mark.filterwarnings("ignore:builtin type event_stats has no __module__ attribute:DeprecationWarning")
 def test_training_under_options_loses_the_sides_that_fail_alone(tmp_path):
     rows = Rows(tmp_path / "train.json", {"commit": "c"})
     work = training_flags.work_of("BarrelNet-10", 2, "float32", "cpu", 3, 32, steps=2)
