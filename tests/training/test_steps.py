@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import flatten_dict
 
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import check_batch, make_mesh
@@ -57,6 +58,8 @@ def test_loss_gradients_and_statistics_agree_on_1_and_8_devices(one):
     chex.assert_trees_all_close(state.batch_stats, state8.batch_stats, atol=1e-5)
     moved = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (start, state.params)), strict=True)]
     assert np.mean(np.array(moved) > 1e-4) > 0.8
+    means = [mean for path, mean in flatten_dict(state.batch_stats).items() if path[-1] == "mean"]
+    assert len(means) > 10 and all(np.abs(mean).max() > 1e-4 for mean in means)  # which began at zero
 
 
 @pytest.mark.quick
@@ -73,6 +76,9 @@ def test_the_seed_decides_and_steps_differ(one):
     _, _, losses, train_step = one
     assert run(1)[2] == losses
     state, faces = train_step.create(1), small.faces(20, 32, 29)
+    kernels = [of.params["projection"]["kernel"] for of in (state, train_step.create(0), train_step.create(0))]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.01  # the first weights are the seed's too
+    np.testing.assert_array_equal(kernels[1], kernels[2])
     assert float(train_step.on_faces(state, seed_data(1), faces, epoch_order(1, 0, 20))[1]) != losses[0]
 
 
@@ -150,7 +156,8 @@ def test_every_epoch_visits_every_face_once_in_its_own_order():
     assert (first != second).any() and (first != np.asarray(epoch_order(1, 0, 50))).any()
 
 
-def test_the_moving_average_by_hand():
+def test_the_moving_average_by_hand(one):
+    assert one[1].ema is None  # nor is there one to keep and to save where none was asked for
     start, state, *_ = run(1, optim__ema_decay=0.9)
     # At step 0 the decay is (1 + 0) / (10 + 0).
     for a, p, e in zip(*map(jax.tree.leaves, (start, state.params, state.ema["params"])), strict=True):

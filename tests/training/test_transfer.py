@@ -151,6 +151,14 @@ def test_more_layers_than_the_run_had_are_drawn_anew():
     assert start.drawn == {"decoder0/qamem/2": none} and "params/decoder0/qamem/kernel1" in given
 
 
+def test_a_part_of_which_the_run_has_some_is_drawn_as_a_whole():
+    """The kernel of a layer says nothing beside a bias that is drawn."""
+    trained = trained_on(W300_68)
+    del trained.variables["params"]["projection"]["bias"]
+    given, start = start_of(trained, W300_68)
+    assert start.drawn == {"projection": "the run has none"} and "params/projection/kernel" not in given
+
+
 def test_another_backbone_is_drawn_with_what_reads_its_features():
     trained = trained_on(W300_68, backbone="resnet34")
     given, start = start_of(trained, W300_68)
