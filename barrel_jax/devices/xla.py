@@ -13,7 +13,7 @@ from barrel_jax.files import cache_home, private_folder
 # batch norm's sums over [B, H, W] stay scalar loops. Of what was tried with jaxlib 0.10.2 and 0.11.2:
 #   default                 right; slower with 0.10.2 (benchmarks/results/cpu-step.json, made with dot,reduce)
 #   dot,reduce              NaN in bfloat16 with 0.11.2, where one fusion holds two dense layers; right with 0.10.2
-#   individual_dot,reduce   right with both; its speed beside dot,reduce is not established yet on a quiet machine
+#   individual_dot,reduce   right with both; as fast as dot,reduce within 2 % (benchmarks/results/commits.json)
 CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=individual_dot,reduce"
 
 
