@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The opponent of the training benchmark: its augmentation keeps points on pixels, its step learns, both are timed."""
 
+import dataclasses
 import functools
 import json
 
@@ -139,12 +140,19 @@ def test_a_call_takes_as_many_steps_on_every_side(monkeypatch):
     images, points = dots()
     work = Training(config, variables, images, points, "cpu", "float32", steps=3)
     taken = []
-    monkeypatch.setattr(torch_training, "make_step", lambda *given: lambda: taken.append(1))
-    make_steps("torch-eager", work)
-    assert len(taken) == 3
-    together, single = (make_steps(impl, work).run for impl in ("jax", "jax-single"))
-    losses = np.asarray(together())  # of steps 4 to 6: making a side takes the first call
-    assert losses.shape == (3,) and np.asarray(single()) == pytest.approx(losses[-1], rel=1e-3)
+
+    def step():
+        taken.append(1)
+        return torch.tensor(0.5)
+
+    monkeypatch.setattr(torch_training, "make_step", lambda *given: step)
+    assert make_steps("torch-eager", work).first_loss == 0.5 and len(taken) == 3
+    together, single = (make_steps(impl, work) for impl in ("jax", "jax-single"))
+    losses = np.asarray(together.run())  # of steps 4 to 6: making a side takes the first call
+    assert losses.shape == (3,) and np.asarray(single.run()) == pytest.approx(losses[-1], rel=1e-3)
+    first = make_steps("jax-single", dataclasses.replace(work, steps=1)).first_loss
+    assert together.first_loss == pytest.approx(first, rel=1e-5)  # the first of three, not the last
+    assert single.first_loss != pytest.approx(first, rel=1e-5)
 
 
 def test_losses_that_differ_are_refused():
