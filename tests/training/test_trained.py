@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which checkpoint of a run is read, and what a run at another rank is; what predicts has tests of its own."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from barrel_jax.config import MeshConfig
+from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.models.build import build_model
+from barrel_jax.training.checkpoint import Checkpoints
+from barrel_jax.training.optimiser import optimiser
+from barrel_jax.training.state import abstract, create
+from barrel_jax.training.trained import TrainedRun, find_checkpoint
+from tests.kit import small
+from tests.kit.saved_run import save_run
+from tests.kit.toy import make_crops
+
+
+def saved(best, latest):
+    return SimpleNamespace(steps={"best": best, "latest": latest}.__getitem__)
+
+
+def test_the_newest_of_a_kind_or_a_step_of_either():
+    there = saved([4], [8, 12])
+    assert find_checkpoint(there, "latest") == ("latest", 12)
+    assert find_checkpoint(there, "best") == ("best", 4)
+    assert [find_checkpoint(there, step) for step in ("4", "8", "12")] == [("best", 4), ("latest", 8), ("latest", 12)]
+    for which in ("5", "newest", "²"):
+        with pytest.raises(FileNotFoundError, match="can be: best at step 4; latest at step 8, 12"):
+            find_checkpoint(there, which)
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 'best' in this run; .* none, train first"):
+        find_checkpoint(saved([], []), "best")
+
+
+def test_a_run_at_a_rank_says_so_in_its_config(tmp_path):
+    crops = make_crops(4)
+    config = small.config(data__image_size=32)
+    run = TrainedRun.open(save_run(tmp_path / "run", config, crops))
+    ranked = run.at_rank(2)
+    assert (ranked.config.model.dqinit_rank, ranked.config.model.qamem_rank) == (2, 2)
+    assert (run.config.model.dqinit_rank, run.config.model.qamem_rank) == (0, 0)
+    images = np.zeros((2, 32, 32, 3), np.uint8)
+    assert ranked.attention(images)[0].shape == run.attention(images)[0].shape == (2, 3, 2)
+
+
+def test_what_only_reads_leaves_a_damaged_checkpoint_where_it_is(tmp_path):
+    crops, config = make_crops(4), small.config()
+    save_run(tmp_path, config, crops)
+    model, tx = build_model(config.model, 3), optimiser(config.optim, 1)
+    state = create(model, tx, config, abstract(model, tx, config, make_mesh(MeshConfig(data=1))))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("latest", state.replace(step=state.step + 1), {})
+    checkpoints.close()
+    files = [path for path in (tmp_path / "checkpoints/latest/1").rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    largest.write_bytes(b"")
+    with pytest.warns(UserWarning, match="that of step 0 is read in its place"):
+        assert TrainedRun.open(tmp_path).step == 0
+    assert (tmp_path / "checkpoints/latest/1").is_dir() and not (tmp_path / "checkpoints/damaged").exists()
