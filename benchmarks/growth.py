@@ -9,7 +9,7 @@ Everything is JAX, jitted, on JAX's default device; writes benchmarks/results/gr
 import argparse
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax import files
-from barrel_jax.benchmark.clock import alternate, summary
+from barrel_jax.benchmark.clock import Alone, alternate, summary
 from barrel_jax.benchmark.infer import random_images, random_variables
 from barrel_jax.benchmark.report import digits
 from barrel_jax.config import ModelConfig
@@ -36,9 +36,6 @@ AXES = {
 }
 TOKENS = (64, 256, 1024)  # of the memory: 256 px at stride 32, 16 and 8
 RESULTS = ROOT / "benchmarks" / "results"
-
-
-Alone = Callable[[], AbstractContextManager[None]]  # what a timing takes place in
 
 
 def latencies(

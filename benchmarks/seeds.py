@@ -8,14 +8,13 @@ benchmarks/results/seeds.json.
 """
 
 import argparse
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from barrel_jax.benchmark.clock import alternate, summary
+from barrel_jax.benchmark.clock import Alone, alternate, summary
 from barrel_jax.config import Config, MeshConfig, ModelConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.devices.xla import tune_cpu
@@ -36,9 +35,9 @@ def measure(
     image_size: int,
     seeds: int,
     rounds: int,
-    quiet: Callable[[], AbstractContextManager[None]] = nullcontext,
+    alone: Alone = nullcontext,
 ) -> list[dict[str, object]]:
-    """Milliseconds of one step of all seeds of a model (`paper.model_of`), both ways; timed inside `quiet`."""
+    """Milliseconds of one step of all seeds of a model (`paper.model_of`), both ways; timed inside `alone`."""
     config, mesh = Config(model=ModelConfig(**model_of(label))), make_mesh(MeshConfig(data=1))
     config.data.image_size = image_size
     model, tx = build_model(config.model, POINTS), optimiser(config.optim, 10)
@@ -54,13 +53,13 @@ def measure(
     step, given = train_step.on_faces, [seed_data(seed) for seed in range(seeds)]
     together = jax.jit(jax.vmap(step, (0, 0, None, None)), donate_argnums=0)
     # A state is donated to every step, so each side keeps its own.
-    alone: list[State] = [train_step.create(seed) for seed in range(seeds)]
-    stacked = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *alone)]
-    alone = [jax.tree.map(jnp.copy, state) for state in alone]
+    single: list[State] = [train_step.create(seed) for seed in range(seeds)]
+    stacked = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *single)]
+    single = [jax.tree.map(jnp.copy, state) for state in single]
 
     def one_by_one() -> None:
-        for index, state in enumerate(alone):
-            alone[index], loss = step(state, given[index], faces, order)
+        for index, state in enumerate(single):
+            single[index], loss = step(state, given[index], faces, order)
             loss.block_until_ready()
 
     def at_once() -> None:
@@ -69,7 +68,7 @@ def measure(
 
     one_by_one()  # which compiles
     at_once()
-    with quiet():
+    with alone():
         seconds = alternate({"one after another": one_by_one, "vmap": at_once}, rounds, settle=0)
     return [
         {"how": how, "seeds": seeds, "image_size": image_size, "batch": config.batch_size, "repeats": rounds}

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from barrel_jax.evaluation.significance import bootstrap_intervals, sign_flip_p
 from barrel_jax.files import read_json
 from barrel_jax.provenance import ROOT, describe, write
+from benchmarks.gpu.report import paired
 
 FOLDER = ROOT / "benchmarks" / "results"
 RESULTS = ("w300-h200", "w300-gpu", "w300-third")  # in the order of their days; each has a start of its own
@@ -67,11 +67,8 @@ def pool(runs: Sequence[Mapping[str, str]], folder: Path) -> list[dict[str, Any]
             row |= {
                 "beside": other,
                 "differences": [next(each) if of in pairs else None for of in runs],
-                "difference": float(change.mean()),
                 "share": float(change.mean() / np.mean([errors(folder, of[other]) for of in pairs])),
-                "interval": bootstrap_intervals(change[:, None])[0].tolist(),
-                "p": sign_flip_p(change),
-            }
+            } | paired(change)
         rows.append(row)
     return rows
 

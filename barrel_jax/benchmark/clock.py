@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ import numpy as np
 from barrel_jax.benchmark.refusals import reason, refusals
 
 Name = TypeVar("Name", bound=Hashable)
+Alone = Callable[[], AbstractContextManager[None]]  # what a timing takes place in, so that nothing else runs
 
 
 def alternate(

@@ -6,14 +6,14 @@ import functools
 import itertools
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from barrel_jax.benchmark.clock import summary
+from barrel_jax.benchmark.clock import Alone, summary
 from barrel_jax.benchmark.frameworks import flags
 from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.benchmark.rows import Failed, Inferred, Key, Row, Rows, measure_in_turns
@@ -71,7 +71,7 @@ def measure(
     write: Callable[[Row], None] | None = None,
     done: Iterable[Row] = (),
     models_in_turns: bool = False,
-    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    alone: Alone = nullcontext,
 ) -> list[Row]:
     """One row for each device, model, batch, precision and implementation.
 

@@ -2,13 +2,13 @@
 """Rows of a measurement: groups of implementations take turns, one that fails costs its own row alone."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from barrel_jax.benchmark.clock import Timing, alternate
+from barrel_jax.benchmark.clock import Alone, Timing, alternate
 from barrel_jax.benchmark.frameworks import give_back, give_back_cached
 from barrel_jax.benchmark.refusals import reason, refusals
 
@@ -130,7 +130,7 @@ def measure_in_turns(
     numbers: Callable[[Key, S, list[float]], Row],
     rounds: int,
     rows: Rows,
-    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    alone: Alone = nullcontext,
 ) -> None:
     """Makes the sides of a group, checks them against each other, times them in turns, and gives their memory back.
 

@@ -5,14 +5,14 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
-from barrel_jax.benchmark.clock import summary
+from barrel_jax.benchmark.clock import Alone, summary
 from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.infer import random_images, random_variables
 from barrel_jax.benchmark.refusals import Disagreement, refusals
@@ -74,7 +74,7 @@ def measure(
     write: Callable[[Row], None] | None = None,
     done: Iterable[Row] = (),
     dispatch_steps: int = 0,
-    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    alone: Alone = nullcontext,
 ) -> list[Row]:
     """One row for each device, model, batch, precision and implementation; arguments and rows as in `infer.measure`.
 
@@ -98,12 +98,8 @@ def measure(
         keys += wanted
         if not rows.missing(wanted):
             continue
-        dtype = "bfloat16" if precision == "bfloat16" else "float32"
-        config = Config(batch_size=batch, model=dataclasses.replace(models[label], dtype=dtype))
-        config.data.image_size, config.loop.dispatch_steps = image_size, dispatch_steps
-        variables = random_variables(config.model, num_landmarks, image_size)
-        steps = steps_at_once(config)
-        work = Training(config, variables, images, points, device, precision, steps)
+        work = training_of(models[label], batch, images, points, device, precision, dispatch_steps)
+        steps = work.steps
         try:
             spread = compare_losses(work, implementations)
         except Disagreement as error:
@@ -143,6 +139,23 @@ def faces_of(batch: int, num_landmarks: int, image_size: int) -> tuple[np.ndarra
     count = max(IN_MEMORY, 2 * batch)
     points = np.random.default_rng(1).random((count, num_landmarks, 2), np.float32)
     return random_images(count, image_size), points
+
+
+def training_of(
+    model: ModelConfig,
+    batch: int,
+    images: np.ndarray,
+    points: np.ndarray,
+    device: str,
+    precision: str,
+    dispatch_steps: int = 0,
+) -> Training:
+    """A model of drawn weights on faces (`faces_of`); as many steps in a call as a run with `loop.dispatch_steps`."""
+    dtype = "bfloat16" if precision == "bfloat16" else "float32"
+    config = Config(batch_size=batch, model=dataclasses.replace(model, dtype=dtype))
+    config.data.image_size, config.loop.dispatch_steps = images.shape[1], dispatch_steps
+    variables = random_variables(config.model, points.shape[1], images.shape[1])
+    return Training(config, variables, images, points, device, precision, steps_at_once(config))
 
 
 def make_steps(impl: str, work: Training) -> Steps:

@@ -35,7 +35,7 @@ def settle() -> None:
         if asked.returncode or all(line.strip() in ("0", "[N/A]") for line in asked.stdout.splitlines()):
             return
         time.sleep(SETTLE)
-    print(f"timed on a device that was still busy after {LONGEST:.0f} s", file=sys.stderr)
+    print(f"timed on a device that was not seen idle in {LONGEST:.0f} s", file=sys.stderr)
 
 
 class Quiet:

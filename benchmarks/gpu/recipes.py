@@ -75,7 +75,11 @@ REHEARSAL = Sizes(
     drawn=16,
     backbone="resnet10",
     width=32,
-    runs=("small-BarrelNet-10-rank8-synthetic-coco-seed0", "size-BarrelNet-18-rank8-seed0"),
+    runs=(
+        "small-BarrelNet-10-rank8-synthetic-coco-seed0",
+        "coarse-BarrelNet-18-coarsetofine-seed0",
+        "size-BarrelNet-18-rank8-seed0",
+    ),
 )
 
 

@@ -67,6 +67,12 @@ def _per_face(folder: Path, names: Sequence[str]) -> np.ndarray:
     return np.mean(errors, axis=0)
 
 
+def paired(change: np.ndarray) -> dict[str, Any]:
+    """What differences [n] by face say: their mean, its interval and p."""
+    interval = bootstrap_intervals(change[:, None])[0].tolist()
+    return {"difference": float(change.mean()), "interval": interval, "p": sign_flip_p(change)}
+
+
 def summary(rows: Sequence[dict[str, Any]], predictions: Path) -> list[dict[str, Any]]:
     """Each model of each kind, faces and schedule over its seeds, and beside what it is compared with: paired by face.
 
@@ -95,13 +101,7 @@ def summary(rows: Sequence[dict[str, Any]], predictions: Path) -> list[dict[str,
         shared = sorted(by_seed.keys() & baseline.keys())
         if shared and model != plain:
             ours, theirs = (_per_face(predictions, [of[seed]["run"] for seed in shared]) for of in (by_seed, baseline))
-            change = ours - theirs
-            line |= {
-                "paired_seeds": shared,
-                "difference": float(change.mean()),
-                "interval": bootstrap_intervals(change[:, None])[0].tolist(),
-                "p": sign_flip_p(change),
-            }
+            line |= {"paired_seeds": shared} | paired(ours - theirs)
         found.append(line)
     return found
 

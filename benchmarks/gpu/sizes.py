@@ -66,7 +66,7 @@ class Sizes:
     latency_rounds: int
     rounds: int
     training_rounds: int
-    dispatched: int  # training steps in one dispatch
+    dispatch_steps: int  # training steps in one dispatch; 0 for as many as a run takes
     parity_images: int
     table4: tuple[str, ...]  # () for all of the paper's
     xla: tuple[str, ...]  # of `XLA`
@@ -87,7 +87,7 @@ FULL = Sizes(
     latency_rounds=300,
     rounds=30,
     training_rounds=8,
-    dispatched=10,
+    dispatch_steps=0,
     parity_images=12,
     table4=(),
     xla=tuple(XLA),
@@ -108,7 +108,7 @@ REHEARSAL = Sizes(
     latency_rounds=2,
     rounds=2,
     training_rounds=1,
-    dispatched=2,
+    dispatch_steps=2,
     parity_images=2,
     table4=("Baseline-18-d5", "BarrelNet-18"),
     xla=("no autotuning",),

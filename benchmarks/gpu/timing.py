@@ -9,6 +9,7 @@ from barrel_jax.benchmark import infer as inference
 from barrel_jax.benchmark import train as training
 from barrel_jax.benchmark.rows import from_json, to_json
 from barrel_jax.benchmark.sides import Work
+from barrel_jax.config import ModelConfig
 from benchmarks import growth as growing
 from benchmarks import seeds as seeding
 from benchmarks.gpu import flags as flagged
@@ -94,9 +95,11 @@ def flags_training(rows: Rows, sizes: Sizes) -> None:
     rows.note(image_size=sizes.image_size, num_landmarks=sizes.landmarks)
     label, others, variants = sizes.models[0], ("torch-reduce-overhead",), TRAINING_OPTIONS
     if not sizes.compiled:  # a CPU compiles each for a minute
-        others, variants = (), dict([*TRAINING_OPTIONS.items()][:1])
-    work = training_flags.work_of(
-        label, sizes.small, sizes.precisions[0], sizes.device, sizes.landmarks, sizes.image_size, sizes.dispatched
+        others, variants = (), {"as it is": TRAINING_OPTIONS["as it is"]}
+    model = ModelConfig(**paper.model_of(label))
+    faces = training.faces_of(sizes.small, sizes.landmarks, sizes.image_size)
+    work = training.training_of(
+        model, sizes.small, *faces, sizes.device, sizes.precisions[0], dispatch_steps=sizes.dispatch_steps
     )
     training_flags.measure(rows, label, work, variants, others, sizes.training_rounds)
 

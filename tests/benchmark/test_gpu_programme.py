@@ -16,10 +16,12 @@ import jax
 import numpy as np
 import pytest
 
-from barrel_jax.config import validate
+from barrel_jax.benchmark.train import faces_of, training_of
+from barrel_jax.config import ModelConfig, validate
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.significance import sign_flip_p
 from barrel_jax.input.crops import load_crops
+from barrel_jax.paper import model_of
 from barrel_jax.pretrained.backbone import read_backbone
 from barrel_jax.training.trained import TrainedRun
 from benchmarks import tables
@@ -418,7 +420,8 @@ def test_runs_are_compared_face_by_face(tmp_path):
 @pytest.mark.filterwarnings("ignore:builtin type event_stats has no __module__ attribute:DeprecationWarning")
 def test_training_under_options_loses_the_sides_that_fail_alone(tmp_path):
     rows = Rows(tmp_path / "train.json", {"commit": "c"})
-    work = training_flags.work_of("BarrelNet-10", 2, "float32", "cpu", 3, 32, steps=2)
+    model, faces = ModelConfig(**model_of("BarrelNet-10")), faces_of(2, 3, 32)
+    work = training_of(model, 2, *faces, "cpu", "float32", dispatch_steps=2)
     variants = {"as it is": {}, "unknown": {"xla_gpu_no_such_flag": True}}
     training_flags.measure(rows, "BarrelNet-10", work, variants, [], 1)
     first, failed = read(tmp_path / "train.json")["rows"]
@@ -493,9 +496,10 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     result = json.loads((results / "w300-gpu.json").read_text())
     assert {row["run"]: row["start"] for row in result["rows"]} == {
         "small-BarrelNet-10-rank8-synthetic-coco-seed0": "",
+        "coarse-BarrelNet-18-coarsetofine-seed0": "start",
         "size-BarrelNet-18-rank8-seed0": "start",
     }
-    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 3
+    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 4
     assert result["start"]["faces"] == {"synthetic": 16, "coco": 7}
     for row in result["rows"]:
         with np.load(results / "predictions" / f"common-{row['run']}.npz") as predictions:
@@ -505,8 +509,8 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     with np.load(results / "predictions" / "coco-small-BarrelNet-10-rank8-synthetic-coco-seed0.npz") as predictions:
         assert 100 * mean(predictions["nme"]) == pytest.approx(result["rows"][0]["coco_nme"])
     said = tables.TABLES["w300-gpu"](result)
-    assert "Test splits were opened 3 times for 2 finished runs." in said
-    assert all(title in said for title in ("| Size | parameters", "| the small model"))
+    assert "Test splits were opened 4 times for 3 finished runs." in said
+    assert all(title in said for title in ("| Size | parameters", "| Coarse to fine | parameters", "| the small model"))
 
 
 @pytest.mark.parametrize(
