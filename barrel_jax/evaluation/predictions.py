@@ -60,7 +60,8 @@ def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
     broken = np.flatnonzero(~np.isfinite(points).all((1, 2)))
     if len(broken):
         raise ValueError(
-            f"{file}: points that are not finite for {len(broken)} faces, first: {face_name(faces, int(broken[0]))}"
+            f"{file}: points that are not finite for {len(broken)} of {total} faces, first: "
+            f"{face_name(faces, int(broken[0]))}; predict these faces again, every face needs all of its points"
         )
     return points
 
@@ -78,7 +79,7 @@ def _read_columns(file: Path, count: int) -> dict[str, Any]:
         try:
             columns = json.loads(files.read_bytes(file))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{file}: not JSON: {error}") from error
+            raise ValueError(f"{file}: not JSON: {error}; correct it, or write it anew") from error
         if isinstance(columns, list):
             columns = _records_to_columns(file, columns)
     else:

@@ -198,6 +198,10 @@ def main(arguments: list[str]) -> int:
             if zipfile.is_zipfile(folder):
                 zipfile.ZipFile(folder).extractall(temporary)
                 folder = Path(temporary)
+            elif folder.is_file():
+                raise ValueError(
+                    f"{folder}: this file is no zip archive, or a part of one; copy it anew, or give the folder"
+                )
             if any(read(path)["rehearsal"] for path in (folder / "steps").glob("*.json")):
                 raise ValueError(f"{given.folder}: a rehearsal, whose numbers are no results")
             names = report(folder, tables.RESULTS, commit=given.commit)

@@ -513,6 +513,18 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     assert all(title in said for title in ("| Size | parameters", "| Coarse to fine | parameters", "| the small model"))
 
 
+def test_a_part_of_an_archive_is_told_from_a_folder(tmp_path, capsys):
+    whole = tmp_path / "whole.zip"
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("programme.json", "{}" * 500)
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(whole.read_bytes()[:400])
+    assert main(["report", str(cut)]) == 1
+    assert f"{cut}: this file is no zip archive, or a part of one; copy it anew" in capsys.readouterr().err
+    assert main(["report", str(tmp_path)]) == 1
+    assert f"{tmp_path}: no programme.json there" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -141,7 +141,7 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path):
         {"points": [[[1, 2]] * 3] * 2 + [[[1, 2]] * 2 + [[1, "x"]]]}, "not all numbers, first in record 2; correct it"
     )
     refused({"points": [[[10**400, 2]] * 3] * 3}, "must make one array of numbers")
-    refused({"points": [[[1e300, 2]] * 3] * 3}, "not finite for 3 faces")
+    refused({"points": [[[1e300, 2]] * 3] * 3}, r"not finite for 3 of 3 faces, .*; predict these faces again")
     refused({"keypoints": []}, "no 'points'")
     refused(3, "no 'points'")
     refused([], r"points must be \[n, K, 2\], got \[0\]")
@@ -156,7 +156,8 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path):
     refused([good[0], {"face": 101}], "record 1 .* has no list of 'points'")
     refused([good[0], good[1] | {"points": [[0, 0]]}], "record 1 .* has 1 points, record 0 has 3")
     refused(
-        [*good[:2], good[2] | {"points": [[0, 0], [0, float("nan")], [0, 0]]}], "not finite for 1 faces, first: 1.png"
+        [*good[:2], good[2] | {"points": [[0, 0], [0, float("nan")], [0, 0]]}],
+        "not finite for 1 of 3 faces, first: 1.png",
     )
 
 
@@ -170,7 +171,7 @@ def test_files_that_are_no_predictions_are_refused(tmp_path):
         ("text.npz", b"not a zip", "not a readable"),
         ("array.npz", array.getvalue(), "one array without a name"),
         ("cut.npz", b"PK\x03\x04", "not a readable"),
-        ("broken.json", b"[{", "not JSON"),
+        ("broken.json", b"[{", "not JSON: .*; correct it, or write it anew"),
         ("latin.json", b'["\xe9"]', "not JSON"),
         ("deep.json", b"[" * 100_000, "not JSON"),
         ("points.csv", b"1 2", r"read from \.npz, \.json or \.txt, not \.csv"),

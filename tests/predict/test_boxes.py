@@ -112,7 +112,7 @@ def test_a_bad_record_is_told_and_the_others_are_kept(tmp_path, name, content, f
         ("b.csv", "name,label\na.png,face", "line 1: columns named name, label tell no file and no box; name them"),
         ("b.csv", "a.png\0\0\0\0\n", "line 1: this is no text: it holds zero bytes"),
         pytest.param("b.csv", "a" * 200_000 + ",1,2,3,4", "line .*: no table of values: field larger", id="long"),
-        ("b.json", "{", "not JSON"),
+        ("b.json", "{", "not JSON: .*; correct it, or write it anew"),
         ("b.json", "[" * 100_000, "not JSON"),
         ("b.json", f'{{"a.png": [[1, 2, 3, 1{"0" * 5000}]]}}', "not JSON"),
         ("b.json", "[]", "neither an object of boxes"),
