@@ -151,7 +151,7 @@ class Config:
     join_seconds: int = 300  # how long the processes of a run wait for each other at the start
     heartbeat_seconds: int = 60  # after which a process that says nothing is taken for dead, and the others stop
     pretrained: str = ""  # weights a new run's backbone starts from: '', 'imagenet', or a .pth or .safetensors file
-    init_from: str = ""  # a run's folder, or a file of weights: a new run takes from it what fits, before `pretrained`
+    init_from: str = ""  # a run's folder, 'small' or a weights file: what fits of it is taken, before `pretrained`
     mesh: MeshConfig = field(default_factory=MeshConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 PREDICTED, TRUE, INK, MUTED = "#E69F00", "#56B4E9", "#222222", "#666666"
 SUBSETS = ("#009E73", "#CC79A7", "#D55E00", "#0072B2", "#B8A800", "#7F7F7F")
 DPI = 100
+BITS = 4  # of the fraction of a pixel in OpenCV's coordinates
+
+
+def rgb(color: str) -> tuple[int, ...]:
+    """The numbers of a colour of 0 to 255: '#E69F00' is 230, 159, 0."""
+    return tuple(bytes.fromhex(color[1:]))
+
+
+def fixed(points: np.ndarray) -> np.ndarray:
+    """Coordinates [..., 2] as OpenCV's fixed-point numbers, far ones cut off: int32 [..., 2]."""
+    return np.clip(np.round(np.asarray(points, np.float64) * 2**BITS), -(2**22), 2**22).astype(np.int32)
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.source import decode, open_split
 from barrel_jax.plotting import new_figure, pixels, write_picture
 from barrel_jax.predict.face import Face, relative_sigma
-from barrel_jax.predict.named_models import open_model
+from barrel_jax.predict.open_model import open_model
 from barrel_jax.predict.picture_files import read_picture
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.provenance import ROOT, describe, write

@@ -14,10 +14,11 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # of the programs that tests start and 
 os.environ["OMP_NUM_THREADS"] = "1"
 # Tests compile many small programs and run each once or twice: LLVM's effort is lowered, XLA's passes are as in use.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
-# The programs of one run of the tests are there for the next one, also of another clone and also those that compile in
-# less than a second. They lie beside those of the programs; the sets that tests build lie in folders of their own.
+# The programs of one run of the tests are there for the next one, also of another clone and also the smallest: single
+# operations, thousands of which tests run one by one. They lie beside those of the programs; the sets that tests build
+# lie in folders of their own.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.expanduser("~/.cache/barrel_jax/tests")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 

@@ -111,6 +111,11 @@ def together(action: Callable[[], T]) -> T:
     return result
 
 
+def from_first(tree: T) -> T:
+    """The arrays of process 0 in every process, for what each computes and rounds its own way."""
+    return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)
+
+
 def in_turns(action: Callable[[], T]) -> T:
     """Lets process 0 act, then one process of each other host, then the rest.
 

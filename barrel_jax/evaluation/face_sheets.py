@@ -2,22 +2,23 @@
 """Sheets of faces with predicted and true points, as RGB uint8 arrays; the caller decides where they go."""
 
 import math
+from itertools import pairwise
 
+import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.transforms import Bbox, TransformedBbox
 
 from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.faces.normalisers import normaliser_words
 from barrel_jax.input.crops import FaceCrops
-from barrel_jax.plotting import DPI, INK, MUTED, PREDICTED, TRUE, new_figure, pixels
+from barrel_jax.plotting import BITS, DPI, INK, MUTED, PREDICTED, TRUE, fixed, new_figure, pixels, rgb
 
 TILE, GAP, CAPTION, HEADER = 264, 10, 40, 82  # pixels
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+FINER = 2  # times finer than the sheet is what a face is drawn on: small dots of OpenCV's are no circles
 
 
 def draw_predictions(
@@ -58,13 +59,12 @@ def draw_predictions(
     width, height = columns * (TILE + GAP) + GAP, HEADER + rows * (TILE + CAPTION) + GAP
     figure = new_figure(width, height)
     _legend(figure, title, scheme, height)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))  # pixels of the sheet
-    axes.set_axis_off()
-    truth_unit = np.where(np.asarray(labelled)[..., None], truth_unit, np.nan)
+    corners = [
+        (GAP + index % columns * (TILE + GAP), HEADER + index // columns * (TILE + CAPTION))
+        for index in range(len(images))
+    ]
     for index in range(len(images)):
-        left, top = GAP + index % columns * (TILE + GAP), HEADER + index // columns * (TILE + CAPTION)
-        predicted, truth = ((left, top) + TILE * unit[index] for unit in (predicted_unit, truth_unit))
-        _draw_face(axes, (left, top), images[index], predicted, truth, scheme)
+        left, top = corners[index]
         score = "no score" if np.isnan(nmes[index]) else f"NME {100 * nmes[index]:.2f} %"
         figure.text(
             left / width, 1 - (top + TILE + 4) / height, score, va="top", fontsize=9.5, color=INK, weight="bold"
@@ -78,7 +78,11 @@ def draw_predictions(
                 fontsize=7.5,
                 color=MUTED,
             )
-    return pixels(figure)
+    sheet = pixels(figure)
+    truth_unit = np.where(np.asarray(labelled)[..., None], truth_unit, np.nan)
+    for (left, top), image, predicted, truth in zip(corners, images, predicted_unit, truth_unit, strict=True):
+        sheet[top : top + TILE, left : left + TILE] = _draw_face(image, predicted, truth, scheme)
+    return sheet
 
 
 def draw_worst(crops: FaceCrops, points_px: np.ndarray, nmes: np.ndarray, count: int = 24) -> np.ndarray:
@@ -113,31 +117,31 @@ def _draw_chosen(
     )
 
 
-def _draw_face(
-    axes: Axes,
-    corner: tuple[int, int],
-    image: np.ndarray,
-    predicted: np.ndarray,
-    truth: np.ndarray,
-    scheme: LandmarkScheme,
-) -> None:
-    """One crop at its top-left corner with both sets of points, all in pixels of the sheet."""
-    (left, top), (right, bottom) = corner, (corner[0] + TILE, corner[1] + TILE)
-    axes.imshow(image, extent=(left, right, bottom, top), interpolation="bicubic", aspect="auto")
-    errors = LineCollection(list(np.stack([truth, predicted], 1)), colors="white", linewidths=0.7, zorder=3)
-    drawn = [axes.add_collection(errors, autolim=False)]
-    # The true dot is the larger one: a perfect prediction lies on it as its centre, and both stay visible. One size
-    # per dot keeps Agg from its fast path, which moves dots to whole pixels.
-    for points, color, size in ((truth, TRUE, 22), (predicted, PREDICTED, 10)):
-        contours = [points[list(contour)] for contour in scheme.contours]
-        lines = LineCollection(contours, colors=color, linewidths=0.7, alpha=0.8, zorder=2)
-        drawn.append(axes.add_collection(lines, autolim=False))
-        x, y = points.T
-        sizes = np.full(len(points), size)
-        drawn.append(axes.scatter(x, y, s=sizes, c=color, edgecolors="black", linewidths=0.25, zorder=3))
-    inside = TransformedBbox(Bbox([[left, top], [right, bottom]]), axes.transData)
-    for artist in drawn:
-        artist.set_clip_box(inside)
+def _draw_face(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, scheme: LandmarkScheme) -> np.ndarray:
+    """One crop with both sets of points in its units: uint8 [TILE, TILE, 3]."""
+    side = TILE * FINER
+    tile = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=cv2.INTER_CUBIC)
+    predicted, truth = (np.asarray(unit, np.float64) * side - 0.5 for unit in (predicted, truth))
+    lines = tile.copy()
+    for points, color in ((truth, TRUE), (predicted, PREDICTED)):
+        for contour in scheme.contours:
+            for one, other in pairwise(points[list(contour)]):
+                _draw_line(lines, one, other, rgb(color))
+    cv2.addWeighted(lines, 0.8, tile, 0.2, 0, dst=tile)
+    for one, other in zip(truth, predicted, strict=True):
+        _draw_line(tile, one, other, WHITE)
+    # The true dot is the larger one: a perfect prediction lies on it as its centre, and both stay visible.
+    for points, color, radius in ((truth, TRUE, 3.2), (predicted, PREDICTED, 2.2)):
+        for centre in fixed(points[np.isfinite(points).all(axis=-1)]).tolist():
+            for grown, fill in ((radius + 0.3, BLACK), (radius, rgb(color))):
+                cv2.circle(tile, centre, round(grown * FINER * 2**BITS), fill, -1, cv2.LINE_AA, BITS)
+    return cv2.resize(tile, (TILE, TILE), interpolation=cv2.INTER_AREA)
+
+
+def _draw_line(picture: np.ndarray, one: np.ndarray, other: np.ndarray, color: tuple[int, ...]) -> None:
+    """A thin line between two points; none where one of them is unknown."""
+    if np.isfinite((one, other)).all():
+        cv2.line(picture, fixed(one).tolist(), fixed(other).tolist(), color, FINER, cv2.LINE_AA, BITS)
 
 
 def _legend(figure: Figure, title: str, scheme: LandmarkScheme, height: int) -> None:

@@ -5,7 +5,8 @@ Which of the two a program has is settled when it is lowered, by the platform th
 a CPU for a TPU has the plain one. A program for one platform holds nothing of the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -50,29 +51,32 @@ def convolve(
     To be given as its `conv_general_dilated`; arguments are those of `jax.lax.conv_general_dilated`.
     """
     (stride, _), (dilation, _) = strides, rhs_dilation
-
-    def missing(length: int) -> int:
-        whole = -(-length // dilation)
-        return (whole + stride * (-(-whole // stride) == 2)) * dilation - length
-
-    def plain(x: AnyArray, kernel: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(x, kernel, strides, padding, rhs_dilation=rhs_dilation, **rest)
-
-    def on_subgrids(x: AnyArray, kernel: jax.Array) -> jax.Array:
-        # Zeros beyond the far edges are what the convolution's own padding would be, so they change nothing and are
-        # cut off again. They fill the last sub-grids, and make three pixels of two: for grids of 2 x 2 (crops of 64 px
-        # at stride 32) XLA's CPU convolutions take fifty times as long as for 3 x 3 (benchmarks/README.md).
-        # The barriers keep XLA from merging them into the convolution's padding, forward and in the gradient.
-        height, width = x.shape[1:3]
-        x = jnp.pad(x, ((0, 0), (0, missing(height)), (0, missing(width)), (0, 0)))
-        x = to_subgrids(jax.lax.optimization_barrier(x), dilation)
-        y = jax.lax.conv_general_dilated(x, kernel, strides, ((1, 1), (1, 1)), rhs_dilation=(1, 1), **rest)
-        y = from_subgrids(jax.lax.optimization_barrier(y), dilation)
-        return y[:, : -(-height // stride), : -(-width // stride)]
-
-    if dilation == 1 and not missing(x.shape[1]) and not missing(x.shape[2]):
-        return plain(x, kernel)
+    asked: dict[str, Any] = {"window_strides": strides, "padding": padding, "rhs_dilation": rhs_dilation} | rest
+    if dilation == 1 and not any(_missing(length, stride, dilation) for length in x.shape[1:3]):
+        return jax.lax.conv_general_dilated(x, kernel, **asked)
+    on_subgrids = partial(_on_subgrids, stride=stride, dilation=dilation, rest=rest)
+    plain = partial(jax.lax.conv_general_dilated, **asked)
     return jax.lax.platform_dependent(x, kernel, cpu=on_subgrids, default=plain)
+
+
+def _missing(length: int, stride: int, dilation: int) -> int:
+    """Pixels to put behind an edge, so that sub-grids are equally long and none has two pixels of its output."""
+    whole = -(-length // dilation)
+    return (whole + stride * (-(-whole // stride) == 2)) * dilation - length
+
+
+def _on_subgrids(x: AnyArray, kernel: AnyArray, stride: int, dilation: int, rest: Mapping[str, Any]) -> jax.Array:
+    # Zeros beyond the far edges are what the convolution's own padding would be, so they change nothing and are
+    # cut off again. They fill the last sub-grids, and make three pixels of two: for grids of 2 x 2 (crops of 64 px
+    # at stride 32) XLA's CPU convolutions take fifty times as long as for 3 x 3 (benchmarks/README.md).
+    # The barriers keep XLA from merging them into the convolution's padding, forward and in the gradient.
+    height, width = x.shape[1:3]
+    below, beside = _missing(height, stride, dilation), _missing(width, stride, dilation)
+    x = jnp.pad(x, ((0, 0), (0, below), (0, beside), (0, 0)))
+    x = to_subgrids(jax.lax.optimization_barrier(x), dilation)
+    y = jax.lax.conv_general_dilated(x, kernel, (stride, stride), ((1, 1), (1, 1)), rhs_dilation=(1, 1), **rest)
+    y = from_subgrids(jax.lax.optimization_barrier(y), dilation)
+    return y[:, : -(-height // stride), : -(-width // stride)]
 
 
 def to_subgrids(x: Shaped[AnyArray, "B H W C"], dilation: int) -> Shaped[AnyArray, "_b _h _w C"]:

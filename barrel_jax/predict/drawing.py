@@ -4,10 +4,9 @@
 import cv2
 import numpy as np
 
-from barrel_jax.plotting import PREDICTED
+from barrel_jax.plotting import BITS, PREDICTED, fixed, rgb
 
-POINT, RIM, BOX = tuple(bytes.fromhex(PREDICTED[1:])), (20, 20, 20), (255, 255, 255)  # RGB
-BITS = 4  # of the fraction of a pixel in OpenCV's coordinates
+POINT, RIM, BOX = rgb(PREDICTED), (20, 20, 20), (255, 255, 255)  # RGB
 
 
 def draw_faces(
@@ -29,20 +28,15 @@ def draw_faces(
     lines = drawn.copy()
     for points, (x, y, w, h) in zip(points_px, boxes, strict=True):
         corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]]) - 0.5
-        cv2.polylines(lines, [_fixed(corners)], True, BOX, 1, cv2.LINE_AA, BITS)
+        cv2.polylines(lines, [fixed(corners)], True, BOX, 1, cv2.LINE_AA, BITS)
         thickness = max(1, round(min(np.sqrt(w) * np.sqrt(h), largest) / 300))
         for contour in contours:
-            cv2.polylines(lines, [_fixed(points[list(contour)])], False, POINT, thickness, cv2.LINE_AA, BITS)
+            cv2.polylines(lines, [fixed(points[list(contour)])], False, POINT, thickness, cv2.LINE_AA, BITS)
     drawn = cv2.addWeighted(lines, 0.6, drawn, 0.4, 0)
     for points, (_, _, w, h) in zip(points_px, boxes, strict=True):
         radius = max(0.8, min(np.sqrt(w) * np.sqrt(h), largest) / 120)
         # A rim sets dots off from skin and hair; around dots of a pixel it would be most of what is seen.
         for grown, colour in ((1.35, RIM), (1.0, POINT)) if radius > 1.5 else ((1.0, POINT),):
-            for centre in _fixed(points):
+            for centre in fixed(points):
                 cv2.circle(drawn, centre.tolist(), round(radius * grown * 2**BITS), colour, -1, cv2.LINE_AA, BITS)
     return drawn
-
-
-def _fixed(points: np.ndarray) -> np.ndarray:
-    """Coordinates [n, 2] as OpenCV's fixed-point numbers, far ones cut off: int32 [n, 2]."""
-    return np.clip(np.round(np.asarray(points, np.float64) * 2**BITS), -(2**22), 2**22).astype(np.int32)

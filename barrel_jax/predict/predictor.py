@@ -30,7 +30,7 @@ from barrel_jax.models.inference import folded_model, make_inference, predict_po
 from barrel_jax.predict.backend import choose, onnx_network
 from barrel_jax.predict.detectors import Detector, make_detector
 from barrel_jax.predict.face import Face, face_score
-from barrel_jax.predict.named_models import open_model
+from barrel_jax.predict.open_model import open_model
 from barrel_jax.training.stopwatch import Stopwatch
 
 PROGRAMS = 4  # of different models that are kept at once

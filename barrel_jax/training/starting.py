@@ -7,16 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from barrel_jax.config import Config
-from barrel_jax.devices.distributed import together
+from barrel_jax.devices.distributed import from_first, together
 from barrel_jax.devices.sharding import lay_mesh
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.models.packed import SUFFIX, unpack
+from barrel_jax.models.unfolding import unfold
 from barrel_jax.pretrained.backbone import load, read_backbone
+from barrel_jax.pretrained.named_models import NAMED, find_model
 from barrel_jax.training.checkpoint import has_checkpoint
 from barrel_jax.training.trained import TrainedRun
 from barrel_jax.training.transfer import Start, Trained, describe, fit
+
+CALIBRATION_FACES = 128  # that a folded model's norms get their statistics of
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,12 @@ def begin(origin: Origin, config: Config, like: Mapping[str, Any], crops: FaceCr
     Raises:
       ValueError: nothing of the run that `config.init_from` names fits.
     """
-    start = fit(origin.trained, like, config.model, crops) if origin.trained else Start()
+    trained = origin.trained
+    if trained and trained.model and trained.folded:
+        images = _some(crops, config.data.image_size)
+        unfolded = unfold(trained.model, trained.facts["num_landmarks"], trained.variables, jnp.asarray(images))
+        trained = replace(trained, variables=from_first(unfolded), folded=False)
+    start = fit(trained, like, config.model, crops, deepen=origin.backbone is None) if trained else Start()
     if origin.backbone is None:
         return start
     weights = {kind: {**start.weights.get(kind, {}), "backbone": tree} for kind, tree in origin.backbone.items()}
@@ -73,12 +85,19 @@ def begin(origin: Origin, config: Config, like: Mapping[str, Any], crops: FaceCr
     return replace(start, weights=weights, drawn=drawn, backbone=config.pretrained)
 
 
+def _some(crops: FaceCrops, size: int) -> np.ndarray:
+    """Some faces uint8 [n, S, S, 3] of those to train on, without what is around the crops."""
+    images = crops.images[np.linspace(0, len(crops) - 1, min(len(crops), CALIBRATION_FACES)).astype(int)]
+    around = (images.shape[1] - size) // 2
+    return images[:, around : around + size, around : around + size]
+
+
 def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:
     """What `config.init_from` names: a run, whose best checkpoint is read (the latest where none was scored yet), with
-    the weights that it predicts with; or the file of a backbone.
+    the weights that it predicts with; a packed model; or the file of a backbone.
 
     Args:
-      init_from: a run's folder, or a `.pth` or `.safetensors` file.
+      init_from: a run's folder, a packed model (`.npz`) or the name of one, or a `.pth` or `.safetensors` file.
       backbone: of the new run, which a file must be of.
       mesh: devices that it passes through.
 
@@ -87,8 +106,17 @@ def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:
       ValueError: the folder is damaged, or the file is none of a backbone's weights, or of another.
     """
     path = Path(init_from).expanduser()
+    if init_from in NAMED and not path.exists():
+        path = find_model(init_from)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no run and no weights file; give --config.init_from one that is there")
+        raise FileNotFoundError(
+            f"{path}: no run and no weights file; give --config.init_from one that is there, or the name of a model "
+            f"({', '.join(NAMED)})"
+        )
+    if path.suffix == SUFFIX and not path.is_dir():
+        packed = together(lambda: unpack(path))
+        about = f"{init_from} (packed: {describe(packed.config.model, packed.facts)})"
+        return Trained(about, packed.variables, packed.config.model, folded=True, facts=packed.facts)
     if not path.is_dir():
         variables = together(lambda: read_backbone(path, backbone))
         return Trained(

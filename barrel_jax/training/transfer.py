@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a new run takes from a trained one (`config.init_from`): every weight that fits, the rest is drawn.
 
-A part of the model is taken whole or not at all. The backbone fits when it is the same one; what reads its features
-(the projection, the plain regression) then fits too. Attention fits when it has as many heads. What belongs to single
-landmarks (query positions, DQInit, QAMem, the plain regression) is taken when the points are the same: as many, in a
-scheme of the same name, with the same mirror pairs. From WFLW's 98 points to 300W's 68 it is mapped as the points
+A part of the model is taken whole or not at all. The backbone fits when it is the same one, or a ResNet of the same
+blocks with fewer of them: those that it lacks are drawn, and each begins as the identity (`_deepened`). What reads its
+features (the projection, the plain regression) then fits too. Attention fits when it has as many heads. What belongs to
+single landmarks (query positions, DQInit, QAMem, the plain regression) is taken when the points are the same: as many,
+in a scheme of the same name, with the same mirror pairs. From WFLW's 98 points to 300W's 68 it is mapped as the points
 themselves are (`wflw68`): exactly for the regression, which is linear; for queries x and y have one weight, the mean.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from barrel_jax.backbones import RESNETS
 from barrel_jax.config import ModelConfig
 from barrel_jax.faces.landmarks import SCHEMES, W300_68, WFLW_98
 from barrel_jax.faces.wflw_to_300w import WEIGHTS
@@ -35,6 +37,7 @@ class Trained:
     variables: Mapping[str, Any]  # {params, batch_stats}, on the host
     model: ModelConfig | None = None  # None for the file of a backbone
     facts: Mapping[str, Any] = field(default_factory=dict)  # of run.json
+    folded: bool = False  # its batch norm, into the convolutions: `starting.begin` takes it out again
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Start:
         return {"from": self.about, "taken": self.taken, "mapped": self.mapped, "drawn": self.drawn}
 
 
-def fit(trained: Trained, like: Mapping[str, Any], model: ModelConfig, crops: FaceCrops) -> Start:
+def fit(trained: Trained, like: Mapping[str, Any], model: ModelConfig, crops: FaceCrops, deepen: bool = True) -> Start:
     """What a new run takes of `trained`.
 
     Args:
@@ -77,14 +80,16 @@ def fit(trained: Trained, like: Mapping[str, Any], model: ModelConfig, crops: Fa
       like: the new run's {params, batch_stats}, which may be abstract.
       model: the new run's.
       crops: what it is trained on, which says the points.
+      deepen: whether a backbone of fewer blocks may be taken.
 
     Raises:
       ValueError: nothing fits.
     """
     theirs = {"/".join(path): leaf for path, leaf in flatten_dict(trained.variables).items()}
     ours = {"/".join(path): leaf for path, leaf in flatten_dict(like).items()}
+    deeper = _deepened(trained.model, model, ours) if deepen else {}
     parts: dict[str, list[str]] = {}
-    for name in ours:
+    for name in (name for name in ours if name not in deeper):
         parts.setdefault(_part(name), []).append(name)
     weights: dict[str, np.ndarray] = {}
     taken: dict[str, int] = {}
@@ -92,7 +97,7 @@ def fit(trained: Trained, like: Mapping[str, Any], model: ModelConfig, crops: Fa
     drawn: dict[str, str] = {}
     for part, names in parts.items():
         shapes = {name: ours[name].shape for name in names}
-        how, found = _part_of(part, shapes, theirs, trained, model, crops)
+        how, found = _part_of(part, shapes, theirs, trained, model, crops, bool(deeper))
         if found:
             weights |= found
             account = mapped if how else taken
@@ -105,6 +110,9 @@ def fit(trained: Trained, like: Mapping[str, Any], model: ModelConfig, crops: Fa
             f"({describe(model, {'scheme': crops.scheme.name, 'num_landmarks': crops.scheme.num_points})}); give "
             "another, or none to start from drawn weights"
         )
+    if trained.model and deeper:
+        weights |= {name: leaf for name, leaf in deeper.items() if leaf is not None}
+        drawn["backbone/blocks"] = f"the run's {trained.model.backbone} has fewer; each begins as the identity"
     tree = unflatten_dict({tuple(name.split("/")): leaf for name, leaf in weights.items()})
     return Start(tree, trained.about, taken, mapped, _merged(drawn, set(map(_part, ours))))
 
@@ -131,11 +139,13 @@ def _part_of(
     trained: Trained,
     model: ModelConfig,
     crops: FaceCrops,
+    deepened: bool,
 ) -> tuple[str, dict[str, np.ndarray]]:
     """A part's leaves, and whether they were mapped; without leaves why there are none."""
     if trained.model is None and part != "backbone":
         return "the file holds a backbone alone", {}
-    if trained.model is not None and trained.model.backbone != model.backbone and part in OF_BACKBONE:
+    other = trained.model is not None and trained.model.backbone != model.backbone and not deepened
+    if trained.model is not None and other and part in OF_BACKBONE:
         return f"the run's backbone is {trained.model.backbone}", {}
     if any(name not in theirs for name in shapes):
         return "the run has none", {}
@@ -150,6 +160,26 @@ def _part_of(
     if any(found[name].shape != shape for name, shape in shapes.items()):
         return "of another shape in the run", {}
     return how, found
+
+
+def _deepened(trained: ModelConfig | None, model: ModelConfig, ours: Mapping[str, Any]) -> dict[str, np.ndarray | None]:
+    """The weights of the blocks that the trained backbone lacks and the new one has; {} where it is no deeper kin.
+
+    A block adds to what it gets: with zeros for the scale of its last norm it adds nothing, and the deeper backbone
+    computes what the other did. Those zeros are given, the rest (None) is drawn.
+    """
+    theirs, mine = RESNETS.get(trained.backbone) if trained else None, RESNETS.get(model.backbone)
+    if theirs is None or mine is None or theirs.bottleneck != mine.bottleneck or model.norm == "frozen":
+        return {}
+    if any(had > has for had, has in zip(theirs.blocks, mine.blocks, strict=True)):
+        return {}
+    last = f"conv{3 if mine.bottleneck else 2}/norm/scale"
+    added: dict[str, np.ndarray | None] = {}
+    for name, leaf in ours.items():
+        block = re.search(r"/backbone/layer(\d)_(\d+)/(.*)", name)
+        if block and int(block[2]) >= theirs.blocks[int(block[1]) - 1]:
+            added[name] = np.zeros(leaf.shape, np.float32) if block[3] == last else None
+    return added
 
 
 def _part(name: str) -> str:

@@ -11,7 +11,10 @@ import pytest
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
+from barrel_jax.models.folding import fold
+from barrel_jax.models.packed import unpack
 from barrel_jax.pretrained.backbone import write_backbone
+from barrel_jax.pretrained.named_models import find_model
 from barrel_jax.training import loop
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
@@ -125,6 +128,31 @@ def test_a_backbone_that_was_written_as_a_file_is_taken(run, sets, tmp_path, cap
     assert_equal({"params": state.params["backbone"], "batch_stats": state.batch_stats["backbone"]}, weights)
 
 
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_packed_models_weights_are_taken_with_norms_that_know_the_faces(sets, tmp_path, capsys, by_name):
+    """The model that comes with the package, by name or as a file, in a deeper backbone."""
+    file = find_model("small")
+    init_from = "small" if by_name else str(shutil.copy(file, tmp_path / "own.npz"))
+    config = small.config(mesh__data=1, data__data_dir=sets, init_from=init_from, model__backbone="resnet18")
+    assert loop.train(config, tmp_path / "run", prepare_config, lambda step: step == 0) is None
+    said = capsys.readouterr().out
+    assert f"from {init_from} (packed: resnet10, 1 decoder layer of width 256, DQInit, 1 QAMem layer; 68 points" in said
+    assert "  taken: backbone 4.91M\n" in said
+    assert "backbone/blocks (the run's resnet10 has fewer; each begins as the identity)" in said
+    mesh, crops = make_mesh(config.mesh), load_split(config.data, prepare_config(config.data), "train", 0.25)
+    like = build_model(config.model, 29).init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32), False)
+    start = begin(read_origin(config, mesh), config, like, crops)
+    # Folded again they are what was packed: the statistics, which are of these faces, cancel.
+    packed, taken = unpack(file).variables["params"]["backbone"], {}
+    for kind, tree in start.weights.items():
+        blocks = {name: block for name, block in tree["backbone"].items() if not name.endswith("_1")}
+        taken[kind] = blocks
+    jax.tree.map(
+        lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-4), fold(taken)["params"], packed
+    )
+    assert np.ptp(taken["batch_stats"]["stem"]["norm"]["var"]) > 0.01
+
+
 def test_what_cannot_be_started_from_leaves_no_run_behind(run, sets, tmp_path):
     def fails(words, error=ValueError, **fields):
         config = small.config(mesh__data=1, data__data_dir=sets, **fields)
@@ -132,7 +160,7 @@ def test_what_cannot_be_started_from_leaves_no_run_behind(run, sets, tmp_path):
             loop.train(config, tmp_path / "run", prepare_config)
         assert not (tmp_path / "run").exists()
 
-    plain = {"model__backbone": "resnet34", "init_from": str(run)} | PLAIN
+    plain = {"model__backbone": "resnet50", "init_from": str(run)} | PLAIN
     fails(rf"nothing of {run} \(best checkpoint, step 8: resnet10, .*29 points, cofw-29\) fits", **plain)
     fails(rf"this is a folder, .*--config.init_from={run}", pretrained=str(run))
     fails(
@@ -140,6 +168,9 @@ def test_what_cannot_be_started_from_leaves_no_run_behind(run, sets, tmp_path):
         FileNotFoundError,
         init_from=str(tmp_path / "nowhere"),
     )
+    fails(r"smal: no run and .*, or the name of a model \(small\)", FileNotFoundError, init_from="smal")
+    (tmp_path / "broken.npz").write_bytes(b"PK nothing")
+    fails("broken.npz: this is no packed model", init_from=str(tmp_path / "broken.npz"))
     (tmp_path / "empty").mkdir()
     fails("empty/config.json: no run there", FileNotFoundError, init_from=str(tmp_path / "empty"))
     frozen = {"model__backbone": "resnet34", "model__norm": "frozen", "init_from": str(run)}

@@ -19,6 +19,7 @@ from barrel_jax.training.transfer import Trained, fit
 from tests.kit.toy import make_crops
 
 OWN = dataclasses.replace(make_crops(1).scheme, name="custom-68", num_points=68, flip=tuple(range(68)))
+FACTS_68 = {"num_landmarks": 68, "scheme": W300_68.name, "flip": list(W300_68.flip), "fingerprint": "f"}
 REGRESSION = {"decoder_layers": 0, "dqinit": False, "qamem_layers": 0}
 
 
@@ -165,6 +166,52 @@ def test_another_backbone_is_drawn_with_what_reads_its_features():
     why = "the run's backbone is resnet34"
     assert start.drawn == {"backbone": why, "projection": why}
     assert not any("backbone" in name for name in given) and "params/dqinit/dense/kernel" in given
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "added"),
+    [
+        ("resnet10", "resnet18", {f"layer{stage}_1" for stage in (1, 2, 3, 4)}),
+        (
+            "resnet18",
+            "resnet34",
+            {f"layer{at}" for at in ("1_2", "2_2", "2_3", "3_2", "3_3", "3_4", "3_5", "4_2")},
+        ),
+    ],
+)
+def test_a_deeper_backbone_takes_what_the_run_has_and_begins_where_it_is(theirs, ours, added):
+    images = np.random.default_rng(1).uniform(size=(2, 64, 64, 3)).astype(np.float32)
+    shallow, deep = (build_model(model_of(backbone=name), 68) for name in (theirs, ours))
+    trained = Trained("runs/a", shallow.init(jax.random.key(3), images, False), model_of(backbone=theirs), FACTS_68)
+    crops, drawn = dataclasses.replace(make_crops(1), scheme=W300_68), deep.init(jax.random.key(4), images, False)
+    start = fit(trained, drawn, model_of(backbone=ours), crops)
+    given = flat(start.weights)
+    missing = {name.split("/")[2] for name in set(flat(drawn)) - set(given)}
+    assert missing == added
+    assert start.drawn == {"backbone/blocks": f"the run's {theirs} has fewer; each begins as the identity"}
+    assert start.taken["backbone"] == sum(x.size for n, x in flat(trained.variables).items() if "/backbone/" in n)
+    variables = unflatten_dict({tuple(name.split("/")): leaf for name, leaf in {**flat(drawn), **given}.items()})
+    for train in (False, True):
+        points = [
+            model.apply(weights, images, train, mutable=["batch_stats"], rngs={"dropout": jax.random.key(0)})[0]
+            for model, weights in ((shallow, trained.variables), (deep, variables))
+        ]
+        np.testing.assert_allclose(*points, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "norm"),
+    [
+        ("resnet18", "resnet10", "batch"),  # fewer blocks
+        ("resnet34", "resnet50", "batch"),  # as many, of another kind
+        ("resnet10", "hrnet_w18", "batch"),
+        ("resnet10", "resnet18", "frozen"),  # zeros that nobody trains would stay
+    ],
+)
+def test_a_backbone_that_is_no_deeper_kin_is_drawn(theirs, ours, norm):
+    given, start = start_of(trained_on(W300_68, backbone=theirs), W300_68, backbone=ours, norm=norm)
+    assert start.drawn["backbone"] == f"the run's backbone is {theirs}"
+    assert not any("/backbone/" in name for name in given)
 
 
 def test_attention_of_another_number_of_heads_and_other_shapes_are_drawn():

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trained models by name, file or folder.
-
-Named ones are files of `models.packed`, in the package or fetched once and checked by their SHA-256.
+"""Trained models by name: files of `models.packed`, in the package or fetched once and checked by their SHA-256.
 
 To add one: pack a run (`python -m barrel_jax.export RUN --formats packed`), put the file where it can be fetched, and
 add its address, its SHA-256 and a model card in docs/models to `NAMED`.
@@ -10,15 +8,11 @@ add its address, its SHA-256 and a model card in docs/models to `NAMED`.
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from barrel_jax import files
 from barrel_jax.command_line import meant
 from barrel_jax.fetching import fetch
-from barrel_jax.models.packed import SUFFIX, Packed, unpack
-
-if TYPE_CHECKING:
-    from barrel_jax.training.trained import TrainedRun
+from barrel_jax.models.packed import SUFFIX
 
 
 @dataclass(frozen=True)
@@ -51,20 +45,5 @@ def find_model(name: str) -> Path:
         )
     model = NAMED[name]
     if "://" not in model.address:
-        return Path(str(resources.files("barrel_jax.predict") / model.address))
+        return Path(str(resources.files("barrel_jax.pretrained") / model.address))
     return fetch(model.address, files.cache_home() / "models" / f"{name}-{model.sha256[:12]}.npz", model.sha256)
-
-
-def open_model(model: str | Path, checkpoint: str = "latest") -> "Packed | TrainedRun":
-    """A run's folder, a packed model's file or a name, opened: config, scheme, num_landmarks, variables, box_fit.
-
-    Raises:
-      FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
-      ValueError: its files are damaged or of another version.
-    """
-    path = Path(model)
-    if path.is_dir():
-        from barrel_jax.training.trained import TrainedRun  # and orbax, which a packed model does without
-
-        return TrainedRun.open(path, checkpoint)
-    return unpack(path if path.suffix == SUFFIX else find_model(str(model)))

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folded model is one to train again: the same outputs, and in training too where its norms take their own batch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from barrel_jax.config import ModelConfig
+from barrel_jax.models.build import build_model
+from barrel_jax.models.folding import fold
+from barrel_jax.models.inference import folded_model, predict_points
+from barrel_jax.models.unfolding import unfold
+
+SMALL = {"width": 16, "heads": 4, "feedforward": 24, "dropout": 0.0}
+IMAGES = jnp.asarray(np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize("fields", [{"backbone": "resnet10"}, {"backbone": "resnet18", "encoder_layers": 1}])
+def test_it_computes_what_it_did_and_its_norms_know_the_faces(fields):
+    config = ModelConfig(**SMALL | fields)
+    model, rng = build_model(config, 5), np.random.default_rng(1)
+    drawn = model.init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32), False)
+    variables = jax.tree.map_with_path(  # every norm with numbers of its own
+        lambda path, leaf: leaf + rng.uniform(0, 0.5, leaf.shape).astype(np.float32) * ("'norm'" in str(path)), drawn
+    )
+    folded = jax.device_get(fold(variables))
+    unfolded = unfold(config, 5, folded, IMAGES)
+    assert jax.tree.structure(unfolded) == jax.tree.structure(drawn)
+    jax.tree.map(lambda ours, like: np.testing.assert_equal(ours.shape, like.shape), unfolded, drawn)
+    points = predict_points(folded_model(config, 5), folded, IMAGES)
+    other = IMAGES[::-1, ::-1]  # the statistics are of other pictures
+    np.testing.assert_allclose(predict_points(model, unfolded, IMAGES), points, atol=1e-5)
+    np.testing.assert_allclose(
+        predict_points(model, unfolded, other), predict_points(folded_model(config, 5), folded, other), atol=1e-5
+    )
+    in_training, changed = model.apply(
+        unfolded, IMAGES.astype(jnp.float32) / 255, True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(0)}
+    )
+    np.testing.assert_allclose(in_training[-1], points, atol=1e-5)
+    seen = flatten_dict(changed["batch_stats"], sep="/")
+    for name, leaf in flatten_dict(unfolded["batch_stats"], sep="/").items():
+        np.testing.assert_allclose(seen[name], leaf, atol=1e-4 * np.abs(leaf).max(), err_msg=name)
