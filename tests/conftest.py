@@ -13,7 +13,10 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # of the programs that tests start and 
 # The tests run on all cores (pytest-xdist): PyTorch's threads would wait for cores that other tests have.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Tests compile many small programs and run each once or twice: LLVM's effort is lowered, XLA's passes are as in use.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
+# Said once, as workers inherit it: what was compiled under other words is not found in the cache below.
+EFFORT = "--xla_backend_optimization_level=1"
+if EFFORT not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {EFFORT}".strip()
 # The programs of one run of the tests are there for the next one, also of another clone and also the smallest: single
 # operations, thousands of which tests run one by one. They lie beside those of the programs; the sets that tests build
 # lie in folders of their own.
