@@ -670,6 +670,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "coco-curves": curves,
     "w300-256": curves,
     "own-boxes": scored,
+    "own-small": scored,
     "synthetic68": timed,
     "modules-cpu": modules,
     "modules-gpu": modules,

@@ -107,6 +107,15 @@ def test_two_processes_start_from_a_run_and_train_on_two_sets(run, tmp_path):
     assert json.loads((tmp_path / "run/run.json").read_text())["init_from"]["drawn"] == {}
 
 
+def test_a_runs_backbone_goes_before_a_file_of_one(run, tmp_path):
+    config = small.config(mesh__data=1, init_from=str(run), pretrained=str(tmp_path / "none.pth"))
+    origin = read_origin(config, make_mesh(config.mesh))
+    assert origin.backbone is None and "backbone" in origin.trained.variables["params"]
+    config.model.backbone = "resnet18"  # which the run has not, and the file is to give
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        read_origin(config, make_mesh(config.mesh))
+
+
 def test_without_a_score_yet_the_latest_weights_are_read(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run/checkpoints/best")
