@@ -668,6 +668,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "demo": timed,
     "coco": timed,
     "coco-curves": curves,
+    "own-small-curves": curves,
     "w300-256": curves,
     "own-boxes": scored,
     "own-small": scored,
