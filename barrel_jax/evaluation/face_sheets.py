@@ -63,8 +63,7 @@ def draw_predictions(
         (GAP + index % columns * (TILE + GAP), HEADER + index // columns * (TILE + CAPTION))
         for index in range(len(images))
     ]
-    for index in range(len(images)):
-        left, top = corners[index]
+    for index, (left, top) in enumerate(corners):
         score = "no score" if np.isnan(nmes[index]) else f"NME {100 * nmes[index]:.2f} %"
         figure.text(
             left / width, 1 - (top + TILE + 4) / height, score, va="top", fontsize=9.5, color=INK, weight="bold"

@@ -87,6 +87,8 @@ def unpack(path: Path) -> Packed:
                 raise ValueError(f"more than {MOST_BYTES >> 30} GB when it is expanded")
         with np.load(io.BytesIO(content), allow_pickle=False) as columns:
             arrays = {name: columns[name] for name in columns.files}
+        if "about" not in arrays:
+            raise ValueError(f"its arrays are {', '.join(sorted(arrays)[:4])}, and none says what model it is")
         about = json.loads(str(arrays.pop("about")))
         said, facts = about["config"], about["facts"]
     except files.BROKEN_ARCHIVE as error:

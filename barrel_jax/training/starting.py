@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from barrel_jax.command_line import meant
 from barrel_jax.config import Config
 from barrel_jax.devices.distributed import from_first, together
 from barrel_jax.devices.sharding import lay_mesh
@@ -107,11 +108,11 @@ def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:
     """
     path = Path(init_from).expanduser()
     if init_from in NAMED and not path.exists():
-        path = find_model(init_from)
+        path = together(lambda: find_model(init_from))
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: no run and no weights file; give --config.init_from one that is there, or the name of a model "
-            f"({', '.join(NAMED)})"
+            f"({', '.join(NAMED)}){meant(init_from, dict(zip(NAMED, NAMED, strict=True)))}"
         )
     if path.suffix == SUFFIX and not path.is_dir():
         packed = together(lambda: unpack(path))

@@ -14,7 +14,7 @@ import optax
 from jax.experimental import multihost_utils
 
 from barrel_jax.config import Config
-from barrel_jax.devices.distributed import start
+from barrel_jax.devices.distributed import from_first, start
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.evaluation.score import predict_all, score
 from barrel_jax.input.crops import FaceCrops
@@ -75,6 +75,7 @@ def main(out: str, directory: str, distributed: str, data: str, model: str) -> N
     config = on_mesh(int(data), int(model), Path(directory).parent)
     config.distributed = distributed
     start(config)
+    assert from_first(np.array(jax.process_index())) == 0
     result = run(config, *(load_split(config.data, Path(directory), split) for split in ("train", "test")))
     if jax.process_index() == 0:
         np.savez(out, **result)

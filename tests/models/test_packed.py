@@ -177,3 +177,9 @@ def test_how_often_to_crop_again_is_a_number(packed, tmp_path):
     pack(spoilt, config, FACTS | {"refine": "twice"}, drawn(config))
     with pytest.raises(ValueError, match=f"{spoilt}: refine is not what a run writes there"):
         unpack(spoilt)
+
+
+def test_predictions_are_told_from_a_model(tmp_path):
+    np.savez(tmp_path / "p.npz", points=np.zeros((1, 68, 2)), nme=np.zeros(1))
+    with pytest.raises(ValueError, match=r"p\.npz: this is no packed model \(its arrays are nme, points, and none"):
+        unpack(tmp_path / "p.npz")

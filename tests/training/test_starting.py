@@ -177,7 +177,11 @@ def test_what_cannot_be_started_from_leaves_no_run_behind(run, sets, tmp_path):
         FileNotFoundError,
         init_from=str(tmp_path / "nowhere"),
     )
-    fails(r"smal: no run and .*, or the name of a model \(small\)", FileNotFoundError, init_from="smal")
+    fails(
+        r"smal: no run and .*, or the name of a model \(small\); did you mean small\?",
+        FileNotFoundError,
+        init_from="smal",
+    )
     (tmp_path / "broken.npz").write_bytes(b"PK nothing")
     fails("broken.npz: this is no packed model", init_from=str(tmp_path / "broken.npz"))
     (tmp_path / "empty").mkdir()
