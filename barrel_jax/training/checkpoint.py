@@ -21,6 +21,12 @@ from barrel_jax.plain_path import PlainPath
 from barrel_jax.training import checksums
 from barrel_jax.training.state import State
 
+# Orbax would have every device write a share of what all of them hold: every process compiles a slice for each shape,
+# a hundred programs before the first checkpoint of a hundred megabytes.
+ocp.type_handlers.register_type_handler(
+    jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False), override=True
+)
+
 
 def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:
     """Whether a run can go on in `workdir` ('latest'), or has its 'best'; makes no folder there, as `Checkpoints`."""

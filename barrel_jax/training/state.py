@@ -2,6 +2,7 @@
 """What changes during training, and nothing else: order and randomness are functions of (seed, step)."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import flax.linen as nn
@@ -35,14 +36,21 @@ class State(flax.struct.PyTreeNode):
 
 
 def _initialiser(model: nn.Module, optimiser: optax.GradientTransformation, config: Config) -> Callable[..., State]:
+    return _initialiser_of(model, optimiser, config.data.image_size, config.optim.ema_decay > 0)
+
+
+@lru_cache(1)  # of one function JAX traces the model once, for the shapes of a state and for its numbers
+def _initialiser_of(
+    model: nn.Module, optimiser: optax.GradientTransformation, image_size: int, averaged: bool
+) -> Callable[..., State]:
     def init(seed: jax.Array, start: Mapping[str, Any] | None = None) -> State:
-        images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3), jnp.float32)
+        images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
         variables = model.init({"params": seed_key(seed)}, images, False)
         if start:
             given = jax.tree.map(jnp.copy, flatten_dict(start))
             variables = unflatten_dict({**flatten_dict(variables), **given})
         params, batch_stats = variables["params"], variables["batch_stats"]
-        average = {"params": params, "batch_stats": batch_stats} if config.optim.ema_decay > 0 else None
+        average = {"params": params, "batch_stats": batch_stats} if averaged else None
         return State(
             jnp.zeros((), jnp.int32), params, batch_stats, optimiser.init(params), jax.tree.map(jnp.copy, average)
         )
@@ -63,7 +71,7 @@ def is_finite(state: State) -> Bool[Array, ""]:
 
 def abstract(model: nn.Module, optimiser: optax.GradientTransformation, config: Config, mesh: Mesh) -> State:
     """Shapes, types and shardings of a run's state, without its arrays: what a checkpoint is restored into."""
-    shapes = jax.eval_shape(_initialiser(model, optimiser, config), seed_data(0))
+    shapes = jax.eval_shape(_initialiser(model, optimiser, config), seed_data(0), None)
     return jax.tree.map(
         lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
         shapes,
@@ -90,4 +98,4 @@ def create(
         out_shardings=shardings,
         compiler_options=one_use_options(device.platform),
     )
-    return draw(seed_data(config.seed), start)
+    return draw(seed_data(config.seed), start or None)

@@ -16,13 +16,16 @@ import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
+import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import xxhash
 
 from barrel_jax import files
-from barrel_jax.config import Config
+from barrel_jax.config import Config, MeshConfig
+from barrel_jax.devices.sharding import make_mesh, replicated, split
 from barrel_jax.faces.landmarks import COFW_29
 from barrel_jax.facts import read_facts
 from barrel_jax.input.mixture import join
@@ -34,6 +37,7 @@ from barrel_jax.training.stopwatch import Stopwatch
 from barrel_jax.training.trained import find_checkpoint
 from barrel_jax.training.workdir import claim
 from tests.kit import small
+from tests.kit.in_process import call
 from tests.kit.toy import make_crops
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,28 +51,27 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run(limit, workdir, *extra):
-    train = ["train.py", "--config", "configs/tiny.py", "--workdir", str(workdir), *extra]
-    command = [sys.executable, "-c", LIMITED, str(limit), *train]
+def limited(limit, *program):
+    command = [sys.executable, "-c", LIMITED, str(limit), *program]
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.processes
-def test_a_disk_that_fills_up_stops_the_run_which_then_goes_on_from_its_last_checkpoint(tmp_path):
-    roomy, full = 1 << 34, 5_000_000
-    first = run(roomy, tmp_path, "--config.loop.save_steps=8")
-    assert first.returncode == 0, first.stderr[-2000:]
+def test_a_disk_that_fills_up_stops_the_run_which_then_goes_on_from_its_last_checkpoint(tmp_path, capsys):
+    given = ("--config", "configs/tiny.py", "--workdir", str(tmp_path), "--config.loop.save_steps=8")
+    assert call("train", [*given, "--config.mesh.data=1"]) == 0
     latest = tmp_path / "checkpoints" / "latest"
     shutil.rmtree(latest / "12")
-    stopped = run(full, tmp_path, "--config.loop.save_steps=8")
+    stopped = limited(5_000_000, "train.py", *given)
     assert stopped.returncode != 0
     last = stopped.stderr.splitlines()[-1]  # whatever the libraries' threads have said, or begun to say
     assert last.startswith("train.py: ") and "a checkpoint could not be written" in last
     assert "the run goes on from step 8" in last and "ERROR:absl" not in stopped.stderr
     assert [path.name for path in latest.iterdir() if path.name.isdigit()] == ["8"]
-    again = run(roomy, tmp_path, "--config.loop.save_steps=8")
-    assert again.returncode == 0 and "going on from step 8 of 12" in again.stdout
+    capsys.readouterr()
+    assert call("train", [*given, "--config.mesh.data=1"]) == 0
+    assert "going on from step 8 of 12" in capsys.readouterr().out
 
 
 @pytest.mark.quick
@@ -192,6 +195,24 @@ def test_what_is_saved_is_looked_for_before_it_counts(tmp_path, monkeypatch):
         checkpoints.wait()
     checkpoints.close()
     assert not has_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_is_written_without_a_program_of_its_own(tmp_path, caplog):
+    """Of arrays that every device has, or each a part of: nothing is compiled to cut them."""
+    mesh = make_mesh(MeshConfig(data=8))
+    leaves = {"whole": np.ones((48, 3)), "parts": np.arange(64.0).reshape(16, 4)}
+    layouts = {"whole": replicated(mesh), "parts": split(mesh)}
+    state = State(jax.device_put(jnp.int32(3), replicated(mesh)), jax.device_put(leaves, layouts), {}, (), None)
+    checkpoints = Checkpoints(tmp_path)
+    with jax.log_compiles(), caplog.at_level("WARNING", "jax"):
+        checkpoints.save("latest", state, {})
+        checkpoints.wait()
+    assert "Compiling" not in caplog.text
+    restored = checkpoints.restore(
+        "latest", 3, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+    )
+    chex.assert_trees_all_equal(jax.device_get(restored.params), jax.device_get(state.params))
+    checkpoints.close()
 
 
 def test_checksums_are_of_all_bytes(tmp_path, monkeypatch):

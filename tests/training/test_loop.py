@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from barrel_jax import progress
-from barrel_jax.training import loop
+from barrel_jax.training import log, loop
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.dispatch import Resident
 from barrel_jax.training.log import Log
@@ -129,6 +130,23 @@ def test_a_dispatch_of_several_steps_ends_where_something_is_due(tmp_path, train
     checkpoints.close()
 
 
+def test_the_last_step_is_logged_and_kept_and_the_best_is_the_lowest_of_all(tmp_path, trained, monkeypatch):
+    """Of 24 steps with four scores; lines and checkpoints are due at numbers that do not divide 24."""
+    config, _, scores = trained
+    longer = small.config(mesh__data=1, data__data_dir=config.data.data_dir, optim__epochs=4)
+    longer.loop.log_steps, longer.loop.save_steps = 10, 7
+    given = iter([5.0, 3.0, 4.0, 3.5])
+    monkeypatch.setattr(
+        loop._Run, "predict_test", lambda self, state: (replace(scores, nme=next(given)), np.zeros((20, 29, 2)))
+    )
+    loop.train(longer, tmp_path, prepare_config(longer.data))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [10, 20, 24]
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest") == [21, 24] and checkpoints.steps("best") == [12]
+    checkpoints.close()
+
+
 def test_learning_lowers_the_loss(tmp_path, trained):
     config, _, _ = trained
     longer = small.config(mesh__data=1, data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)
@@ -204,8 +222,9 @@ def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
     assert not any(tmp_path.iterdir())
 
 
-def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothing(tmp_path, trained):
+def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothing(tmp_path, trained, monkeypatch):
     config, _, _ = trained
+    config = small.config(mesh__data=1, data__data_dir=config.data.data_dir, loop__log_steps=1)
     directory = prepare_config(config.data)
     assert loop.train(config, tmp_path, directory, lambda step: step == 0) is None
     assert loop.train(config, tmp_path, directory, lambda step: step == 3) is None
@@ -213,7 +232,12 @@ def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothin
     assert checkpoints.steps("latest") == [3] and checkpoints.steps("best") == []
     checkpoints.close()
     # At the end of an epoch it is scored as well, since the run that goes on is not.
+    monkeypatch.setattr(log, "Stopwatch", lambda name: Stopwatch(name, iter(range(1000)).__next__))
     assert loop.train(config, tmp_path, directory, lambda step: step == 6) is None
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    speeds = {row["step"]: row["faces_per_s"] for row in rows if "loss" in row}
+    # The first line after going on is of its own step alone, not of four; the clock counts how often it is read.
+    assert speeds[4] == pytest.approx(speeds[5], rel=0.2)
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.steps("latest")[-1] == 6 and checkpoints.steps("best") == [6]
     checkpoints.close()

@@ -34,6 +34,11 @@ def train(workdir, devices, *extra):
     return done
 
 
+def called(workdir, *extra, devices=1):
+    """train.py in this process, on some of its devices; returns its exit status."""
+    return call("train", training(workdir, f"--config.mesh.data={devices}", *extra)[2:])
+
+
 def last_state(workdir, num_landmarks=29):
     config = configuration.load(workdir)
     model = build_model(config.model, num_landmarks)
@@ -80,12 +85,14 @@ def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_told_to_stop_it_saves_and_leaves_with_status_0(whole, tmp_path, how):
+def test_told_to_stop_it_saves_and_leaves_with_status_0(whole, tmp_path, capsys, how):
     assert stop_after(tmp_path / "run", 1, 2, how) == 0
     said = (tmp_path / "logs" / "0.txt").read_text()
     assert "told to stop: saved at step" in said and "the same command goes on" in said
     saved = max(int(path.name) for path in (tmp_path / "run/checkpoints/latest").iterdir() if path.name.isdigit())
-    assert f"going on from step {saved} of 12" in train(tmp_path / "run", 1).stdout
+    capsys.readouterr()
+    assert called(tmp_path / "run") == 0
+    assert f"going on from step {saved} of 12" in capsys.readouterr().out
     jax.tree.map(np.testing.assert_array_equal, last_state(tmp_path / "run"), last_state(whole))
 
 
@@ -129,7 +136,7 @@ def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, t
         assert [process.wait(timeout=300) for process in running] == [0, 0], (tmp_path / "logs/0.txt").read_text()
     assert "told to stop: saved at step" in (tmp_path / "logs" / "0.txt").read_text()
     assert "told to stop" not in (tmp_path / "logs" / "1.txt").read_text()
-    train(workdir, 2)
+    assert called(workdir, devices=2) == 0
     steps, ended = ({row["step"]: row["loss"] for row in logged(w) if "loss" in row} for w in (whole, workdir))
     assert steps.keys() == ended.keys()
     np.testing.assert_allclose(list(ended.values()), list(steps.values()), rtol=0.03)  # Adam magnifies rounding
@@ -137,7 +144,8 @@ def test_two_processes_stop_together_and_one_goes_on_with_fewer_devices(whole, t
 
 def test_a_process_that_dies_ends_the_others_with_an_error_that_names_it(tmp_path):
     workdir = tmp_path / "run"
-    with two_training(workdir) as running:
+    small = ("--config.model.decoder_layers=0", "--config.model.dqinit=False", "--config.model.qamem_layers=0")
+    with two_training(workdir, *small) as running:
         wait_for_lines(workdir, 1, running)
         running[1].kill()
         assert running[0].wait(timeout=120) not in (0, None)
@@ -150,11 +158,6 @@ def truncate(checkpoint):
     """Cuts the largest file of a checkpoint in half, as a crash of the machine may."""
     largest = max((path for path in checkpoint.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
-
-
-def called(workdir, *extra):
-    """train.py in this process, on one of its devices; returns its exit status."""
-    return call("train", training(workdir, "--config.mesh.data=1", *extra)[2:])
 
 
 def test_a_truncated_checkpoint_is_passed_over_with_a_warning_for_the_one_before(whole, tmp_path, capsys):
