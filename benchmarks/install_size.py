@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ def contents(environment: Path) -> tuple[float, int]:
     return sum(path.stat().st_size for path in files) / 1e6, len(list(environment.rglob("*.dist-info")))
 
 
+def largest(environment: Path, count: int = 6) -> dict[str, float]:
+    """The packages that most of an environment is of, with the megabytes of their files."""
+    (packages,) = environment.glob("lib/python*/site-packages")
+    sizes: dict[str, float] = {}
+    for package in distributions(path=[str(packages)]):
+        files = [Path(str(file.locate())) for file in package.files or ()]
+        sizes[package.name] = sum(path.stat().st_size for path in files if path.is_file()) / 1e6
+    return dict(sorted(sizes.items(), key=lambda item: -item[1])[:count])
+
+
 def measure(wheel: Path, extra: str, repeats: int, installer: str) -> dict[str, Any]:
     """Installs the wheel with an extra, '' for none, and predicts: one row of the result."""
     with tempfile.TemporaryDirectory() as folder:
@@ -59,6 +70,7 @@ def measure(wheel: Path, extra: str, repeats: int, installer: str) -> dict[str, 
         subprocess.run([*pip, what], check=True)
         seconds = time.perf_counter() - start
         megabytes, packages = contents(environment)
+        most = largest(environment)
         runs = []
         for _ in range(repeats):
             done = subprocess.run([str(python), str(SCRIPT)], cwd=folder, check=True, capture_output=True, text=True)
@@ -71,7 +83,8 @@ def measure(wheel: Path, extra: str, repeats: int, installer: str) -> dict[str, 
         name: statistics.median(run[name] for run in runs) for name in ("import_s", "read_s", "first_s", "second_s")
     }
     name = f"barrel-jax[{extra}]" if extra else "barrel-jax"
-    return {"install": name, "megabytes": megabytes, "packages": packages, "install_s": seconds} | times
+    brought = {"install": name, "megabytes": megabytes, "packages": packages, "largest": most}
+    return brought | {"install_s": seconds} | times
 
 
 def main() -> None:

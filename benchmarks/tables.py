@@ -612,10 +612,11 @@ def install(result: Result) -> str:
     """What an installation brings."""
     rows = [[f"`{row['install']}`", f"{row['megabytes']:.0f}", str(row["packages"])] for row in result["rows"]]
     first = result["rows"][0]
+    most = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in first["largest"].items())
     said = (
         f"The wheel itself has {result['wheel_mb']:.1f} MB. The first face with its own model takes "
         f"{first['import_s']:.1f} s of imports and {first['read_s'] + first['first_s']:.1f} s to read and compile, "
-        f"the second one {1000 * first['second_s']:.0f} ms."
+        f"the second one {1000 * first['second_s']:.0f} ms. Of the {first['megabytes']:.0f} MB: {most}."
     )
     return f"{said}\n\n" + table(["pip install", "MB", "packages, pip's own too"], rows)
 
@@ -693,7 +694,6 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "boxes-common-before": boxes,
     "boxes-faces68-before": boxes,
     "boxes-faces68": boxes,
-    "boxes-own": boxes,
     "doubt": doubt,
     "looks": looks,
     "ranks-common": ranks,
@@ -735,7 +735,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
 
 # Short tables of a longer result, for the front page.
 OF = {"infer-front": "infer-gpu", "w300-front": "w300-trainings", "train-front": "train-gpu"}
-PAGES = ("index", "datasets", "devices", "models/small", "results", "settings", "speed", "video")
+PAGES = ("index", "datasets", "devices", "models/small", "results", "tested", "settings", "speed", "video")
 DOCUMENTS = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 
 

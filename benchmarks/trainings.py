@@ -31,23 +31,23 @@ MODELS = {
 ENDS = ("ablation", "size")  # kinds of runs of the same length from the same start
 
 
-def trainings(results: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, int], dict[str, str]]:
-    """For each start and seed, the run of each model."""
-    found: dict[tuple[str, int], dict[str, str]] = {}
+def trainings(results: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
+    """For each start and seed, the row of each model's run."""
+    found: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
     for name, result in results.items():
         for row in result["rows"]:
             if row["kind"] in ENDS and not row.get("schedule") and row["model"] in MODELS:
-                found.setdefault((name, row["seed"]), {})[row["model"]] = row["run"]
+                found.setdefault((name, row["seed"]), {})[row["model"]] = row
     return found
 
 
-def errors(folder: Path, run: str) -> np.ndarray:
+def errors(folder: Path, row: Mapping[str, Any]) -> np.ndarray:
     """The faces' errors of a run in percent, float64 [n]."""
-    with np.load(folder / f"common-{run}.npz") as predictions:
+    with np.load(folder / f"common-{row['run']}.npz") as predictions:
         return 100 * predictions["nme"].astype(np.float64)
 
 
-def pool(runs: Sequence[Mapping[str, str]], folder: Path) -> list[dict[str, Any]]:
+def pool(runs: Sequence[Mapping[str, Mapping[str, Any]]], folder: Path) -> list[dict[str, Any]]:
     """A row for each model that was trained: its errors in every training, None where it has none of it.
 
     The difference of a face is the mean over the trainings that have both; its interval and p are over faces.
@@ -59,7 +59,8 @@ def pool(runs: Sequence[Mapping[str, str]], folder: Path) -> list[dict[str, Any]
             continue
         scores = [float(errors(folder, of[model]).mean()) if model in of else None for of in runs]
         found = [score for score in scores if score is not None]
-        row: dict[str, Any] = {"model": model, "nme": scores, "mean": statistics.mean(found)}
+        in_crop = statistics.mean(of[model]["nme_crop"] for of in have)
+        row: dict[str, Any] = {"model": model, "nme": scores, "mean": statistics.mean(found), "mean_crop": in_crop}
         pairs = [of for of in have if other in of]
         if pairs:
             by_training = np.stack([errors(folder, of[model]) - errors(folder, of[other]) for of in pairs])

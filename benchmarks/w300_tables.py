@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from barrel_jax.markdown import table
+from barrel_jax.paper import GRIDS
 
 Result = dict[str, Any]
 Line = dict[str, Any]  # of the result's summary
@@ -118,8 +119,8 @@ def _small(result: Result) -> str:
         ]
         for line, run in _lines(result, "small")
     ]
-    head = ["the small model, which saw no face of 300W", "parameters, millions", "faces of an epoch", "epochs"]
-    return table([*head, "NME % on 300W", "on the other real set"], rows) if rows else ""
+    head = ["what `small` was trained on from, without a face of 300W", "parameters, millions", "faces of an epoch"]
+    return table([*head, "epochs", "NME % on 300W", "on the other real set"], rows) if rows else ""
 
 
 def _said(result: Result) -> str:
@@ -128,9 +129,13 @@ def _said(result: Result) -> str:
     if start := result.get("start"):
         visited = _visits(start)
         said.append(f"Start of the models above: {start['epochs']} epochs of {visited} faces; no ImageNet weights.")
-    kinds = {row["kind"]: row["optimiser"] for row in result["rows"]}
-    partial = result["rows"][0]["partial"]
-    said.append(f"Optimiser: {', '.join(f'{kind} {how}' for kind, how in kinds.items())}. {partial}".strip())
+    by_recipe: dict[str, list[str]] = {}
+    for row in result["rows"]:
+        kinds = by_recipe.setdefault(row["optimiser"], [])
+        kinds += [row["kind"]] * (row["kind"] not in kinds)
+    recipes = {"scratch": "that of configs/coco.py", "paper": "the paper's"}
+    said += [f"Optimiser of {', '.join(kinds)}: {recipes[how]}." for how, kinds in by_recipe.items()]
+    said += [f"{row['partial']}." for row in result["rows"][:1] if row["partial"]]
     opened = sum(result["openings"].values())
     said.append(f"Test splits were opened {opened} times for {len(result['rows'])} finished runs.")
     return " ".join(said)
@@ -158,17 +163,32 @@ def trainings(result: Result) -> str:
     """Every training of the ablation, and what a model is beside the one that it is held to."""
     rows = []
     for row in result["rows"]:
-        cells = [model_name(row["model"]), _each(row["nme"], ".2f"), f"{row['mean']:.2f}"]
+        cells = [model_name(row["model"]), _each(row["nme"], ".2f"), f"{row['mean']:.2f}", f"{row['mean_crop']:.2f}"]
         if "beside" in row:
             each = _each(row["differences"], "+.2f")
             cells += [model_name(row["beside"]), f"{100 * row['share']:+.1f} %", each, *_beside(row)]
-        rows.append(cells + [""] * (8 - len(cells)))
-    head = ["model", f"NME % in trainings ({'; '.join(result['trainings'])})", "mean", "beside", "of its error"]
+        rows.append(cells + [""] * (9 - len(cells)))
+    head = ["model", f"NME % in trainings ({'; '.join(result['trainings'])})", "mean", "mean, crop frame"]
+    head += ["compared with", "relative change"]
     return table([*head, "in each training", "difference (95 %)", "p, paired by face"], rows)
 
 
 def front(result: Result) -> str:
-    """The means of all trainings, in one line."""
-    head = ["ResNet-18, 128 px: NME %", *(model_name(row["model"]) for row in result["rows"])]
-    cells = [f"{row['mean']:.2f} ({sum(nme is not None for nme in row['nme'])})" for row in result["rows"]]
-    return table(head, [["Common, mean (trainings)", *cells]])
+    """The means of all trainings in both frames, and below them the paper's."""
+    rows = result["rows"]
+    head = ["ResNet-18: NME % on Common", *(model_name(row["model"]) for row in rows)]
+    means = [f"{row['mean']:.2f} ({sum(nme is not None for nme in row['nme'])})" for row in rows]
+    published = {
+        row.name: f"{row.paper['common']:.2f}"
+        for row in GRIDS["table1"]
+        if (row.config, row.model["backbone"]) == ("w300", "resnet18")
+    }
+    papers = [published.get(model_name(row["model"]), "") for row in rows]
+    return table(
+        head,
+        [
+            ["source pixels, mean (trainings)", *means],
+            ["PIPNet's crop frame", *(f"{row['mean_crop']:.2f}" for row in rows)],
+            ["the paper: all faces, ImageNet weights, 256 px", *papers],
+        ],
+    )

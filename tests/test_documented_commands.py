@@ -95,6 +95,11 @@ RUN = {
 # Why a command is only parsed, or, where it is of another program, only known.
 PARSED = {
     "train.py --config configs/wflw.py --workdir /shared/wflw ...": "for several hosts; tests/devices runs processes",
+    "train.py --config configs/pretrain.py --config.data.also=(('coco','DIR',0.3),)": "hours of two cores",
+    "train.py --config configs/w300_scratch.py --config.pretrained=runs/pretrain --config.data.source=W300": (
+        "hours of two cores"
+    ),
+    "evaluate.py --workdir runs/w300_scratch --split test": "of such a run; others are scored above",
     "train.py --config configs/tiny.py --workdir runs/two --config.distributed=127.0.0.1:8476,2,$i": (
         "two processes at once; tests/devices/test_distributed.py"
     ),

@@ -27,7 +27,16 @@ def model_of(**fields):
     return ModelConfig(**{"width": 16, "heads": 4, "feedforward": 24, "decoder_layers": 2, "qamem_layers": 2} | fields)
 
 
+SHAPES = {}  # of the models that these tests ask for again and again
+
+
 def shapes_of(model, landmarks):
+    key = repr(model), landmarks
+    SHAPES[key] = SHAPES.get(key) or traced(model, landmarks)
+    return SHAPES[key]
+
+
+def traced(model, landmarks):
     images = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
     return jax.eval_shape(lambda key, x: build_model(model, landmarks).init(key, x, False), jax.random.key(0), images)
 
