@@ -128,7 +128,8 @@ def _said(result: Result) -> str:
     said = []
     if start := result.get("start"):
         visited = _visits(start)
-        said.append(f"Start of the models above: {start['epochs']} epochs of {visited} faces; no ImageNet weights.")
+        epochs = f"{start['epochs']} epochs, each of {visited} visits to faces"
+        said.append(f"Start of the models above: {epochs}; no ImageNet weights.")
     by_recipe: dict[str, list[str]] = {}
     for row in result["rows"]:
         kinds = by_recipe.setdefault(row["optimiser"], [])
