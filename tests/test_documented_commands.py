@@ -99,6 +99,9 @@ PARSED = {
     "train.py --config configs/w300_scratch.py --config.pretrained=runs/pretrain --config.data.source=W300": (
         "hours of two cores"
     ),
+    "train.py --config configs/coco_small.py --workdir runs/faces --config.data.source=DIR": (
+        "an hour; tests/training/test_starting.py starts a run from the small model"
+    ),
     "evaluate.py --workdir runs/w300_scratch --split test": "of such a run; others are scored above",
     "train.py --config configs/tiny.py --workdir runs/two --config.distributed=127.0.0.1:8476,2,$i": (
         "two processes at once; tests/devices/test_distributed.py"

@@ -22,7 +22,6 @@ from barrel_jax.training.starting import begin, read_origin, read_trained
 from barrel_jax.training.state import abstract, create
 from data.prepare import prepare_config
 from tests.kit import small
-from tests.kit.processes import two_training
 from tests.training.test_resume import last_state
 
 PLAIN = {"model__decoder_layers": 0, "model__dqinit": False, "model__qamem_layers": 0}
@@ -93,18 +92,6 @@ def test_the_state_and_its_average_start_from_the_weights_on_any_mesh(run, sets,
         assert_equal(mine, saved(run, "best"))
         assert_equal(extra, drawn.params["decoder1"])
     assert state.params["dqinit"]["dense"]["kernel"].sharding == like.params["dqinit"]["dense"]["kernel"].sharding
-
-
-@pytest.mark.processes
-def test_two_processes_start_from_a_run_and_train_on_two_sets(run, tmp_path):
-    extra = (f"--config.init_from={run}", "--config.data.also=(('synthetic','',0.25),)", "--config.optim.epochs=1")
-    with two_training(tmp_path / "run", *extra, devices=1) as running:
-        codes = [process.wait(timeout=300) for process in running]
-    first, second = ((tmp_path / "logs" / f"{index}.txt").read_text() for index in range(2))
-    assert codes == [0, 0], second[-3000:]
-    assert "(best checkpoint, step 8: " in first and "taken:" not in second
-    assert "96 faces to train (an epoch visits 48 of 48 of synthetic, 16 of 48 of synthetic)" in first
-    assert json.loads((tmp_path / "run/run.json").read_text())["init_from"]["drawn"] == {}
 
 
 def test_a_runs_backbone_goes_before_a_file_of_one(run, tmp_path):
