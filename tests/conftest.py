@@ -45,12 +45,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()
 
 
-def pytest_collection_modifyitems(items):
-    """Files that start processes take longest: they come first, so that no worker has one alone at the end."""
-    starting = {item.path for item in items if item.get_closest_marker("processes")}
-    items.sort(key=lambda item: item.path not in starting)
-
-
 def pytest_runtest_setup(item):
     """Notes the test, its fixtures included, that is about to run."""
     global running

@@ -510,7 +510,7 @@ def test_the_accuracy_part_rehearsed(tmp_path):
         assert 100 * mean(predictions["nme"]) == pytest.approx(result["rows"][0]["coco_nme"])
     said = tables.TABLES["w300-gpu"](result)
     assert "Test splits were opened 4 times for 3 finished runs." in said
-    assert all(title in said for title in ("| Size | parameters", "| Coarse to fine | parameters", "| what `small`"))
+    assert all(title in said for title in ("| Size | parameters", "| Coarse to fine | parameters", "| the small model"))
 
 
 def test_a_part_of_an_archive_is_told_from_a_folder(tmp_path, capsys):
