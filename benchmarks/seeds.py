@@ -34,11 +34,12 @@ def measure(
     label: str,
     image_size: int,
     seeds: int,
+    batch: int,
     rounds: int,
     alone: Alone = nullcontext,
 ) -> list[dict[str, object]]:
     """Milliseconds of one step of all seeds of a model (`paper.model_of`), both ways; timed inside `alone`."""
-    config, mesh = Config(model=ModelConfig(**model_of(label))), make_mesh(MeshConfig(data=1))
+    config, mesh = Config(model=ModelConfig(**model_of(label)), batch_size=batch), make_mesh(MeshConfig(data=1))
     config.data.image_size = image_size
     model, tx = build_model(config.model, POINTS), optimiser(config.optim, 10)
     rng = np.random.default_rng(0)
@@ -83,11 +84,12 @@ def main() -> None:
     parser.add_argument("--model", default="BarrelNet-18")
     parser.add_argument("--image_size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=10)
     args = parser.parse_args()
     tune_cpu()
     described = describe("seeds")  # before the run: machine and commit are those of what runs
-    rows = measure(args.model, args.image_size, args.seeds, args.rounds)
+    rows = measure(args.model, args.image_size, args.seeds, args.batch, args.rounds)
     write(ROOT / "benchmarks" / "results" / "seeds.json", described | {"rows": rows})
 
 

@@ -77,7 +77,6 @@ REHEARSAL = Sizes(
     width=32,
     runs=(
         "small-BarrelNet-10-rank8-synthetic-coco-seed0",
-        "coarse-BarrelNet-18-coarsetofine-seed0",
         "size-BarrelNet-18-rank8-seed0",
     ),
 )

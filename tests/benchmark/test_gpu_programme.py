@@ -496,10 +496,9 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     result = json.loads((results / "w300-gpu.json").read_text())
     assert {row["run"]: row["start"] for row in result["rows"]} == {
         "small-BarrelNet-10-rank8-synthetic-coco-seed0": "",
-        "coarse-BarrelNet-18-coarsetofine-seed0": "start",
         "size-BarrelNet-18-rank8-seed0": "start",
     }
-    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 4
+    assert set(result["openings"].values()) == {1} and len(result["openings"]) == 3
     assert result["start"]["faces"] == {"synthetic": 16, "coco": 7}
     for row in result["rows"]:
         with np.load(results / "predictions" / f"common-{row['run']}.npz") as predictions:
@@ -509,8 +508,8 @@ def test_the_accuracy_part_rehearsed(tmp_path):
     with np.load(results / "predictions" / "coco-small-BarrelNet-10-rank8-synthetic-coco-seed0.npz") as predictions:
         assert 100 * mean(predictions["nme"]) == pytest.approx(result["rows"][0]["coco_nme"])
     said = tables.TABLES["w300-gpu"](result)
-    assert "Test splits were opened 4 times for 3 finished runs." in said
-    assert all(title in said for title in ("| Size | parameters", "| Coarse to fine | parameters", "| the small model"))
+    assert "Test splits were opened 3 times for 2 finished runs." in said
+    assert all(title in said for title in ("| Size | parameters", "| what `small`"))
 
 
 def test_a_part_of_an_archive_is_told_from_a_folder(tmp_path, capsys):

@@ -149,8 +149,8 @@ def test_the_last_step_is_logged_and_kept_and_the_best_is_the_lowest_of_all(tmp_
 
 def test_learning_lowers_the_loss(tmp_path, trained):
     config, _, _ = trained
-    longer = small.config(mesh__data=1, data__data_dir=config.data.data_dir, optim__epochs=12, optim__decay_epoch=12)
-    longer.loop.eval_epochs = 12
+    longer = small.config(mesh__data=1, data__data_dir=config.data.data_dir, optim__epochs=8, optim__decay_epoch=8)
+    longer.loop.eval_epochs = 8
     loop.train(longer, tmp_path, prepare_config(longer.data))
     losses = [
         row["loss"] for row in map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines()) if "loss" in row

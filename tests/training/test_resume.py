@@ -69,7 +69,6 @@ def stop_after(workdir, devices, line, how=signal.SIGKILL):
         return running[0].wait(timeout=300)
 
 
-@pytest.mark.quick
 def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
     line = random.SystemRandom().randint(1, 5)
     assert stop_after(tmp_path / "run", 1, line) == -signal.SIGKILL, "the run ended before it was killed"

@@ -178,31 +178,31 @@ def test_what_cannot_be_started_from_leaves_no_run_behind(run, sets, tmp_path):
 
 
 def longer(sets, epochs, **fields):
-    given = {"optim__epochs": epochs, "optim__decay_epoch": 2, "loop__eval_epochs": 1, "optim__ema_decay": 0.9}
+    given = {"optim__epochs": epochs, "optim__decay_epoch": 1, "loop__eval_epochs": 1, "optim__ema_decay": 0.9}
     return small.config(mesh__data=1, data__data_dir=sets, **PLAIN, **given | fields)
 
 
 def test_a_finished_run_that_is_lengthened_is_one_that_had_the_epochs_from_the_start(sets, tmp_path, capsys):
+    loop.train(longer(sets, 1), tmp_path / "parted", prepare_config)
     loop.train(longer(sets, 2), tmp_path / "parted", prepare_config)
-    loop.train(longer(sets, 3), tmp_path / "parted", prepare_config)
     said = capsys.readouterr().out
-    assert f"{tmp_path / 'parted'}: lengthened from 2 to 3 epochs; under the step schedule it ends as if" in said
-    assert "going on from step 12 of 18" in said
-    loop.train(longer(sets, 3), tmp_path / "whole", prepare_config)
+    assert f"{tmp_path / 'parted'}: lengthened from 1 to 2 epochs; under the step schedule it ends as if" in said
+    assert "going on from step 6 of 12" in said
+    loop.train(longer(sets, 2), tmp_path / "whole", prepare_config)
     whole, parted = (last_state(tmp_path / name) for name in ("whole", "parted"))
-    assert int(parted.step) == 18
+    assert int(parted.step) == 12
     assert_equal(parted, whole)
     lines = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "parted")]
     steps = [[json.loads(line)["step"] for line in part] for part in lines]
     assert steps[0] == steps[1]
-    assert json.loads((tmp_path / "parted/run.json").read_text())["lengthened"] == [[2, 3]]
-    with pytest.raises(ValueError, match=r"optim.epochs: 3 there, 2 now"):
-        loop.train(longer(sets, 2), tmp_path / "parted", prepare_config)
+    assert json.loads((tmp_path / "parted/run.json").read_text())["lengthened"] == [[1, 2]]
+    with pytest.raises(ValueError, match=r"optim.epochs: 2 there, 1 now"):
+        loop.train(longer(sets, 1), tmp_path / "parted", prepare_config)
     # Nothing is said, and the history is kept, when it is started once more.
     capsys.readouterr()
-    loop.train(longer(sets, 3), tmp_path / "parted", prepare_config)
+    loop.train(longer(sets, 2), tmp_path / "parted", prepare_config)
     assert "lengthened" not in capsys.readouterr().out
-    assert json.loads((tmp_path / "parted/run.json").read_text())["lengthened"] == [[2, 3]]
+    assert json.loads((tmp_path / "parted/run.json").read_text())["lengthened"] == [[1, 2]]
 
 
 def test_under_the_cosine_schedule_it_is_said_that_it_is_another_one(sets, tmp_path, capsys):
