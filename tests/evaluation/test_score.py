@@ -206,6 +206,17 @@ def test_regions_by_hand():
     assert scores.scheme == "300w-68"
 
 
+def test_scores_of_what_no_face_shows_are_read_back(tmp_path):
+    truth = np.random.default_rng(0).normal(0, 50, (3, 68, 2))
+    faces = make_truth(W300_68, truth)
+    faces.visible[:, 27:36] = 0
+    scores = score.score(faces.points_px, faces)
+    files.write_json(tmp_path / "metrics.json", files.plain(scores))
+    again = read_scores(tmp_path / "metrics.json")
+    np.testing.assert_equal(dataclasses.asdict(again), dataclasses.asdict(scores))
+    assert np.isnan([again.regions["nose"], again.point_nme[27]]).all() and again.regions["jaw"] == 0
+
+
 def test_the_normaliser_of_the_scheme_divides_every_number():
     faces = make_truth(W300_68, np.random.default_rng(1).normal(0, 50, (5, 68, 2)))
     points_px = shifted(faces, [1, 2, 3, 4, 5])

@@ -214,6 +214,12 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path, trained):
     assert (tmp_path / "notes").read_text() == "mine"
 
 
+def test_what_is_trained_on_shows_the_picture_around_the_crops_and_what_is_scored_does_not(trained):
+    config = small.config(data__data_dir=trained[0].data.data_dir, data__context=0.25)
+    train, test = loop._load_both(config, prepare_config)
+    assert train.images.shape[1] == 32 + 2 * 8 and test.images.shape[1] == 32
+
+
 def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
     config, _, _ = trained
     large = small.config(mesh__data=1, data__data_dir=config.data.data_dir, batch_size=64)
