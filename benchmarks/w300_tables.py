@@ -130,13 +130,11 @@ def _said(result: Result) -> str:
         visited = _visits(start)
         epochs = f"{start['epochs']} epochs, each of {visited} visits to faces"
         said.append(f"Start of the models above: {epochs}; no ImageNet weights.")
-    by_recipe: dict[str, list[str]] = {}
-    for row in result["rows"]:
-        kinds = by_recipe.setdefault(row["optimiser"], [])
-        kinds += [row["kind"]] * (row["kind"] not in kinds)
-    recipes = {"scratch": "that of configs/coco.py", "paper": "the paper's"}
-    said += [f"Optimiser of {', '.join(kinds)}: {recipes[how]}." for how, kinds in by_recipe.items()]
-    said += [f"{row['partial']}." for row in result["rows"][:1] if row["partial"]]
+    for how, whose in (("scratch", "that of configs/coco.py"), ("paper", "the paper's")):
+        if kinds := dict.fromkeys(row["kind"] for row in result["rows"] if row["optimiser"] == how):
+            said.append(f"Optimiser of {', '.join(kinds)}: {whose}.")
+    if partial := result["rows"][0]["partial"]:
+        said.append(f"{partial}.")
     opened = sum(result["openings"].values())
     said.append(f"Test splits were opened {opened} times for {len(result['rows'])} finished runs.")
     return " ".join(said)

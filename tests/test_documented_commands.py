@@ -8,7 +8,7 @@ import pytest
 from barrel_jax.command_line import Parser
 from barrel_jax.config_arguments import read_config
 from tests.kit.documented import PROGRAMS, ROOT, commands
-from tests.kit.reader import Reader, Small, furnish, multiply_runs
+from tests.kit.reader import Reader, Small, furnish, multiply_runs, write_backbone_of_pretrain
 
 FOUND = list(commands())
 # The words of each command by its text; two pages may have the same.
@@ -21,6 +21,10 @@ MORE_FACES = "train.py --config configs/coco.py --workdir runs/b --config.data.s
 SEVERAL = (
     "train.py --config configs/w300.py --workdir runs/c --config.data.source=DIR "
     "--config.data.also=(('coco','OWN',0.3),('synthetic','',0.2)) --config.data.holdout=0.1"
+)
+PRETRAIN = "train.py --config configs/pretrain.py --config.data.also=(('coco','DIR',0.3),)"
+FROM_BACKBONE = (
+    "train.py --config configs/w300_scratch.py --config.pretrained=runs/pretrain.safetensors --config.data.source=W300"
 )
 POINTS = ("runs/predict/points.json", "runs/predict/points.csv")
 # Run in this process: the config files are those of configs/ with a small model, DIR holds a dozen drawn faces, and
@@ -35,6 +39,20 @@ RUN = {
         says="lengthened from 1 to 2 epochs",
         instead=(("runs/b", "runs/longer"), ("epochs=60", "epochs=2")),
         after=FACES,
+    ),
+    "train.py --config configs/coco_small.py --workdir runs/faces --config.data.source=DIR": Small(
+        ("runs/small/eval/coco-val/metrics.json",), "from small (packed: ", instead=(("runs/faces", "runs/small"),)
+    ),
+    PRETRAIN: Small(("runs/pretrain/eval/synthetic-test/metrics.json",), then=write_backbone_of_pretrain),
+    FROM_BACKBONE: Small(
+        ("runs/w300_scratch/eval/w300-holdout/metrics.json",),
+        "backbone from runs/pretrain.safetensors",
+        instead=(("W300", "300W"),),
+        more=("--config.data.holdout=0.4",),
+        after=PRETRAIN,
+    ),
+    "evaluate.py --workdir runs/w300_scratch --split test": Small(
+        ("runs/w300_scratch/eval/w300-test/metrics.json",), after=FROM_BACKBONE
     ),
     SEVERAL: Small(
         ("runs/c/eval/w300-holdout/metrics.json",), instead=(("DIR", "300W"), ("holdout=0.1", "holdout=0.4"))
@@ -95,14 +113,7 @@ RUN = {
 # Why a command is only parsed, or, where it is of another program, only known.
 PARSED = {
     "train.py --config configs/wflw.py --workdir /shared/wflw ...": "for several hosts; tests/devices runs processes",
-    "train.py --config configs/pretrain.py --config.data.also=(('coco','DIR',0.3),)": "hours of two cores",
-    "train.py --config configs/w300_scratch.py --config.pretrained=runs/pretrain --config.data.source=W300": (
-        "hours of two cores"
-    ),
-    "train.py --config configs/coco_small.py --workdir runs/faces --config.data.source=DIR": (
-        "an hour; tests/training/test_starting.py starts a run from the small model"
-    ),
-    "evaluate.py --workdir runs/w300_scratch --split test": "of such a run; others are scored above",
+    "benchmarks.gpu start runs/pretrain --out runs/pretrain.safetensors": "is run after the training that it names",
     "train.py --config configs/tiny.py --workdir runs/two --config.distributed=127.0.0.1:8476,2,$i": (
         "two processes at once; tests/devices/test_distributed.py"
     ),

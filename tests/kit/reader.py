@@ -23,6 +23,7 @@ from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.files import plain, write_json
 from barrel_jax.predict.detectors import make_detector
 from barrel_jax.reproduce.runs import OWN
+from benchmarks.gpu.start import main as start
 from configs.tiny import get_config as tiny
 from data.synthetic.sample import sample_face
 from tests.data.test_cofw68 import write_boxes, write_points
@@ -32,13 +33,13 @@ from tests.kit.in_process import call
 from tests.kit.scores import make_stress
 
 TRAIN, TEST = 8, 4
-CONFIGS = ("coco", "synthetic", "w300")
+CONFIGS = ("coco", "coco_small", "pretrain", "synthetic", "w300", "w300_scratch")
 
 
 def small_version(name: str) -> Config:
     """configs/tiny.py on the data of another config. The compiled step is the same for all: batches are brought."""
-    config = tiny()
-    config.data = importlib.import_module(f"configs.{name}").get_config().data
+    config, whole = tiny(), importlib.import_module(f"configs.{name}").get_config()
+    config.data, config.init_from = whole.data, whole.init_from
     config.data.image_size, config.data.allow_partial, config.data.resident = 32, True, False
     config.data.synthetic_train, config.data.synthetic_test = TRAIN, TEST
     config.batch_size, config.mesh.data, config.optim.epochs = 4, 1, 1
@@ -158,6 +159,12 @@ def multiply_runs(folder: Path) -> None:
     config = configuration.load(runs / "b")
     config.seed = 1
     configuration.save(config, runs / "b")
+
+
+def write_backbone_of_pretrain(folder: Path) -> None:
+    """As the document says between two trainings."""
+    run = folder / "runs" / "pretrain"
+    assert start([str(run), "--out", str(run.with_suffix(".safetensors"))]) == 0
 
 
 def _copy(source: str, target: str) -> None:

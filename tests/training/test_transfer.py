@@ -32,7 +32,8 @@ SHAPES = {}  # of the models that these tests ask for again and again
 
 def shapes_of(model, landmarks):
     key = repr(model), landmarks
-    SHAPES[key] = SHAPES.get(key) or traced(model, landmarks)
+    if key not in SHAPES:
+        SHAPES[key] = traced(model, landmarks)
     return SHAPES[key]
 
 
