@@ -5,7 +5,6 @@ import gc
 import os
 import signal
 import sys
-from collections import Counter
 
 # What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -44,20 +43,6 @@ gc.set_threshold(20_000, 20, 50)
 tune_cpu()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()
-
-
-def pytest_collection_modifyitems(items):
-    """Spreads files that start processes among the others, those with most of them first.
-
-    They take longest, and several at once are in each other's way. Of the others those of training come first, which
-    are the last in the alphabet: no long one is to be left for the end.
-    """
-    starts = Counter(item.path for item in items if item.get_closest_marker("processes"))
-    others = dict.fromkeys(item.path for item in items if item.path not in starts)
-    places = {}
-    for files in ([path for path, _ in starts.most_common()], list(others)[::-1]):
-        places |= {path: index / len(files) for index, path in enumerate(files)}
-    items.sort(key=lambda item: places[item.path])
 
 
 def pytest_runtest_setup(item):
