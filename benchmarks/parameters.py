@@ -4,11 +4,8 @@
 python -m benchmarks.parameters
 """
 
-import jax
-import jax.numpy as jnp
-
 from barrel_jax.config import ModelConfig
-from barrel_jax.models.build import build_model, count_parameters
+from barrel_jax.models.build import build_model, count_parameters, shapes_of
 from barrel_jax.paper import GRIDS, model_of
 from barrel_jax.provenance import ROOT, describe, write
 
@@ -18,9 +15,7 @@ POINTS = {"w300": 68, "cofw": 29, "wflw": 98}
 def parts(model: ModelConfig, num_landmarks: int) -> dict[str, int]:
     """The parameters of a model: in all, and of the parts that the paper counts (section 5)."""
     network = build_model(model, num_landmarks)
-    shapes = jax.eval_shape(
-        lambda key: network.init(key, jnp.zeros((1, 256, 256, 3)), False)["params"], jax.random.key(0)
-    )
+    shapes = shapes_of(network, 256)["params"]
     decoder = dict(shapes["decoder0"])
     qamem = decoder.pop("qamem", {})
     return {

@@ -20,7 +20,7 @@ from barrel_jax.benchmark.rows import Failed, Inferred, Key, Row, Rows, measure_
 from barrel_jax.benchmark.sides import Side, Work, compare, host, make_side
 from barrel_jax.config import ModelConfig
 from barrel_jax.devices.xla import one_use_options
-from barrel_jax.models.build import build_model, count_parameters
+from barrel_jax.models.build import build_model, count_parameters, draw, shapes_of
 from barrel_jax.paper import model_of
 
 
@@ -33,7 +33,7 @@ def flops_of(model: ModelConfig, num_landmarks: int, image_size: int) -> float |
     network = build_model(dataclasses.replace(model, dtype="float32"), num_landmarks)
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     with jax.default_device(host()):
-        variables = jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
+        variables = shapes_of(network, image_size)
         lowered = jax.jit(lambda v, x: network.apply(v, x, False)[-1]).lower(variables, images)
         analysis = lowered.cost_analysis() or lowered.compile().cost_analysis()
     return float(analysis["flops"]) if analysis else None
@@ -47,10 +47,9 @@ def random_variables(model: ModelConfig, num_landmarks: int, image_size: int, se
     network = build_model(dataclasses.replace(model, dtype="float32"), num_landmarks)
     device = host()
     with jax.default_device(device):
-        images = jnp.zeros((1, image_size, image_size, 3))
         options = one_use_options(device.platform if device else None)
-        draw = jax.jit(lambda key: network.init(key, images, False), compiler_options=options)
-        return jax.device_get(draw(jax.random.key(seed)))
+        drawn = jax.jit(functools.partial(draw, network, image_size), compiler_options=options)(jax.random.key(seed))
+        return jax.device_get(drawn)
 
 
 def random_images(batch: int, image_size: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 RESAMPLES = 2000
 FLIPS = 10_000
-BLOCK = 2**20  # signs drawn at once
+BLOCK = 2**20  # faces or signs drawn at once
 
 
 def bootstrap_intervals(
@@ -26,9 +26,13 @@ def bootstrap_intervals(
     if count < 2:
         return np.full((columns, 2), np.nan)
     rng = np.random.default_rng(seed)
-    # How often each face is drawn, instead of the drawn faces: memory for one resample, whatever their number.
-    sums = [np.bincount(rng.integers(count, size=count), minlength=count) @ values for _ in range(resamples)]
-    return np.percentile(np.stack(sums) / count, [2.5, 97.5], axis=0).T
+    sums, block = [], max(1, BLOCK // count)  # resamples at once: memory for a million faces, whatever their number
+    for start in range(0, resamples, block):
+        at_once = min(block, resamples - start)
+        drawn = rng.integers(count, size=(at_once, count)) + count * np.arange(at_once)[:, None]
+        # How often each face is drawn, in the place of the drawn faces.
+        sums.append(np.bincount(drawn.ravel(), minlength=at_once * count).reshape(at_once, count) @ values)
+    return np.percentile(np.concatenate(sums) / count, [2.5, 97.5], axis=0).T
 
 
 def sign_flip_p(differences: Float[np.ndarray, " n"], flips: int = FLIPS, seed: int = 0) -> float:

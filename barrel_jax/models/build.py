@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model of a config, and its size."""
+"""The model of a config, its first weights, and its size."""
 
+from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -17,6 +19,20 @@ def build_model(config: ModelConfig, num_landmarks: int, platform: str | None = 
     if name == "auto":
         name = "float32" if (platform or jax.default_backend()) == "cpu" else "bfloat16"
     return BarrelNet(num_landmarks=num_landmarks, dtype=jnp.dtype(name), **fields)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def draw(model: nn.Module, image_size: int, key: jax.Array) -> dict[str, Any]:
+    """New variables {params, batch_stats} of a model for crops of so many pixels.
+
+    JAX traces them once for a model and a size, whether they are drawn or, by jax.eval_shape, only their shapes are.
+    """
+    return dict(model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32), False))
+
+
+def shapes_of(model: nn.Module, image_size: int) -> dict[str, Any]:
+    """What `draw` would give, as jax.ShapeDtypeStruct."""
+    return jax.eval_shape(partial(draw, model, image_size), jax.random.key(0))
 
 
 def count_parameters(params: Any) -> int:

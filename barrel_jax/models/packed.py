@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -23,6 +22,7 @@ from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.config import Config
 from barrel_jax.facts import Described, check_facts
+from barrel_jax.models.build import shapes_of
 from barrel_jax.models.folding import fold
 from barrel_jax.models.inference import folded_model
 
@@ -100,8 +100,7 @@ def unpack(path: Path) -> Packed:
         raise ValueError(f"{path}: {error}; {remedy}") from error
     facts = check_facts(facts, path, remedy)
     model = folded_model(config.model, facts["num_landmarks"])
-    images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
-    like = jax.eval_shape(lambda: model.init(jax.random.key(0), images, False))["params"]
+    like = shapes_of(model, config.data.image_size)["params"]
     params = {}
     for name, leaf in flatten_dict(like, sep="/").items():
         weights = _weights(arrays.pop(name, None), arrays.pop(f"{name}:step", None), leaf.shape)

@@ -6,16 +6,15 @@ A file is a state dict of torchvision's ResNets or timm's `hrnet_w18` (timm's Re
 """
 
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.backbones import BACKBONES
 from barrel_jax.models.backbone import make_backbone
+from barrel_jax.models.build import shapes_of
 from barrel_jax.pretrained.imagenet import find_weights
 from barrel_jax.pretrained.state_dicts import read_state_dict, write_state_dict
 from barrel_jax.pretrained.torch_names import to_flax, to_torch, torch_shapes
@@ -80,12 +79,9 @@ def write_backbone(path: Path, variables: dict[str, Any]) -> None:
     write_state_dict(Path(path), weights)
 
 
-@cache
 def _abstract(backbone: str) -> dict[str, Any]:
     """Shapes of the backbone's variables; the stride and the norm change none of them."""
-    model = make_backbone(backbone, max(BACKBONES[backbone].strides), "batch", jnp.float32)
-    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), images)
+    return shapes_of(make_backbone(backbone, max(BACKBONES[backbone].strides), "batch", jnp.float32), 32)
 
 
 def _differences(weights: dict[str, np.ndarray], backbone: str) -> dict[str, list[str]]:

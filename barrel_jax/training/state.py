@@ -2,7 +2,6 @@
 """What changes during training, and nothing else: order and randomness are functions of (seed, step)."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 import flax.linen as nn
@@ -18,6 +17,7 @@ from jaxtyping import Array, Bool, Int
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout
 from barrel_jax.devices.xla import one_use_options
+from barrel_jax.models.build import draw
 from barrel_jax.training.streams import seed_data, seed_key
 
 
@@ -36,16 +36,10 @@ class State(flax.struct.PyTreeNode):
 
 
 def _initialiser(model: nn.Module, optimiser: optax.GradientTransformation, config: Config) -> Callable[..., State]:
-    return _initialiser_of(model, optimiser, config.data.image_size, config.optim.ema_decay > 0)
+    averaged = config.optim.ema_decay > 0
 
-
-@lru_cache(1)  # of one function JAX traces the model once, for the shapes of a state and for its numbers
-def _initialiser_of(
-    model: nn.Module, optimiser: optax.GradientTransformation, image_size: int, averaged: bool
-) -> Callable[..., State]:
     def init(seed: jax.Array, start: Mapping[str, Any] | None = None) -> State:
-        images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
-        variables = model.init({"params": seed_key(seed)}, images, False)
+        variables = draw(model, config.data.image_size, seed_key(seed))
         if start:
             given = jax.tree.map(jnp.copy, flatten_dict(start))
             variables = unflatten_dict({**flatten_dict(variables), **given})
@@ -93,9 +87,9 @@ def create(
     """
     shardings = jax.tree.map(lambda x: x.sharding, like)
     device: Any = next(iter(shardings.step.device_set))
-    draw = jax.jit(
+    initialise = jax.jit(
         _initialiser(model, optimiser, config),
         out_shardings=shardings,
         compiler_options=one_use_options(device.platform),
     )
-    return draw(seed_data(config.seed), start or None)
+    return initialise(seed_data(config.seed), start or None)

@@ -41,6 +41,7 @@ def test_a_rank_makes_the_weights_a_product():
         "dense": {"kernel": (3, 40), "bias": (40,)},
     }
     reduce, dense = variables["params"]["reduce"], variables["params"]["dense"]
+    assert 0.8 * np.sqrt(6 / 11) < np.abs(reduce["kernel"]).max() <= np.sqrt(6 / 11)  # Xavier here too
     product = {"kernel": reduce["kernel"] @ dense["kernel"], "bias": dense["bias"]}
     np.testing.assert_allclose(full.apply({"params": {"dense": product}}, memory), queries, atol=1e-6)
 

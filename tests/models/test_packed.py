@@ -7,9 +7,11 @@ import zipfile
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from barrel_jax.config import Config, ModelConfig
 from barrel_jax.models.build import build_model
+from barrel_jax.models.folding import fold
 from barrel_jax.models.inference import make_inference
 from barrel_jax.models.packed import pack, unpack
 
@@ -57,6 +59,10 @@ def test_weights_are_rounded_by_half_a_level_at_most_and_points_hardly_move(tmp_
         else:
             assert np.abs(leaf - other).max() <= np.abs(leaf).max() / 127 / 2 * 1.001
     assert any(np.any(leaf != other) for leaf, other in pairs)
+    kept = flatten_dict(jax.tree.map(np.asarray, fold(variables))["params"], sep="/")
+    for name, leaf in flatten_dict(found.variables["params"], sep="/").items():
+        if name.endswith(("bias", "embedding")):
+            np.testing.assert_array_equal(leaf, kept[name], err_msg=name)
     images = np.random.default_rng(1).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8)
     predict = jax.jit(make_inference(config.model, K, variables)[0])
     before, after = predict(weights, images), predict(rounded, images)
@@ -72,6 +78,17 @@ def test_an_output_of_small_weights_keeps_them(tmp_path):
     pack(tmp_path / "model.npz", config, FACTS, variables)
     found = unpack(tmp_path / "model.npz").variables["params"]["head"]["layer3"]["kernel"]
     np.testing.assert_allclose(found[:, 0], kernel[:, 0], atol=np.abs(kernel[:, 0]).max() / 250)
+
+
+def test_an_output_of_a_querys_transform_keeps_its_small_weights(tmp_path):
+    """T^i = 1 + U_i V_i^T: the outputs are V's rows."""
+    config = config_of(**LOW)
+    variables = drawn(config)
+    rows = variables["params"]["decoder0"]["qamem"]["v1"]
+    rows[:, 3] *= 1e-3
+    pack(tmp_path / "model.npz", config, FACTS, variables)
+    found = unpack(tmp_path / "model.npz").variables["params"]["decoder0"]["qamem"]["v1"]
+    np.testing.assert_allclose(found[:, 3], rows[:, 3], atol=np.abs(rows[:, 3]).max() / 250)
 
 
 def test_what_is_no_packed_model_is_one_line(tmp_path):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Per-query weights at a lower rank: exact where they have no more, the nearest by Eckart and Young where they do."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -50,6 +52,22 @@ def test_what_is_lost_are_the_smaller_singular_values(variables):
     lost = np.linalg.svd(kernel - np.eye(16))[1][:, 1]
     assert lost.min() > 0.1
     np.testing.assert_allclose(np.sqrt(np.square(kernel - product).sum((1, 2))), lost, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("module", "other"), [("dqinit", "qamem"), ("qamem", "dqinit")])
+def test_one_of_the_modules_alone(variables, module, other):
+    """What was not asked for stays, and so does a bias of what was."""
+    params = variables["params"]
+    bias = np.linspace(-1, 1, 48, dtype=np.float32)
+    dense = params["dqinit"]["dense"] | {"bias": bias}
+    variables = {**variables, "params": params | {"dqinit": {"dense": dense}}}
+    config, truncated = truncate(CONFIG, variables, 2, (module,))
+    assert getattr(config, f"{module}_rank") == 2 and getattr(config, f"{other}_rank") == 0
+    np.testing.assert_array_equal(truncated["params"]["dqinit"]["dense"]["bias"], bias)
+    np.testing.assert_allclose(points(config, truncated), points(CONFIG, variables), atol=1e-5)
+    # A model without the other has nothing else to be truncated.
+    without = dataclasses.replace(CONFIG, **({"dqinit": False} if other == "dqinit" else {"qamem_layers": 0}))
+    assert truncate(without, variables, 2)[0] == dataclasses.replace(without, **{f"{module}_rank": 2})
 
 
 @pytest.mark.parametrize(

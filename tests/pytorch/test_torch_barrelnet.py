@@ -235,7 +235,7 @@ def test_hrnet_baseline_of_table_4_has_the_same_weights():
 
 @pytest.mark.parametrize("fields", [{}, {"dqinit_rank": 32, "qamem_rank": 16, "reference_points": True}], ids=str)
 def test_first_draws_are_flaxs(fields):
-    """Spread and largest value of every large parameter; biases, norms and QAMem start from the same numbers."""
+    """Spread and largest value of every parameter of a hundred; biases, norms and QAMem start from the same numbers."""
     fields = {"width": 64, "feedforward": 128, "encoder_layers": 1, "qamem_layers": 2} | fields
     config = ModelConfig(backbone="resnet10", dtype="float32", **fields)
     init = jax.jit(build.build_model(config, 29).init, static_argnums=2)
@@ -246,8 +246,8 @@ def test_first_draws_are_flaxs(fields):
         leaf = np.asarray(leaf)
         if not path.endswith(("kernel", "embedding", "v1", "v2")):
             np.testing.assert_array_equal(theirs[path], leaf, err_msg=path)
-        elif leaf.size > 1000:
-            assert theirs[path].std() == pytest.approx(leaf.std(), rel=0.1), path
+        elif leaf.size > 100:
+            assert theirs[path].std() == pytest.approx(leaf.std(), rel=0.1 if leaf.size > 1000 else 0.3), path
             assert np.abs(theirs[path]).max() == pytest.approx(np.abs(leaf).max(), rel=0.35), path
 
 
