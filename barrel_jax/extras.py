@@ -4,6 +4,7 @@
 from importlib.util import find_spec
 
 TRAIN = (
+    "PIL",
     "array_record",
     "grain",
     "h5py",

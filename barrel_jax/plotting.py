@@ -2,18 +2,22 @@
 """Colours, figures and PNG files of every picture.
 
 Figures are matplotlib's on Agg canvases of their own (no pyplot: no global state, no display, nothing to close) and
-become RGB uint8 arrays; the caller decides where they go. Predicted points are orange and true points blue in every
-picture: Okabe and Ito's palette, which people with any colour vision tell apart.
+become RGB uint8 arrays; the caller decides where they go. Words on pictures are Pillow's, in matplotlib's font.
+Predicted points are orange and true points blue in every picture: Okabe and Ito's palette, which people with any colour
+vision tell apart.
 """
 
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.ImageFont import FreeTypeFont
 
 PREDICTED, TRUE, INK, MUTED = "#E69F00", "#56B4E9", "#222222", "#666666"
 SUBSETS = ("#009E73", "#CC79A7", "#D55E00", "#0072B2", "#B8A800", "#7F7F7F")
@@ -35,6 +39,36 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     """Writes an RGB uint8 picture [H, W, 3] as PNG. Raises OSError when the file cannot be written."""
     encoded = cv2.imencode(".png", picture[..., ::-1])[1]
     Path(path).write_bytes(encoded.tobytes())
+
+
+class Words(NamedTuple):
+    """What is written on a picture: `at` is the left end of its middle line and `size` its font's, in pixels."""
+
+    text: str
+    at: tuple[float, float]
+    size: float
+    color: str = INK
+    bold: bool = False
+
+
+def written(picture: np.ndarray, words: Iterable[Words]) -> np.ndarray:
+    """A picture RGB uint8 [H, W, 3] with words on it, as a new array."""
+    from PIL import Image, ImageDraw  # prediction does without Pillow and matplotlib
+
+    canvas = Image.fromarray(picture)
+    pen = ImageDraw.Draw(canvas)
+    for text, at, size, color, bold in words:
+        pen.text(at, text, color, _font(size, bold), anchor="lm")
+    return np.array(canvas)
+
+
+@cache
+def _font(size: float, bold: bool) -> "FreeTypeFont":
+    import matplotlib
+    from PIL import ImageFont
+
+    file = Path(matplotlib.get_data_path(), "fonts", "ttf", f"DejaVuSans{'-Bold' * bold}.ttf")
+    return ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def new_figure(width: int, height: int) -> "Figure":

@@ -6,17 +6,16 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patheffects import Normal, Stroke
 
 from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.faces.normalisers import normaliser_words
 from barrel_jax.input.crops import FaceCrops
-from barrel_jax.plotting import BITS, DPI, INK, MUTED, PREDICTED, TRUE, fixed, new_figure, pixels, rgb
+from barrel_jax.plotting import BITS, MUTED, PREDICTED, TRUE, Words, fixed, rgb, written
 
 TILE, GAP, CAPTION, HEADER = 264, 10, 40, 82  # pixels
+LEGEND = 43  # its height
+KEYS = {"predicted": GAP, "true (annotated)": 110, "error: from true to predicted": 256}  # and where its words begin
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 FINER = 2  # times finer than the sheet is what a face is drawn on: small dots of OpenCV's are no circles
 
@@ -57,27 +56,18 @@ def draw_predictions(
     columns = min(columns, max(len(images), 3))
     rows = math.ceil(len(images) / columns)
     width, height = columns * (TILE + GAP) + GAP, HEADER + rows * (TILE + CAPTION) + GAP
-    figure = new_figure(width, height)
-    _legend(figure, title, scheme, height)
     corners = [
         (GAP + index % columns * (TILE + GAP), HEADER + index // columns * (TILE + CAPTION))
         for index in range(len(images))
     ]
+    words = _header(title, scheme)
     for index, (left, top) in enumerate(corners):
         score = "no score" if np.isnan(nmes[index]) else f"NME {100 * nmes[index]:.2f} %"
-        figure.text(
-            left / width, 1 - (top + TILE + 4) / height, score, va="top", fontsize=9.5, color=INK, weight="bold"
-        )
+        words.append(Words(score, (left, top + TILE + 10), 13, bold=True))
         if names:
-            figure.text(
-                left / width,
-                1 - (top + TILE + 20) / height,
-                _shorten(names[index]),
-                va="top",
-                fontsize=7.5,
-                color=MUTED,
-            )
-    sheet = pixels(figure)
+            words.append(Words(_shorten(names[index]), (left, top + TILE + 25), 10.5, MUTED))
+    sheet = written(np.full((height, width, 3), 255, np.uint8), words)
+    _legend(sheet)
     truth_unit = np.where(np.asarray(labelled)[..., None], truth_unit, np.nan)
     for (left, top), image, predicted, truth in zip(corners, images, predicted_unit, truth_unit, strict=True):
         sheet[top : top + TILE, left : left + TILE] = _draw_face(image, predicted, truth, scheme)
@@ -143,37 +133,19 @@ def _draw_line(picture: np.ndarray, one: np.ndarray, other: np.ndarray, color: t
         cv2.line(picture, fixed(one).tolist(), fixed(other).tolist(), color, FINER, cv2.LINE_AA, BITS)
 
 
-def _legend(figure: Figure, title: str, scheme: LandmarkScheme, height: int) -> None:
-    left = GAP / (DPI * figure.get_size_inches()[0])
-    figure.text(left, 1 - 18 / height, title, fontsize=13, weight="bold", color=INK, va="center")
-    dots = ((PREDICTED, 5, "predicted"), (TRUE, 8, "true (annotated)"))
-    handles = [Line2D([], [], ls="", marker="o", ms=size, mfc=color, mew=0, label=label) for color, size, label in dots]
-    handles.append(
-        Line2D(
-            [],
-            [],
-            color="white",
-            lw=1.5,
-            path_effects=[Stroke(linewidth=3, foreground="#999999"), Normal()],
-            label="error: from true to predicted",
-        )
-    )
-    figure.legend(
-        handles=handles,
-        loc="center left",
-        bbox_to_anchor=(left, 1 - 43 / height),
-        ncols=3,
-        fontsize=9,
-        frameon=False,
-        labelcolor=INK,
-        borderpad=0,
-        handletextpad=0.4,
-        borderaxespad=0,
-        columnspacing=1.6,
-        handlelength=1.2,
-    )
-    words = f"NME: mean length of the errors of a face, as a share of {normaliser_words(scheme)}"
-    figure.text(left, 1 - 66 / height, words, fontsize=9, color=INK, va="center")
+def _header(title: str, scheme: LandmarkScheme) -> list[Words]:
+    said = f"NME: mean length of the errors of a face, as a share of {normaliser_words(scheme)}"
+    legend = [Words(label, (left + 20, LEGEND), 12.5) for label, left in KEYS.items()]
+    return [Words(title, (GAP, 18), 18, bold=True), *legend, Words(said, (GAP, 66), 12.5)]
+
+
+def _legend(sheet: np.ndarray) -> None:
+    predicted, true, error = KEYS.values()
+    for left, color, radius in ((predicted, PREDICTED, 3.0), (true, TRUE, 5.0)):
+        centre = fixed(np.array([left + 8, LEGEND])).tolist()
+        cv2.circle(sheet, centre, round(radius * 2**BITS), rgb(color), -1, cv2.LINE_AA, BITS)
+    for edge, thickness in ((rgb(MUTED), 4), (WHITE, 2)):
+        cv2.line(sheet, (error, LEGEND), (error + 14, LEGEND), edge, thickness, cv2.LINE_AA)
 
 
 def _shorten(name: str, length: int = 42) -> str:

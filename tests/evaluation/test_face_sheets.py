@@ -36,9 +36,21 @@ def figures(monkeypatch):
         drawn.append(figure)
         return plotting.pixels(figure)
 
-    for module in (error_curves, face_sheets):
-        monkeypatch.setattr(module, "pixels", noted)
+    monkeypatch.setattr(error_curves, "pixels", noted)
     return drawn
+
+
+@pytest.fixture
+def words(monkeypatch):
+    """What is written on the sheets of a test: the places by the words."""
+    said = {}
+
+    def noted(picture, words):
+        said.update((word.text, word.at) for word in words)
+        return plotting.written(picture, words)
+
+    monkeypatch.setattr(face_sheets, "written", noted)
+    return said
 
 
 def is_color(picture, color, tolerance=12):
@@ -120,17 +132,28 @@ def test_the_error_is_written_under_each_face():
     assert (first[below] < 128).any()
 
 
-def test_a_sheet_says_what_its_colours_and_numbers_are(figures):
+def test_a_sheet_says_what_its_colours_and_numbers_are(words):
     name = "folder/" * 6 + "1.png · face 7"
-    draw(TRUTH, nmes=(0.0525,), names=(name,), scheme=EYES)
-    said = [text.get_text() for text in figures[0].texts]
-    assert "NME 5.25 %" in said and "…" + name[-41:] in said
-    assert any("as a share of the distance of the outer eye corners (points 0 and 1)" in text for text in said)
-    legend = figures[0].legends[0]
-    colors = {
-        text.get_text(): dot.get_markerfacecolor() for text, dot in zip(legend.texts, legend.get_lines(), strict=True)
-    }
-    assert colors["predicted"] == plotting.PREDICTED and colors["true (annotated)"] == plotting.TRUE
+    sheet = draw(TRUTH, nmes=(0.0525,), names=(name,), scheme=EYES)
+    assert "NME 5.25 %" in words and "…" + name[-41:] in words
+    assert any("as a share of the distance of the outer eye corners (points 0 and 1)" in text for text in words)
+    for label, color in (("predicted", plotting.PREDICTED), ("true (annotated)", plotting.TRUE)):
+        left, middle = words[label]
+        assert is_color(sheet[middle, left - 12], color)
+    left, middle = words["error: from true to predicted"]
+    assert (sheet[middle, left - 16 : left - 8] > 250).all() and (sheet[middle - 2, left - 16 : left - 8] < 200).all()
+
+
+def test_words_stand_where_they_are_said_to():
+    """Left end and middle, a number of pixels high, in their colour; the picture itself stays what it was."""
+    blank = np.full((60, 200, 3), 255, np.uint8)
+    picture = plotting.written(blank, [plotting.Words("HHH", (20, 30), 20, "#E69F00", bold=True)])
+    rows, columns = np.nonzero(is_color(picture, plotting.PREDICTED))
+    assert 20 <= columns.min() <= 23 and columns.max() < 80
+    assert (rows.min() + rows.max()) / 2 == pytest.approx(30, abs=2) and 13 <= np.ptp(rows) <= 16  # DejaVu's H: 0.73
+    assert (blank == 255).all()
+    thin = plotting.written(blank, [plotting.Words("HHH", (20, 30), 20)])
+    assert (thin < 100).sum() < 0.8 * (picture[..., 2] < 100).sum() * 3
 
 
 def test_crops_are_upright_and_errors_are_lines_to_the_prediction():
@@ -155,7 +178,7 @@ def test_arrays_of_different_lengths_are_refused():
         draw(TRUTH[:0], TRUTH[:0], nmes=())
 
 
-def test_the_worst_faces_come_first_and_faces_without_score_last(figures):
+def test_the_worst_faces_come_first_and_faces_without_score_last(words):
     count = 5
     images = grey_faces(count)
     images[:, ..., 0] = np.arange(count)[:, None, None] * 20  # the red channel tells which face is drawn
@@ -170,7 +193,7 @@ def test_the_worst_faces_come_first_and_faces_without_score_last(figures):
     sheet = face_sheets.draw_worst(crops, points_px, np.array([0.1, np.nan, 0.3, 0.0, 0.2]), count=5)
     order = [int(tile(sheet, place, columns=5)[-2, 2, 0]) // 20 for place in range(5)]
     assert order == [2, 4, 0, 3, 1]
-    assert "2.png · face 9" in [text.get_text() for text in figures[0].texts]
+    assert "2.png · face 9" in words
     spread = face_sheets.draw_sample(crops, points_px, np.arange(5) / 10, "some", count=3)
     assert [int(tile(spread, place)[-2, 2, 0]) // 20 for place in range(3)] == [0, 2, 4]
     assert (

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from barrel_jax.evaluation import significance
 from barrel_jax.evaluation.significance import bootstrap_intervals, sign_flip_p
 
 pytestmark = pytest.mark.quick
@@ -25,6 +26,14 @@ def test_intervals_are_scipys_percentile_bootstrap():
         )
     np.testing.assert_array_equal(ends, bootstrap_intervals(columns, resamples=20_000))
     np.testing.assert_array_equal(bootstrap_intervals(columns), bootstrap_intervals(columns, resamples=2000, seed=0))
+
+
+@pytest.mark.parametrize("block", [1, 7 * 30 + 5])
+def test_how_many_resamples_are_drawn_at_once_changes_nothing(monkeypatch, block):
+    columns = np.random.default_rng(0).random((30, 2))
+    expected = bootstrap_intervals(columns)
+    monkeypatch.setattr(significance, "BLOCK", block)
+    np.testing.assert_allclose(bootstrap_intervals(columns), expected, rtol=1e-12)
 
 
 def test_no_interval_of_fewer_than_two_faces():
