@@ -30,6 +30,7 @@ class ResNetPlan:
     size: str  # the paper's word for it in the name of a model, such as BarrelNet-18
     blocks: tuple[int, ...]  # of each stage
     bottleneck: bool  # 1x1, 3x3 and 1x1 convolutions in a block, or two of 3x3
+    width: int = 64  # channels of the stem and of the first stage's 3x3 convolutions; they double from stage to stage
     strides = (8, 16, 32)  # of the output, one of which a model chooses
     divisor = 1  # of the images' sides
     classifier = r"fc\.(weight|bias)$"  # what a state dict holds beside the backbone
@@ -40,7 +41,7 @@ class ResNetPlan:
         return self.stages(max(self.strides))[-1].channels
 
     def stages(self, stride: int) -> tuple[Stage, ...]:
-        """The stages behind the stem (stride 4, 64 channels) of a backbone whose output has a stride.
+        """The stages behind the stem (stride 4) of a backbone whose output has a stride.
 
         Where that is reached, dilation takes the place of the strides of the later stages, and the first block of a
         stage keeps the dilation of the stage before it (torchvision's `replace_stride_with_dilation`).
@@ -51,7 +52,7 @@ class ResNetPlan:
             if step == 2 and reached == stride:
                 step, dilation = 1, dilation * 2
             reached *= step
-            width = 64 * 2**index
+            width = self.width * 2**index
             channels = width * (4 if self.bottleneck else 1)
             stages.append(Stage(f"layer{index + 1}", blocks, width, channels, step, first_dilation, dilation))
         return tuple(stages)
@@ -94,6 +95,7 @@ class HRNetPlan:
 RESNETS = {
     plan.name: plan
     for plan in (
+        ResNetPlan("resnet10_w16", "10-w16", (1, 1, 1, 1), bottleneck=False, width=16),
         ResNetPlan("resnet10", "10", (1, 1, 1, 1), bottleneck=False),
         ResNetPlan("resnet18", "18", (2, 2, 2, 2), bottleneck=False),
         ResNetPlan("resnet34", "34", (3, 4, 6, 3), bottleneck=False),

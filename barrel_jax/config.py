@@ -59,7 +59,7 @@ class DataConfig:
 class ModelConfig:
     """BarrelNet and its ablations; K is the dataset's number of landmarks."""
 
-    backbone: str = "resnet18"  # one of barrel_jax.backbones.BACKBONES: resnet10, 18, 34, 50, 101 or hrnet_w18
+    backbone: str = "resnet18"  # in barrel_jax.backbones: resnet10_w16, resnet10, 18, 34, 50, 101 or hrnet_w18
     stride: int = 32  # of the memory's grid: 32, 16 or 8 (strides replaced by dilation); with hrnet_w18 4, and only 4
     norm: str = "batch"  # batch: statistics are trained; frozen: DETR's choice for ImageNet weights
     norm_group: int = 0  # faces that share a batch norm's statistics, such as the paper's 16; 0 for the whole batch

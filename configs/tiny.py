@@ -17,7 +17,7 @@ def get_config() -> Config:
     config.data.scheme = "cofw-29"
     config.data.synthetic_train = 48
     config.data.synthetic_test = 20
-    config.model.backbone = "resnet10"
+    config.model.backbone = "resnet10_w16"
     config.model.width = 32
     config.model.heads = 4
     config.model.feedforward = 64

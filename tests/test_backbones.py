@@ -34,6 +34,9 @@ def test_stages_by_hand():
         Stage("layer3", 1, 256, 256, 2, 1, 1),
         Stage("layer4", 1, 512, 512, 2, 1, 1),
     )
+    assert [(stage.width, stage.channels) for stage in RESNETS["resnet10_w16"].stages(32)] == [
+        (16, 16), (32, 32), (64, 64), (128, 128),
+    ]  # fmt: skip
     third, fourth = RESNETS["resnet50"].stages(8)[2:]
     assert third == Stage("layer3", 6, 256, 1024, 1, 1, 2)
     assert fourth == Stage("layer4", 3, 512, 2048, 1, 2, 4)

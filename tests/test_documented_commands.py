@@ -41,7 +41,10 @@ RUN = {
         after=FACES,
     ),
     "train.py --config configs/coco_small.py --workdir runs/faces --config.data.source=DIR": Small(
-        ("runs/small/eval/coco-val/metrics.json",), "from small (packed: ", instead=(("runs/faces", "runs/small"),)
+        ("runs/small/eval/coco-val/metrics.json",),
+        "from small (packed: ",
+        instead=(("runs/faces", "runs/small"),),
+        more=("--config.model.backbone=resnet10",),
     ),
     PRETRAIN: Small(("runs/pretrain/eval/synthetic-test/metrics.json",), then=write_backbone_of_pretrain),
     FROM_BACKBONE: Small(

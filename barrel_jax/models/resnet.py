@@ -175,7 +175,7 @@ class ResNet(nn.Module):
         plan = RESNETS[self.layout]
         block = Bottleneck if plan.bottleneck else BasicBlock
         kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
-        x = ConvNorm(64, 7, **kind, stride=2, name="stem")(images.astype(self.dtype), train)
+        x = ConvNorm(plan.width, 7, **kind, stride=2, name="stem")(images.astype(self.dtype), train)
         x = max_pool(nn.relu(x))
         for stage in plan.stages(self.stride):
             for index in range(stage.blocks):

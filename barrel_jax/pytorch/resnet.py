@@ -109,9 +109,9 @@ class ResNet(nn.Module):
             if value not in known:
                 raise ValueError(f"ResNet: {name}={value!r} is none of {', '.join(map(str, known))}")
         self.block = Bottleneck if plan.bottleneck else BasicBlock
-        self.norm, self.channels = NORMS[norm], 64
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = self.norm(64)
+        self.norm, self.channels = NORMS[norm], plan.width
+        self.conv1 = nn.Conv2d(3, plan.width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = self.norm(plan.width)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1, self.layer2, self.layer3, self.layer4 = map(self._stage, plan.stages(stride))
         for conv in (module for module in self.modules() if isinstance(module, nn.Conv2d)):

@@ -169,7 +169,9 @@ def _deepened(trained: ModelConfig | None, model: ModelConfig, ours: Mapping[str
     computes what the other did. Those zeros are given, the rest (None) is drawn.
     """
     theirs, mine = RESNETS.get(trained.backbone) if trained else None, RESNETS.get(model.backbone)
-    if theirs is None or mine is None or theirs.bottleneck != mine.bottleneck or model.norm == "frozen":
+    if theirs is None or mine is None or model.norm == "frozen":
+        return {}
+    if (theirs.bottleneck, theirs.width) != (mine.bottleneck, mine.width):
         return {}
     if any(had > has for had, has in zip(theirs.blocks, mine.blocks, strict=True)):
         return {}

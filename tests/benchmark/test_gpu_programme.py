@@ -280,8 +280,8 @@ def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
     drawn.draw(tmp_path / "faces", {"train": 2}, (32,))
     run = save_run(tmp_path / "run", small.config(), load_crops(tmp_path / "faces", "train", 32, "pipnet"))
     out = tmp_path / "start.safetensors"
-    assert main(["start", str(run), "--out", str(out)]) == 0 and "9.8 MB" in capsys.readouterr().out
-    there, kept = read_backbone(out, "resnet10"), TrainedRun.open(run).variables
+    assert main(["start", str(run), "--out", str(out)]) == 0 and "0.6 MB" in capsys.readouterr().out
+    there, kept = read_backbone(out, "resnet10_w16"), TrainedRun.open(run).variables
     for kind in ("params", "batch_stats"):
         pairs = zip(jax.tree.leaves(there[kind]), jax.tree.leaves(kept[kind]["backbone"]), strict=True)
         for ours, theirs in pairs:

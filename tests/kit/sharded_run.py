@@ -36,8 +36,7 @@ def remembered() -> optax.GradientTransformation:
 
 
 def on_mesh(data: int, model: int, directory: Path, **fields) -> Config:
-    fields = {"model__backbone": "resnet10", "data__data_dir": str(directory)} | fields
-    return small.config(mesh__data=data, mesh__model=model, **fields)
+    return small.config(mesh__data=data, mesh__model=model, data__data_dir=str(directory), **fields)
 
 
 def fetch(tree) -> list[np.ndarray]:

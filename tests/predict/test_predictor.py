@@ -34,7 +34,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("predictor")
     # Crops as large as the faces: smaller ones are averaged on a grid that begins where the stored region does.
     options = {"synthetic_train": 1, "synthetic_test": 11, "image_size": 128, "data_dir": str(folder / "sets")}
-    config = small.config(**{f"data__{name}": value for name, value in options.items()})
+    config = small.config(model__backbone="resnet10", **{f"data__{name}": value for name, value in options.items()})
     crops = load_split(config.data, prepare_config(config.data), "test")
     return save_run(folder / "run", config, crops), config, crops
 

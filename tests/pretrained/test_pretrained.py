@@ -65,6 +65,7 @@ def assert_equal(ours, expected):
 @pytest.mark.parametrize(
     ("layout", "published"),
     [
+        ("resnet10_w16", 438_456),
         ("resnet10", 5_418_792),
         ("resnet18", 11_689_512),
         ("resnet34", 21_797_672),
@@ -371,8 +372,8 @@ def test_without_a_network_the_address_and_the_place_are_said(published, monkeyp
         assert not any(cached.iterdir())
 
 
-def test_every_backbone_but_the_smallest_has_an_address_with_a_sha256():
-    assert set(imagenet.ADDRESSES) == set(configuration.BACKBONES) - {"resnet10"}
+def test_every_backbone_but_the_two_small_ones_has_an_address_with_a_sha256():
+    assert set(imagenet.ADDRESSES) == set(configuration.BACKBONES) - {"resnet10", "resnet10_w16"}
     with pytest.raises(ValueError, match=r"none are published for resnet10, only for resnet18, .*PATH, or ''"):
         pretrained.load("imagenet", "resnet10")
     for address in imagenet.ADDRESSES.values():
@@ -390,7 +391,7 @@ def last_state(workdir):
 
 def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, capsys):
     """Frozen and not trained, the backbone and its moving average are the file's to the end, bit for bit."""
-    model, workdir = reference.randomise(ResNet("resnet10", 32), seed=1), tmp_path / "run"
+    model, workdir = reference.randomise(ResNet("resnet10_w16", 32), seed=1), tmp_path / "run"
     path = saved(tmp_path / "weights.pth", with_classifier(model))
     config = small.config(mesh__data=1, pretrained=str(path), model__norm="frozen", optim__ema_decay=0.5)
     config.optim.backbone_multiplier, config.loop.eval_epochs, config.loop.save_steps = 0.0, 2, 6

@@ -63,8 +63,8 @@ def test_a_run_starts_from_anothers_best_weights_and_goes_on_without_it(run, set
     config = small.config(mesh__data=1, data__data_dir=sets, init_from=str(other), model__decoder_layers=2, seed=5)
     assert loop.train(config, workdir, prepare_config, lambda step: step == 0) is None
     said = capsys.readouterr().out
-    assert f"from {other} (best checkpoint, step 8: resnet10, 1 decoder layer of width 32, DQInit, " in said
-    assert "  taken: backbone 4.91M," in said and "  drawn anew: decoder1 (the run has none)" in said
+    assert f"from {other} (best checkpoint, step 8: resnet10_w16, 1 decoder layer of width 32, DQInit, " in said
+    assert "  taken: backbone 0.31M," in said and "  drawn anew: decoder1 (the run has none)" in said
     kept = json.loads((workdir / "run.json").read_text())["init_from"]
     assert kept["drawn"] == {"decoder1": "the run has none"} and kept["from"].startswith(str(other))
     assert kept["taken"]["decoder0/qamem"] == 29 * 32 * 33 and kept["mapped"] == {}
@@ -106,7 +106,7 @@ def test_a_runs_backbone_goes_before_a_file_of_one(run, tmp_path):
 def test_without_a_score_yet_the_latest_weights_are_read(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run/checkpoints/best")
-    trained = read_trained(str(tmp_path / "run"), "resnet10", make_mesh(small.config(mesh__data=1).mesh))
+    trained = read_trained(str(tmp_path / "run"), "resnet10_w16", make_mesh(small.config(mesh__data=1).mesh))
     assert "(latest checkpoint, step 12: " in trained.about
     assert_equal(trained.variables, saved(run, "latest"))
 
@@ -118,7 +118,7 @@ def test_a_backbone_that_was_written_as_a_file_is_taken(run, sets, tmp_path, cap
     config = small.config(mesh__data=1, data__data_dir=sets, init_from=str(path), optim__epochs=1, **PLAIN)
     config.model.norm, config.optim.backbone_multiplier = "frozen", 0.0
     loop.train(config, tmp_path / "run", prepare_config)
-    assert f"from {path} (resnet10 alone):\n  taken: backbone 4.91M\n" in capsys.readouterr().out
+    assert f"from {path} (resnet10_w16 alone):\n  taken: backbone 0.31M\n" in capsys.readouterr().out
     state = last_state(tmp_path / "run")
     assert int(state.step) == 6
     assert_equal({"params": state.params["backbone"], "batch_stats": state.batch_stats["backbone"]}, weights)
@@ -157,7 +157,7 @@ def test_what_cannot_be_started_from_leaves_no_run_behind(run, sets, tmp_path):
         assert not (tmp_path / "run").exists()
 
     plain = {"model__backbone": "resnet50", "init_from": str(run)} | PLAIN
-    fails(rf"nothing of {run} \(best checkpoint, step 8: resnet10, .*29 points, cofw-29\) fits", **plain)
+    fails(rf"nothing of {run} \(best checkpoint, step 8: resnet10_w16, .*29 points, cofw-29\) fits", **plain)
     fails(rf"this is a folder, .*--config.init_from={run}", pretrained=str(run))
     fails(
         "nowhere: no run and no weights file; give --config.init_from",

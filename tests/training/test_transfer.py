@@ -215,6 +215,7 @@ def test_a_deeper_backbone_takes_what_the_run_has_and_begins_where_it_is(theirs,
         ("resnet18", "resnet10", "batch"),  # fewer blocks
         ("resnet34", "resnet50", "batch"),  # as many, of another kind
         ("resnet10", "hrnet_w18", "batch"),
+        ("resnet10_w16", "resnet18", "batch"),  # fewer channels
         ("resnet10", "resnet18", "frozen"),  # zeros that nobody trains would stay
     ],
 )
