@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "docs" / "notebooks"
 # What takes the place of the cell that is tagged "parameters".
-MODEL = "CHANGED = {'backbone': 'resnet10', 'width': 32, 'heads': 4, 'feedforward': 64}\n"
+MODEL = "CHANGED = {'backbone': 'resnet10_w16', 'width': 32, 'heads': 4, 'feedforward': 64}\n"
 TINY = {
     "own_faces": MODEL
     + "FOLDER, RUN = Path('faces'), Path('run')\nFACES, SIZE, EPOCHS = {'train': 8, 'val': 4}, 32, 1",

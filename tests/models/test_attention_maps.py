@@ -33,7 +33,7 @@ def test_weights_are_the_softmax_of_queries_and_keys():
 
 def test_maps_are_the_last_layers_means_over_heads_row_by_row():
     """Of a memory of 2 x 2 cells, from what the last cross-attention was given; points are those of a prediction."""
-    model = BarrelNet(3, backbone="resnet10", stride=32, width=8, heads=2, feedforward=16, decoder_layers=2)
+    model = BarrelNet(3, backbone="resnet10_w16", stride=32, width=8, heads=2, feedforward=16, decoder_layers=2)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     scaled = images.astype(np.float32) / np.float32(255)
     shapes = jax.eval_shape(lambda key: model.init(key, scaled, False), jax.random.key(0))

@@ -78,7 +78,7 @@ def draw(model):
 @pytest.fixture
 def shallow():
     """Quick to compile."""
-    return TINY | {"backbone": "resnet10"}
+    return TINY | {"backbone": "resnet10_w16"}
 
 
 def test_normalisation_is_imagenets():

@@ -8,7 +8,7 @@ import numpy as np
 from barrel_jax.models.barrelnet import BarrelNet
 from barrel_jax.models.positions import point_positions, sine_positions
 
-SMALL = {"backbone": "resnet10", "width": 32, "heads": 4, "feedforward": 48, "dropout": 0.0}
+SMALL = {"backbone": "resnet10_w16", "width": 32, "heads": 4, "feedforward": 48, "dropout": 0.0}
 
 
 def test_a_point_in_the_middle_of_a_cell_is_encoded_as_the_cell():

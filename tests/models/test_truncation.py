@@ -11,7 +11,7 @@ from barrel_jax.config import ModelConfig
 from barrel_jax.models.build import build_model
 from barrel_jax.models.truncation import truncate
 
-CONFIG = ModelConfig(backbone="resnet10", width=16, heads=2, feedforward=16, qamem_layers=2, dtype="float32")
+CONFIG = ModelConfig(backbone="resnet10_w16", width=16, heads=2, feedforward=16, qamem_layers=2, dtype="float32")
 IMAGES = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
 
 

@@ -29,24 +29,29 @@ QUICK = {"xla_backend_optimization_level": "0"}
 # The backbone, its stride and norm, and the modules.
 CASES = {
     "plain": ("resnet18", 32, "batch", NEITHER | {"decoder_layers": 0}),
-    "baseline": ("resnet10", 32, "batch", NEITHER),
-    "dqinit": ("resnet10", 32, "batch", NEITHER | {"dqinit": True}),
-    "qamem1": ("resnet10", 16, "batch", NEITHER | {"qamem_layers": 1}),
-    "both, qamem2": ("resnet10", 32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 2}),
-    "both, 3 decoders": ("resnet10", 32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 1, "decoder_layers": 3}),
+    "baseline": ("resnet10_w16", 32, "batch", NEITHER),
+    "dqinit": ("resnet10_w16", 32, "batch", NEITHER | {"dqinit": True}),
+    "qamem1": ("resnet10_w16", 16, "batch", NEITHER | {"qamem_layers": 1}),
+    "both, qamem2": ("resnet10_w16", 32, "batch", NEITHER | {"dqinit": True, "qamem_layers": 2}),
+    "both, 3 decoders": (
+        "resnet10_w16",
+        32,
+        "batch",
+        NEITHER | {"dqinit": True, "qamem_layers": 1, "decoder_layers": 3},
+    ),
     "low rank": (
-        "resnet10",
+        "resnet10_w16",
         32,
         "batch",
         NEITHER | {"dqinit": True, "qamem_layers": 2, "dqinit_rank": 3, "qamem_rank": 5},
     ),
     "coarse to fine": (
-        "resnet10",
+        "resnet10_w16",
         32,
         "batch",
         NEITHER | {"dqinit": True, "decoder_layers": 2, "reference_points": True},
     ),
-    "1 encoder": ("resnet10", 32, "batch", NEITHER | {"encoder_layers": 1}),
+    "1 encoder": ("resnet10_w16", 32, "batch", NEITHER | {"encoder_layers": 1}),
     "plain, frozen": ("resnet18", 32, "frozen", NEITHER | {"decoder_layers": 0}),
 }
 
@@ -155,9 +160,9 @@ def test_points_and_gradients_of_every_parameter_agree(case):
 
 def test_coarse_points_and_scales_agree_and_a_scales_gradient_reaches_no_point():
     modules = NEITHER | {"dqinit": True, "qamem_layers": 1, "reference_points": True, "uncertainty": True}
-    model, x = torch_model("resnet10", 32, "batch", modules), images()
+    model, x = torch_model("resnet10_w16", 32, "batch", modules), images()
     options = {"norm_group": 0, "qamem_init": "identity", "dtype": jnp.float32} | SMALL | modules
-    flax_model = FlaxBarrelNet(num_landmarks=K, backbone="resnet10", **options)
+    flax_model = FlaxBarrelNet(num_landmarks=K, backbone="resnet10_w16", **options)
     truth, labelled = np.random.default_rng(1).random((B, K, 2), np.float32), np.ones((B, K), bool)
     labelled[0, 2] = False
 
@@ -207,7 +212,7 @@ def same_weights(config, num_landmarks):
 
 
 @pytest.mark.parametrize("num_landmarks", [68, 29, 98])
-@pytest.mark.parametrize("backbone", ["resnet10", "resnet18", "resnet50", "resnet101"])
+@pytest.mark.parametrize("backbone", ["resnet10_w16", "resnet10", "resnet18", "resnet50", "resnet101"])
 def test_every_model_of_table_1_has_the_same_weights(backbone, num_landmarks):
     """Baseline and BarrelNet on 300W, COFW and WFLW. DQInit has K D^2 + K D numbers, and so has a layer of QAMem."""
     baseline = same_weights(ModelConfig(backbone=backbone, dqinit=False, qamem_layers=0), num_landmarks)
@@ -282,7 +287,9 @@ def test_points_are_float32_under_autocast_and_lie_near():
 def test_compiles_into_one_graph_with_the_same_points_and_gradients():
     """fullgraph is an error at a graph break; backend 'aot_eager' is all of torch.compile but the code it writes."""
     torch.manual_seed(0)
-    config = ModelConfig(backbone="resnet10", encoder_layers=1, qamem_layers=2, width=32, feedforward=48, dropout=0.0)
+    config = ModelConfig(
+        backbone="resnet10_w16", encoder_layers=1, qamem_layers=2, width=32, feedforward=48, dropout=0.0
+    )
     model, x = build_model(config, K, WIDTH).train(), torch.rand(B, 3, WIDTH, WIDTH)
     expected = model(x)
     weights = torch.randn(expected.shape)

@@ -167,11 +167,22 @@ def test_losses_that_differ_are_refused():
 
 def test_steps_are_timed_side_by_side(tmp_path, capsys):
     out = tmp_path / "train.json"
-    small = ["--models", "BarrelNet-10", "--batches", "2", "--rounds", "2", "--image_size", "64", "--landmarks", "3"]
+    small = [
+        "--models",
+        "BarrelNet-10-w16",
+        "--batches",
+        "2",
+        "--rounds",
+        "2",
+        "--image_size",
+        "64",
+        "--landmarks",
+        "3",
+    ]
     impls = ["jax", "jax-single", "torch-eager"]
     assert main(["train", "--device", "cpu", *small, "--impls", ",".join(impls), "--out", str(out)]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert [row["impl"] for row in rows] == impls and rows[0]["largest_difference"] < 1e-4
     for row in rows:
         assert row["recipe_minutes"] == pytest.approx(360 * 7500 / row["images_per_s"] / 60)
-    assert "| cpu | BarrelNet-10 | float32 | 2 | torch-eager |" in capsys.readouterr().out
+    assert "| cpu | BarrelNet-10-w16 | float32 | 2 | torch-eager |" in capsys.readouterr().out
