@@ -6,13 +6,13 @@ standard error that names it and the remedy, as does a device or a process that 
 Ctrl-C ends with status 130, as shells say it. Any other exception is a fault of this project and keeps its traceback.
 """
 
-import _thread
 import argparse
 import contextlib
 import difflib
 import io
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,10 +114,11 @@ class Parser(argparse.ArgumentParser):
 def _interrupts_kept() -> Iterator[None]:
     """Sends a Ctrl-C once more that fell into a callback whose errors Python drops, as JAX's at garbage collection."""
     hook = sys.unraisablehook
+    again = threading.get_ident(), signal.SIGINT  # a thread that waits is woken by a signal of its own alone
 
     def interrupt_again(dropped: Any) -> None:
         if dropped.exc_type is KeyboardInterrupt:
-            threading.Timer(0.05, _thread.interrupt_main).start()  # not from here: Python would drop it again
+            threading.Timer(0.05, signal.pthread_kill, again).start()  # not from here: Python would drop it again
         else:
             hook(dropped)
 
