@@ -51,7 +51,7 @@ CASES = {
         "batch",
         NEITHER | {"dqinit": True, "decoder_layers": 2, "reference_points": True},
     ),
-    "1 encoder": ("resnet10_w16", 32, "batch", NEITHER | {"encoder_layers": 1}),
+    "2 encoders": ("resnet10_w16", 32, "batch", NEITHER | {"encoder_layers": 2}),
     "plain, frozen": ("resnet18", 32, "frozen", NEITHER | {"decoder_layers": 0}),
 }
 
