@@ -14,8 +14,8 @@ from barrel_jax.input.crops import FaceCrops
 from barrel_jax.plotting import BITS, MUTED, PREDICTED, TRUE, Words, fixed, rgb, written
 
 TILE, GAP, CAPTION, HEADER = 264, 10, 40, 82  # pixels
-LEGEND = 43  # its height
-KEYS = {"predicted": GAP, "true (annotated)": 110, "error: from true to predicted": 256}  # and where its words begin
+LEGEND = 43  # pixels from the top
+KEYS = {"predicted": GAP, "true (annotated)": 110, "error: from true to predicted": 256}  # and where its sign begins
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 FINER = 2  # times finer than the sheet is what a face is drawn on: small dots of OpenCV's are no circles
 
