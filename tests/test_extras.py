@@ -9,13 +9,12 @@ from importlib import metadata
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from barrel_jax import extras
 from barrel_jax.command_line import Parser
-from barrel_jax.models.build import build_model
+from barrel_jax.models.build import build_model, shapes_of
 from barrel_jax.models.packed import pack
 from configs.tiny import get_config
 
@@ -84,8 +83,7 @@ def test_a_missing_library_is_one_line_that_names_the_extra(monkeypatch, capsys)
 @pytest.mark.processes
 def test_a_packed_model_predicts_without_the_libraries_of_training(tmp_path):
     config = get_config()
-    blank = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
-    shapes = jax.eval_shape(lambda: build_model(config.model, 29).init(jax.random.key(0), blank, train=False))
+    shapes = shapes_of(build_model(config.model, 29), config.data.image_size)
     variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), shapes)
     pack(tmp_path / "model.npz", config, {"scheme": "cofw-29", "num_landmarks": 29}, variables)
     code = INFERENCE.format(train=set(extras.TRAIN), model=str(tmp_path / "model.npz"))

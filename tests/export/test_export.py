@@ -21,7 +21,7 @@ from barrel_jax.export import executable, manifest, stablehlo
 from barrel_jax.export.__main__ import main
 from barrel_jax.export.load import load_executable, load_onnx, load_stablehlo
 from barrel_jax.export.write import export
-from barrel_jax.models.build import build_model
+from barrel_jax.models.build import build_model, shapes_of
 from barrel_jax.models.inference import make_inference
 from barrel_jax.onnx import runtime
 from barrel_jax.training.checkpoint import Checkpoints
@@ -367,7 +367,7 @@ def test_a_manifest_that_is_none_is_named_in_one_line(copied, content):
 def test_onnx_is_written_for_every_part_of_the_model(fields, size):
     config = ModelConfig(**{"width": 32, "heads": 4, "feedforward": 48, "dtype": "float32", **fields})
     model = build_model(config, K)
-    shapes = jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, size, size, 3)), False), jax.random.key(0))
+    shapes = shapes_of(model, size)
     predict, weights = make_inference(config, K, drawn(shapes))
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
     quick = {"xla_backend_optimization_level": "0"}

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import laplace
 
 from barrel_jax.config import ModelConfig
-from barrel_jax.models.build import build_model
+from barrel_jax.models.build import build_model, shapes_of
 from barrel_jax.models.folding import fold
 from barrel_jax.models.inference import make_inference, predict_points, predict_with_scale
 from barrel_jax.models.uncertainty import START
@@ -25,7 +25,7 @@ QUICK = {"xla_backend_optimization_level": "0"}
 def drawn(config):
     """A model, and variables whose statistics and affine numbers are not those of the start."""
     model = build_model(config, K)
-    shapes = jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, SIZE, SIZE, 3)), False), jax.random.key(0))
+    shapes = shapes_of(model, SIZE)
     rng = np.random.default_rng(1)
 
     def draw(path, leaf):

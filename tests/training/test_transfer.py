@@ -12,7 +12,7 @@ from barrel_jax.config import Config, MeshConfig, ModelConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98
 from barrel_jax.faces.wflw_to_300w import WEIGHTS, map_points
-from barrel_jax.models.build import build_model
+from barrel_jax.models.build import build_model, shapes_of
 from barrel_jax.models.dqinit import DQInit
 from barrel_jax.training.starting import Origin, begin, read_trained
 from barrel_jax.training.transfer import Trained, fit
@@ -27,25 +27,14 @@ def model_of(**fields):
     return ModelConfig(**{"width": 16, "heads": 4, "feedforward": 24, "decoder_layers": 2, "qamem_layers": 2} | fields)
 
 
-SHAPES = {}  # of the models that these tests ask for again and again
-
-
-def shapes_of(model, landmarks):
-    key = repr(model), landmarks
-    if key not in SHAPES:
-        SHAPES[key] = traced(model, landmarks)
-    return SHAPES[key]
-
-
-def traced(model, landmarks):
-    images = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
-    return jax.eval_shape(lambda key, x: build_model(model, landmarks).init(key, x, False), jax.random.key(0), images)
+def like_of(model, landmarks):
+    return shapes_of(build_model(model, landmarks), 64)
 
 
 def trained_on(scheme, **fields):
     """A run's weights, all different."""
     model, rng = model_of(**fields), np.random.default_rng(0)
-    variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), shapes_of(model, scheme.num_points))
+    variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), like_of(model, scheme.num_points))
     facts = {"num_landmarks": scheme.num_points, "scheme": scheme.name, "flip": list(scheme.flip), "fingerprint": "f"}
     return Trained("runs/a", variables, model, facts)
 
@@ -53,7 +42,7 @@ def trained_on(scheme, **fields):
 def start_of(trained, scheme, **fields):
     """What a run takes of it, by name, and the whole account; what was taken, mapped and drawn is all there is."""
     model, crops = model_of(**fields), dataclasses.replace(make_crops(1), scheme=scheme)
-    like = shapes_of(model, scheme.num_points)
+    like = like_of(model, scheme.num_points)
     start = fit(trained, like, model, crops)
     given = flat(start.weights)
     for name, leaf in given.items():
@@ -263,7 +252,7 @@ def test_a_backbones_weights_stand_in_the_place_of_a_runs():
     """`config.pretrained` beside a run with another backbone: the rest of the run is kept."""
     trained, crops = trained_on(W300_68, backbone="resnet34"), dataclasses.replace(make_crops(1), scheme=W300_68)
     config = Config(model=model_of(), pretrained="imagenet")
-    like, own = shapes_of(config.model, 68), {"params": {"stem": np.ones(3)}, "batch_stats": {"stem": np.zeros(3)}}
+    like, own = like_of(config.model, 68), {"params": {"stem": np.ones(3)}, "batch_stats": {"stem": np.zeros(3)}}
     start = begin(Origin(trained, own), config, like, crops)
     assert start.weights["params"]["backbone"] is own["params"] and start.backbone == "imagenet"
     assert start.weights["batch_stats"]["backbone"] is own["batch_stats"]
