@@ -671,6 +671,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "coco-curves": curves,
     "own-small-curves": curves,
     "w300-256": curves,
+    "common-stride16-curves": curves,
+    "common-stride16": scored,
     "own-boxes": scored,
     "own-small": scored,
     "synthetic68": timed,

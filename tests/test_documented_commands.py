@@ -116,6 +116,10 @@ RUN = {
 # Why a command is only parsed, or, where it is of another program, only known.
 PARSED = {
     "train.py --config configs/wflw.py --workdir /shared/wflw ...": "for several hosts; tests/devices runs processes",
+    "train.py --config configs/w300_scratch.py --config.data.source=W300 --config.init_from=runs/faces "
+    "--config.model.stride=16 --config.model.dqinit_rank=8 --config.model.qamem_rank=8 --config.optim.epochs=60": (
+        "its config and a start from a run are run above; its model is tests/models'"
+    ),
     "benchmarks.gpu start runs/pretrain --out runs/pretrain.safetensors": "is run after the training that it names",
     "train.py --config configs/tiny.py --workdir runs/two --config.distributed=127.0.0.1:8476,2,$i": (
         "two processes at once; tests/devices/test_distributed.py"
