@@ -112,13 +112,11 @@ def _draw_face(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, sche
     tile = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=cv2.INTER_CUBIC)
     predicted, truth = (np.asarray(unit, np.float64) * side - 0.5 for unit in (predicted, truth))
     lines = tile.copy()
+    pairs = np.array([pair for contour in scheme.contours for pair in pairwise(contour)], int).reshape(-1, 2)
     for points, color in ((truth, TRUE), (predicted, PREDICTED)):
-        for contour in scheme.contours:
-            for one, other in pairwise(points[list(contour)]):
-                _draw_line(lines, one, other, rgb(color))
+        _draw_lines(lines, points[pairs], rgb(color))
     cv2.addWeighted(lines, 0.8, tile, 0.2, 0, dst=tile)
-    for one, other in zip(truth, predicted, strict=True):
-        _draw_line(tile, one, other, WHITE)
+    _draw_lines(tile, np.stack([truth, predicted], axis=1), WHITE)
     # The true dot is the larger one: a perfect prediction lies on it as its centre, and both stay visible.
     for points, color, radius in ((truth, TRUE, 3.2), (predicted, PREDICTED, 2.2)):
         for centre in fixed(points[np.isfinite(points).all(axis=-1)]).tolist():
@@ -127,10 +125,10 @@ def _draw_face(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, sche
     return cv2.resize(tile, (TILE, TILE), interpolation=cv2.INTER_AREA)
 
 
-def _draw_line(picture: np.ndarray, one: np.ndarray, other: np.ndarray, color: tuple[int, ...]) -> None:
-    """A thin line between two points; none where one of them is unknown."""
-    if np.isfinite((one, other)).all():
-        cv2.line(picture, fixed(one).tolist(), fixed(other).tolist(), color, FINER, cv2.LINE_AA, BITS)
+def _draw_lines(picture: np.ndarray, ends: np.ndarray, color: tuple[int, ...]) -> None:
+    """Thin lines between ends [n, 2, 2]; none where one of them is unknown."""
+    known = ends[np.isfinite(ends).all(axis=(1, 2))]
+    cv2.polylines(picture, [*fixed(known)], False, color, FINER, cv2.LINE_AA, BITS)
 
 
 def _header(title: str, scheme: LandmarkScheme) -> list[Words]:

@@ -73,7 +73,7 @@ REHEARSAL = Sizes(
     },
     schedules={"": 1.0, "middle": 1.0, "short": 1.0},
     drawn=16,
-    backbone="resnet10",
+    backbone="resnet10_w16",
     width=32,
     runs=(
         "small-BarrelNet-10-rank8-synthetic-coco-seed0",

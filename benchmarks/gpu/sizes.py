@@ -99,7 +99,7 @@ FULL = Sizes(
 # PyTorch's compiler takes a CPU a minute for each program, so that a rehearsal does without it.
 REHEARSAL = Sizes(
     device="cpu",
-    models=("BarrelNet-10",),
+    models=("BarrelNet-10-w16",),
     precisions=("float32",),
     small=2,
     large=1,

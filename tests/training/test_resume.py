@@ -25,6 +25,9 @@ from tests.kit.processes import ROOT, environment, started, training, two_traini
 
 pytestmark = pytest.mark.processes  # the fixture `whole` is a training of its own
 
+# A model that compiles in half the time, where it does not matter which.
+PLAIN = ("--config.model.decoder_layers=0", "--config.model.dqinit=False", "--config.model.qamem_layers=0")
+
 
 def train(workdir, devices, *extra):
     done = subprocess.run(
@@ -99,7 +102,7 @@ def test_ctrl_c_while_it_compiles_saves_and_twice_leaves_at_once(tmp_path, times
     # A cache of its own, so that there is something to compile.
     cold = environment(1) | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"}
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(training(tmp_path / "run"), cwd=ROOT, env=cold, **piped) as process:
+    with subprocess.Popen(training(tmp_path / "run", *PLAIN), cwd=ROOT, env=cold, **piped) as process:
         said = next(line for line in process.stdout if "M parameters" in line)
         process.send_signal(signal.SIGINT)
         for line in process.stdout:
@@ -150,8 +153,7 @@ def test_two_processes_start_from_a_run_on_two_sets_and_stop_together_and_one_go
 
 def test_a_process_that_dies_ends_the_others_with_an_error_that_names_it(tmp_path):
     workdir = tmp_path / "run"
-    small = ("--config.model.decoder_layers=0", "--config.model.dqinit=False", "--config.model.qamem_layers=0")
-    with two_training(workdir, *small) as running:
+    with two_training(workdir, *PLAIN) as running:
         wait_for_lines(workdir, 1, running)
         running[1].kill()
         assert running[0].wait(timeout=120) not in (0, None)

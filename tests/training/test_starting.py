@@ -71,9 +71,9 @@ def test_a_run_starts_from_anothers_best_weights_and_goes_on_without_it(run, set
     assert loop.train(config, workdir, prepare_config, lambda step: step == 2) is None
     shutil.rmtree(other)
     capsys.readouterr()
-    loop.train(config, workdir, prepare_config, lambda step: step == 3)
+    assert loop.train(config, workdir, prepare_config, lambda step: step == 2) is None
     said = capsys.readouterr().out
-    assert "taken:" not in said and "going on from step 2 of 12" in said
+    assert "taken:" not in said and "told to stop before step 3 of 12" in said
     assert json.loads((workdir / "run.json").read_text())["init_from"] == kept
 
 
