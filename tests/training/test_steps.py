@@ -190,13 +190,15 @@ def test_the_loss_is_of_the_last_decoder_layer_or_of_all_when_asked():
     fields = still | {"model__decoder_layers": 3, "model__dropout": 0.0}
     train_step = make(1, **fields)
     config, model, state = train_step.config, train_step.model, train_step.create(0)
-    faces, chosen = small.faces(20, 32, 29), np.asarray(epoch_order(config.seed, 0, 20)[: config.batch_size])
+    faces, order = small.faces(20, 32, 29), epoch_order(config.seed, 0, 20)
+    chosen = np.asarray(order[: config.batch_size])
     points, _ = model.apply(state.variables(), faces.images[chosen] / np.float32(255), True, mutable=["batch_stats"])
     labelled = faces.labelled[chosen]
     layers = np.abs(np.asarray(points) - faces.points[chosen])[:, labelled].mean((1, 2))
     assert len(layers) == 3 and abs(layers.mean() - layers[-1]) > 1e-4
-    for aux_loss, expected in ((False, layers[-1]), (True, layers.mean())):
-        np.testing.assert_allclose(run(1, optim__aux_loss=aux_loss, **fields)[2][0], expected, rtol=1e-4)
+    for step, expected in ((train_step, layers[-1]), (make(1, optim__aux_loss=True, **fields), layers.mean())):
+        _, loss = step.on_faces(jax.tree.map(jnp.copy, state), seed_data(config.seed), faces, order)
+        np.testing.assert_allclose(loss, expected, rtol=1e-4)
 
 
 def test_the_coarse_loss_and_the_likelihood_have_their_weights_and_a_wider_crop_its_middle():
