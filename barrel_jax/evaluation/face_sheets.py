@@ -128,7 +128,7 @@ def _draw_face(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, sche
 def _draw_lines(picture: np.ndarray, ends: np.ndarray, color: tuple[int, ...]) -> None:
     """Thin lines between ends [n, 2, 2]; none where one of them is unknown."""
     known = ends[np.isfinite(ends).all(axis=(1, 2))]
-    cv2.polylines(picture, [*fixed(known)], False, color, FINER, cv2.LINE_AA, BITS)
+    cv2.polylines(picture, list(fixed(known)), False, color, FINER, cv2.LINE_AA, BITS)
 
 
 def _header(title: str, scheme: LandmarkScheme) -> list[Words]:

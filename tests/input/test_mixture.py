@@ -133,7 +133,7 @@ def on_two_sets(tmp_path, **fields):
             own_faces(folder, seed, count)
     given = {"data__dataset": "coco", "data__source": str(source), "data__test_split": "val", "batch_size": 4}
     given |= {"data__also": (("coco", str(other), 0.25),), "mesh__data": 1, "data__data_dir": str(tmp_path / "sets")}
-    given |= {"model__decoder_layers": 0, "model__dqinit": False, "model__qamem_layers": 0, "optim__epochs": 3}
+    given |= small.PLAIN | {"optim__epochs": 3}
     return small.config(**given | fields)
 
 

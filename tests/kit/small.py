@@ -7,6 +7,9 @@ from barrel_jax.config import Config
 from barrel_jax.input.placement import Faces
 from configs.tiny import get_config
 
+# The plain regression's, for where it does not matter which model is trained.
+PLAIN = {"model__decoder_layers": 0, "model__dqinit": False, "model__qamem_layers": 0}
+
 
 def config(**fields) -> Config:
     """configs/tiny.py with fields replaced, names with __ for dots."""

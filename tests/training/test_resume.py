@@ -20,13 +20,13 @@ from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
+from tests.kit import small
 from tests.kit.in_process import call
 from tests.kit.processes import ROOT, environment, started, training, two_training, wait_for_lines
 
 pytestmark = pytest.mark.processes  # the fixture `whole` is a training of its own
 
-# A model that compiles in half the time, where it does not matter which.
-PLAIN = ("--config.model.decoder_layers=0", "--config.model.dqinit=False", "--config.model.qamem_layers=0")
+PLAIN = [f"--config.{name.replace('__', '.')}={value}" for name, value in small.PLAIN.items()]
 
 
 def train(workdir, devices, *extra):
