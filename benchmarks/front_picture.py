@@ -1,39 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture at the top of the README: faces that the project draws, and the points that a run finds in them.
+"""The picture at the top of the README: faces that the project draws, the points found in them, and barrels.
 
-python -m benchmarks.front_picture RUN --faces 3 7 11 19 30 41
+python -m benchmarks.front_picture --faces 4 24 9 32 40 60 --models Baseline BarrelNet
 
-Writes docs/pictures/front.png.
+The barrels are those of benchmarks/results/barrel.json. Writes docs/pictures/front.png.
 """
 
 import argparse
+import json
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 from matplotlib.collections import LineCollection
 
 from barrel_jax import files
 from barrel_jax.config import DataConfig
-from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.input.splits import load_split
+from barrel_jax.models.inference import make_inference
 from barrel_jax.plotting import PREDICTED, new_figure, pixels, write_picture
+from barrel_jax.predict.open_model import open_model
 from barrel_jax.provenance import ROOT
-from barrel_jax.training.trained import TrainedRun
+from barrel_jax.reproduce.barrel.picture import draw_barrel
 from data.prepare import prepare_config
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BARRELS = ROOT / "benchmarks" / "results" / "barrel.json"
 OUT = ROOT / "docs" / "pictures" / "front.png"
 TILE, GAP, FACES = 190, 6, 6  # pixels of a face and between two; faces beside each other
 DRAWN = 64  # test faces to choose from
+WIDTH, ROWS, TALL = FACES * (TILE + GAP) - GAP, 2 * TILE + GAP, 440  # of the picture; height of faces, of barrels
+HEIGHT = ROWS + TALL
 
 
-def draw(images: np.ndarray, points_unit: np.ndarray, contours: tuple[tuple[int, ...], ...]) -> np.ndarray:
-    """Crops [n, S, S, 3] above the same with their points [n, K, 2] in crop units: RGB uint8 [H, W, 3]."""
-    width, height = len(images) * (TILE + GAP) - GAP, 2 * TILE + GAP
-    figure = new_figure(width, height)
+def draw(
+    images: np.ndarray, points_unit: np.ndarray, contours: tuple[tuple[int, ...], ...], models: list[dict[str, Any]]
+) -> np.ndarray:
+    """Crops [n, S, S, 3] above the same with their points [n, K, 2] in crop units, and barrels of `models` below:
+    RGB uint8 [HEIGHT, WIDTH, 3].
+    """
+    figure = new_figure(WIDTH, HEIGHT)
+    draw_faces(figure, images, points_unit, contours)
+    for column, model in enumerate(models):
+        draw_barrel(figure, (column / len(models), 0, 1 / len(models), TALL / HEIGHT), model)
+    return pixels(figure)
+
+
+def draw_faces(
+    figure: "Figure", images: np.ndarray, points_unit: np.ndarray, contours: tuple[tuple[int, ...], ...]
+) -> None:
+    """Crops above the same with their points, at the top of the figure."""
     for column, (image, points) in enumerate(zip(images, points_unit, strict=True)):
         for row in range(2):
-            place = (column * (TILE + GAP) / width, (1 - row) * (TILE + GAP) / height, TILE / width, TILE / height)
+            left, bottom = column * (TILE + GAP), TALL + (1 - row) * (TILE + GAP)
+            place = left / WIDTH, bottom / HEIGHT, TILE / WIDTH, TILE / HEIGHT
             axes = figure.add_axes(place, xlim=(0, 1), ylim=(1, 0))
             axes.set_axis_off()
             axes.imshow(image, extent=(0, 1, 1, 0), interpolation="bicubic")
@@ -41,20 +64,23 @@ def draw(images: np.ndarray, points_unit: np.ndarray, contours: tuple[tuple[int,
                 lines = [points[list(contour)] for contour in contours]
                 axes.add_collection(LineCollection(lines, colors=PREDICTED, linewidths=1.0, alpha=0.9))
                 axes.scatter(*points.T, s=np.full(len(points), 9), c=PREDICTED, edgecolors="black", linewidths=0.3)
-    return pixels(figure)
 
 
 def main() -> None:
     """Predicts and draws."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("--model", default="small", help="a run's folder or a model's name (%(default)s)")
     parser.add_argument("--faces", type=int, nargs=FACES, default=range(FACES), help=f"of {DRAWN} (default: the first)")
+    parser.add_argument("--models", nargs="+", default=["Baseline", "BarrelNet"], help="whose barrels (%(default)s)")
     given = parser.parse_args()
-    run, chosen = TrainedRun.open(given.run), np.array(given.faces)
+    by_name = {model["name"]: model for model in json.loads(BARRELS.read_text())["models"]}
+    run, chosen = open_model(given.model), np.array(given.faces)
     data = DataConfig(scheme=run.scheme, image_size=run.config.data.image_size, synthetic_train=1, synthetic_test=DRAWN)
     crops, large = (load_split(part, prepare_config(part), "test") for part in (data, replace(data, image_size=256)))
-    points = px_to_unit(run.predict(crops)[chosen], crops.windows[chosen])
-    files.write(OUT, lambda path: write_picture(path, draw(large.images[chosen], points, crops.scheme.contours)))
+    predict, weights = make_inference(run.config.model, run.num_landmarks, run.variables)
+    points = np.asarray(jax.jit(predict)(weights, crops.images[chosen]))
+    picture = draw(large.images[chosen], points, crops.scheme.contours, [by_name[name] for name in given.models])
+    files.write(OUT, lambda path: write_picture(path, picture))
     print(OUT)
 
 

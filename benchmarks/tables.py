@@ -17,6 +17,7 @@ from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce import results
+from barrel_jax.reproduce.barrel.tables import tables as barrel_tables
 from benchmarks import w300_tables
 
 Result = dict[str, Any]
@@ -89,6 +90,12 @@ def scored(result: Result) -> str:
         "p, paired by face",
     ]
     return "\n\n".join(filter(None, [result["partial"], table(head, rows)]))
+
+
+def barrel(result: Result) -> str:
+    """The five staves of several models: their heights, and the figures behind them."""
+    heights, figures, _ = barrel_tables(result)
+    return "\n\n".join(filter(None, [result["partial"], *(table(one.head, one.rows) for one in (heights, figures))]))
 
 
 def modules(result: Result) -> str:
@@ -673,6 +680,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "w300-256": curves,
     "common-stride16-curves": curves,
     "common-stride16": scored,
+    "barrel": barrel,
     "own-boxes": scored,
     "own-small": scored,
     "synthetic68": timed,

@@ -11,6 +11,7 @@ from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANEL, TALL, HEAD, COLUMNS = (600, 560, 70, 3)  # pixels; barrels in a row
 WOOD, GRAIN, IRON = ("#C08A52", "#AD7840"), "#8F5F2E", "#4A4F57"
@@ -46,9 +47,7 @@ def draw_barrels(barrels: dict[str, Any]) -> np.ndarray:
     figure.text(18 / width, 1 - 40 / height, lines, fontsize=9, color=MUTED, va="top")
     for place, model in enumerate(models):
         left, bottom = place % columns * PANEL, (rows - 1 - place // columns) * TALL
-        axes = figure.add_axes((left / width, bottom / height, PANEL / width, TALL / height), **LIMITS)  # type: ignore[call-overload]
-        axes.set_axis_off()
-        _draw_barrel(axes, model)
+        draw_barrel(figure, (left / width, bottom / height, PANEL / width, TALL / height), model)
     return pixels(figure)
 
 
@@ -70,9 +69,12 @@ def place_on_front(around: np.ndarray, up: np.ndarray) -> np.ndarray:
     return np.stack([radius * around, up - ARC * np.sqrt(np.maximum(1 - around**2, 0))], axis=1)
 
 
-def _draw_barrel(axes: "Axes", model: dict[str, Any]) -> None:
+def draw_barrel(figure: "Figure", inside: tuple[float, float, float, float], model: dict[str, Any]) -> None:
+    """Draws one of the `models` in `barrel.json` inside left, bottom, width and height, in parts of the figure's."""
     from matplotlib.patches import Polygon
 
+    axes = figure.add_axes(inside, **LIMITS)  # type: ignore[call-overload]
+    axes.set_axis_off()
     name = textwrap.fill(model["name"], 44, max_lines=2, placeholder=" …")
     axes.text(0, 1.38, name, ha="center", va="top", fontsize=11.5, weight="bold", color=INK)
     level = model["holds"]
