@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The picture at the top of the README: faces that the project draws, the points found in them, and barrels.
 
-python -m benchmarks.front_picture --faces 4 24 9 32 40 60 --models Baseline BarrelNet
+python -m benchmarks.front_picture --faces 4 24 9 32 40 60 --caption "What the barrels are of."
 
 The barrels are those of benchmarks/results/barrel.json. Writes docs/pictures/front.png.
 """
@@ -19,7 +19,7 @@ from barrel_jax import files
 from barrel_jax.config import DataConfig
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
-from barrel_jax.plotting import PREDICTED, new_figure, pixels, write_picture
+from barrel_jax.plotting import MUTED, PREDICTED, new_figure, pixels, write_picture
 from barrel_jax.predict.open_model import open_model
 from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce.barrel.picture import draw_barrel
@@ -29,23 +29,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BARRELS = ROOT / "benchmarks" / "results" / "barrel.json"
+MODELS = ["Baseline, six decoders", "BarrelNet, rank 8"]
 OUT = ROOT / "docs" / "pictures" / "front.png"
 TILE, GAP, FACES = 190, 6, 6  # pixels of a face and between two; faces beside each other
 DRAWN = 64  # test faces to choose from
-WIDTH, ROWS, TALL = FACES * (TILE + GAP) - GAP, 2 * TILE + GAP, 440  # of the picture; height of faces, of barrels
-HEIGHT = ROWS + TALL
+WIDTH = FACES * (TILE + GAP) - GAP
+TALL, FOOT = 440, 30  # height of the barrels, and of the caption below them
+LOW = TALL + FOOT
+HEIGHT = 2 * TILE + GAP + LOW
 
 
 def draw(
-    images: np.ndarray, points_unit: np.ndarray, contours: tuple[tuple[int, ...], ...], models: list[dict[str, Any]]
+    images: np.ndarray,
+    points_unit: np.ndarray,
+    contours: tuple[tuple[int, ...], ...],
+    models: list[dict[str, Any]],
+    caption: str,
 ) -> np.ndarray:
-    """Crops [n, S, S, 3] above the same with their points [n, K, 2] in crop units, and barrels of `models` below:
-    RGB uint8 [HEIGHT, WIDTH, 3].
+    """Crops [n, S, S, 3] above the same with their points [n, K, 2] in crop units, barrels of `models` below, and a
+    caption: RGB uint8 [HEIGHT, WIDTH, 3].
     """
     figure = new_figure(WIDTH, HEIGHT)
     draw_faces(figure, images, points_unit, contours)
     for column, model in enumerate(models):
-        draw_barrel(figure, (column / len(models), 0, 1 / len(models), TALL / HEIGHT), model)
+        draw_barrel(figure, (column / len(models), FOOT / HEIGHT, 1 / len(models), TALL / HEIGHT), model)
+    figure.text(0.5, FOOT / 2 / HEIGHT, caption, fontsize=11, color=MUTED, ha="center", va="center")
     return pixels(figure)
 
 
@@ -55,7 +63,7 @@ def draw_faces(
     """Crops above the same with their points, at the top of the figure."""
     for column, (image, points) in enumerate(zip(images, points_unit, strict=True)):
         for row in range(2):
-            left, bottom = column * (TILE + GAP), TALL + (1 - row) * (TILE + GAP)
+            left, bottom = column * (TILE + GAP), LOW + (1 - row) * (TILE + GAP)
             place = left / WIDTH, bottom / HEIGHT, TILE / WIDTH, TILE / HEIGHT
             axes = figure.add_axes(place, xlim=(0, 1), ylim=(1, 0))
             axes.set_axis_off()
@@ -71,7 +79,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="small", help="a run's folder or a model's name (%(default)s)")
     parser.add_argument("--faces", type=int, nargs=FACES, default=range(FACES), help=f"of {DRAWN} (default: the first)")
-    parser.add_argument("--models", nargs="+", default=["Baseline", "BarrelNet"], help="whose barrels (%(default)s)")
+    parser.add_argument("--models", nargs="+", default=MODELS, help="whose barrels (%(default)s)")
+    parser.add_argument("--caption", default="", help="of the barrels")
     given = parser.parse_args()
     by_name = {model["name"]: model for model in json.loads(BARRELS.read_text())["models"]}
     run, chosen = open_model(given.model), np.array(given.faces)
@@ -79,7 +88,8 @@ def main() -> None:
     crops, large = (load_split(part, prepare_config(part), "test") for part in (data, replace(data, image_size=256)))
     predict, weights = make_inference(run.config.model, run.num_landmarks, run.variables)
     points = np.asarray(jax.jit(predict)(weights, crops.images[chosen]))
-    picture = draw(large.images[chosen], points, crops.scheme.contours, [by_name[name] for name in given.models])
+    models = [by_name[name] for name in given.models]
+    picture = draw(large.images[chosen], points, crops.scheme.contours, models, given.caption)
     files.write(OUT, lambda path: write_picture(path, picture))
     print(OUT)
 
