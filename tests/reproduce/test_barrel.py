@@ -11,10 +11,11 @@ import pytest
 from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.reproduce.barrel.compare_models import compare_models, group, main, set_heights
-from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure, other_set, training_time
+from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure, other_set
 from barrel_jax.reproduce.barrel.page import barrel_page
 from barrel_jax.reproduce.barrel.picture import draw_barrels
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, markdown
+from barrel_jax.reproduce.barrel.training_time import Scored, common_epochs, training_curve, training_time
 from barrel_jax.training import loop
 from data.prepare import prepare_config
 from tests.kit import small
@@ -38,7 +39,8 @@ def measured(tmp_path, name, nme, *, other=None, epochs=10.0, **fields):
         workdir=tmp_path / name, config=small.config(**fields), num_landmarks=3,
         scores=make_scores(nme=nme, **fields_of), stress=stress,
         other=other and make_scores(nme=other, **fields_of | {"dataset": "far"}),
-        why_no_other="" if other else "not asked for", training={"epochs": epochs, "seconds": 60.0},
+        why_no_other="" if other else "not asked for",
+        curve=[Scored(epoch, 2 * epoch, nme if epoch >= epochs else 2 * nme) for epoch in (10.0, 20.0, 30.0, 50.0)],
     )  # fmt: skip
 
 
@@ -135,9 +137,27 @@ def test_training_time_by_hand(tmp_path):
     ]
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert training_time(path, "test", 10) == {"epochs": 3.0, "seconds": 6 * 10 / 6 + 6 * 10 / 20}
-    assert training_time(path, "val", 10) is None
-    assert training_time(tmp_path / "none", "test", 10) is None
+    curve = training_curve(path, "test", 10)
+    assert training_time(curve, {2.0, 3.0, 4.0}) == {"epochs": 3.0, "seconds": 6 * 10 / 6 + 6 * 10 / 20}
+    assert training_curve(path, "val", 10) == training_curve(tmp_path / "none", "test", 10) == []
+    assert training_time([], {3.0}) == {}
+
+
+def test_who_is_scored_more_often_does_not_train_faster(tmp_path):
+    """A run scored at every epoch is seen to be there at the third, the other at its second score, the fourth."""
+    often = [Scored(float(epoch), 10.0 * epoch, nme) for epoch, nme in enumerate((9, 6, 4.1, 4.05, 4.02, 4), 1)]
+    seldom = [score for score in often if score.epoch in (2, 4, 6)]
+    assert training_time(often, common_epochs([often])) == {"epochs": 3.0, "seconds": 30.0}
+    assert common_epochs([often, seldom, []]) == {2.0, 4.0, 6.0}
+    assert training_time(often, common_epochs([often, seldom])) == {"epochs": 4.0, "seconds": 40.0}
+    # Shorter and longer runs: the last score of each counts, whoever else has one there.
+    longer = [Scored(5.0, 50.0, 8.0), Scored(12.0, 120.0, 4.0)]
+    assert training_time(longer, common_epochs([often, longer])) == {"epochs": 12.0, "seconds": 120.0}
+    runs = [measured(tmp_path, "often", 4.0), measured(tmp_path, "seldom", 4.0, model__width=64)]
+    runs = [dataclasses.replace(run, curve=curve) for run, curve in zip(runs, (often, seldom), strict=True)]
+    barrels = compare_models(group(runs), cost)
+    assert [model["staves"]["ease of training"]["height"] for model in barrels["models"]] == [1.0, 1.0]
+    assert "3 epochs at which all runs were scored (2, 4, 6)" in markdown(barrels)
 
 
 def test_what_generalisation_is_measured_on():

@@ -12,7 +12,7 @@ import dataclasses
 import math
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure
 from barrel_jax.reproduce.barrel.page import barrel_page, beside
 from barrel_jax.reproduce.barrel.picture import draw_barrels
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone, markdown
+from barrel_jax.reproduce.barrel.training_time import common_epochs
 from barrel_jax.training.workdir import FREE
 
 Cost = Callable[..., dict[str, Any]]
@@ -92,9 +93,12 @@ def check_alike(runs: Sequence[Measured]) -> None:
                 )
 
 
-def model_of(name: str, runs: Sequence[Measured], cost: dict[str, Any]) -> dict[str, Any]:
-    """What is measured of a model, one of `models` in `barrel.json` but for heights: means and spread over its runs."""
-    by_run = [run.figures() for run in runs]
+def model_of(name: str, runs: Sequence[Measured], cost: dict[str, Any], epochs: Collection[float]) -> dict[str, Any]:
+    """What is measured of a model, one of `models` in `barrel.json` but for heights: means and spread over its runs.
+
+    `epochs` are those at which all models were scored while they trained.
+    """
+    by_run = [run.figures(epochs) for run in runs]
     staves: dict[str, dict[str, Any]] = {}
     for stave in HEIGHTS:
         numbers = dict.fromkeys(number for figures in by_run for number in figures.get(stave, {}))
@@ -153,19 +157,21 @@ def compare_models(models: dict[str, list[Measured]], cost: Cost = cost_of) -> d
     """
     runs = [run for same in models.values() for run in same]
     check_alike(runs)
+    epochs = common_epochs([run.curve for run in runs])
     found, costs = [], {}
     for name, (run, *others) in models.items():
         # One arithmetic for all, whatever each was trained in; networks that are alike are measured once.
         network = dataclasses.replace(run.config.model, dtype="float32"), run.num_landmarks, run.config.data.image_size
         if repr(network) not in costs:
             costs[repr(network)] = cost(*network)
-        found.append(model_of(name, [run, *others], costs[repr(network)]))
+        found.append(model_of(name, [run, *others], costs[repr(network)], epochs))
     set_heights(found)
     fields = (*ALIKE, "normalised_by")
     scores, other = runs[0].scores, next((run.other for run in runs if run.other), None)
     return {
         **{field: getattr(scores, field) for field in fields},
         "other": None if other is None else {field: getattr(other, field) for field in fields},
+        "scored_epochs": sorted(epochs),
         "models": found,
     }
 

@@ -6,11 +6,10 @@ All scores are of one checkpoint, that of the run's own `metrics.json`.
 
 import json
 import math
-import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,10 +20,10 @@ from barrel_jax.evaluation.scores import Scores, Stress, read_scores, read_stres
 from barrel_jax.evaluation.stress import UNPERTURBED
 from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.files import read_text
+from barrel_jax.reproduce.barrel.training_time import Scored, training_curve, training_time
 
 Result = TypeVar("Result", bound=Scores | Stress)
 ROOT = Path(__file__).resolve().parents[3]
-WITHIN = 1.05  # of the final NME: the error from which on a training counts as done
 NAME_ANOTHER = "name another set, --dataset SET --source DIR"
 # Fields of the config that change the point which is trained towards, the paper's label-related hyperparameters, and
 # how. BarrelNet's loss has none: it is the plain L1 of the annotated point. Augmentations move point and pixels alike.
@@ -42,10 +41,13 @@ class Measured:
     stress: Stress
     other: Scores | None  # on another set
     why_no_other: str  # why there is none; '' when there is
-    training: Mapping[str, float | None] | None  # `training_time`
+    curve: Sequence[Scored]  # the scores while it trained
 
-    def figures(self) -> dict[str, dict[str, float | None]]:
-        """The numbers of each stave that a run decides, by name; None for one that does not exist."""
+    def figures(self, epochs: Collection[float]) -> dict[str, dict[str, float | None]]:
+        """The numbers of each stave that a run decides, by name; None for one that does not exist.
+
+        Of the scores while it trained those at `epochs` count, and the last.
+        """
         records = [record for record in self.stress.records if record.kind != UNPERTURBED]
         robustness = {
             "nme": _mean([record.nme for record in records]),
@@ -59,7 +61,7 @@ class Measured:
             },
             "robustness": robustness,
             "generalisation": {"nme": _known(self.other.nme)} if self.other else {},
-            "ease of training": dict(self.training or {}),
+            "ease of training": {**training_time(self.curve, epochs)},
         }
 
 
@@ -97,8 +99,8 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
         named += ["--source", str(Path(source).expanduser().absolute())] if source else []
         path = workdir / "eval" / f"{chosen}-{split}" / "metrics.json"
         other = _evaluated(path, read_scores, workdir, scores, (), named)
-    training = training_time(workdir / "metrics.jsonl", config.data.scored_split, config.batch_size)
-    return Measured(workdir, config, run["num_landmarks"], scores, stress, other, why, training)
+    curve = training_curve(workdir / "metrics.jsonl", config.data.scored_split, config.batch_size)
+    return Measured(workdir, config, run["num_landmarks"], scores, stress, other, why, curve)
 
 
 def other_set(config: Config, scheme: str, dataset: str) -> tuple[str, str]:
@@ -109,27 +111,6 @@ def other_set(config: Config, scheme: str, dataset: str) -> tuple[str, str]:
     if scheme not in SCHEMES:
         return "", f"synthetic faces do not have the points of {scheme}: {NAME_ANOTHER}"
     return "synthetic", ""
-
-
-def training_time(path: Path, split: str, batch_size: int) -> dict[str, float] | None:
-    """Epochs and seconds of training until the NME on `split` is first within 5 % of its final value (`WITHIN`).
-
-    Both are as coarse as the run was evaluated. `seconds` are of training alone, without evaluations. None when
-    `metrics.jsonl` in `path` has no NME of the split.
-    """
-    lines = [json.loads(line) for line in read_text(path).splitlines()] if path.exists() else []
-    nme = re.compile(re.escape(f"{split}/nme") + "(_|$)")
-    evaluated = [(line["step"], value) for line in lines for name, value in line.items() if nme.match(name)]
-    logged = [line for line in lines if "faces_per_s" in line]
-    if not evaluated or not logged:
-        return None
-    final = evaluated[-1][1]
-    reached = next(step for step, value in evaluated if value <= WITHIN * final)
-    seconds, before = 0.0, 0
-    for line in logged:
-        seconds += max(min(line["step"], reached) - before, 0) * batch_size / line["faces_per_s"]
-        before = line["step"]
-    return {"epochs": reached * logged[-1]["epoch"] / logged[-1]["step"], "seconds": seconds}
 
 
 def label_related(config: Config) -> list[str]:

@@ -36,8 +36,7 @@ NOTES = (
     "over all kinds and strengths of stress; generalisation: on the other set), FPS / best FPS (efficiency), fewest "
     "epochs / epochs to within 5 % of the final NME (ease of training). A barrel holds water up to its shortest stave.",
     "± is the standard deviation over seeds.",
-    "Epochs and seconds are as coarse as the run was evaluated; seconds are those of the machine that trained, with "
-    "compilation and without evaluations.",
+    "Seconds of training are those of the machine that trained, with compilation and without evaluations.",
     "Label-related hyperparameters are settings that change the point which is trained towards.",
 )
 ALONE = "One model alone has all heights 1: heights need at least two models."
@@ -82,7 +81,11 @@ def notes(barrels: dict[str, Any]) -> list[str]:
     models = barrels["models"]
     stressed = models[0]["staves"]["robustness"]
     units = {record["kind"]: record["unit"] for record in stressed["records"] if record["unit"]}
-    found = [*NOTES, f"Strengths: {'; '.join(f'{kind}: {unit}' for kind, unit in units.items())}."]
+    found = [
+        *NOTES,
+        _coarseness(barrels["scored_epochs"]),
+        f"Strengths: {'; '.join(f'{kind}: {unit}' for kind, unit in units.items())}.",
+    ]
     found.append(f"Large pose: {stressed['pose']}.")
     for model in models:
         if why := model["staves"]["generalisation"]["why"]:
@@ -96,6 +99,13 @@ def markdown(barrels: dict[str, Any]) -> str:
     for one in tables(barrels):
         parts += [f"## {one.title}", table(one.head, one.rows)]
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(barrels))])
+
+
+def _coarseness(epochs: list[float]) -> str:
+    if not epochs:
+        return "Epochs and seconds are as coarse as each run was scored: there is no epoch at which all were."
+    said = f" ({', '.join(f'{epoch:g}' for epoch in epochs)})" if len(epochs) <= 12 else ""
+    return f"Epochs and seconds are as coarse as the {len(epochs)} epochs at which all runs were scored{said}."
 
 
 def _figures(barrels: dict[str, Any]) -> list[list[str]]:
