@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BARRELS = ROOT / "benchmarks" / "results" / "barrel.json"
-MODELS = ["Baseline, six decoders", "BarrelNet, rank 8"]
+MODELS = ["Baseline, six decoders", "BarrelNet"]
 OUT = ROOT / "docs" / "pictures" / "front.png"
 TILE, GAP, FACES = 190, 6, 6  # pixels of a face and between two; faces beside each other
 DRAWN = 64  # test faces to choose from

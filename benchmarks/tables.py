@@ -681,6 +681,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "common-stride16-curves": curves,
     "common-stride16": scored,
     "barrel": barrel,
+    "common-barrel": scored,
     "own-boxes": scored,
     "own-small": scored,
     "synthetic68": timed,
