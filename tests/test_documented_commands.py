@@ -120,7 +120,11 @@ PARSED = {
     "--config.model.stride=16 --config.model.dqinit_rank=8 --config.model.qamem_rank=8 --config.optim.epochs=60": (
         "its config and a start from a run are run above; its model is tests/models'"
     ),
+    "train.py --config configs/w300_scratch.py --config.data.source=W300 "
+    "--config.pretrained=runs/faces-backbone.safetensors --config.data.image_size=64 --config.model.stride=16 "
+    "--config.optim.epochs=24 --config.loop.eval_epochs=8 --workdir runs/barrelnet": "as from runs/pretrain",
     "benchmarks.gpu start runs/pretrain --out runs/pretrain.safetensors": "is run after the training that it names",
+    "benchmarks.gpu start runs/faces --out runs/faces-backbone.safetensors": "as for runs/pretrain",
     "train.py --config configs/tiny.py --workdir runs/two --config.distributed=127.0.0.1:8476,2,$i": (
         "two processes at once; tests/devices/test_distributed.py"
     ),
