@@ -113,6 +113,7 @@ class OptimConfig:
     decay_epoch: int = 240  # only for the step schedule
     warmup_epochs: float = 0.0  # linear, from zero
     backbone_multiplier: float = 0.1  # of the learning rate, for the backbone
+    query_multiplier: float = 1.0  # of the learning rate, for what each query has of its own: DQInit, QAMem, positions
     weight_decay: float = 0.0  # decoupled (AdamW), on kernels only
     clip_norm: float = 0.0  # global norm of the gradient; 0 for no clipping
     dqinit_loss: float = 0.0  # weight of L1 on the coarse points that the head reads from DQInit's queries; 0 for none
@@ -258,7 +259,7 @@ def validate(config: Config, *, trained: bool = False) -> None:
     for name, value in vars(augment).items():
         if name.endswith("_prob"):
             _require(0 <= value <= 1, f"augment.{name}={value} is not a probability")
-    for name in ("dqinit_loss", "scale_loss"):
+    for name in ("query_multiplier", "dqinit_loss", "scale_loss"):
         _require(getattr(optim, name) >= 0, f"optim.{name}={getattr(optim, name)} must not be negative")
     for name in ("box_shift", "box_scale", "box_aspect", "box_forehead"):
         value = getattr(augment, name)

@@ -91,6 +91,7 @@ REFUSED = (
     ({"heartbeat_seconds": 9}, "heartbeat_seconds=9 must be at least 10"),
     ({"optim.epochs": 0}, "epochs=0 must be positive"),
     ({"optim.learning_rate": 0.0}, "learning_rate=0.0 must be positive"),
+    ({"optim.query_multiplier": -1.0}, "query_multiplier=-1.0 must not be negative"),
     ({"optim.schedule": "linear"}, "schedule='linear' is neither"),
     ({"optim.ema_decay": 1.0}, "ema_decay=1.0 is not in"),
     ({"augment.flip_prob": 1.5}, "flip_prob=1.5 is not a probability"),

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from barrel_jax.config import Config
+from barrel_jax.config import Config, OptimConfig
 from barrel_jax.pytorch.augment import AugmentedFaces, augment
 from barrel_jax.pytorch.barrelnet import build_model
 from barrel_jax.pytorch.modes import TORCH_MODES, mark_step
 from barrel_jax.pytorch.weights import from_flax
 
+PER_QUERY = {"dqinit", "qamem", "query_embed"}  # parts of the names of weights that belong to single queries
 BATCHES_A_WORKER = 4  # of an epoch at least: at its end all workers wait for the last
 
 
@@ -44,6 +45,19 @@ class Loss(nn.Module):
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bfloat16):
             predicted = self.network(pixels) if self.aux_loss else self.network(pixels)[-1:]
         return F.l1_loss(predicted, truth.expand_as(predicted))
+
+
+def parameter_groups(network: nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
+    """The parameters by their learning rate, as the optimiser of this package multiplies it: groups for torch.optim."""
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        multiplier = 1.0
+        if name.startswith("backbone."):
+            multiplier = optim.backbone_multiplier
+        elif PER_QUERY & set(name.split(".")):
+            multiplier = optim.query_multiplier
+        by_rate.setdefault(optim.learning_rate * multiplier, []).append(parameter)
+    return [{"params": parameters, "lr": rate} for rate, parameters in by_rate.items()]
 
 
 def make_step(
@@ -73,13 +87,7 @@ def make_step(
     network = build_model(config.model, points.shape[1], images.shape[1])
     from_flax(variables, network)
     network = network.train().to(device, memory_format=torch.channels_last)
-    optim = config.optim
-    own = set(network.backbone.parameters())
-    groups = [
-        {"params": list(own), "lr": optim.learning_rate * optim.backbone_multiplier},
-        {"params": [parameter for parameter in network.parameters() if parameter not in own]},
-    ]
-    optimiser = torch.optim.Adam(groups, lr=optim.learning_rate, fused=device == "cuda")
+    optimiser = torch.optim.Adam(parameter_groups(network, config.optim), fused=device == "cuda")
     loss = Loss(network, config, precision == "bfloat16")
     mode = TORCH_MODES.get(impl)
     if impl == "torch-dataloader":

@@ -8,6 +8,8 @@ import optax
 
 from barrel_jax.config import OptimConfig
 
+PER_QUERY = {"dqinit", "qamem", "query_positions"}  # modules whose weights belong to single queries, or make such
+
 
 def learning_rate(config: OptimConfig, steps_per_epoch: int) -> optax.Schedule:
     """The learning rate by step: the paper's x0.1 at decay_epoch, or a cosine to zero; linear warm-up before."""
@@ -27,13 +29,13 @@ def learning_rate(config: OptimConfig, steps_per_epoch: int) -> optax.Schedule:
 
 
 def optimiser(config: OptimConfig, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Adam (AdamW when weight_decay is given) with the backbone's multiplier."""
+    """Adam (AdamW when weight_decay is given) with the multipliers of the backbone and of per-query weights."""
 
-    def backbone_share(updates: Any) -> Any:
-        return {
-            name: jax.tree.map(lambda u: u * config.backbone_multiplier, part) if name == "backbone" else part
-            for name, part in updates.items()
-        }
+    def multiplied(path: tuple[Any, ...], update: jax.Array) -> jax.Array:
+        names = {key.key for key in path}
+        if "backbone" in names:
+            return update * config.backbone_multiplier
+        return update * config.query_multiplier if names & PER_QUERY else update
 
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     parts.append(optax.scale_by_adam())
@@ -41,6 +43,6 @@ def optimiser(config: OptimConfig, steps_per_epoch: int) -> optax.GradientTransf
         parts.append(
             optax.add_decayed_weights(config.weight_decay, mask=lambda p: jax.tree.map(lambda x: x.ndim > 1, p))
         )
-    parts.append(optax.stateless(lambda updates, _: backbone_share(updates)))
+    parts.append(optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(multiplied, updates)))
     parts.append(optax.scale_by_learning_rate(learning_rate(config, steps_per_epoch)))
     return optax.chain(*parts)

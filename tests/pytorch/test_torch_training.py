@@ -14,10 +14,11 @@ import pytest
 from barrel_jax.benchmark.__main__ import main
 from barrel_jax.benchmark.infer import random_variables
 from barrel_jax.benchmark.train import Training, compare_losses, make_steps
-from barrel_jax.config import AugmentConfig, Config, ModelConfig
+from barrel_jax.config import AugmentConfig, Config, ModelConfig, OptimConfig
 from barrel_jax.pytorch import training as torch_training
 from barrel_jax.pytorch.augment import AugmentedFaces, augment
-from barrel_jax.pytorch.training import make_loader, make_step
+from barrel_jax.pytorch.barrelnet import build_model
+from barrel_jax.pytorch.training import make_loader, make_step, parameter_groups
 
 SIZE, N = 64, 24
 GEOMETRY = AugmentConfig(translate_prob=0.9, flip_prob=0.5, rotate_prob=0.9, occlude_prob=0.0, blur_prob=0.0,
@@ -76,6 +77,21 @@ def small():
     )
     config.optim.learning_rate = 1e-3
     return config, random_variables(config.model, 1, SIZE)
+
+
+def test_its_rates_are_those_of_the_optimiser():
+    config, _ = small()
+    network = build_model(config.model, 3, SIZE)
+    optim = OptimConfig(learning_rate=0.1, backbone_multiplier=0.5, query_multiplier=3.0)
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    rates = {
+        round(group["lr"], 4): {".".join(names[one].split(".")[:3]) for one in group["params"]}
+        for group in parameter_groups(network, optim)
+    }
+    assert rates[0.3] == {"query_embed.weight", "dqinit.weight", "dqinit.bias", "decoder.0.qamem"}
+    assert {name.split(".")[0] for name in rates[0.05]} == {"backbone"}
+    assert {name.split(".")[0] for name in rates[0.1]} == {"input_proj", "decoder", "norm", "head"}
+    assert sum(len(group["params"]) for group in parameter_groups(network, optim)) == len(names)
 
 
 @pytest.mark.parametrize("impl", ["torch-eager", "torch-dataloader"])

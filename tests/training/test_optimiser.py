@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from barrel_jax.config import OptimConfig
+from barrel_jax.models.build import build_model, shapes_of
 from barrel_jax.training.optimiser import learning_rate, optimiser
+from tests.kit import small
 
 pytestmark = pytest.mark.quick
 
@@ -66,3 +69,21 @@ def test_clipping_bounds_what_adam_remembers():
     _, opt_state = tx.update({"head": {"kernel": jnp.full((2, 2), 100.0)}}, tx.init(params), params)
     # Adam's first moment after one step is a tenth of the gradient, whose norm is now 0.1.
     assert float(jnp.linalg.norm(opt_state[1].mu["head"]["kernel"])) == pytest.approx(0.01, rel=1e-5)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_what_a_query_has_of_its_own_has_a_rate_of_its_own(rank):
+    config = small.config(model__dqinit_rank=rank, model__qamem_rank=rank)
+    shapes = shapes_of(build_model(config.model, num_landmarks=5), config.data.image_size)["params"]
+    params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
+    tx = optimiser(OptimConfig(learning_rate=0.1, backbone_multiplier=0.5, query_multiplier=3.0), steps_per_epoch=1)
+    # The first step of Adam moves every weight by the rate, whatever its gradient.
+    updates, _ = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
+    rates = {}
+    for path, update in jax.tree_util.tree_leaves_with_path(updates):
+        rates.setdefault(round(-float(update.ravel()[0]), 4), set()).add("/".join(key.key for key in path[:2]))
+    assert set(rates) == {0.05, 0.1, 0.3}
+    assert {name.split("/")[0] for name in rates[0.05]} == {"backbone"}
+    assert rates[0.3] == {"decoder0/qamem", "dqinit/dense", "query_positions/embedding"} | (
+        {"dqinit/reduce"} if rank else set()
+    )
