@@ -55,7 +55,7 @@ def training_time(curve: Sequence[Scored], epochs: Collection[float]) -> dict[st
     first = next(
         score
         for score in curve
-        if score.nme <= WITHIN * curve[-1].nme and (round(score.epoch, 2) in epochs or score is curve[-1])
+        if score is curve[-1] or (round(score.epoch, 2) in epochs and score.nme <= WITHIN * curve[-1].nme)
     )
     return {"epochs": first.epoch, "seconds": first.seconds}
 
