@@ -684,6 +684,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "common-barrel": scored,
     "query-rate-curves": curves,
     "query-rate": scored,
+    "qamem-layers": scored,
     "own-boxes": scored,
     "own-small": scored,
     "synthetic68": timed,
