@@ -5,13 +5,13 @@ python -m benchmarks.curves coco-curves "all of PIPNet's augmentation=runs/coco"
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from barrel_jax import config as configuration
 from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.reproduce.barrel.training_time import training_curve
 
 
 def read_run(name: str, workdir: Path) -> dict[str, Any]:
@@ -19,16 +19,8 @@ def read_run(name: str, workdir: Path) -> dict[str, Any]:
     settings that are not the project's defaults.
     """
     config = configuration.load(workdir)
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    # Steps that end an evaluation end an epoch too; the line of the losses says which.
-    epochs = {line["step"]: line["epoch"] for line in lines if "epoch" in line}
-    first_step, first_epoch = next(iter(epochs.items()))
-    scores = [
-        {"epoch": round(line["step"] * first_epoch / first_step), "nme": value}
-        for line in lines
-        for name, value in line.items()
-        if name.startswith(f"{config.data.scored_split}/nme")
-    ]
+    curve = training_curve(workdir / "metrics.jsonl", config.data.scored_split, config.batch_size)
+    scores = [{"epoch": round(score.epoch), "nme": score.nme} for score in curve]
     defaults = configuration.flatten(configuration.Config())
     changed = {k: v for k, v in configuration.flatten(config).items() if v != defaults[k] and not k.startswith("data.")}
     own = workdir / "eval" / f"{config.data.dataset}-{config.data.train_split}" / "metrics.json"

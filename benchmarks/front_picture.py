@@ -79,8 +79,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="small", help="a run's folder or a model's name (%(default)s)")
     parser.add_argument("--faces", type=int, nargs=FACES, default=range(FACES), help=f"of {DRAWN} (default: the first)")
-    parser.add_argument("--models", nargs="+", default=MODELS, help="whose barrels (%(default)s)")
-    parser.add_argument("--caption", default="", help="of the barrels")
+    parser.add_argument("--barrels", nargs="+", default=MODELS, metavar="NAME", help="of models (%(default)s)")
+    parser.add_argument("--caption", default="", help="below the barrels")
     given = parser.parse_args()
     by_name = {model["name"]: model for model in json.loads(BARRELS.read_text())["models"]}
     run, chosen = open_model(given.model), np.array(given.faces)
@@ -88,7 +88,7 @@ def main() -> None:
     crops, large = (load_split(part, prepare_config(part), "test") for part in (data, replace(data, image_size=256)))
     predict, weights = make_inference(run.config.model, run.num_landmarks, run.variables)
     points = np.asarray(jax.jit(predict)(weights, crops.images[chosen]))
-    models = [by_name[name] for name in given.models]
+    models = [by_name[name] for name in given.barrels]
     picture = draw(large.images[chosen], points, crops.scheme.contours, models, given.caption)
     files.write(OUT, lambda path: write_picture(path, picture))
     print(OUT)

@@ -141,6 +141,9 @@ def test_training_time_by_hand(tmp_path):
     assert training_time(curve, {2.0, 3.0, 4.0}) == {"epochs": 3.0, "seconds": 6 * 10 / 6 + 6 * 10 / 20}
     assert training_curve(path, "val", 10) == training_curve(tmp_path / "none", "test", 10) == []
     assert training_time([], {3.0}) == {}
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(ValueError, match=r"metrics.jsonl, line 7: no step in .*; delete the line"):
+        training_curve(path, "test", 10)
 
 
 def test_who_is_scored_more_often_does_not_train_faster(tmp_path):
@@ -158,6 +161,8 @@ def test_who_is_scored_more_often_does_not_train_faster(tmp_path):
     barrels = compare_models(group(runs), cost)
     assert [model["staves"]["ease of training"]["height"] for model in barrels["models"]] == [1.0, 1.0]
     assert "3 epochs at which all runs were scored (2, 4, 6)" in markdown(barrels)
+    apart = [runs[0], dataclasses.replace(runs[1], curve=longer[1:])]
+    assert "there is no epoch at which all were" in markdown(compare_models(group(apart), cost))
 
 
 def test_what_generalisation_is_measured_on():

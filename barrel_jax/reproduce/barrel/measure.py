@@ -61,7 +61,7 @@ class Measured:
             },
             "robustness": robustness,
             "generalisation": {"nme": _known(self.other.nme)} if self.other else {},
-            "ease of training": {**training_time(self.curve, epochs)},
+            "ease of training": training_time(self.curve, epochs),
         }
 
 
@@ -75,7 +75,8 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
 
     Raises:
         FileNotFoundError: the folder holds no run, or one without scores.
-        ValueError: the scores are not of the run's model, or evaluate.py fails; says with what.
+        ValueError: the scores are not of the run's model, evaluate.py fails, or a line of the log is damaged; says
+            with what.
     """
     workdir = Path(workdir).absolute()
     config = configuration.load(workdir)

@@ -18,7 +18,7 @@ WOOD, GRAIN, IRON = ("#C08A52", "#AD7840"), "#8F5F2E", "#4A4F57"
 WATER, DEEP = "#56B4E9", "#0072B2"
 HOOPS = (0.13, 0.62)
 ARC = 0.055  # how far the front of a circle around the barrel hangs below its sides
-LIMITS = {"xlim": (-1.1, 1.28), "ylim": (-0.36, 1.42)}  # of a barrel whose staves reach from 0 to at most 1
+ACROSS, UP = (-1.1, 1.28), (-0.36, 1.42)  # limits of a barrel's axes; its staves reach from 0 to at most 1
 # What stands above a stave: the figure's format, and its name.
 LABELS = {
     "accuracy": ("{:.2f} %", "NME"),
@@ -73,7 +73,7 @@ def draw_barrel(figure: "Figure", inside: tuple[float, float, float, float], mod
     """Draws one of the `models` in `barrel.json` inside left, bottom, width and height, in parts of the figure's."""
     from matplotlib.patches import Polygon
 
-    axes = figure.add_axes(inside, **LIMITS)  # type: ignore[call-overload]
+    axes = figure.add_axes(inside, xlim=ACROSS, ylim=UP)
     axes.set_axis_off()
     name = textwrap.fill(model["name"], 44, max_lines=2, placeholder=" …")
     axes.text(0, 1.38, name, ha="center", va="top", fontsize=11.5, weight="bold", color=INK)

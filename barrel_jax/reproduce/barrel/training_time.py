@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long a model trains until it is nearly as good as it gets: the stave "ease of training"."""
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from barrel_jax.files import read_text
+from barrel_jax.report.training import read_log
 
 WITHIN = 1.05  # of the final NME: the error from which on a training counts as done
 
@@ -21,8 +20,11 @@ class Scored(NamedTuple):
 
 
 def training_curve(path: Path, split: str, batch_size: int) -> list[Scored]:
-    """The scores on `split` in a run's `metrics.jsonl`; empty when the file or the scores are not there."""
-    lines = [json.loads(line) for line in read_text(path).splitlines()] if path.exists() else []
+    """The scores on `split` in a run's `metrics.jsonl`; empty when the file or the scores are not there.
+
+    Raises ValueError as `read_log`, when a line is damaged.
+    """
+    lines = read_log(path)
     nme = re.compile(re.escape(f"{split}/nme") + "(_|$)")
     logged = [line for line in lines if "faces_per_s" in line]
     curve = []
@@ -39,7 +41,7 @@ def common_epochs(curves: Sequence[Sequence[Scored]]) -> set[float]:
     return set.intersection(*scored) if scored else set()
 
 
-def training_time(curve: Sequence[Scored], epochs: Collection[float]) -> dict[str, float]:
+def training_time(curve: Sequence[Scored], epochs: Collection[float]) -> dict[str, float | None]:
     """Epochs and seconds of training until the NME is first within 5 % of its final value (`WITHIN`).
 
     Args:
@@ -60,7 +62,7 @@ def training_time(curve: Sequence[Scored], epochs: Collection[float]) -> dict[st
     return {"epochs": first.epoch, "seconds": first.seconds}
 
 
-def _seconds(logged: list[dict[str, float]], step: int, batch_size: int) -> float:
+def _seconds(logged: list[dict[str, float]], step: float, batch_size: int) -> float:
     seconds, before = 0.0, 0.0
     for line in logged:
         seconds += max(min(line["step"], step) - before, 0) * batch_size / line["faces_per_s"]
