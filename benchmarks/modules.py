@@ -8,7 +8,6 @@ What stands behind `--` goes to train.py of every model, after configs/coco.py. 
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from barrel_jax import config as configuration
 from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.paper import MODULES
 from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.report.training import read_log
 
 MODELS = {
     "decoder_layers=0": {"decoder_layers": 0, "dqinit": False, "qamem_layers": 0},
@@ -36,8 +36,7 @@ def train(name: str, source: Path, runs: Path, seed: int, extra: list[str]) -> d
     subprocess.run(command + extra, check=True, cwd=ROOT)
     config = configuration.load(workdir)
     scores = read_scores(workdir / "eval" / f"coco-{config.data.scored_split}" / "metrics.json")
-    speeds = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    speeds = sorted(line["faces_per_s"] for line in speeds if "faces_per_s" in line)
+    speeds = sorted(line["faces_per_s"] for line in read_log(workdir / "metrics.jsonl") if "faces_per_s" in line)
     return {
         "model": name,
         "seed": seed,

@@ -2,25 +2,72 @@
 """Finished runs on one split, with the paired difference of each from the first; their predictions are kept.
 
 python -m benchmarks.scored common-scratch w300-test "from a start=runs/w300" "from drawn weights=runs/drawn"
+python -m benchmarks.scored common-seeds w300-test full=runs/full,runs/full-1 "rank 8=runs/rank8,runs/rank8-1"
 
 The second word is the evaluation, below `eval/` of each run, that evaluate.py has left there: its test set is not
-opened again. Writes benchmarks/results/NAME.json and predictions/NAME-WORKDIR.npz.
+opened again. Of several seeds, with commas between, every score is the mean, and the difference of a face that of its
+mean errors. Writes benchmarks/results/NAME.json and predictions/NAME-WORKDIR.npz.
 """
 
 import argparse
-import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.evaluation.archives import read_archive
-from barrel_jax.evaluation.comparison import compare, read_evaluation
+from barrel_jax.evaluation.comparison import Evaluation, compare, read_evaluation
 from barrel_jax.facts import read_facts
 from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.report.training import read_log
 
 RESULTS = ROOT / "benchmarks" / "results"
+
+
+def over_seeds(seeds: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation whose error of a face is the mean over those of several seeds.
+
+    Raises:
+        ValueError: they are not of the same faces with the same normaliser.
+    """
+    compare(seeds)
+    nmes, in_crop = (np.mean([getattr(one, name) for one in seeds], axis=0) for name in ("nmes", "in_crop"))
+    return replace(seeds[0], nmes=nmes, in_crop=in_crop)
+
+
+def read_row(label: str, workdirs: Sequence[Path], evaluation: str, keep: Path) -> tuple[Evaluation, dict[str, Any]]:
+    """A model of one or more seeds, and its row but for the difference; `keep` begins the names of its predictions."""
+    seeds, kept = [], []
+    for workdir in workdirs:
+        folder = workdir / "eval" / evaluation
+        seeds.append(read_evaluation(folder, label))
+        columns = read_archive(folder / "predictions.npz", ("points", "files", "faces", "nme"))
+        columns["points"] = columns["points"].astype(np.float32)
+        to = keep.with_name(f"{keep.name}-{workdir.name}.npz")
+        files.write(to, lambda path, columns=columns: np.savez_compressed(path, **columns))
+        kept.append(to.name)
+    config = configuration.load(workdirs[0])
+    logged = [line for workdir in workdirs for line in read_log(workdir / "metrics.jsonl")]
+    row = {
+        "name": label,
+        "predictions": kept if len(kept) > 1 else kept[0],
+        "image_size": config.data.image_size,
+        "epochs": config.optim.epochs,
+        "batch": config.batch_size,
+        "trained": read_facts(workdirs[0])["command"],
+        "faces_per_s": statistics.median(line["faces_per_s"] for line in logged if "faces_per_s" in line),
+        "nme": statistics.mean(one.scores.nme for one in seeds),
+        "fr_0.08": statistics.mean(one.scores.fr["0.08"] for one in seeds),
+        "auc_0.08": statistics.mean(one.scores.auc["0.08"] for one in seeds),
+    }
+    if len(seeds) > 1:
+        row["seeds"] = [one.scores.nme for one in seeds]
+    return over_seeds(seeds), row
 
 
 def main() -> None:
@@ -28,40 +75,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="of the result")
     parser.add_argument("evaluation", metavar="SET-SPLIT")
-    parser.add_argument("runs", nargs="+", metavar="LABEL=WORKDIR")
+    parser.add_argument("runs", nargs="+", metavar="LABEL=WORKDIR[,WORKDIR]")
     given = parser.parse_args()
-    named = [(label, Path(workdir)) for label, _, workdir in (run.rpartition("=") for run in given.runs)]
-    folders = [workdir / "eval" / given.evaluation for _, workdir in named]
-    found = compare([read_evaluation(folder, label) for folder, (label, _) in zip(folders, named, strict=True)])
-    rows = []
-    for one, folder, (_, workdir) in zip(found.evaluations, folders, named, strict=True):
-        config, facts = configuration.load(workdir), read_facts(workdir)
-        speeds = [line["faces_per_s"] for line in _logged(workdir) if "faces_per_s" in line]
-        kept = read_archive(folder / "predictions.npz", ("points", "files", "faces", "nme"))
-        kept["points"] = kept["points"].astype(np.float32)
-        to = RESULTS / "predictions" / f"{given.name}-{workdir.name}.npz"
-        files.write(to, lambda path, kept=kept: np.savez_compressed(path, **kept))
-        rows.append(
-            {
-                "name": one.name,
-                "predictions": to.name,
-                "image_size": config.data.image_size,
-                "epochs": config.optim.epochs,
-                "batch": config.batch_size,
-                "trained": facts["command"],
-                "faces_per_s": float(np.median(speeds)),
-                "nme": one.nme,
-                "fr_0.08": one.fr["0.08"],
-                "auc_0.08": one.auc["0.08"],
-                "difference": None if one.difference is None else files.plain(one.difference),
-            }
-        )
+    keep = RESULTS / "predictions" / given.name
+    named = [run.rpartition("=") for run in given.runs]
+    read = [read_row(label, [*map(Path, runs.split(","))], given.evaluation, keep) for label, _, runs in named]
+    found = compare([evaluation for evaluation, _ in read])
+    for one, (_, row) in zip(found.evaluations, read, strict=True):
+        row["difference"] = None if one.difference is None else files.plain(one.difference)
     about = {"dataset": found.dataset, "split": found.split, "faces": found.num_faces, "partial": found.partial}
+    rows = [row for _, row in read]
     write(RESULTS / f"{given.name}.json", describe("scored", "benchmarks.scored") | about | {"rows": rows})
-
-
-def _logged(workdir: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 if __name__ == "__main__":

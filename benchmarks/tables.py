@@ -7,6 +7,7 @@ that the documents are what this writes.
 
 import json
 import re
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -73,7 +74,10 @@ def scored(result: Result) -> str:
     """Finished runs on one split, beside the first."""
     rows = []
     for row in result["rows"]:
-        cells = [row["name"], str(row["image_size"]), str(row["epochs"]), f"{row['nme']:.2f}", f"{row['fr_0.08']:.2f}"]
+        nme, seeds = f"{row['nme']:.2f}", row.get("seeds", ())
+        if seeds:
+            nme += f" ± {statistics.stdev(seeds):.2f} ({len(seeds)} seeds)"
+        cells = [row["name"], str(row["image_size"]), str(row["epochs"]), nme, f"{row['fr_0.08']:.2f}"]
         beside = ["", ""]
         if row["difference"]:
             low, high = row["difference"]["interval"]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.report.training import read_log
 
 
 def run(script: str, arguments: list[str]) -> dict[str, float]:
@@ -65,7 +66,7 @@ def main() -> None:
         row = run("evaluate.py", ["--workdir", str(workdir), *shlex.split(args.evaluate)])
         (other,) = set((workdir / "eval").glob("*/metrics.json")) - before
         rows.append(row | head(other))
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    lines = read_log(workdir / "metrics.jsonl")
     curve = [{"step": line["step"], **{k.split("/")[1]: v for k, v in line.items() if "/" in k}} for line in lines]
     config = json.loads((workdir / "config.json").read_text())
     result = described | {
