@@ -17,6 +17,10 @@ from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.picture_heads import MAX_PIXELS
 
 QAMEM_INITS = ("identity", "xavier")
+NOT_NEGATIVE = (
+    "decay_epoch", "warmup_epochs", "backbone_multiplier", "query_multiplier", "weight_decay", "clip_norm",
+    "dqinit_loss", "scale_loss",
+)  # of OptimConfig  # fmt: skip
 HOLDOUT = "holdout"  # the split of the training faces that `data.holdout` keeps from training
 
 
@@ -114,7 +118,7 @@ class OptimConfig:
     warmup_epochs: float = 0.0  # linear, from zero
     backbone_multiplier: float = 0.1  # of the learning rate, for the backbone
     query_multiplier: float = 1.0  # of the learning rate, for what each query has of its own: DQInit, QAMem, positions
-    weight_decay: float = 0.0  # decoupled (AdamW), on kernels only
+    weight_decay: float = 0.0  # decoupled (AdamW), on kernels only, and on none of QAMem's
     clip_norm: float = 0.0  # global norm of the gradient; 0 for no clipping
     dqinit_loss: float = 0.0  # weight of L1 on the coarse points that the head reads from DQInit's queries; 0 for none
     scale_loss: float = 0.01  # weight of the likelihood of the points' scales; only with model.uncertainty
@@ -194,6 +198,10 @@ def validate(config: Config, *, trained: bool = False) -> None:
         "config.init_from",
     )
     _require(model.norm_group >= 0, f"model.norm_group={model.norm_group} must be positive, or 0 for the whole batch")
+    _require(
+        model.norm == "batch" or not model.norm_group,
+        f"model.norm_group={model.norm_group} is of the batch's statistics, and model.norm='frozen' has none",
+    )
     if model.norm_group and config.batch_size % model.norm_group:
         smaller = config.batch_size // model.norm_group * model.norm_group
         nearest = f"{smaller} or {smaller + model.norm_group}" if smaller else f"{model.norm_group}"
@@ -230,7 +238,11 @@ def validate(config: Config, *, trained: bool = False) -> None:
         model.heads > 0 and model.width % model.heads == 0,
         f"model.width={model.width} does not divide by model.heads={model.heads}",
     )
-    _require(model.width % 4 == 0, f"model.width={model.width} must divide by 4 (sine and cosine of x and y)")
+    _require(
+        model.width > 0 and model.width % 4 == 0,
+        f"model.width={model.width} must be positive and divide by 4 (sine and cosine of x and y)",
+    )
+    _require(model.feedforward > 0, f"model.feedforward={model.feedforward} must be positive")
     _require(0 <= model.dropout < 1, f"model.dropout={model.dropout} is not in [0, 1)")
     _require(model.dtype in ("auto", "float32", "bfloat16"), f"model.dtype={model.dtype!r} is unknown")
     # Here too, since a set is built before its crops are cut.
@@ -249,6 +261,9 @@ def validate(config: Config, *, trained: bool = False) -> None:
     )
     _require(0 <= data.holdout < 1, f"data.holdout={data.holdout} is not in [0, 1): a tenth of the faces is 0.1")
     _check_sets(data)
+    _require(
+        0 <= config.seed < 2**32, f"seed={config.seed} is not in 0..{2**32 - 1}: others are drawn from as one of these"
+    )
     _require(config.batch_size > 0, f"batch_size={config.batch_size} must be positive")
     _require(config.join_seconds > 0, f"join_seconds={config.join_seconds} must be positive")
     _require(config.heartbeat_seconds >= 10, f"heartbeat_seconds={config.heartbeat_seconds} must be at least 10")
@@ -259,7 +274,15 @@ def validate(config: Config, *, trained: bool = False) -> None:
     for name, value in vars(augment).items():
         if name.endswith("_prob"):
             _require(0 <= value <= 1, f"augment.{name}={value} is not a probability")
-    for name in ("query_multiplier", "dqinit_loss", "scale_loss"):
+    _require(
+        optim.warmup_epochs <= optim.epochs,
+        f"optim.warmup_epochs={optim.warmup_epochs} is longer than optim.epochs={optim.epochs}",
+    )
+    _require(
+        optim.scale_loss > 0 or not model.uncertainty,
+        "model.uncertainty=True is trained by optim.scale_loss, which is 0",
+    )
+    for name in NOT_NEGATIVE:
         _require(getattr(optim, name) >= 0, f"optim.{name}={getattr(optim, name)} must not be negative")
     for name in ("box_shift", "box_scale", "box_aspect", "box_forehead"):
         value = getattr(augment, name)
@@ -267,13 +290,20 @@ def validate(config: Config, *, trained: bool = False) -> None:
     _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
     for name, value in vars(config.loop).items():
         _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
+    if not (trained or config.pretrained or config.init_from):
+        check_drawn_backbone(optim)
+
+
+def check_drawn_backbone(optim: OptimConfig) -> None:
+    """Sees that a backbone without trained weights does not get the small rate that is for a trained one.
+
+    Raises:
+      ValueError: it would.
+    """
     _require(
-        trained
-        or bool(config.pretrained or config.init_from)
-        or optim.schedule != "step"
-        or optim.backbone_multiplier >= 1,
+        optim.schedule != "step" or optim.backbone_multiplier >= 1,
         f"optim.backbone_multiplier={optim.backbone_multiplier} under optim.schedule='step' is for a pretrained "
-        "backbone, and config.pretrained is '': set --config.pretrained=imagenet (or a file), or from scratch "
+        "backbone, and this run's would be drawn: set --config.pretrained=imagenet (or a file), or from scratch "
         "--config.optim.backbone_multiplier=1, or take the recipe of configs/coco.py",
     )
 

@@ -96,13 +96,20 @@ def transform_points(points: Float[AnyArray, "K 2"], flip: Flip, one: Draw) -> F
     """Points [K, 2] in crop units after the draw; `flip` is the scheme's permutation [K].
 
     As in PIPNet, points that the shift carries over the edge are clamped to it, those that a rotation carries over
-    are not.
+    are not. A point that the rest brings back into view is where its pixels are: PIPNet has lost them by then, here
+    the image is sampled once.
     """
-    moved = jnp.where(jnp.any(one.shift != 0), jnp.clip(points + one.shift[None], 0.0, 1.0), points)
-    mirrored = (moved * jnp.array([[-1.0, 1.0]]) + jnp.array([[1.0, 0.0]]))[flip]
-    centred = jnp.where(one.flip, mirrored, moved) - 0.5
-    turned = one.zoom * _rotated(centred, one.angle) + 0.5
-    return turned if one.window is None else (turned - one.window[None, :2]) / one.window[None, 2:]
+
+    def after_the_shift(shifted: jax.Array) -> jax.Array:
+        mirrored = (shifted * jnp.array([[-1.0, 1.0]]) + jnp.array([[1.0, 0.0]]))[flip]
+        centred = jnp.where(one.flip, mirrored, shifted) - 0.5
+        turned = one.zoom * _rotated(centred, one.angle) + 0.5
+        return turned if one.window is None else (turned - one.window[None, :2]) / one.window[None, 2:]
+
+    shifted = jnp.asarray(points) + one.shift[None]
+    free, clamped = after_the_shift(shifted), after_the_shift(jnp.clip(shifted, 0.0, 1.0))
+    shown = jnp.all((free >= 0) & (free <= 1), axis=-1, keepdims=True)
+    return jnp.where(shown | jnp.all(one.shift == 0), free, clamped)
 
 
 def _sample(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:

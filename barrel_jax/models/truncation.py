@@ -63,7 +63,7 @@ def _truncated(params: Tree, rank: int, modules: Sequence[str]) -> dict[str, Any
 
 
 def _dqinit(params: Tree, rank: int) -> dict[str, Any]:
-    left, right = _factors(np.asarray(params["dense"]["kernel"]), rank)
+    left, right = low_rank(np.asarray(params["dense"]["kernel"]), rank)
     return {"reduce": {"kernel": left}, "dense": {"kernel": right, "bias": params["dense"]["bias"]}}
 
 
@@ -72,7 +72,7 @@ def _qamem(params: Tree, rank: int) -> dict[str, Any]:
     for name, leaf in params.items():
         if name.startswith("kernel"):
             kernel = np.asarray(leaf)
-            left, right = _factors(kernel - np.eye(kernel.shape[-1], dtype=kernel.dtype), rank)
+            left, right = low_rank(kernel - np.eye(kernel.shape[-1], dtype=kernel.dtype), rank)
             number = name.removeprefix("kernel")
             factored |= {f"u{number}": left, f"v{number}": np.swapaxes(right, -1, -2)}
         else:
@@ -80,7 +80,7 @@ def _qamem(params: Tree, rank: int) -> dict[str, Any]:
     return factored
 
 
-def _factors(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+def low_rank(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
     """Matrices [..., D, E] as products of [..., D, r] and [..., r, E], the singular values in equal parts in both."""
     left, values, right = np.linalg.svd(matrix.astype(np.float32), full_matrices=False)
     roots = np.sqrt(values[..., :rank])

@@ -39,7 +39,8 @@ class AugmentedFaces(Dataset):
         shift, angle = np.zeros(2), 0.0
         if rng.random() < config.translate_prob:
             shift = rng.uniform(-config.translate, config.translate, 2)
-            points = np.clip(points + shift, 0, 1)
+        # Where the points are, and clamped to the edge that the shift carries them over: [2, K, 2].
+        points = np.stack([points + shift, np.clip(points + shift, 0, 1) if shift.any() else points])
         if rng.random() < config.occlude_prob:
             image = image.copy()
             width, height = (rng.uniform(0, config.occlude, 2) * size).astype(int)
@@ -47,12 +48,13 @@ class AugmentedFaces(Dataset):
             image[top : top + height, left : left + width] = rng.integers(0, 256, 3)
         mirrored = rng.random() < config.flip_prob
         if mirrored:
-            points = (points * (-1, 1) + (1, 0))[self.flip]
+            points = (points * (-1, 1) + (1, 0))[:, self.flip]
         if rng.random() < config.rotate_prob:
             angle = math.radians(rng.uniform(-config.rotate, config.rotate))
         cosine, sine = math.cos(angle), math.sin(angle)
         turn = np.array([[cosine, -sine], [sine, cosine]])
-        points = (points - 0.5) @ turn.T + 0.5
+        free, clamped = (points - 0.5) @ turn.T + 0.5
+        points = np.where(((free >= 0) & (free <= 1)).all(-1, keepdims=True), free, clamped)
         # From an output pixel back to the input, in units of the crop's centre.
         back = np.diag([-1.0 if mirrored else 1.0, 1.0]) @ turn.T
         middle = (size - 1) / 2
@@ -86,13 +88,16 @@ def augment(
     sigma = uniform() * config.blur * chance(config.blur_prob)
     grey = chance(config.grey_prob)
 
-    points = torch.where((shift != 0).any(1)[:, None, None], (points + shift[:, None]).clamp(0, 1), points)
+    # Where the points are, and clamped to the edge that the shift carries them over: [2, B, K, 2].
+    shifted = points + shift[:, None]
+    points = torch.stack([shifted, torch.where((shift != 0).any(1)[:, None, None], shifted.clamp(0, 1), shifted)])
     sign = torch.where(mirrored, -1.0, 1.0)
-    swapped = torch.where(mirrored[:, None, None], points[:, flip], points)
+    swapped = torch.where(mirrored[:, None, None], points[:, :, flip], points)
     cosine, sine = angle.cos(), angle.sin()
     turn = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
     centred = (swapped - 0.5) * torch.stack([sign, torch.ones_like(sign)], 1)[:, None]
-    points = torch.einsum("bij,bkj->bki", turn, centred) + 0.5
+    free, clamped = torch.einsum("bij,nbkj->nbki", turn, centred) + 0.5
+    points = torch.where(((free >= 0) & (free <= 1)).all(-1, keepdim=True), free, clamped)
 
     # grid_sample counts from -1 to 1, twice the units of the crop's centre.
     back = turn.transpose(1, 2) * torch.stack([sign, torch.ones_like(sign)], 1)[:, :, None]

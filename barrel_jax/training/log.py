@@ -34,18 +34,20 @@ class Log:
         self._speaks = is_first()
         self._path = Path(workdir) / "metrics.jsonl" if self._speaks else Path(os.devnull)
         if self._speaks and self._path.exists():
-            # What a killed run logged after its last checkpoint is done again, and logged again.
+            # What a killed run logged after its last checkpoint is done again, and logged again; so are scores of it.
             lines = enumerate(files.read_text(self._path).splitlines(keepends=True), start=1)
-            kept = "".join(line for n, line in lines if line.endswith("\n") and self._step(n, line) <= start)
+            kept = "".join(line for n, line in lines if line.endswith("\n") and self._keeps(n, line, start, total))
             files.write(self._path, lambda temporary: temporary.write_text(kept))
         self._lines = self._path.open("a")
         self._folder, self._start, self._flushed = Path(workdir) / "tensorboard", start, 0.0
         self.watch = Stopwatch("training")
         self.bar = progress(total, "train", "face", start, batch_size, silent=not self._speaks)
 
-    def _step(self, number: int, line: str) -> int:
+    def _keeps(self, number: int, line: str, start: int, total: int) -> bool:
         try:
-            return json.loads(line)["step"]
+            values = json.loads(line)
+            scores = any("/" in name for name in values)  # of a split
+            return values["step"] < start or (values["step"] == start and not (scores and start < total))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self._path}, line {number}: no step in {line[:40]!r}; delete the line") from error
 

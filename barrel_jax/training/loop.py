@@ -5,6 +5,7 @@ Every process of a run does all of it, and reads its own part of the data; the f
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -53,7 +54,9 @@ class _Run:
     log: Log
     rate: Callable[[int], jax.Array]  # the learning rate by step
     steps_per_epoch: int
+    best: float = math.inf  # the lowest NME of the test split until now, percent
     pending: list[tuple[int, jax.Array]] = field(default_factory=list)  # first step and losses of each dispatch
+    losses: list[np.ndarray] = field(default_factory=list)  # fetched, since the last line of the log
     since: tuple[int, float] = (0, 0.0)  # step and seconds of training at the last line of the log
 
     def until_due(self, step: int, total: int) -> int:
@@ -61,12 +64,14 @@ class _Run:
         loop = self.config.loop
         return min(total - step, *(n - step % n for n in (loop.log_steps, loop.save_steps, self.steps_per_epoch)))
 
-    def mean_loss(self) -> float:
-        """Fetches the losses of the steps since the last call and returns their mean.
+    def fetch_losses(self) -> None:
+        """Fetches the losses of the steps since the last call.
 
         Raises:
           FloatingPointError: names the steps whose loss is not finite and the last good checkpoint.
         """
+        if not self.pending:
+            return
         first = self.pending[0][0]
         fetched = jax.device_get([losses for _, losses in self.pending])
         losses = np.concatenate([np.ravel(part) for part in fetched]).astype(np.float64)
@@ -77,15 +82,16 @@ class _Run:
                 f"the loss is not finite at {len(broken)} of the steps {first}..{first + len(losses) - 1}, first at "
                 f"step {broken[0]}"
             )
-        return float(losses.mean())
+        self.losses.append(losses)
 
     def _broken(self, what: str) -> FloatingPointError:
         self.checkpoints.wait()
         saved = self.checkpoints.steps("latest")
         good = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no checkpoint yet"
         return FloatingPointError(
-            f"{what}; {good}. Lower optim.learning_rate, lengthen optim.warmup_epochs or set optim.clip_norm (0.1 is "
-            "DETR's)"
+            f"{what}; {good}. In another --workdir: a lower optim.learning_rate, a longer optim.warmup_epochs or "
+            "optim.clip_norm (0.1 is DETR's)"
+            + (f"; --config.init_from={self.workdir} starts from what was learnt" if saved else "")
         )
 
     def check_state(self, state: State, done: int) -> None:
@@ -94,14 +100,19 @@ class _Run:
         Raises:
           FloatingPointError: a loss until it or one of its numbers is not finite; names the last good checkpoint.
         """
-        if self.pending:
-            self.mean_loss()
+        self.fetch_losses()
         if not self.finite(state):
             raise self._broken(f"the weights, or the optimiser's moments, are not finite after step {done}")
 
+    def scores_after(self, step: int, total: int) -> bool:
+        """Whether the test split is scored after `step` steps."""
+        return step % (self.config.loop.eval_epochs * self.steps_per_epoch) == 0 or step == total
+
     def write_log(self, done: int) -> None:
         """A line of the log, after `done` steps."""
-        mean, now = self.mean_loss(), self.log.watch.seconds("training")
+        self.fetch_losses()
+        mean, now = float(np.concatenate(self.losses).mean()), self.log.watch.seconds("training")
+        self.losses.clear()
         before, at = self.since
         speed, self.since = (done - before) * self.config.batch_size / (now - at), (done, now)
         epoch = done / self.steps_per_epoch
@@ -128,15 +139,16 @@ class _Run:
             files.write(self.workdir / "predictions.png", lambda path: write_picture(path, picture))
         return scores, points_px
 
-    def evaluate(self, state: State, done: int, best: float) -> tuple[Scores, np.ndarray]:
-        """`predict_test`, its scores written to the log, and the state kept when it is better than `best` percent."""
+    def evaluate(self, state: State, done: int) -> tuple[Scores, np.ndarray]:
+        """`predict_test`, its scores written to the log, and the state kept when it is the best until now."""
         with self.log.watch.during("evaluation"):
             scores, points_px = self.predict_test(state)
         values = {"nme": scores.nme, "fr_0.10": scores.fr["0.10"], "auc_0.10": scores.auc["0.10"]}
         by, split = scores.normaliser, self.test_crops.split
         self.log.write(done, {f"{split}/{name}_{by}": value for name, value in values.items()})
         self.log.say(f"step {done}: {split} NME {scores.nme:.3f} % ({by})")
-        if scores.nme < best:
+        if scores.nme < self.best:
+            self.best = scores.nme
             self.checkpoints.save("best", state, {"nme": scores.nme})
         return scores, points_px
 
@@ -232,7 +244,6 @@ def train(
                 print(words)
         checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
         state = checkpoints.newest(like)
-        best = checkpoints.best_nme()
         first = step = 0 if state is None else int(state.step)
         if step < total and stop(step):  # before anything is compiled, which an interrupt does not survive
             if is_first():
@@ -253,8 +264,11 @@ def train(
         predict = log.compiled("the prediction", make_predict_step(model, mesh))
         finite = log.compiled("the look for NaN", is_finite)
         run = _Run(config, workdir, test_crops, mesh, predict, finite, checkpoints, log, rate, steps_per_epoch)
+        run.best = checkpoints.best_nme()
         if step == total:
             scores, points_px = run.predict_test(state)
+        elif step and run.scores_after(step, total):  # a run that was told to stop there has left it to this one
+            run.evaluate(state, step)
         with log.apart("preparation"):
             trainer = make_trainer(train_step, train_crops, step, total, log.compiled)
             run.since = (step, log.watch.seconds("training"))
@@ -269,21 +283,18 @@ def train(
             leaving = stop(step) and step < total
             if step % config.loop.log_steps == 0 or step == total:
                 run.write_log(step)
-            evaluates = step % (config.loop.eval_epochs * steps_per_epoch) == 0 or step == total
+            evaluates = run.scores_after(step, total) and not leaving  # the machine may be about to go
             saves = step % config.loop.save_steps == 0 or step == total or leaving
             if not run.pending or evaluates or saves:
                 hold.check()
             if evaluates or saves:
                 run.check_state(state, step)
-            if leaving:  # saved before anything else: the machine is about to go
-                checkpoints.save("latest", state, {})
-                checkpoints.wait()
             if evaluates:
-                scores, points_px = run.evaluate(state, step, best)
-                best = min(best, scores.nme)
+                scores, points_px = run.evaluate(state, step)
             if saves:
                 checkpoints.save("latest", state, {})
             if leaving:
+                checkpoints.wait()
                 log.sum_up((step - first) * config.batch_size)
                 log.say(f"told to stop: saved at step {step} of {total}; the same command goes on from there")
                 return None

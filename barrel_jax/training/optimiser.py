@@ -28,6 +28,11 @@ def learning_rate(config: OptimConfig, steps_per_epoch: int) -> optax.Schedule:
     return optax.join_schedules([rise, after], [warmup])
 
 
+def _kernels(params: Any) -> Any:
+    """Which leaves weight decay pulls to zero: kernels, but not QAMem's, whose rest is the identity."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
 def optimiser(config: OptimConfig, steps_per_epoch: int) -> optax.GradientTransformation:
     """Adam (AdamW when weight_decay is given) with the multipliers of the backbone and of per-query weights."""
 
@@ -40,9 +45,7 @@ def optimiser(config: OptimConfig, steps_per_epoch: int) -> optax.GradientTransf
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     parts.append(optax.scale_by_adam())
     if config.weight_decay:
-        parts.append(
-            optax.add_decayed_weights(config.weight_decay, mask=lambda p: jax.tree.map(lambda x: x.ndim > 1, p))
-        )
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=_kernels))
     parts.append(optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(multiplied, updates)))
     parts.append(optax.scale_by_learning_rate(learning_rate(config, steps_per_epoch)))
     return optax.chain(*parts)

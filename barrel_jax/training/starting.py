@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from barrel_jax.command_line import meant
-from barrel_jax.config import Config
+from barrel_jax.config import Config, check_drawn_backbone
 from barrel_jax.devices.distributed import from_first, together
 from barrel_jax.devices.sharding import lay_mesh
 from barrel_jax.input.crops import FaceCrops
@@ -71,7 +71,8 @@ def begin(origin: Origin, config: Config, like: Mapping[str, Any], crops: FaceCr
       crops: what it is trained on, which says the points.
 
     Raises:
-      ValueError: nothing of the run that `config.init_from` names fits.
+      ValueError: nothing of the run that `config.init_from` names fits, or its backbone does not and the one that is
+        drawn would get the small rate of a trained one.
     """
     trained = origin.trained
     if trained and trained.model and trained.folded:
@@ -80,6 +81,8 @@ def begin(origin: Origin, config: Config, like: Mapping[str, Any], crops: FaceCr
         trained = replace(trained, variables=from_first(unfolded), folded=False)
     start = fit(trained, like, config.model, crops, deepen=origin.backbone is None) if trained else Start()
     if origin.backbone is None:
+        if "backbone" in start.drawn:
+            check_drawn_backbone(config.optim)
         return start
     weights = {kind: {**start.weights.get(kind, {}), "backbone": tree} for kind, tree in origin.backbone.items()}
     drawn = {part: why for part, why in start.drawn.items() if part != "backbone"}

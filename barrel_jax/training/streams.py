@@ -21,7 +21,7 @@ class Stream(enum.IntEnum):
 
 
 def seed_data(seed: int) -> np.ndarray:
-    """A seed as programs take it: uint32 [2], whatever size the number has."""
+    """A seed as programs take it: uint32 [2]."""
     return np.asarray(jax.random.key_data(jax.random.key(seed)))
 
 

@@ -7,6 +7,7 @@ features (the projection, the plain regression) then fits too. Attention fits wh
 single landmarks (query positions, DQInit, QAMem, the plain regression) is taken when the points are the same: as many,
 in a scheme of the same name, with the same mirror pairs. From WFLW's 98 points to 300W's 68 it is mapped as the points
 themselves are (`wflw68`): exactly for the regression, which is linear; for queries x and y have one weight, the mean.
+At a low rank QAMem's products are mapped, and the nearest of that rank taken.
 """
 
 import re
@@ -22,10 +23,11 @@ from barrel_jax.config import ModelConfig
 from barrel_jax.faces.landmarks import SCHEMES, W300_68, WFLW_98
 from barrel_jax.faces.wflw_to_300w import WEIGHTS
 from barrel_jax.input.crops import FaceCrops
+from barrel_jax.models.truncation import low_rank
 
 # Their first axis is the landmarks; their last axis is the landmarks, each with a few numbers.
 LANDMARKS_FIRST = re.compile(r"query_positions/|/qamem/")
-LANDMARKS_LAST = re.compile(r"dqinit/|regression/")
+LANDMARKS_LAST = re.compile(r"dqinit/dense/|regression/")
 OF_BACKBONE = ("backbone", "projection", "regression")  # it and what reads its features
 
 
@@ -154,7 +156,7 @@ def _part_of(
     found, how = {name: theirs[name] for name in shapes}, ""
     if any(LANDMARKS_FIRST.search(name) or LANDMARKS_LAST.search(name) for name in shapes):
         if _is_mapped(trained.facts, crops):
-            found, how = {name: _mapped(name, leaf) for name, leaf in found.items()}, "mapped"
+            found, how = _mapped(found), "mapped"
         elif not _same_points(trained.facts, crops):
             return f"the run's points are others, {trained.facts['scheme']}", {}
     if any(found[name].shape != shape for name, shape in shapes.items()):
@@ -220,10 +222,23 @@ def _is_mapped(facts: Mapping[str, Any], crops: FaceCrops) -> bool:
     return (facts["scheme"], crops.scheme.name) == (WFLW_98.name, W300_68.name)
 
 
-def _mapped(name: str, leaf: np.ndarray) -> np.ndarray:
-    """A leaf that belongs to 98 landmarks for 68."""
+def _mapped(leaves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The leaves of a part that belongs to 98 landmarks for 68."""
+    mapped = {name: _mapped_leaf(name, leaf) for name, leaf in leaves.items()}
+    for left in (name for name in leaves if re.search(r"/qamem/u\d$", name)):
+        # Of two factors the product alone has a meaning: the mean of the factors is not that of the products.
+        right = f"{left[:-2]}v{left[-1]}"
+        products = np.einsum("jdr,jer->jde", leaves[left], leaves[right])
+        factors = low_rank(_mapped_leaf(left, products), leaves[left].shape[-1])
+        mapped[left], mapped[right] = factors[0], np.swapaxes(factors[1], -1, -2)
+    return mapped
+
+
+def _mapped_leaf(name: str, leaf: np.ndarray) -> np.ndarray:
     if LANDMARKS_FIRST.search(name):
         return np.einsum("kj,j...->k...", WEIGHTS.mean(axis=0), leaf).astype(leaf.dtype)
+    if not LANDMARKS_LAST.search(name):
+        return leaf
     each = leaf.reshape(*leaf.shape[:-1], WFLW_98.num_points, -1)
     if "regression/" in name:  # x and y
         each = np.einsum("ckj,...jc->...kc", WEIGHTS, each)

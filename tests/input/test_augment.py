@@ -103,6 +103,25 @@ def test_beyond_the_edge_is_black_and_points_are_clamped_by_the_shift_only():
     assert float(points_of(jnp.array([[1.0, 1.0]]), jnp.array([0]), turned).max()) > 1.1
 
 
+@pytest.mark.parametrize("config", [AugmentConfig(), replace(AugmentConfig(), box_prob=1.0)], ids=["paper", "boxes"])
+def test_a_point_that_comes_back_into_view_is_where_it_is_seen(config):
+    """The shift carries a dot over the edge, a turn or another box brings it back; see its label with it."""
+    back = []
+    plain = replace(
+        config, translate_prob=1.0, rotate_prob=1.0, flip_prob=0.0, occlude_prob=0.0, blur_prob=0.0, grey_prob=0.0
+    )
+    for seed in range(300):
+        one = draw(jax.random.key(seed), plain)
+        point = np.array([[0.95, 0.8]], np.float32)
+        moved = np.asarray(points_of(point, jnp.array([0]), one))[0]
+        carried = point[0, 0] + float(one.shift[0]) > 1 + 2 / SIZE
+        if carried and (np.abs(moved - 0.5) < 0.5 - 4 / SIZE).all():
+            image = image_of(dots(np.repeat(point, 3, 0)), one)[..., 0]
+            if float(image.sum()) > 10:  # else it is out of view, and its label at the edge was brought back
+                back.append(np.abs(centre_of(image) - moved).max() * SIZE)
+    assert len(back) > 5 and max(back) < 0.5
+
+
 def test_blur_equals_opencv_inside_and_keeps_a_flat_image():
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
     blurred = NOTHING._replace(sigma=jnp.array(2.0 / SIZE))

@@ -4,6 +4,7 @@
 import dataclasses
 import functools
 import json
+from dataclasses import replace
 
 from tests.kit.needs_torch import torch
 
@@ -23,11 +24,12 @@ from barrel_jax.pytorch.training import make_loader, make_step, parameter_groups
 SIZE, N = 64, 24
 GEOMETRY = AugmentConfig(translate_prob=0.9, flip_prob=0.5, rotate_prob=0.9, occlude_prob=0.0, blur_prob=0.0,
                          grey_prob=0.0)  # fmt: skip
+TURNS = replace(GEOMETRY, translate=0.25, translate_prob=1.0, flip_prob=0.0, rotate_prob=1.0)
 
 
-def dots():
-    """A soft white dot in each black image, well inside, and where it is in crop units [n, 1, 2]."""
-    points = np.random.default_rng(0).uniform(0.35, 0.65, (N, 1, 2)).astype(np.float32)
+def dots(low=0.35, high=0.65, count=N):
+    """A soft white dot in each black image, and where it is in crop units [n, 1, 2]."""
+    points = np.random.default_rng(0).uniform(low, high, (count, 1, 2)).astype(np.float32)
     grid = np.stack(np.meshgrid(*[(np.arange(SIZE) + 0.5) / SIZE] * 2), -1)
     distance = np.linalg.norm(grid[None] - points[:, :, None], axis=-1) * SIZE
     return np.repeat((255 * np.exp(-((distance / 2) ** 2)))[..., None], 3, -1).astype(np.uint8), points
@@ -55,6 +57,25 @@ def test_points_stay_on_their_pixels_in_the_workers():
     moved, where = map(np.stack, zip(*(map(np.asarray, faces[index]) for index in range(N)), strict=True))
     assert np.abs(where - points).max() > 0.05
     np.testing.assert_allclose(centre(moved[..., 0].astype(float)), where[:, 0], atol=0.5 / SIZE)
+
+
+@pytest.mark.parametrize("where", ["on the device", "in the workers"])
+def test_points_that_come_back_into_view_are_where_they_are_seen(where):
+    """As in the JAX step: what a shift carries over the edge, a turn may bring back."""
+    torch.manual_seed(0)
+    images, points = dots(0.88, 0.95, 200)
+    if where == "on the device":
+        moved, labels = (
+            part.numpy() for part in augment(*map(torch.from_numpy, (images, points)), torch.tensor([0]), TURNS)
+        )
+        moved = moved[:, 0]
+    else:
+        faces = AugmentedFaces(images, points, (0,), TURNS)
+        moved, labels = map(np.stack, zip(*(map(np.asarray, faces[index]) for index in range(200)), strict=True))
+        moved = moved[..., 0] / 255
+    inside = (np.abs(labels[:, 0] - 0.5) < 0.5 - 4 / SIZE).all(-1) & (moved.sum((1, 2)) > 10)
+    assert inside.sum() > 20
+    np.testing.assert_allclose(centre(moved[inside].astype(float)), labels[inside, 0], atol=0.5 / SIZE)
 
 
 def test_everything_that_changes_pixels_alone_leaves_points():

@@ -435,6 +435,15 @@ def test_what_was_logged_after_the_last_checkpoint_is_left_out(tmp_path):
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize("total", [12, 4])
+def test_scores_of_the_checkpoint_are_made_again_by_a_run_that_goes_on_and_kept_by_one_that_is_done(tmp_path, total):
+    lines = [json.dumps({"step": 4, name: 1.0}) + "\n" for name in ("loss", "test/nme_pupils")]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines))
+    Log(tmp_path, 4, total, 8).close()
+    assert (tmp_path / "metrics.jsonl").read_text() == "".join(lines if total == 4 else lines[:1])
+
+
+@pytest.mark.quick
 def test_a_log_sums_up_by_activity_and_leaves_out_what_was_no_training(tmp_path, monkeypatch, capsys):
     log, now, skipped = Log(tmp_path, 0, 12, 8), [0.0], []
     log.watch = Stopwatch("training", lambda: now[0])

@@ -147,6 +147,31 @@ def test_the_last_step_is_logged_and_kept_and_the_best_is_the_lowest_of_all(tmp_
     checkpoints.close()
 
 
+def test_a_lines_loss_is_the_mean_since_the_last_line_whatever_is_kept_between(tmp_path, trained):
+    config, workdir, _ = trained  # a line of every two steps
+    every_six = small.config(mesh__data=1, data__data_dir=config.data.data_dir, loop__log_steps=6, loop__save_steps=4)
+    loop.train(every_six, tmp_path, prepare_config(every_six.data))
+    means, twos = ([line["loss"] for line in logged(w) if "loss" in line] for w in (tmp_path, workdir))
+    np.testing.assert_allclose(means, np.reshape(twos, (2, 3)).mean(1), rtol=1e-5)
+
+
+def test_a_score_that_is_due_when_it_is_told_to_stop_is_made_when_it_goes_on(tmp_path, trained):
+    config, workdir, _ = trained
+    assert loop.train(config, tmp_path, prepare_config(config.data), lambda step: step == 6) is None
+    assert not any("/" in name for line in logged(tmp_path) for name in line)
+    loop.train(config, tmp_path, prepare_config(config.data))
+    scores = [[line for line in logged(w) if any("/" in name for name in line)] for w in (workdir, tmp_path)]
+    assert [line["step"] for line in scores[0]] == [6, 12] and scores[0] == scores[1]
+    kept = [Checkpoints(w) for w in (workdir, tmp_path)]
+    assert kept[0].steps("best") == kept[1].steps("best")
+    for checkpoints in kept:
+        checkpoints.close()
+
+
+def logged(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
 def test_learning_lowers_the_loss(tmp_path, trained):
     config, _, _ = trained
     longer = small.config(mesh__data=1, data__data_dir=config.data.data_dir, optim__epochs=8, optim__decay_epoch=8)
@@ -179,7 +204,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     config, _, _ = trained
     at_step_7(lambda state, losses: (state, losses * np.nan))
     with pytest.raises(
-        FloatingPointError, match=r"first at step 7; the last good checkpoint is that of step 4\. Lower"
+        FloatingPointError,
+        match=r"first at step 7; the last good checkpoint is that of step 4\. In another --workdir: a lower",
     ):
         loop.train(config, tmp_path, prepare_config(config.data))
     checkpoints = Checkpoints(tmp_path)
@@ -199,8 +225,9 @@ def test_a_state_that_an_update_has_broken_is_not_kept_though_its_loss_was_finit
     at_step_7(break_a_moment)
     with pytest.raises(
         FloatingPointError, match=r"moments, are not finite after step 8; the last good checkpoint is that of step 4\."
-    ):
+    ) as raised:
         loop.train(config, tmp_path, prepare_config(config.data))
+    assert f"; --config.init_from={tmp_path} starts from what was learnt" in str(raised.value)
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.steps("latest") == [4] and checkpoints.steps("best") == [6]
     checkpoints.close()
@@ -237,7 +264,7 @@ def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothin
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.steps("latest") == [3] and checkpoints.steps("best") == []
     checkpoints.close()
-    # At the end of an epoch it is scored as well, since the run that goes on is not.
+    # At the end of an epoch the run that goes on makes the score that was due: the machine may have been about to go.
     monkeypatch.setattr(log, "Stopwatch", lambda name: Stopwatch(name, iter(range(1000)).__next__))
     assert loop.train(config, tmp_path, directory, lambda step: step == 6) is None
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -245,7 +272,11 @@ def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothin
     # The first line after going on is of its own step alone, not of four; the clock counts how often it is read.
     assert speeds[4] == pytest.approx(speeds[5], rel=0.2)
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.steps("latest")[-1] == 6 and checkpoints.steps("best") == [6]
+    assert checkpoints.steps("latest")[-1] == 6 and checkpoints.steps("best") == []
+    checkpoints.close()
+    assert loop.train(config, tmp_path, directory, lambda step: step == 7) is None
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps("latest")[-1] == 7 and checkpoints.steps("best") == [6]
     checkpoints.close()
 
 

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from barrel_jax.config import OptimConfig
 from barrel_jax.models.build import build_model, shapes_of
@@ -61,6 +62,20 @@ def test_weight_decay_pulls_kernels_only():
     updates, _ = tx.update({"head": {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}}, tx.init(params), params)
     np.testing.assert_allclose(updates["head"]["kernel"], -0.05, rtol=1e-6)
     np.testing.assert_allclose(updates["head"]["bias"], 0.0)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_of_a_whole_model_weight_decay_pulls_what_is_multiplied_but_no_position_norm_or_transform(rank):
+    config = small.config(model__encoder_layers=1, model__qamem_rank=rank, model__dqinit_rank=rank)
+    shapes = shapes_of(build_model(config.model, 29), 32)["params"]
+    params = jax.tree.map(lambda x: jnp.ones(x.shape), shapes)
+    tx = optimiser(OptimConfig(weight_decay=0.5), steps_per_epoch=1)
+    updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
+    pulled = {"/".join(path): float(jnp.abs(leaf).max()) > 0 for path, leaf in flatten_dict(updates).items()}
+    assert {name for name, is_pulled in pulled.items() if is_pulled} == {n for n in pulled if n.endswith("/kernel")}
+    for alone in ("query_positions/embedding", "decoder0/qamem/bias1", f"decoder0/qamem/{'u1' if rank else 'kernel1'}"):
+        assert not pulled[alone]
+    assert pulled["dqinit/dense/kernel"] and pulled["decoder0/cross_attention/query/kernel"]
 
 
 def test_clipping_bounds_what_adam_remembers():

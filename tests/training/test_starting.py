@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 
+from barrel_jax.config import validate
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.input.splits import load_split
-from barrel_jax.models.build import build_model
+from barrel_jax.models.build import build_model, shapes_of
 from barrel_jax.models.folding import fold
 from barrel_jax.models.packed import unpack
 from barrel_jax.pretrained.backbone import write_backbone
@@ -74,6 +75,23 @@ def test_a_run_starts_from_anothers_best_weights_and_goes_on_without_it(run, set
     said = capsys.readouterr().out
     assert "taken:" not in said and "going on from step 2 of 12" in said
     assert json.loads((workdir / "run.json").read_text())["init_from"] == kept
+
+
+@pytest.mark.quick
+def test_a_backbone_that_the_run_named_does_not_have_is_not_trained_at_a_tenth_of_the_rate(sets):
+    """The paper's schedule is for trained weights, and those of `small` are not a ResNet-50's."""
+    config = small.config(mesh__data=1, data__data_dir=sets, init_from="small", model__backbone="resnet50")
+    config.model.width, config.model.heads, config.model.feedforward = 256, 8, 1024
+    config.optim.schedule, config.optim.backbone_multiplier = "step", 0.1
+    validate(config)
+    mesh = make_mesh(config.mesh)
+    crops = load_split(config.data, prepare_config(config.data), "train", 0.0)
+    like = shapes_of(build_model(config.model, crops.scheme.num_points), config.data.image_size)
+    origin = read_origin(config, mesh)
+    with pytest.raises(ValueError, match=r"=0.1 under .*this run's would be drawn: set --config.pretrained"):
+        begin(origin, config, like, crops)
+    config.optim.backbone_multiplier = 1.0
+    assert "backbone" in begin(origin, config, like, crops).drawn
 
 
 @pytest.mark.parametrize(("data", "model"), [(1, 1), (2, 2)])

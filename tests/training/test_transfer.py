@@ -95,6 +95,28 @@ def test_runs_from_before_the_pairs_were_kept_have_the_same_points_when_it_is_kn
         assert ("params/query_positions/embedding" in given) == same
 
 
+def test_from_98_points_to_68_products_of_low_rank_are_mapped():
+    """What DQInit and QAMem compute, as at full rank; where a point is one of WFLW's exactly, else by the nearest."""
+    trained = trained_on(WFLW_98, dqinit_rank=8, qamem_rank=2)
+    given, start = start_of(trained, W300_68, dqinit_rank=8, qamem_rank=2)
+    theirs, mean = flat(trained.variables), WEIGHTS.mean(axis=0)
+    assert set(given) == set(theirs) and start.drawn == {}
+    assert set(start.mapped) == {"query_positions", "dqinit", "decoder0/qamem", "decoder1/qamem"}
+
+    def transforms(weights):
+        return np.einsum("kdr,ker->kde", weights["params/decoder1/qamem/u2"], weights["params/decoder1/qamem/v2"])
+
+    wanted, found = np.einsum("kj,jde->kde", mean, transforms(theirs)), transforms(given)
+    alone = mean.max(1) == 1
+    assert alone.sum() == 52
+    np.testing.assert_allclose(found[alone], wanted[alone], atol=1e-4)
+    singular = np.linalg.svd(wanted, compute_uv=False)
+    np.testing.assert_allclose(np.square(wanted - found).sum((1, 2)), np.square(singular[:, 2:]).sum(1), atol=1e-2)
+    weights = "params/dqinit/reduce/kernel", "params/dqinit/dense/kernel"
+    queries = [np.reshape(w[weights[0]] @ w[weights[1]], (16, -1, 16)) for w in (theirs, given)]
+    np.testing.assert_allclose(queries[1], np.einsum("kj,djc->dkc", mean, queries[0]), atol=1e-3)
+
+
 def test_from_98_points_to_68_it_is_mapped():
     trained = trained_on(WFLW_98)
     given, start = start_of(trained, W300_68)
