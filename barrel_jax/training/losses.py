@@ -46,7 +46,7 @@ def scale_likelihood(
     """Mean negative log-likelihood of the errors under Laplace distributions of the scales b, but for log 2.
 
     It is |error| / b + log b, whose least is where b is the mean error. The errors are taken as they are (no gradient
-    goes back to the points, which L1 alone moves): else faces that are hard would teach less than those that are not.
+    goes back through the points, which L1 teaches): else faces that are hard would teach less than those that are not.
 
     Args:
       points: predictions [B, K, 2] in crop units.
