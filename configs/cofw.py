@@ -4,8 +4,8 @@
 python train.py --config configs/cofw.py
 
 The download is looked for in ~/.cache/barrel_jax/downloads/cofw; --config.data.source=DIR names another folder.
-360 epochs of 1,345 faces, 30,240 steps of 16; hours: not measured (benchmarks/README.md). The paper's test NME, with
-ImageNet weights: 3.24 % (ResNet-18), 3.13 % (resnet50), 3.10 % (resnet101).
+360 epochs of 1,345 faces, 30,240 steps of 16; hours: not measured. The paper's test NME, with ImageNet weights:
+3.24 % (ResNet-18), 3.13 % (resnet50), 3.10 % (resnet101).
 """
 
 from barrel_jax.config import Config

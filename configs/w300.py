@@ -4,9 +4,9 @@
 python train.py --config configs/w300.py
 
 The download is looked for in ~/.cache/barrel_jax/downloads/w300; --config.data.source=DIR names another folder.
-360 epochs of 3,148 faces, 70,560 steps of 16; hours: not measured (benchmarks/README.md). The paper's test NME, full /
-common / challenging, with ImageNet weights: 3.22 / 2.83 / 4.84 % (ResNet-18), 3.14 / 2.75 / 4.71 % (resnet50), 3.09 /
-2.73 / 4.60 % (resnet101).
+360 epochs of 3,148 faces, 70,560 steps of 16; hours: not measured. The paper's test NME, full / common /
+challenging, with ImageNet weights: 3.22 / 2.83 / 4.84 % (ResNet-18), 3.14 / 2.75 / 4.71 % (resnet50), 3.09 / 2.73 /
+4.60 % (resnet101).
 """
 
 from barrel_jax.config import Config

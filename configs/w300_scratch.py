@@ -4,10 +4,10 @@
 python train.py --config configs/w300_scratch.py --config.pretrained=runs/pretrain.safetensors
 python train.py --config configs/w300_scratch.py --config.optim.backbone_multiplier=2
 
-The first starts from the backbone of a run of configs/pretrain.py, which says how, the second from drawn weights, from
+The first starts from the backbone of a run of configs/pretrain.py, which says how, the second from random weights, from
 which a backbone learns twice as fast. The tenth of the training faces that is kept is scored while it trains; the test
 split is opened by python evaluate.py --workdir runs/w300_scratch --split test. 1,810 faces: Common 3.34 and 3.48 %, 96
-and 218 seconds of an H200 that others shared, with the compiling of the second; on CPUs not measured.
+and 217 seconds of an H200 that others shared, with the compiling of the second; on CPUs not measured.
 """
 
 from barrel_jax.config import Config

@@ -35,10 +35,10 @@ RUN = {
     f"{MORE_FACES} --config.init_from=runs/a": Small(
         ("runs/started/eval/coco-val/metrics.json",), "  taken: ", instead=(("runs/b", "runs/started"),), after=FACES
     ),
-    f"{MORE_FACES} --config.optim.epochs=60": Small(
+    f"{MORE_FACES} --config.init_from=runs/a --config.optim.epochs=60": Small(
         says="lengthened from 1 to 2 epochs",
-        instead=(("runs/b", "runs/longer"), ("epochs=60", "epochs=2")),
-        after=FACES,
+        instead=(("runs/b", "runs/started"), ("epochs=60", "epochs=2")),
+        after=f"{MORE_FACES} --config.init_from=runs/a",
     ),
     "train.py --config configs/coco_small.py --workdir runs/faces --config.data.source=DIR": Small(
         ("runs/small/eval/coco-val/metrics.json",),

@@ -146,7 +146,7 @@ def furnish(folder: Path) -> None:
 def multiply_runs(folder: Path) -> None:
     """Makes of the trained run in runs/faces the other runs that the documents name; `b` has another seed."""
     runs = folder / "runs"
-    for name in ("wflw", "a", "b", "longer"):
+    for name in ("wflw", "a", "b"):
         shutil.copytree(runs / "faces", runs / name, copy_function=_copy)
     for name in ("a", "b"):
         (runs / name / "eval" / "wflw-test").symlink_to("coco-val")
