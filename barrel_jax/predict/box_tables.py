@@ -11,18 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from barrel_jax.encodings import check_text, decode_text
+from barrel_jax.faces.box_columns import BoxColumns, find_box
 from barrel_jax.files import read_bytes
 
 # What columns are called, in lower case.
 FILES = ("file", "filename", "file_name", "image", "image_name", "image_path", "img", "path", "picture", "name")
-SIDES = (
-    ("x", "y", "w", "h"),
-    ("x", "y", "width", "height"),
-    ("left", "top", "width", "height"),
-    ("box_x", "box_y", "box_w", "box_h"),
-    ("bbox_x", "bbox_y", "bbox_w", "bbox_h"),
-)
-CORNERS = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom"))
 
 
 class Row(NamedTuple):
@@ -70,28 +63,25 @@ def read_table(file: Path) -> list[Row]:
     if not heading:
         return [Row(where, words[0], _numbers(words[1:], separator)) for where, words in table]
     names = [name.lower() for name in table[0][1]]
-    file_column = next((names.index(name) for name in FILES if name in names), None)
-    sides = next((sides for sides in SIDES + CORNERS if set(sides) <= set(names)), None)
-    if file_column is None or sides is None:
+    file_column = next((name for name in FILES if name in names), None)
+    box_columns = find_box(names)
+    if file_column is None or box_columns is None:
         raise ValueError(
             f"{file}, {table[0][0]}: columns named {', '.join(table[0][1][:8])} tell no file and no box; name them "
             "file, x, y, w, h (or x1, y1, x2, y2)"
         )
-    return [_row(where, words, names, file_column, sides, separator) for where, words in table[1:]]
+    rows = ((where, dict(zip(names, words, strict=False))) for where, words in table[1:])
+    return [_row(where, cells, file_column, box_columns, separator) for where, cells in rows]
 
 
-def _row(
-    where: str, words: list[str], names: list[str], file_column: int, sides: tuple[str, ...], separator: str
-) -> Row:
-    cells = dict(zip(names, words, strict=False))
-    name = words[file_column] if file_column < len(words) else ""
+def _row(where: str, cells: dict[str, str], file_column: str, box_columns: BoxColumns, separator: str) -> Row:
     if cells.get("frame"):
         where += f", frame {cells['frame']} of a video"
-    box = _numbers([cells.get(side, "") for side in sides], separator)
-    if sides in CORNERS and all(isinstance(value, float) for value in box):
+    box = _numbers([cells.get(name, "") for name in box_columns.names], separator)
+    if box_columns.corners and all(isinstance(value, float) for value in box):
         box = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
     face = cells.get("face", cells.get("id", ""))
-    return Row(where, name, box, int(face) if face.isdecimal() else None)
+    return Row(where, cells.get(file_column, ""), box, int(face) if face.isdecimal() else None)
 
 
 def _numbers(words: list[str], separator: str) -> list[Any]:

@@ -52,6 +52,7 @@ HEADED = "File;X;Y;W;H\r\né.png;1,5;2;3;4\r\n"
         (b"x1,y1,x2,y2,filename\n1.5,2,4.5,6,c:\\faces\\b.png", "b.png"),
         (b"image,label,left,top,width,height\n/data/b.png,face,1.5,2,3,4", "b.png"),
         ("e\N{COMBINING ACUTE ACCENT}.png,1.5,2,3,4".encode(), "é.png"),
+        (b"image,width,height,left,top,right,bottom\nb.png,64,48,1.5,2,4.5,6", "b.png"),
     ],
 )
 def test_a_table_of_any_system_is_read(tmp_path, encoded, name):
@@ -110,6 +111,7 @@ def test_a_bad_record_is_told_and_the_others_are_kept(tmp_path, name, content, f
         ),
         ("b.csv", "a.png,0.1,0.2,0.5,0.5", "a box below a pixel; are these fractions of the picture's sides"),
         ("b.csv", "name,label\na.png,face", "line 1: columns named name, label tell no file and no box; name them"),
+        ("b.csv", "name,x1,y1,x2,y2,x3,y3\na.png,1,2,3,4,5,6", "line 1: columns named .* tell no file and no box"),
         ("b.csv", "a.png\0\0\0\0\n", "line 1: this is no text: it holds zero bytes"),
         pytest.param("b.csv", "a" * 200_000 + ",1,2,3,4", "line .*: no table of values: field larger", id="long"),
         ("b.json", "{", "not JSON: .*; correct it, or write it anew"),
