@@ -115,7 +115,7 @@ def _json_rows(file: Path, pictures: dict[str, PictureBoxes], faults: list[str])
         raise ValueError(
             str(error) if str(file) in str(error) else f"{file}: not JSON: {error}; correct it, or write it anew"
         ) from error
-    if isinstance(content, list) and content and all(isinstance(record, dict) for record in content):
+    if isinstance(content, list) and all(isinstance(record, dict) for record in content):
         return [
             Row(f"record {number} (from 0)", record.get("file", ""), record.get("box", "nothing"), _id(record, "face"))
             for number, record in enumerate(content)

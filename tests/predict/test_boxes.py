@@ -122,7 +122,7 @@ def test_a_bad_record_is_told_and_the_others_are_kept(tmp_path, name, content, f
         ("b.json", "{", "not JSON: .*; correct it, or write it anew"),
         ("b.json", "[" * 100_000, "not JSON"),
         ("b.json", f'{{"a.png": [[1, 2, 3, 1{"0" * 5000}]]}}', "not JSON"),
-        ("b.json", "[]", "neither an object of boxes"),
+        ("b.json", "[3]", "neither an object of boxes"),
         ("b.json", '{"a.png": [[1, 2]]}', "'a.png', box 0: .* is no box"),
         ("b.json", '{"images": 3, "annotations": []}', "are not lists"),
         ("b.txt", "", r"boxes come in a \.json or \.csv file"),
