@@ -3,13 +3,14 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from barrel_jax.predict.box_doubts import doubt
-from barrel_jax.predict.boxes import read_boxes
+from barrel_jax.predict.boxes import BoxFile, PictureBoxes, read_boxes
 from tests.kit.shared import SHARED, needs_shared
 from tests.kit.toy import written
 
@@ -147,6 +148,43 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
     with pytest.raises(ValueError, match=r"^b\.jpg: no boxes for it in .*; it has B\.JPG: give one the other's name"):
         boxes.of(Path("b.jpg"))
     assert boxes.unused([Path("a.png")]) == ["B.JPG"]
+
+
+def test_of_several_pictures_of_one_name_the_one_whose_folders_agree_furthest_is_meant(tmp_path):
+    content = {"a/1/f.png": TWO[:1], "b/1/f.png": TWO[1:], "c:\\b\\2\\f.png": TWO, "f.png": []}
+    boxes = read_boxes(written(tmp_path / "b.json", content))
+    for path, key in (("/x/a/1/f.png", "a/1/f.png"), ("/b/1/f.png", "b/1/f.png"), ("/b/2/f.png", "c:\\b\\2\\f.png")):
+        assert boxes.of(Path(path))[0] == key
+    with pytest.raises(ValueError, match=r"has boxes of a/1/f\.png and b/1/f\.png; predict them apart"):
+        boxes.of(Path("/x/1/f.png"))
+    names = [f"{number:04}/f.png" for number in range(2000)]
+    boxes, began = BoxFile(Path("b.json"), {name: PictureBoxes() for name in names}, []), time.process_time()
+    assert [boxes.of(Path("/x", name))[0] for name in names] == names
+    assert time.process_time() - began < 2  # 0.1 s, and ten if every picture were compared with every other one
+
+
+class Walked(dict):
+    """Counts how often it is gone through."""
+
+    walks = 0
+
+    def __iter__(self):
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_a_files_names_are_gone_through_once_however_many_pictures_are_looked_up():
+    names = [f"{number:03}.png" for number in range(100)]
+    boxes = BoxFile(Path("b.json"), Walked({name: PictureBoxes() for name in names}), [])
+    assert [boxes.of(Path(name))[0] for name in names] == names
+    said = []
+    for number in (*range(10), 0):
+        with pytest.raises(ValueError, match=r"^x0\d\d\.png: no boxes for it in b\.json") as caught:
+            boxes.of(Path(f"x{number:03}.png"))
+        said.append(str(caught.value))
+    # Nobody reads the near names of ten thousand misses, each of which takes a look at all names.
+    assert ["; it has" in sentence for sentence in said] == [True] * 3 + [False] * 7 + [True]
+    assert boxes.pictures.walks == 1
 
 
 def test_boxes_in_another_unit_are_doubted_with_the_cause():
