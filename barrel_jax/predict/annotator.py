@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Picture after picture through a predictor: drawings as they come, points.json and points.csv at the end."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -167,8 +168,8 @@ def latency(seconds: Mapping[str, float], frames: int) -> str:
 
 def drawing_names(paths: list[Path]) -> list[str]:
     """The drawings' file names: a.png for a.jpg, and a.jpg.png where another picture is called a, too."""
-    stems = [path.stem for path in paths]
-    return [f"{path.stem if stems.count(path.stem) == 1 else path.name}.png" for path in paths]
+    stems = Counter(path.stem for path in paths)
+    return [f"{path.stem if stems[path.stem] == 1 else path.name}.png" for path in paths]
 
 
 def _rounded(numbers: np.ndarray) -> list[Any]:

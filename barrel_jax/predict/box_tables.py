@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of boxes as text, whatever a spreadsheet or another system has made of them.
 
-UTF-8 with or without a mark at its start, UTF-16 and Latin-1; commas, semicolons (with decimal commas) and tabs; with
-or without a line of columns' names. `points.csv` of `barrel_jax.predict` is one.
+UTF-8 with or without a mark at its start, UTF-16 and Latin-1; commas, semicolons and tabs (both with decimal
+commas); with or without a line of columns' names. `points.csv` of `barrel_jax.predict` is one.
 """
 
 import csv
@@ -11,18 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from barrel_jax.encodings import check_text, decode_text
+from barrel_jax.faces.box_columns import BoxColumns, find_box
 from barrel_jax.files import read_bytes
 
 # What columns are called, in lower case.
 FILES = ("file", "filename", "file_name", "image", "image_name", "image_path", "img", "path", "picture", "name")
-SIDES = (
-    ("x", "y", "w", "h"),
-    ("x", "y", "width", "height"),
-    ("left", "top", "width", "height"),
-    ("box_x", "box_y", "box_w", "box_h"),
-    ("bbox_x", "bbox_y", "bbox_w", "bbox_h"),
-)
-CORNERS = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom"))
 
 
 class Row(NamedTuple):
@@ -56,7 +49,7 @@ def read_table(file: Path) -> list[Row]:
     """
     text = read_text(file)
     first = next((line for line in text.split("\n") if line.strip()), "")
-    separator = max(",;\t", key=first.count)
+    separator = max("\t;,", key=first.count)  # of equally many, commas are the decimal ones
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         table = [
@@ -66,43 +59,36 @@ def read_table(file: Path) -> list[Row]:
         ]
     except csv.Error as error:
         raise ValueError(f"{file}, line {lines.line_num}: no table of values: {error}") from error
-    heading = bool(table) and len(table[0][1]) > 1 and not any(map(_number, table[0][1][1:]))
+    # No name of a column is a number, not even with a decimal comma among cells that commas part.
+    first_numbers = [_number(word.replace(",", "."), separator) for word in table[0][1][1:]] if table else []
+    heading = bool(first_numbers) and all(isinstance(value, str) for value in first_numbers)
     if not heading:
-        return [Row(where, words[0], _numbers(words[1:], separator)) for where, words in table]
+        return [Row(where, words[0], [_number(word, separator) for word in words[1:]]) for where, words in table]
     names = [name.lower() for name in table[0][1]]
-    file_column = next((names.index(name) for name in FILES if name in names), None)
-    sides = next((sides for sides in SIDES + CORNERS if set(sides) <= set(names)), None)
-    if file_column is None or sides is None:
+    file_column = next((name for name in FILES if name in names), None)
+    box_columns = find_box(names)
+    if file_column is None or box_columns is None:
         raise ValueError(
             f"{file}, {table[0][0]}: columns named {', '.join(table[0][1][:8])} tell no file and no box; name them "
             "file, x, y, w, h (or x1, y1, x2, y2)"
         )
-    return [_row(where, words, names, file_column, sides, separator) for where, words in table[1:]]
+    rows = ((where, dict(zip(names, words, strict=False))) for where, words in table[1:])
+    return [_row(where, cells, file_column, box_columns, separator) for where, cells in rows]
 
 
-def _row(
-    where: str, words: list[str], names: list[str], file_column: int, sides: tuple[str, ...], separator: str
-) -> Row:
-    cells = dict(zip(names, words, strict=False))
-    name = words[file_column] if file_column < len(words) else ""
+def _row(where: str, cells: dict[str, str], file_column: str, box_columns: BoxColumns, separator: str) -> Row:
     if cells.get("frame"):
         where += f", frame {cells['frame']} of a video"
-    box = _numbers([cells.get(side, "") for side in sides], separator)
-    if sides in CORNERS and all(isinstance(value, float) for value in box):
+    box: list[Any] = [_number(cells.get(name, ""), separator) for name in box_columns.names]
+    if box_columns.corners and all(isinstance(value, float) for value in box):
         box = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
     face = cells.get("face", cells.get("id", ""))
-    return Row(where, name, box, int(face) if face.isdecimal() else None)
+    return Row(where, cells.get(file_column, ""), box, int(face) if face.isdecimal() else None)
 
 
-def _numbers(words: list[str], separator: str) -> list[Any]:
-    """The numbers, and what is none as it is."""
-    words = [word.replace(",", ".") for word in words] if separator == ";" else words
-    return [float(word) if _number(word) else word for word in words]
-
-
-def _number(word: str) -> bool:
+def _number(word: str, separator: str) -> float | str:
+    """The number of a cell, or the cell as it is. Its comma is a decimal one unless commas part the cells."""
     try:
-        float(word.replace(",", "."))
+        return float(word if separator == "," else word.replace(",", "."))
     except ValueError:
-        return False
-    return True
+        return word

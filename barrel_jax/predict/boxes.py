@@ -5,13 +5,16 @@ import difflib
 import json
 import unicodedata
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from barrel_jax.files import readable_name
+from barrel_jax.encodings import readable
 from barrel_jax.predict.box_tables import Row, read_table, read_text
+
+SHOWN = 3  # missed names for which near ones are looked for: that takes long, and nobody reads more
 
 
 @dataclass
@@ -30,31 +33,43 @@ class BoxFile:
     path: Path
     pictures: dict[str, PictureBoxes]  # by the picture's file name, with its folders if they are given
     faults: list[str]  # a line for every record that is no box
+    _near: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # words on what is near a missed name
 
     def of(self, path: Path) -> tuple[str, PictureBoxes]:
         """What is said of the picture at a path, under its name there.
 
         Raises ValueError where nothing is, or of several pictures of that name; names what is near.
         """
-        name = _composed(readable_name(path))
-        found = [key for key in self.pictures if name in _lasts(key)]
-        if len(found) > 1:
-            whole = _composed(str(path.absolute()))
-            longest = max(_common(key, whole) for key in found)
-            found = [key for key in found if _common(key, whole) == longest]
+        parts = [_composed(readable(part)) for part in path.absolute().parts[1:]]
+        ends = ("/".join(parts[first:]) for first in range(len(parts)))  # the longest first
+        found = next((self._by_end[end] for end in ends if end in self._by_end), [])
         if len(found) == 1:
             return found[0], self.pictures[found[0]]
         if found:
             raise ValueError(f"{path}: {self.path} has boxes of {' and '.join(found[:3])}; predict them apart")
-        folded = {last.casefold(): key for key in self.pictures for last in _lasts(key)}
-        near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.8)
-        meant = f"; it has {folded[near[0]]}: give one the other's name" if near else ""
-        raise ValueError(f"{path}: no boxes for it in {self.path}{meant}")
+        raise ValueError(f"{path}: no boxes for it in {self.path}{self._words_on(parts[-1])}")
 
     def unused(self, paths: list[Path]) -> list[str]:
         """The names of pictures with boxes that are not among the paths."""
-        there = {_composed(readable_name(path)) for path in paths}
-        return [key for key, picture in self.pictures.items() if picture.boxes and there.isdisjoint(_lasts(key))]
+        there = {_composed(readable(path.name)) for path in paths}
+        return [key for key, picture in self.pictures.items() if picture.boxes and there.isdisjoint(_ends(key))]
+
+    @cached_property
+    def _by_end(self) -> dict[str, list[str]]:
+        """The pictures' names by every end that they have."""
+        by_end: dict[str, list[str]] = {}
+        for key in self.pictures:
+            for end in _ends(key):
+                by_end.setdefault(end, []).append(key)
+        return by_end
+
+    def _words_on(self, name: str) -> str:
+        """The end of a sentence on a missed name: what is near it, of the first `SHOWN` names."""
+        if name not in self._near and len(self._near) < SHOWN:
+            folded = {end.casefold(): keys[-1] for end, keys in self._by_end.items() if "/" not in end}
+            near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.8)
+            self._near[name] = f"; it has {folded[near[0]]}: give one the other's name" if near else ""
+        return self._near.get(name, "")
 
 
 def read_boxes(file: Path) -> BoxFile:
@@ -115,7 +130,7 @@ def _json_rows(file: Path, pictures: dict[str, PictureBoxes], faults: list[str])
         raise ValueError(
             str(error) if str(file) in str(error) else f"{file}: not JSON: {error}; correct it, or write it anew"
         ) from error
-    if isinstance(content, list) and content and all(isinstance(record, dict) for record in content):
+    if isinstance(content, list) and all(isinstance(record, dict) for record in content):
         return [
             Row(f"record {number} (from 0)", record.get("file", ""), record.get("box", "nothing"), _id(record, "face"))
             for number, record in enumerate(content)
@@ -167,14 +182,10 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _lasts(key: str) -> tuple[str, str]:
-    """The last part of a path, and that of one with the back slashes of another system."""
-    last = _composed(key).rpartition("/")[2]
-    return last, last.rpartition("\\")[2]
-
-
-def _common(key: str, whole: str) -> int:
-    """How many last parts of a path are those of another."""
-    parts = _composed(key).replace("\\", "/").split("/")
-    pairs = list(zip(reversed(parts), reversed(whole.split("/")), strict=False))
-    return next((number for number, (mine, theirs) in enumerate(pairs) if mine != theirs), len(pairs))
+def _ends(key: str) -> set[str]:
+    """Every end of a path, from its last part to all of it; back slashes part it, too, as another system has them."""
+    ends = set()
+    for spelling in (key, key.replace("\\", "/")):
+        parts = _composed(spelling).split("/")
+        ends |= {"/".join(parts[first:]) for first in range(len(parts))}
+    return ends

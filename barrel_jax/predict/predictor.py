@@ -126,7 +126,11 @@ class Predictor:
         return cls(*given, refine=refine, box_fit=run.box_fit, backend=backend)
 
     def __call__(self, image: np.ndarray) -> list[Face]:
-        """The faces of an image uint8 [H, W, 3], RGB, where OpenCV's Haar cascade finds them, the largest first."""
+        """The faces of an image uint8 [H, W, 3], RGB, where OpenCV's Haar cascade finds them, the largest first.
+
+        Raises ValueError when it is no such array.
+        """
+        check(image, np.zeros((0, 4)))  # before the detector, whose error would not say what an image is
         self._detect = self._detect or make_detector("haar")
         return self.faces(image, self._detect(image))
 

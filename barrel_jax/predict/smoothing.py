@@ -31,6 +31,10 @@ class Smoother(Protocol):
         """
         ...
 
+    def skip(self, side: float) -> None:
+        """Goes on by a frame that does not show the face, whose side in source pixels was the given one."""
+        ...
+
 
 class OneEuro:
     """The One-Euro filter (Casiez, Roussel and Vogel 2012): a low pass whose cutoff rises with the speed.
@@ -40,8 +44,8 @@ class OneEuro:
     """
 
     def __init__(self, rate: float, cutoff: float = 0.5, slope: float = 4.0, speed_cutoff: float = 1.0) -> None:
-        self._rate, self._cutoff, self._slope = rate, cutoff, slope
-        self._speed_share = _share(speed_cutoff, rate)
+        self._rate, self._cutoff, self._slope, self._speed_cutoff = rate, cutoff, slope, speed_cutoff
+        self._steps = 1  # frames from the last points to the next ones
         self._points: np.ndarray | None = None
         self._speeds = np.zeros(2)
 
@@ -51,11 +55,16 @@ class OneEuro:
         if self._points is None:
             self._points, self._speeds = given, np.zeros_like(given)
             return given
-        speeds = (given - self._points) * self._rate
-        self._speeds = self._speeds + self._speed_share * (speeds - self._speeds)
-        share = _share(self._cutoff + self._slope * np.abs(self._speeds) / side, self._rate)
+        rate, self._steps = self._rate / self._steps, 1
+        speeds = (given - self._points) * rate
+        self._speeds = self._speeds + _share(self._speed_cutoff, rate) * (speeds - self._speeds)
+        share = _share(self._cutoff + self._slope * np.abs(self._speeds) / side, rate)
         self._points = self._points + share * (given - self._points)
         return self._points
+
+    def skip(self, side: float) -> None:
+        """As `Smoother` says: the next points come after a longer time."""
+        self._steps += 1
 
 
 def _share(cutoff: float | np.ndarray, rate: float) -> np.ndarray:
@@ -72,12 +81,8 @@ class Kalman:
     accelerations, in sides per second squared, and `velocity` that of the first velocity, in sides per second.
     """
 
-    def __init__(
-        self, rate: float, noise: float = 0.01, acceleration: float = 2.0, velocity: float = 1.0, scale: float = 1.0
-    ) -> None:
-        """`scale` is what a sigma is multiplied by: of an error, the part that changes from frame to frame."""
+    def __init__(self, rate: float, noise: float = 0.01, acceleration: float = 2.0, velocity: float = 1.0) -> None:
         self._dt, self._noise, self._acceleration, self._velocity = 1 / rate, noise, acceleration, velocity
-        self._scale = scale
         self._state: np.ndarray | None = None  # [K, 2, 2]: place and velocity, of x and y
         self._covariance = np.zeros((0, 2, 2))  # [K, 2, 2]
 
@@ -85,7 +90,7 @@ class Kalman:
         """As `Smoother` says."""
         given = np.asarray(points, np.float64)
         unknown = self._noise * side
-        variance = np.full(len(given), unknown) if sigma is None else np.maximum(self._scale * sigma, 1e-3 * side)
+        variance = np.full(len(given), unknown) if sigma is None else np.maximum(sigma, 1e-3 * side)
         variance = variance.astype(np.float64) ** 2
         if self._state is None:
             self._state = np.stack([given, np.zeros_like(given)], axis=1)
@@ -93,27 +98,20 @@ class Kalman:
             self._covariance[:, 0, 0] = variance
             self._covariance[:, 1, 1] = (self._velocity * side) ** 2
             return given
-        self.advance(side)
+        self.skip(side)  # to the frame of these points
         gain = self._covariance[:, :, 0] / (self._covariance[:, 0, 0] + variance)[:, None]  # [K, 2]
         self._state = self._state + gain[:, :, None] * (given - self._state[:, 0])[:, None]
         self._covariance = self._covariance - gain[:, :, None] * self._covariance[:, None, 0]
         return self._state[:, 0].copy()
 
-    def advance(self, side: float) -> np.ndarray:
-        """Goes on by a frame without a measurement: the predicted points [K, 2]. After the first call."""
-        if self._state is None:
-            raise ValueError("a Kalman filter predicts nothing before its first points")
+    def skip(self, side: float) -> None:
+        """As `Smoother` says: the points move on as they did, and are less sure."""
+        if self._state is None:  # nothing that could move
+            return
         step = np.array([[1, self._dt], [0, 1]])
         push = np.array([self._dt**2 / 2, self._dt]) * self._acceleration * side
         self._state = step @ self._state
         self._covariance = step @ self._covariance @ step.T + np.outer(push, push)
-        return self._state[:, 0].copy()
-
-    def predicted(self) -> np.ndarray:
-        """Where the points [K, 2] will be in the next frame."""
-        if self._state is None:
-            raise ValueError("a Kalman filter predicts nothing before its first points")
-        return self._state[:, 0] + self._dt * self._state[:, 1]
 
 
 def make_smoother(name: str, rate: float) -> Callable[[], Smoother | None]:

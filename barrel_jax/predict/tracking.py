@@ -149,7 +149,7 @@ class Tracker:
             if row in given:
                 shown[track.number] = self._show(image, track, finds[given[row]])
             else:
-                track.lost += 1
+                track.miss()
         for column in sorted(set(range(len(finds))) - set(given.values())):
             if finds[column].detected is not None:
                 track = self._begin(finds[column])

@@ -62,6 +62,12 @@ class Track:
         self.lost, self.points = 0, points
         self.seen = view(image, self.box)
 
+    def miss(self) -> None:
+        """A frame does not show it."""
+        self.lost += 1
+        if self.smoother is not None:
+            self.smoother.skip(side(tight(self.points)))
+
     def plausible(self, face: Face, box: np.ndarray) -> bool:
         """Whether a face with a box around its points can be this one, where it is expected."""
         if face.score is not None and face.score < LIKELY:

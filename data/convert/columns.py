@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from barrel_jax.faces.box_columns import find_box
 from data.convert.record import Options, shown
 from data.numbers import DECIMAL
 
@@ -16,13 +17,6 @@ PICTURES = (
 )  # fmt: skip
 SIDES = (("image_width", "image_height"), ("img_width", "img_height"), ("picture_width", "picture_height"))
 SPLITS = ("split", "subset", "partition")
-BOXES = (
-    (("x", "y", "w", "h"), False), (("x", "y", "width", "height"), False), (("left", "top", "width", "height"), False),
-    (("left", "top", "w", "h"), False), (("xmin", "ymin", "xmax", "ymax"), True),
-    (("x_min", "y_min", "x_max", "y_max"), True), (("min_x", "min_y", "max_x", "max_y"), True),
-    (("left", "top", "right", "bottom"), True), (("xtl", "ytl", "xbr", "ybr"), True), (("x1", "y1", "x2", "y2"), True),
-)  # fmt: skip
-PREFIXES = ("", "bbox_", "box_", "face_", "rect_")
 
 
 @dataclass(frozen=True)
@@ -112,14 +106,8 @@ def _box(path: Path, names: list[str], plain: dict[str, int], options: Options) 
         if len(options.box_columns) != 4:
             raise ValueError("--box-columns names four columns, as x,y,w,h")
         return tuple(_place(path, names, name) for name in options.box_columns), options.corners
-    for sides, corners in BOXES:
-        for prefix in PREFIXES:
-            found = [prefix + side for side in sides]
-            # x1, y1, x2, y2 are points where there are x0 or x3.
-            numbered = sides[0] == "x1" and {"x0", "x3"} & plain.keys()
-            if set(found) <= plain.keys() and not numbered:
-                return tuple(plain[side] for side in found), corners
-    return (), False
+    found = find_box(plain)
+    return (tuple(plain[name] for name in found.names), found.corners) if found else ((), False)
 
 
 def _points(

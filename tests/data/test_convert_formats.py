@@ -47,6 +47,7 @@ def table(folder, header, row, encoding="utf-8", name="{}.csv"):
         ("image\tbbox_x\tbbox_y\tbbox_w\tbbox_h\tx0\ty0\tx1\ty1", "{}\t8\t4\t15\t11\t10\t12\t20.5\t6", [8, 4, 15, 11]),
         ("image,x0,y0,v0,x1,y1,v1", "{},10,12,2\x1d,20.5,6, 2.0", [10.5, 6.5, 10.5, 6]),  # strange blanks
         ("image,x1,y1,x2,y2,0_x,0_y,1_x,1_y", "images/{},8,4,23,15,10,12,20.5,6", [8, 4, 15, 11]),
+        ("image,width,height,left,top,right,bottom,x0,y0,x1,y1", "{},40,30,8,4,23,15,10,12,20.5,6", [8, 4, 15, 11]),
         ("image,x,y,w,h,x0,y0,x1,y1", "{},8,4,0,0,10,12,20.5,6", [10.5, 6.5, 10.5, 6]),  # a box without area
         ("image,landmarks", '{},"[[10, 12], [20.5, 6]]"', [10.5, 6.5, 10.5, 6]),
         ("image,x,y,w,h,points", '{},8,4,15,11,"[(10, 12), (20.5, 6)]"', [8, 4, 15, 11]),

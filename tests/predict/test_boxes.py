@@ -3,13 +3,14 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from barrel_jax.predict.box_doubts import doubt
-from barrel_jax.predict.boxes import read_boxes
+from barrel_jax.predict.boxes import BoxFile, PictureBoxes, read_boxes
 from tests.kit.shared import SHARED, needs_shared
 from tests.kit.toy import written
 
@@ -49,9 +50,13 @@ HEADED = "File;X;Y;W;H\r\né.png;1,5;2;3;4\r\n"
         (HEADED.encode("utf-16-be"), "é.png"),
         (HEADED.encode("latin-1"), "é.png"),
         ("é.png\t1.5\t2\t3\t4".encode(), "é.png"),
+        (b"file\tx\ty\tw\th\nb.png\t1,5\t2\t3,0\t4", "b.png"),
+        (b"b.png\t1,5\t2,0\t3,0\t4,0", "b.png"),
+        (b"b.png;1,5;2,0;3,0;4,0", "b.png"),
         (b"x1,y1,x2,y2,filename\n1.5,2,4.5,6,c:\\faces\\b.png", "b.png"),
         (b"image,label,left,top,width,height\n/data/b.png,face,1.5,2,3,4", "b.png"),
         ("e\N{COMBINING ACUTE ACCENT}.png,1.5,2,3,4".encode(), "é.png"),
+        (b"image,width,height,left,top,right,bottom\nb.png,64,48,1.5,2,4.5,6", "b.png"),
     ],
 )
 def test_a_table_of_any_system_is_read(tmp_path, encoded, name):
@@ -80,6 +85,7 @@ def test_the_table_of_predictions_is_a_table_of_boxes(tmp_path):
         ("b.csv", "a.png,1,2,3,4\na.png,1,2,3\n", [r"line 2: [1.0, 2.0, 3.0] is no box"]),
         ("b.csv", "a.png,1,2,x,4\na.png,1,2,3,4\na.png,1,2,3,nan", ["line 1: [1.0, 2.0, 'x', 4.0] is", "line 3: "]),
         ("b.csv", "a.png,1,2,3,4\na.png,1,2,0.5,4\n", ["line 2: [1.0, 2.0, 0.5, 4.0] is a box below a pixel"]),
+        ("b.csv", 'a.png,1,2,3,4\na.png,"12,5",2,3,4\n', ["line 2: ['12,5', 2.0, 3.0, 4.0] is no box"]),
         ("b.csv", "a.png,1,2,3,4\n,1,2,5,4\n", ["line 2: no name of a picture"]),
         ("b.json", '{"a.png": [[1, 2, 3, 4], [1, 2], [1, 2, 3, 1e999]]}', ["'a.png', box 1: ", "'a.png', box 2: "]),
         ("b.json", '{"a.png": [[1, 2, 3, 4]], "b.png": 3}', ["'b.png': '3' is no list of boxes"]),
@@ -108,14 +114,16 @@ def test_a_bad_record_is_told_and_the_others_are_kept(tmp_path, name, content, f
             "a.png,1,2,0,4\na.png,x",
             r"line 1: .* above 0, or leave it out \(and 1 more such records; none is a box\)",
         ),
+        ("b.csv", 'a.png,"1,5","2,5","3,5","4,5"', r"line 1: \['1,5', '2,5', '3,5', '4,5'\] is no box"),
         ("b.csv", "a.png,0.1,0.2,0.5,0.5", "a box below a pixel; are these fractions of the picture's sides"),
         ("b.csv", "name,label\na.png,face", "line 1: columns named name, label tell no file and no box; name them"),
+        ("b.csv", "name,x1,y1,x2,y2,x3,y3\na.png,1,2,3,4,5,6", "line 1: columns named .* tell no file and no box"),
         ("b.csv", "a.png\0\0\0\0\n", "line 1: this is no text: it holds zero bytes"),
         pytest.param("b.csv", "a" * 200_000 + ",1,2,3,4", "line .*: no table of values: field larger", id="long"),
         ("b.json", "{", "not JSON: .*; correct it, or write it anew"),
         ("b.json", "[" * 100_000, "not JSON"),
         ("b.json", f'{{"a.png": [[1, 2, 3, 1{"0" * 5000}]]}}', "not JSON"),
-        ("b.json", "[]", "neither an object of boxes"),
+        ("b.json", "[3]", "neither an object of boxes"),
         ("b.json", '{"a.png": [[1, 2]]}', "'a.png', box 0: .* is no box"),
         ("b.json", '{"images": 3, "annotations": []}', "are not lists"),
         ("b.txt", "", r"boxes come in a \.json or \.csv file"),
@@ -140,6 +148,43 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
     with pytest.raises(ValueError, match=r"^b\.jpg: no boxes for it in .*; it has B\.JPG: give one the other's name"):
         boxes.of(Path("b.jpg"))
     assert boxes.unused([Path("a.png")]) == ["B.JPG"]
+
+
+def test_of_several_pictures_of_one_name_the_one_whose_folders_agree_furthest_is_meant(tmp_path):
+    content = {"a/1/f.png": TWO[:1], "b/1/f.png": TWO[1:], "c:\\b\\2\\f.png": TWO, "f.png": []}
+    boxes = read_boxes(written(tmp_path / "b.json", content))
+    for path, key in (("/x/a/1/f.png", "a/1/f.png"), ("/b/1/f.png", "b/1/f.png"), ("/b/2/f.png", "c:\\b\\2\\f.png")):
+        assert boxes.of(Path(path))[0] == key
+    with pytest.raises(ValueError, match=r"has boxes of a/1/f\.png and b/1/f\.png; predict them apart"):
+        boxes.of(Path("/x/1/f.png"))
+    names = [f"{number:04}/f.png" for number in range(2000)]
+    boxes, began = BoxFile(Path("b.json"), {name: PictureBoxes() for name in names}, []), time.process_time()
+    assert [boxes.of(Path("/x", name))[0] for name in names] == names
+    assert time.process_time() - began < 2  # 0.1 s, and ten if every picture were compared with every other one
+
+
+class Walked(dict):
+    """Counts how often it is gone through."""
+
+    walks = 0
+
+    def __iter__(self):
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_a_files_names_are_gone_through_once_however_many_pictures_are_looked_up():
+    names = [f"{number:03}.png" for number in range(100)]
+    boxes = BoxFile(Path("b.json"), Walked({name: PictureBoxes() for name in names}), [])
+    assert [boxes.of(Path(name))[0] for name in names] == names
+    said = []
+    for number in (*range(10), 0):
+        with pytest.raises(ValueError, match=r"^x0\d\d\.png: no boxes for it in b\.json") as caught:
+            boxes.of(Path(f"x{number:03}.png"))
+        said.append(str(caught.value))
+    # Nobody reads the near names of ten thousand misses, each of which takes a look at all names.
+    assert ["; it has" in sentence for sentence in said] == [True] * 3 + [False] * 7 + [True]
+    assert boxes.pictures.walks == 1
 
 
 def test_boxes_in_another_unit_are_doubted_with_the_cause():

@@ -140,6 +140,16 @@ def test_boxes_of_other_files_are_told_with_what_is_near(workdir, folder, tmp_pa
     assert f"{boxes}: boxes of 1 pictures that are not in {folder}: B.PNG" in wrong[1]
 
 
+@pytest.mark.parametrize("name", ["points.json", "points.csv"])
+def test_predictions_without_a_face_are_boxes_of_no_picture(workdir, folder, tmp_path, capsys, name):
+    common = ("--workdir", workdir, "--out", tmp_path / "out")
+    status, said, wrong = call(capsys, folder, *common)
+    assert (status, wrong) == (0, []) and "faces: 0;" in said
+    boxes = tmp_path / "out" / name
+    status, _, wrong = call(capsys, folder, *common, "--boxes", boxes)
+    assert status == 1 and wrong == [f"predict: {boxes}: no boxes for a.png or any other picture of {folder}"]
+
+
 def test_every_format_of_a_phone_is_read_or_said(workdir, tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -140,6 +140,9 @@ def test_no_boxes_and_one_pixel(predictor):
 def test_what_cannot_be_predicted_is_named(predictor, image, boxes, message):
     with pytest.raises(ValueError, match=message):
         predictor.predict(image, boxes)
+    if "this one is" in message:  # the image, which no detector is shown then
+        with pytest.raises(ValueError, match=message):
+            predictor(image)
     good = np.zeros((9, 9, 3), np.uint8)
     with pytest.raises(ValueError, match=f"^image 1, .*{message}"):
         predictor.predict_batch([good, image], [[[1, 1, 5, 5]], boxes])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tracking, smoothing, thinning and coding, against what is worked out by hand or drawn."""
 
+import dataclasses
 import os
 import shutil
 
@@ -29,6 +30,15 @@ def test_one_euro_is_the_papers_formula():
     assert smooth(second, None, 10.0)[0] == pytest.approx([5 * share, 0])
 
 
+def test_one_euro_takes_a_frame_that_is_skipped_for_a_longer_one():
+    points = np.array([[[0.0, 0]], [[3.0, 1]], [[5.0, -2]]])
+    fast, slow = OneEuro(20.0), OneEuro(10.0)
+    for given in points:
+        expected = slow(given, None, 10.0)
+        assert fast(given, None, 10.0) == pytest.approx(expected)
+        fast.skip(10.0)
+
+
 def test_kalman_weighs_as_the_covariances_say():
     smooth = Kalman(1.0, noise=0.1, acceleration=0.0, velocity=1.0)  # a side of 10: sd 1 px, and 10 px a frame
     smooth(np.array([[0.0, 0.0]]), None, 10.0)
@@ -39,6 +49,15 @@ def test_kalman_weighs_as_the_covariances_say():
         filter_(np.zeros((1, 2)), np.full(1, sigma), 10.0)
         filter_.last = filter_(np.full((1, 2), 3.0), np.full(1, sigma), 10.0)
     assert sure.last[0, 0] > 2.5 > unsure.last[0, 0]
+
+
+def test_kalman_goes_on_through_a_frame_that_is_skipped():
+    """Two steps of place and covariance by hand, of a second each, without acceleration."""
+    smooth = Kalman(1.0, noise=0.1, acceleration=0.0, velocity=1.0)
+    smooth.skip(10.0)  # nothing is there yet
+    smooth(np.array([[0.0, 0.0]]), None, 10.0)
+    smooth.skip(10.0)
+    assert smooth(np.array([[6.0, 0.0]]), None, 10.0)[0, 0] == pytest.approx(6 * (1 + 4 * 100) / (2 + 4 * 100))
 
 
 @pytest.mark.parametrize("name", ["one-euro", "kalman"])
@@ -190,6 +209,24 @@ def test_faces_that_cross_keep_their_numbers_and_new_ones_get_new_ones():
     assert all(tracker(discs([])) == [] for _ in range(60))  # all are gone for two seconds
     assert [t.number for t in tracker(discs([(100, 60)]))] in ([], [2])
     assert [[t.number for t in tracker(discs([(100, 60)]))] for _ in range(10)][-1] == [2]
+
+
+class Sighted(Marks):
+    """Finds the only disc of a frame exactly, whatever the box."""
+
+    def faces(self, image, boxes):
+        found = super().faces(image, np.tile([0.0, 0, 400, 200], (len(boxes), 1)))
+        return [dataclasses.replace(face, box=box) for face, box in zip(found, boxes, strict=True)]
+
+
+def test_a_face_that_a_frame_does_not_show_goes_on_as_evenly_as_before():
+    tracker, errors = Tracker(Sighted(), find_discs, 30.0, make_smoother("kalman", 30.0)), []
+    for frame in range(40):
+        x = 50 + 8 * frame
+        tracked = tracker(discs([] if frame == 30 else [(x, 100)]))
+        errors.append([t.face.points[0, 0] - (x - 0.5 - 24) for t in tracked])
+    assert errors.pop(30) == [] and tracker.count == 1
+    assert np.ravel(errors[25:]) == pytest.approx(np.zeros(14), abs=0.05)
 
 
 def test_a_find_that_no_detection_confirms_is_dropped_at_once():
