@@ -20,7 +20,7 @@ from barrel_jax.scoring.arguments import Request, RequestParser
 from barrel_jax.scoring.evaluate import evaluate
 from barrel_jax.scoring.predicted import FaceReaders
 from data.annotated import truth_alone
-from data.face_sets import FACE_SETS
+from data.face_sets import FACE_SETS, READING
 from data.prepare import prepare_config
 
 
@@ -34,7 +34,7 @@ def score(request: Request) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = RequestParser("evaluate.py", __doc__, FACE_SETS)
+    parser = RequestParser("evaluate.py", __doc__, FACE_SETS, READING)
     given = parser.parse_args(arguments)
     request = parser.request(given)
     return parser.run(given, lambda: score(request))

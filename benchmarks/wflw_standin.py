@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.images import DECODE
 from data.synthetic.sample import sample_face
 
 IMAGES, TRAIN, TEST = 6551, 7500, 2500
@@ -34,7 +33,7 @@ def draw_photograph(folder: str, number: int, faces: list[int]) -> list[str]:
     lines, column = [], width // len(faces)
     for place, face in enumerate(faces):
         drawn = sample_face(0, "standin", face, "wflw-98")
-        pixels = cv2.imdecode(np.frombuffer(drawn["image"], np.uint8), DECODE)
+        pixels = cv2.imdecode(np.frombuffer(drawn["image"], np.uint8), cv2.IMREAD_COLOR)
         side = int(rng.integers(110, min(column, height) - 2))
         scale = side / len(pixels)
         x = place * column + int(rng.integers(0, column - side))

@@ -15,7 +15,13 @@ from barrel_jax.files import cache_home, download_folder
 from data.report import Report
 from data.source import FORMAT, Source, files_below, stamp_files
 
-READING = ("boxes", "points", "exif", "placeholders")  # fields of the config that say how own faces are to be read
+# Fields of the config that say how own faces are to be read, and how.
+READING = {
+    "boxes": "how bbox is written: xywh, xyxy, cxcywh, yxhw or yxyx, then nothing, -fraction or -percent",
+    "points": "how points are written: xy or yx, then nothing, -fraction or -percent",
+    "exif": "frame of the points of turned pictures where sizes do not tell: auto, stored or upright",
+    "placeholders": "points at (0, 0) and (-1, -1): auto takes those far from their face as not labelled, keep, drop",
+}
 
 
 class FaceSet(Protocol):

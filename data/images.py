@@ -3,7 +3,7 @@
 
 Pixels are those that the file stores: an EXIF orientation is ignored, as COCO's own tools do. Where the points are of
 the turned picture, whoever reads the source says so (`data.source.Face.orientation`) and the pixels are turned before
-they are cut. A stored region is never turned again (`DECODE`).
+they are cut. A stored region is never turned again (`barrel_jax.pictures.decode`).
 """
 
 from pathlib import Path
@@ -13,8 +13,6 @@ import numpy as np
 
 from barrel_jax import pictures
 from barrel_jax.files import read_bytes
-
-DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 JPEG = (
     *(cv2.IMWRITE_JPEG_QUALITY, 98),

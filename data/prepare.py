@@ -167,18 +167,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--allow-partial", action="store_true", help="take a part of a published set as it is; tables will say so"
     )
-    for name, help_text in (
-        ("boxes", "how bbox is written: xywh, xyxy, cxcywh, yxhw or yxyx, then nothing, -fraction or -percent"),
-        ("points", "how points are written: xy or yx, then nothing, -fraction or -percent"),
-        ("exif", "frame of the points of turned pictures where sizes do not tell: auto, stored or upright"),
-        (
-            "placeholders",
-            "points at (0, 0) and (-1, -1): auto takes those far from their face as not labelled, keep, drop",
-        ),
-    ):
-        parser.add_argument(
-            f"--{name}", default=getattr(default, name), help=f"coco: {help_text} (default: %(default)s)"
-        )
+    for name, words in READING.items():
+        parser.add_argument(f"--{name}", default=getattr(default, name), help=f"coco: {words} (default: %(default)s)")
     parser.add_argument("--scheme", default=default.scheme, help="synthetic: whose points (default: %(default)s)")
     for name, help_text in (("train", "training faces"), ("test", "test faces"), ("seed", "which faces are drawn")):
         value = getattr(default, f"synthetic_{name}")

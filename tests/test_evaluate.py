@@ -77,6 +77,36 @@ def test_pictures_that_are_no_frames_cost_no_score(tmp_path):
     assert (tmp_path / "out/eval/coco-val/metrics.json").exists()
 
 
+def test_predictions_are_scored_on_faces_that_are_read_as_it_is_told(tmp_path):
+    """Percent of the picture and corners of boxes, which the message about them says how to read."""
+    missed = own_faces(tmp_path / "faces") + np.array([2, 0], np.float32)  # of 20 px between the eyes
+    content = json.loads((tmp_path / "faces" / "val.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["keypoints"] = (
+            (np.reshape(annotation["keypoints"], (3, 3)) * [100 / 90, 100 / 60, 1]).ravel().tolist()
+        )
+        annotation["bbox"] = [8, 8, 38, 38]
+    written(tmp_path / "faces" / "val.json", content)
+    named = [{"file": "a b.png", "face": 7 + face, "points": missed[face].tolist()} for face in range(3)]
+    given = (
+        "--predictions",
+        written(tmp_path / "mine.json", named),
+        *on_own_faces(tmp_path),
+        "--workdir",
+        tmp_path / "out",
+    )
+    done = run_evaluate(*given, "--points", "xy-percent", "--boxes", "xyxy", "--max-pixels", 5400)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "out" / "eval" / "coco-val" / "metrics.json").read_text())
+    assert scores["nme"] == pytest.approx(10, abs=1e-3)
+    done = run_evaluate(*given, "--points", "xy-promille")
+    assert done.returncode == 1 and "config.data.points='xy-promille' is none of" in done.stderr
+    done = run_evaluate(
+        *given, "--points", "xy-percent", "--boxes", "xyxy", "--max-pixels", 5399, "--data-dir", tmp_path
+    )
+    assert done.returncode == 1 and "of 90 x 60 pixels, more than 5,399" in done.stderr
+
+
 def test_evaluate_scores_predictions_for_own_faces(tmp_path):
     points_px = own_faces(tmp_path / "faces")
     # Misses of 1, 2 and 3 px over 20 px: 5, 10 and 15 %, given in another order than the set's.

@@ -35,6 +35,7 @@ class FaceCrops(FaceTruth):
 
     images: Any = field(kw_only=True)  # uint8 [n, S, S, 3], RGB, memory-mapped, or `MadeImages`
     windows: np.ndarray = field(kw_only=True)  # float32 [n, 4], never None
+    stored: tuple[str, np.ndarray] | None = None  # split of the built set and rows in it; None for all of `split`
     parts: tuple[Part, ...] = ()  # the sets that the faces are of, in their order; () when they are of one
 
     @property
@@ -104,11 +105,13 @@ def recut(directory: Path, crops: FaceCrops, protocol: str, shifts: Float[np.nda
     Args: `directory` of the built set and `protocol` are those that `crops` were loaded with. Raises ValueError as
     `load_crops`, and when a stored image cannot be decoded.
     """
-    source, rule = open_split(directory, crops.split), protocol_of(protocol, crops.dataset)
-    size = crops.images.shape[1]
+    split, rows = crops.stored or (crops.split, np.arange(len(crops)))
+    source, rule = open_split(directory, split), protocol_of(protocol, crops.dataset)
+    size = crops.images[:1].shape[1]
 
     def one(face: int) -> np.ndarray:
-        return _crop(source[face], rule, size, shifts[face], f"{directory}, split {crops.split!r}, record {face}")[1]
+        row = int(rows[face])
+        return _crop(source[row], rule, size, shifts[face], f"{directory}, split {split!r}, record {row}")[1]
 
     def make(index: np.ndarray) -> np.ndarray:
         with ThreadPoolExecutor() as pool:

@@ -13,9 +13,11 @@ from barrel_jax.input.crops import FaceCrops, MadeImages, Part
 
 def select(crops: FaceCrops, rows: np.ndarray, split: str) -> FaceCrops:
     """The faces `rows` (int [m]) of a split, as a split of that name."""
+    stored, numbers = crops.stored or (crops.split, np.arange(len(crops)))
     return replace(
         crops,
         split=split,
+        stored=(stored, numbers[rows]),
         images=MadeImages(len(rows), lambda index: crops.images[rows[index]]),
         points_px=crops.points_px[rows],
         visible=crops.visible[rows],

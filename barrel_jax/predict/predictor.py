@@ -105,7 +105,7 @@ class Predictor:
 
         Args:
             model: a run's folder, a packed model's file, or the name of one of `named_models.NAMED`, such as 'small'.
-            checkpoint: of a run: 'latest', 'best' (lowest error on the test split), or a saved step.
+            checkpoint: of a run: 'latest', 'best' (on the split that training scores), or a saved step.
             dtype: compute type, 'float32' or 'bfloat16'; the run's by default, where 'auto' is bfloat16 on accelerators
                 and float32 on CPU.
             refine: how often faces are cropped again around their points; 0 trusts the boxes. By default as the model's

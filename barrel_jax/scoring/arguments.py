@@ -2,7 +2,7 @@
 """What a command line wants scored."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,15 @@ class Request:
 
 
 class RequestParser(Parser):
-    """The arguments of a program that scores."""
+    """The arguments of a program that scores.
 
-    def __init__(self, prog: str, description: str | None, sets: Iterable[str]) -> None:
+    `sets` are the names of those that faces can be of, `reading` the fields of the data's settings that say how own
+    faces are read, with words for the help.
+    """
+
+    def __init__(self, prog: str, description: str | None, sets: Iterable[str], reading: Mapping[str, str]) -> None:
         super().__init__(prog, description, lambda: "settings of a run (train.py), by default:\n" + describe_fields())
+        self._reading = tuple(reading)
         add = self.add_argument
         add("--workdir", type=Path, help="folder of the run to score; with --predictions where the scores go")
         add("--predictions", type=Path, metavar="FILE", help="score this .npz, .json or .txt instead of a run's model")
@@ -51,7 +56,11 @@ class RequestParser(Parser):
             "kept",
         )
         add("--data-dir", metavar="DIR", help="where built sets live; the run's, else ~/.cache/barrel_jax")
-        add("--checkpoint", default="latest", help="latest, best (lowest on the test split), or a saved step")
+        add(
+            "--checkpoint",
+            default="latest",
+            help="latest, best (on the split that training scores), or a saved step",
+        )
         add(
             "--rank",
             type=int,
@@ -65,6 +74,13 @@ class RequestParser(Parser):
         flag: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
         add("--clamp-points", **flag, help="move true points into the image; the run's by default")
         add("--allow-partial", **flag, help="score on a part of a published set; the table says so")
+        for name, words in reading.items():
+            add(f"--{name}", help=f"coco: {words} (the run's by default)")
+        add(
+            "--max-pixels",
+            type=int,
+            help="of a picture; larger ones are refused before they are decoded (the run's by default)",
+        )
         add("--stress", **flag, help="also score the run's model under perturbations: stress.json")
         add(
             "--sequences",
@@ -91,7 +107,7 @@ class RequestParser(Parser):
             self.error("--report is written to --workdir: name that too")
         model = ModelChoice(given.workdir, given.checkpoint, given.rank, bool(given.stress))
         data = {name: getattr(given, name) for name in ("dataset", "source", "data_dir", "crop")}
-        data |= {name: getattr(given, name) for name in ("clamp_points", "allow_partial")}
+        data |= {name: getattr(given, name) for name in ("clamp_points", "allow_partial", "max_pixels", *self._reading)}
         data["test_split"] = given.split
         subject = given.predictions or model
         return Request(subject, given.workdir, data, given.normaliser, given.report, given.sequences)

@@ -14,6 +14,7 @@ from barrel_jax.evaluation.scores import Scores, Stress
 from barrel_jax.evaluation.stress import stress
 from barrel_jax.faces.landmarks import Normaliser
 from barrel_jax.facts import read_facts
+from barrel_jax.picture_heads import max_pixels
 from barrel_jax.report.page import write_page
 from barrel_jax.report.run import run_report
 from barrel_jax.scoring.arguments import Request
@@ -54,7 +55,8 @@ def evaluate(request: Request, readers: FaceReaders) -> None:
         print(folder / "sequences.json")
     stressed = None
     if model and model.choice.stress:
-        stressed = _put_under_stress(model, predicted, readers.prepare(data), folder)
+        with max_pixels(data.max_pixels):
+            stressed = _put_under_stress(model, predicted, readers.prepare(data), folder)
     if request.report:
         write_page(folder / "report.html", _report(request, predicted, scores, stressed))
         print(folder / "report.html")

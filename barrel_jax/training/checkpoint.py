@@ -34,7 +34,7 @@ def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:
 
 
 class Checkpoints:
-    """A run's checkpoints below `workdir/checkpoints`: `latest` (two kept) and `best` (one, lowest test NME).
+    """A run's checkpoints below `workdir/checkpoints`: `latest` (two kept) and `best` (one, of the lowest NME).
 
     Saving is asynchronous and atomic: a killed process leaves whole checkpoints only. The checksums of their files are
     part of them and are checked at every reading.
@@ -146,7 +146,7 @@ class Checkpoints:
         return _unreadable(self._address.path / kind / str(step) / "state") if damage is None else damage
 
     def best_nme(self) -> float:
-        """The lowest test NME of a kept state in percent; infinite when there is none."""
+        """The lowest scored NME of a kept state in percent; infinite when there is none."""
         lowest = math.inf
         for step in self.steps("best"):
             try:

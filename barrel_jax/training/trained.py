@@ -46,7 +46,7 @@ class TrainedRun(Described):
 
         Args:
           workdir: the run's folder.
-          checkpoint: 'latest', 'best' (lowest error on the test split) or a saved step.
+          checkpoint: 'latest', 'best' (on the split that training scores) or a saved step.
           mesh: devices that the weights are laid out on; the first one by default.
 
         Raises:

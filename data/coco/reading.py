@@ -15,7 +15,7 @@ CHOICES = {"boxes": BOXES, "points": POINTS, "exif": EXIF, "placeholders": PLACE
 
 @dataclass(frozen=True)
 class Reading:
-    """The switches, each a field of `DataConfig` (data.face_sets.READING) and a flag of data.prepare."""
+    """The switches, each a field of `DataConfig` (`READING`) and a flag of data.prepare and evaluate.py."""
 
     boxes: str  # layout of bbox (units.py)
     points: str  # layout of the points in keypoints

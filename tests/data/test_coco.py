@@ -13,9 +13,11 @@ from data import build as building
 from data import check as checking
 from data.coco.coco import CocoFaces
 from data.coco.source import read_source, source_digest, split_files
-from data.images import DECODE, check_size, encode_region, is_complete, read_image, region_of
+from data.images import check_size, encode_region, is_complete, read_image, region_of
 
 pytestmark = pytest.mark.quick
+
+DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # as stored regions are read
 
 
 def build(folder, data_dir, digest):

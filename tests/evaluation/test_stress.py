@@ -17,6 +17,7 @@ from barrel_jax.faces.landmarks import W300_68, Normaliser
 from barrel_jax.faces.normalisers import normalised_by
 from barrel_jax.input.augment import transform_points
 from barrel_jax.input.crops import load_crops, recut
+from barrel_jax.input.mixture import select
 from data.prepare import prepare
 from tests.kit.toy import make_crops, shifted
 
@@ -79,6 +80,16 @@ def test_a_dot_under_a_shifted_box_comes_back(dots, strength):
     share = (moved.windows[:, :2] - crops.windows[:, :2]) / crops.windows[:, 2:]
     np.testing.assert_allclose(np.linalg.norm(share, axis=1), strength, rtol=1e-3)
     np.testing.assert_array_equal(moved.windows[:, 2:], crops.windows[:, 2:])
+
+
+def test_faces_of_a_part_of_a_split_are_cut_from_their_own_pictures(dots):
+    """`data.holdout` makes parts: their rows are not those of the built set, nor is their split one of it."""
+    directory, crops = dots
+    held = select(select(crops, np.array([3, 0, 2]), "holdout"), np.array([2, 0]), "holdout")
+    moved = recut(directory, held, "pipnet", shifts(2, 0.15))
+    assert moved.images[np.arange(2)].shape == (2, SIZE, SIZE, 3)
+    np.testing.assert_array_equal(moved.points_px, crops.points_px[[2, 3]])
+    assert np.abs(brightest(moved) - moved.points_px).max() < 0.5
 
 
 def test_the_records_of_a_model_that_is_never_wrong_but_in_the_dark(dots):
