@@ -3,6 +3,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +167,15 @@ def latency(seconds: Mapping[str, float], frames: int) -> str:
     )
 
 
-def drawing_names(paths: list[Path]) -> list[str]:
-    """The drawings' file names: a.png for a.jpg, and a.jpg.png where another picture is called a, too."""
+def drawing_names(paths: Sequence[Path]) -> list[str]:
+    """The drawings' file names, each once: a.png for a.jpg; beside a.png a.jpg.png; beside a.jpg.jpg a.jpg-2.png."""
     stems = Counter(path.stem for path in paths)
-    return [f"{path.stem if stems[path.stem] == 1 else path.name}.png" for path in paths]
+    names: dict[str, None] = {}
+    for path in paths:
+        name = path.stem if stems[path.stem] == 1 else path.name
+        numbered = (f"{name}-{number}" for number in count(2))
+        names[next(one for one in chain([name], numbered) if one not in names)] = None
+    return [f"{name}.png" for name in names]
 
 
 def _rounded(numbers: np.ndarray) -> list[Any]:

@@ -195,6 +195,8 @@ def test_points_are_drawn_where_they_are():
 def test_drawings_of_pictures_of_one_name_are_kept_apart(tmp_path):
     names = drawing_names([tmp_path / name for name in ("a.jpg", "a.png", "b.png")])
     assert names == ["a.jpg.png", "a.png.png", "b.png"]
+    names = drawing_names([tmp_path / name for name in ("a.jpg", "a.jpg.jpg", "a.png")])
+    assert names == ["a.jpg.png", "a.jpg-2.png", "a.png.png"]
     paths = [tmp_path / f"{number:05}.jpg" for number in range(20_000)]
     began = time.process_time()
     assert drawing_names(paths)[-1] == "19999.png"
