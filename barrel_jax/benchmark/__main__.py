@@ -55,10 +55,16 @@ def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | 
     given.batches = given.batches or (["16"] if given.what == "train" else ["1", "8"])
     if not all(batch.isdecimal() and int(batch) for batch in given.batches):
         parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8,64")
-    there = ["cpu"] + ["cuda"] * (jax.default_backend() == "gpu")
+    on_gpu = jax.default_backend() == "gpu"
+    there = ["cpu"] * (not on_gpu or bench is infer) + ["cuda"] * on_gpu
     devices = [given.device] if given.device else there
     if devices[0] not in there:
-        parser.error("--device cuda: JAX sees no GPU here; install barrel-jax[cuda13]")
+        remedy = (
+            "the step runs on JAX's default device: set JAX_PLATFORMS=cpu"
+            if on_gpu
+            else ("JAX sees no GPU here; install barrel-jax[cuda13]")
+        )
+        parser.error(f"--device {devices[0]}: {remedy}")
     models, batches = given.models, [int(batch) for batch in given.batches]
     if given.what == "table4":
         models, batches = list(paper.PAPER_FPS), [1]

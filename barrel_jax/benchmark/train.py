@@ -85,8 +85,6 @@ def measure(
     Raises:
       ValueError: a label that is no model; before anything is measured.
     """
-    if "cpu" in devices and jax.default_backend() != "cpu":
-        devices = [device for device in devices if device != "cpu"]  # the step runs where JAX's default device is
     models = {label: ModelConfig(**model_of(label)) for label in labels}
     rows = Rows(write, done)
     keys: list[Key] = []

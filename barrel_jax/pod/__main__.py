@@ -70,15 +70,18 @@ def predict_cost(given: argparse.Namespace) -> None:
         names = [f"{name}:{'x'.join(map(str, sides))}" for sides in shapes]
         counts = [math.prod(sides) for sides in shapes]
         result["weak"] = _rows(config, names, [per_chip * count for count in counts], given.landmarks)
-        # A batch that the smallest slice can hold and the largest can still split.
-        batches = [max(per_chip * counts[-1] // 16, counts[-1])] * len(names)
-        result["strong"] = _rows(config, names, batches, given.landmarks)
+        result["strong"] = _rows(config, names, [common_batch(per_chip, counts[-1])] * len(names), given.landmarks)
         for kind in ("weak", "strong"):
             print(f"\n{kind} scaling\n{report.table(result[kind], weak=kind == 'weak')}")
         if given.out:
             report.draw(given.out.with_suffix(".png"), result["weak"], result["strong"])
     if given.out:
         provenance.write(given.out, result)
+
+
+def common_batch(per_chip: int, chips: int) -> int:
+    """A batch that the smallest slice can hold and the largest, of `chips`, can still split."""
+    return max(per_chip // 16, 1) * chips
 
 
 def main(arguments: list[str] | None = None) -> int:

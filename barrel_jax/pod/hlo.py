@@ -37,6 +37,18 @@ def shape_bytes(text: str, *, fast: bool = True) -> int:
     return total
 
 
+def elements(text: str) -> list[str]:
+    """The elements of a tuple's type, '(a, (b, c[2,3]), d)'."""
+    found, depth = [""], 0
+    for character in text.strip()[1:-1]:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and not depth:
+            found.append("")
+        else:
+            found[-1] += character
+    return found
+
+
 def computations(text: str) -> dict[str, list[str]]:
     """The lines of each computation by its name; the entry's name is ''."""
     found: dict[str, list[str]] = {}
@@ -82,11 +94,8 @@ def collectives(text: str, devices: int) -> list[Collective]:
             origin = re.search(r'op_name="([^"]*)"', line)
             result = match[2]
             if match[3].endswith("-start") and kind != "all-reduce":
-                # (operands, results, ...): the result is the largest.
-                sizes = [shape_bytes(part[0]) for part in re.finditer(r"\w+\[[\d,]*\]", result)]
-                size = max(sizes, default=0)
-            else:
-                size = shape_bytes(result)
+                result = elements(result)[1]  # of operands, results and what else it needs
+            size = shape_bytes(result)
             group = _group(line, devices)
             if kind == "reduce-scatter":
                 size *= group

@@ -3,6 +3,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -81,6 +82,13 @@ def test_both_sides_run_and_are_recorded(tmp_path, capsys):
     (ceiling,) = result["ceilings"]
     assert ceiling["matmul_gflops"] > 0 and ceiling["copy_gb_per_s"] > 0 and result["rows"][0]["gflops"] > 0
     assert result["versions"]["torch"] == torch.__version__ and result["commit"] and "--rounds 3" in result["command"]
+
+
+def test_a_step_is_timed_on_the_default_device_alone(monkeypatch, capsys):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # as on a machine with one
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--device", "cpu"])
+    assert "--device cpu: the step runs on JAX's default device: set JAX_PLATFORMS=cpu" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("precision", "device"), [("bfloat16", "cpu"), ("float32", "cuda")])

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from barrel_jax.pod import hlo, report
-from barrel_jax.pod.__main__ import slices
+from barrel_jax.pod.__main__ import common_batch, slices
 from barrel_jax.pod.chips import CHIPS, make_target
 from barrel_jax.pod.hlo import Collective
 from barrel_jax.pod.program import compile_step
@@ -67,6 +67,22 @@ def test_collectives_by_hand():
     # Started and ended on one channel: one exchange.
     assert (found["all-gather"].bytes, found["all-gather"].group, found["all-gather"].times) == (64, 4, 1)
     assert (found["collective-permute"].bytes, found["collective-permute"].times) == (32, 7)
+
+
+STARTED = """ENTRY %main (g: f32[1024]) -> f32[256] {
+  %g = f32[1024]{0} parameter(0)
+  %h = f32[16]{0} parameter(1)
+  %part = (f32[1024]{0:T(256)}, f32[256]{0:T(256)}) reduce-scatter-start(%g), channel_id=1, replica_groups={{0,1,2,3}}
+  %all = ((f32[256]{0}, f32[128]{0}), (f32[1024]{0}, f32[512]{0})) all-gather-start(%a, %b), replica_groups={{0,1,2,3}}
+  %next = (f32[16]{0}, f32[16]{0}, u32[], u32[]) collective-permute-start(%h), source_target_pairs={{0,1}}
+  ROOT %done = f32[256]{0} reduce-scatter-done(%part)
+}
+"""
+
+
+def test_what_is_started_has_the_bytes_of_what_is_waited_for():
+    found = {one.kind: one.bytes for one in hlo.collectives(STARTED, 4)}
+    assert found == {"reduce-scatter": 4 * 256 * 4, "all-gather": (1024 + 512) * 4, "collective-permute": 64}
 
 
 def test_memory_traffic_by_hand():
@@ -129,6 +145,11 @@ def test_a_norm_over_groups_leaves_the_gradients_exchange_alone(tmp_path, monkey
     kept = list((tmp_path / "pod").iterdir())
     assert compiled(target, tmp_path, monkeypatch, **fields) == grouped
     assert len(kept) == 2
+
+
+@pytest.mark.parametrize(("per_chip", "batch"), [(8, 256), (16, 256), (24, 256), (32, 512), (40, 512)])
+def test_the_batch_of_strong_scaling_divides_by_the_largest_slice(per_chip, batch):
+    assert common_batch(per_chip, 256) == batch
 
 
 def test_a_batch_or_mesh_that_does_not_fit_the_slice_is_refused():
