@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data.convert.faces import ConvertedFace, Frame, landmark_names, make_faces
 from data.convert.formats import FORMATS, recognise
+from data.convert.given_twice import given_once
 from data.convert.pictures import Pictures, files_of
 from data.convert.record import Options, Record
 from data.convert.split import Division, divide
@@ -69,7 +70,8 @@ def convert(task: Task) -> str:
     names = landmark_names(records, task.landmarks, findings)
     frame = Frame(task.unit or form.unit, form.origin if task.origin is None else task.origin, task.exif, task.as_shown)
     _check_unit(task, frame, records)
-    faces = make_faces(records, Pictures(task.images or root, without=out), names, frame, findings)
+    pictures = Pictures(task.images or root, without=out)
+    faces = given_once(make_faces(records, pictures, names, frame, findings), findings)
     if frame.origin:
         findings.notes.append("points are taken as counted from 1 and moved by one pixel; --origin 0 leaves them")
     _raise_faults(task, findings)

@@ -26,8 +26,8 @@ class Division:
 def divide(faces: Sequence[ConvertedFace], how: Division, findings: Findings) -> dict[str, list[ConvertedFace]]:
     """The faces by split, in order.
 
-    Pictures of one group, and pictures of equal bytes, stay together. What the source has divided stays as it is unless
-    `how.anew`; where it has no val, a share of its training faces becomes one.
+    Pictures of one group, pictures of equal bytes, and a picture and its mirror image stay together. What the source
+    has divided stays as it is unless `how.anew`; where it has no val, a share of its training faces becomes one.
 
     Raises:
         ValueError: a face has no group; a group is on both sides of the source's own division; everything is one group.
@@ -85,9 +85,10 @@ def _groups(faces: Sequence[ConvertedFace], how: Division) -> list[str]:
     ties = []
     for face in faces:
         group = group_of(face, how)
-        ties.append(
-            [f"picture {face.picture.name}", f"bytes {face.picture.digest}"] + ([f"group {group}"] if group else [])
-        )
+        photo = re.sub(
+            r"(_mirror)?\.[^./]*$", "", face.picture.name
+        )  # NAME_mirror.jpg is what dlib calls mirror images
+        ties.append([f"photo {photo}", f"bytes {face.picture.digest}"] + ([f"group {group}"] if group else []))
         first, *others = sorted(map(lead, ties[-1]))
         for other in others:
             leader[other] = first

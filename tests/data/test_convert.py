@@ -140,8 +140,37 @@ def test_faces_and_pictures_in_two_splits_are_told(tmp_path, capsys):
     splits = converted("coco", source)
     assert [len(faces) for faces in splits.values()] == [3, 1]
     said = capsys.readouterr().out
-    assert "faces given twice left out: 1\n  of these in two splits: 1" in said
+    assert "faces given twice left out: 1" in said
+    assert "1 faces are given in two splits and stay in the first" in said and "in train and again in val" in said
     assert "1 pictures are in two splits, by their bytes: the first in train (b.png) and val (b.png)" in said
+
+
+def test_a_file_of_all_faces_leaves_each_in_the_split_that_another_names(tmp_path, capsys):
+    """As dlib gives 300W: labels_ibug_300W.xml beside those of its name with _train and _test, and sorted first."""
+    source = tmp_path / "s"
+    for name in "abcd":
+        draw(source / f"{name}.png")
+    faces = [(f"{name}.png", face(k)) for k, name in enumerate("abcd")]
+    coco(source, faces, "faces.json")
+    coco(source, faces[:2], "faces_train.json")
+    coco(source, faces[3:], "faces_test.json")
+    splits = {split: {face["file"] for face in faces} for split, faces in converted("coco", source).items()}
+    assert splits["test"] == {"d.png"} and splits["train"] | splits["val"] == {"a.png", "b.png", "c.png"}
+    said = capsys.readouterr().out
+    assert "faces given twice left out: 3" in said and "two splits" not in said
+
+
+def test_a_mirrored_picture_stays_with_its_original(tmp_path):
+    """As dlib's copy of 300W has every photo twice, under unlike suffixes here."""
+    source = tmp_path / "s"
+    names = [f"{folder}/{number}{end}" for folder in "ab" for number in range(6) for end in (".png", "_mirror.jpg")]
+    for place, name in enumerate(names):
+        draw(source / name, 40, 30)
+        (source / name).write_bytes((source / name).read_bytes() + bytes([place]))
+    coco(source, [(name, face(place)) for place, name in enumerate(names)])
+    splits = converted("coco", source, "--val", "0.4")
+    photos = {split: {face["file"].split(".")[0].removesuffix("_mirror") for face in splits[split]} for split in splits}
+    assert not photos["train"] & photos["val"] and len(photos["train"] | photos["val"]) == 12
 
 
 @pytest.mark.parametrize(
