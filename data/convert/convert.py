@@ -16,6 +16,7 @@ from data.convert.pictures import Pictures, files_of
 from data.convert.record import Options, Record
 from data.convert.split import Division, divide
 from data.convert.split_names import own_split
+from data.convert.stated_splits import of_known_splits
 from data.grouping import grouped
 from data.source import Findings, first_few
 
@@ -61,9 +62,9 @@ def convert(task: Task) -> str:
     for path in annotation_files(task, findings):
         split = own_split(path, root, form.beside)
         try:
-            records += [
-                replace(record, split=record.split or split) for record in form.read(path, task.options, findings)
-            ]
+            found = form.read(path, task.options, findings)
+            known = found if task.division.anew else of_known_splits(found, findings)
+            records += [replace(record, split=record.split or split) for record in known]
         except ValueError as error:
             findings.faults.append(str(error))
     _raise_faults(task, findings)

@@ -12,6 +12,7 @@ from data.source import Findings
 
 SUFFIXES = (".xml",)
 ABOUT = "CVAT's XML for images"
+DEFAULT = "default"  # subset of tasks that nobody has put into one
 Box = tuple[float, float, float, float]
 Points = dict[str, tuple[float, float, int]]
 
@@ -65,7 +66,7 @@ def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:
             singles[group][label] = points[0]
         elif shape.tag not in ("box", "tag"):
             findings.counts[f"{shape.tag}_shapes_left_out"] += 1
-    size, split = (width, height) if width and height else None, image.attributes.get("subset", "")
+    size, split = (width, height) if width and height else None, image.attributes.get("subset", "").strip()
     records = []
     for shape, points, positional in faces:
         said = {field.attributes.get("name", ""): field.text.strip() for field in shape.all("attribute")}
@@ -77,7 +78,8 @@ def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:
                 points,
                 _around(shape, points, boxes),
                 size,
-                split,
+                "" if split.lower() == DEFAULT else split,
+                "subset",
                 image.attributes | shape.attributes | said,
                 positional=positional,
             )

@@ -36,6 +36,12 @@ def divide(faces: Sequence[ConvertedFace], how: Division, findings: Findings) ->
         raise ValueError(f"--val is {how.val:g}; it is a share between 0 and 1")
     groups = _groups(faces, how)
     splits: dict[str, list[ConvertedFace]] = {}
+    unnamed = [face for face in faces if not named_split(face.split)]
+    if unnamed and len(unnamed) < len(faces) and not how.anew:
+        findings.notes.append(
+            f"{len(unnamed):,} faces for which no split is named, where others are, were taken for train: the first is "
+            f"{unnamed[0].where}"
+        )
     for face in faces:
         splits.setdefault(TRAIN if how.anew else named_split(face.split) or TRAIN, []).append(face)
     if TRAIN in splits and VAL not in splits:

@@ -249,6 +249,17 @@ def test_cvat_that_is_refused(source, capsys, shapes, said):
         raise AssertionError(refused(capsys, "cvat", source))
 
 
+def test_cvat_subsets_are_splits_but_for_the_default(source, capsys):
+    points = '<points label="face" points="10,12;20.5,6"/>'
+    images = (
+        '<image id="0" name="a.png" subset="{}">{}</image><image id="1" name="b.png" subset="Validation">{}</image>'
+    )
+    (source / "x.xml").write_text(f"<annotations>{images.format('Default', points, points)}</annotations>")
+    check_pair(converted("cvat", source))
+    (source / "x.xml").write_text(f"<annotations>{images.format('holdout', points, points)}</annotations>")
+    assert "a.png: subset says 'holdout' (1 faces) where" in refused(capsys, "cvat", source)
+
+
 def test_cvat_for_video_is_told(source, capsys):
     (source / "a.xml").write_text('<annotations><track id="0"><points frame="0" points="1,2"/></track></annotations>')
     assert "this is CVAT for video" in refused(capsys, "cvat", source)
