@@ -11,10 +11,12 @@ from pathlib import Path
 
 from data.convert.faces import ConvertedFace, Frame, landmark_names, make_faces
 from data.convert.formats import FORMATS, recognise
+from data.convert.given_twice import given_once
 from data.convert.pictures import Pictures, files_of
 from data.convert.record import Options, Record
 from data.convert.split import Division, divide
 from data.convert.split_names import own_split
+from data.convert.stated_splits import of_known_splits
 from data.grouping import grouped
 from data.source import Findings, first_few
 
@@ -60,16 +62,17 @@ def convert(task: Task) -> str:
     for path in annotation_files(task, findings):
         split = own_split(path, root, form.beside)
         try:
-            records += [
-                replace(record, split=record.split or split) for record in form.read(path, task.options, findings)
-            ]
+            found = form.read(path, task.options, findings)
+            known = found if task.division.anew else of_known_splits(found, findings)
+            records += [replace(record, split=record.split or split) for record in known]
         except ValueError as error:
             findings.faults.append(str(error))
     _raise_faults(task, findings)
     names = landmark_names(records, task.landmarks, findings)
     frame = Frame(task.unit or form.unit, form.origin if task.origin is None else task.origin, task.exif, task.as_shown)
     _check_unit(task, frame, records)
-    faces = make_faces(records, Pictures(task.images or root, without=out), names, frame, findings)
+    pictures = Pictures(task.images or root, without=out)
+    faces = given_once(make_faces(records, pictures, names, frame, findings), findings)
     if frame.origin:
         findings.notes.append("points are taken as counted from 1 and moved by one pixel; --origin 0 leaves them")
     _raise_faults(task, findings)

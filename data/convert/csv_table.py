@@ -81,9 +81,11 @@ def _record(path: Path, line: int, cells: list[str], columns: Columns, comma: bo
         left, top, third, fourth = map(number, columns.box)
         box = (left, top, third - left, fourth - top) if columns.corners else (left, top, third, fourth)
     size = tuple(read_side(cells[column]) for column in columns.size)
+    split = cells[columns.split].strip() if columns.split is not None else ""
     return Record(
         where, path, picture, points, box, (size[0], size[1]) if size and size[0] and size[1] else None,
-        cells[columns.split].strip() if columns.split is not None else "",
+        "" if split.lower() in EMPTY else split,
+        f"column {columns.names[columns.split]!r}" if columns.split is not None else "",
         dict(zip(columns.names, (cell.strip() for cell in cells), strict=False)), positional=not columns.header,
     )  # fmt: skip
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """CVAT's "CVAT for images 1.1" XML: points, skeletons, and boxes around them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+from data.convert.cvat_parts import count_points, point_names, shapes_of_faces, usual_parts
 from data.convert.faces import ConvertedFace
 from data.convert.markup import Element, faces_of, read_xml
 from data.convert.record import NOT_LABELLED, OCCLUDED, VISIBLE, Options, Record, read_number, read_side, shown
@@ -12,6 +13,7 @@ from data.source import Findings
 
 SUFFIXES = (".xml",)
 ABOUT = "CVAT's XML for images"
+DEFAULT = "default"  # subset of tasks that nobody has put into one
 Box = tuple[float, float, float, float]
 Points = dict[str, tuple[float, float, int]]
 
@@ -34,38 +36,30 @@ def read(path: Path, options: Options, findings: Findings) -> list[Record]:
         raise ValueError(f"{path}: its root is <{root.tag}>, CVAT's is <annotations>; is it of another tool?")
     if next(root.all("track"), None):
         raise ValueError(f"{path}: this is CVAT for video, which names no pictures; export 'CVAT for images 1.1'")
-    return faces_of(root.all("image"), lambda image: _faces(path, image, findings), findings)
+    usual = usual_parts(root.all("image"))
+    return faces_of(root.all("image"), lambda image: _faces(path, image, usual, findings), findings)
 
 
-def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:
-    """The faces of an image: each skeleton, each shape of several points, and the single points of each group."""
+def _faces(path: Path, image: Element, usual: Mapping[str, int], findings: Findings) -> list[Record]:
+    """The faces of an image: its skeletons, and what `cvat_parts` makes of its points."""
     name = image.attributes.get("name", "")
     if not name:
         raise ValueError(f"{path}:{image.line}: an image without its name; name it")
     width, height = (read_side(image.attributes.get(side)) for side in ("width", "height"))
     boxes = [(box, _box(path, box)) for box in image.all("box")]
-    singles: dict[str, Points] = {}
-    faces: list[tuple[Element, Points, bool]] = []
+    faces = [(shape, _skeleton(path, shape), False) for shape in image.all("skeleton")]
+    for shapes in shapes_of_faces(path, image):
+        points: Points = {}
+        for shape in shapes:
+            named = dict(zip(point_names(path, shape, usual), _points(path, shape), strict=True))
+            if twice := points.keys() & named.keys():
+                raise ValueError(f"{path}:{shape.line}: two points would be called {shown(min(twice))}; rename a label")
+            points |= named
+        faces.append((shapes[0], points, not usual and count_points(shapes[0]) > 1))
     for shape in image.children:
-        if shape.tag == "skeleton":
-            faces.append((shape, _skeleton(path, shape), False))
-        elif shape.tag == "points":
-            points = _points(path, shape)
-            if len(points) > 1:
-                faces.append((shape, {str(k): point for k, point in enumerate(points)}, True))
-                continue
-            group, label = shape.attributes.get("group_id", "0"), shape.attributes.get("label", "")
-            if group not in singles:
-                singles[group] = {}
-                faces.append((shape, singles[group], False))
-            if label in singles[group]:
-                raise ValueError(
-                    f"{path}:{shape.line}: a second point {shown(label)} in {name}; group each face's points"
-                )
-            singles[group][label] = points[0]
-        elif shape.tag not in ("box", "tag"):
+        if shape.tag not in ("skeleton", "points", "box", "tag"):
             findings.counts[f"{shape.tag}_shapes_left_out"] += 1
-    size, split = (width, height) if width and height else None, image.attributes.get("subset", "")
+    size, split = (width, height) if width and height else None, image.attributes.get("subset", "").strip()
     records = []
     for shape, points, positional in faces:
         said = {field.attributes.get("name", ""): field.text.strip() for field in shape.all("attribute")}
@@ -77,7 +71,8 @@ def _faces(path: Path, image: Element, findings: Findings) -> list[Record]:
                 points,
                 _around(shape, points, boxes),
                 size,
-                split,
+                "" if split.lower() == DEFAULT else split,
+                "subset",
                 image.attributes | shape.attributes | said,
                 positional=positional,
             )

@@ -107,7 +107,6 @@ def make_faces(
     sizes = annotated_sizes(records, located, read, names, frame.exif, findings) if frame.unit == "pixel" else {}
     targets = pictures.targets(read)
     faces: list[ConvertedFace] = []
-    seen: dict[tuple[str, bytes, bytes], ConvertedFace] = {}
     for record, path in zip(records, located, strict=True):
         if path not in read:
             continue
@@ -118,16 +117,10 @@ def make_faces(
         except ValueError as error:
             findings.faults.append(str(error))
             continue
-        same = (read[path].digest, face.points.tobytes(), face.visible.tobytes())
-        if not face.visible.any():
-            findings.counts["faces_without_points_left_out"] += 1
-        elif same in seen:
-            apart = named_split(face.split) != named_split(seen[same].split)
-            findings.counts["faces_given_twice_left_out"] += 1
-            findings.counts["of_these_in_two_splits"] += apart
-        else:
-            seen[same] = face
+        if face.visible.any():
             faces.append(face)
+        else:
+            findings.counts["faces_without_points_left_out"] += 1
     return faces
 
 

@@ -37,6 +37,7 @@ class Record:
     box: tuple[float, float, float, float] | None = None  # x, y, width, height
     size: tuple[int, int] | None = None  # width and height of the picture, where the file says them
     split: str = ""  # where the file names one
+    split_by: str = ""  # the column or attribute that states it, for sentences
     fields: Mapping[str, str] = field(default_factory=dict)  # what else is said of the face; can name its group
     face: int | None = None  # its id
     turned: int = 0  # degrees by which the picture was turned to the right when it was annotated

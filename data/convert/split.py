@@ -26,8 +26,8 @@ class Division:
 def divide(faces: Sequence[ConvertedFace], how: Division, findings: Findings) -> dict[str, list[ConvertedFace]]:
     """The faces by split, in order.
 
-    Pictures of one group, and pictures of equal bytes, stay together. What the source has divided stays as it is unless
-    `how.anew`; where it has no val, a share of its training faces becomes one.
+    Pictures of one group, pictures of equal bytes, and a picture and its mirror image stay together. What the source
+    has divided stays as it is unless `how.anew`; where it has no val, a share of its training faces becomes one.
 
     Raises:
         ValueError: a face has no group; a group is on both sides of the source's own division; everything is one group.
@@ -36,6 +36,12 @@ def divide(faces: Sequence[ConvertedFace], how: Division, findings: Findings) ->
         raise ValueError(f"--val is {how.val:g}; it is a share between 0 and 1")
     groups = _groups(faces, how)
     splits: dict[str, list[ConvertedFace]] = {}
+    unnamed = [face for face in faces if not named_split(face.split)]
+    if unnamed and len(unnamed) < len(faces) and not how.anew:
+        findings.notes.append(
+            f"{len(unnamed):,} faces for which no split is named, where others are, were taken for train: the first is "
+            f"{unnamed[0].where}"
+        )
     for face in faces:
         splits.setdefault(TRAIN if how.anew else named_split(face.split) or TRAIN, []).append(face)
     if TRAIN in splits and VAL not in splits:
@@ -85,9 +91,10 @@ def _groups(faces: Sequence[ConvertedFace], how: Division) -> list[str]:
     ties = []
     for face in faces:
         group = group_of(face, how)
-        ties.append(
-            [f"picture {face.picture.name}", f"bytes {face.picture.digest}"] + ([f"group {group}"] if group else [])
-        )
+        photo = re.sub(
+            r"(_mirror)?\.[^./]*$", "", face.picture.name
+        )  # NAME_mirror.jpg is what dlib calls mirror images
+        ties.append([f"photo {photo}", f"bytes {face.picture.digest}"] + ([f"group {group}"] if group else []))
         first, *others = sorted(map(lead, ties[-1]))
         for other in others:
             leader[other] = first

@@ -6,9 +6,9 @@ from pathlib import Path
 
 TRAIN, VAL, TEST = "train", "val", "test"
 WORDS = {
-    TRAIN: ("train", "training", "trainset"),
-    VAL: ("val", "valid", "validation", "dev"),
-    TEST: ("test", "testing", "testset"),
+    TRAIN: ("train", "training", "trainset", "traindata"),
+    VAL: ("val", "valid", "validation", "dev", "valset", "validset", "devset", "valdata"),
+    TEST: ("test", "testing", "testset", "testdata"),
 }
 
 

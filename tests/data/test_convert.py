@@ -95,6 +95,42 @@ def test_a_group_is_a_column(tmp_path):
     assert sorted(map(len, odd.values())) == [1, 1] and odd["train"] != odd["val"]
 
 
+def divided(folder, words, name="t.csv"):
+    """A table whose faces are of splits of these words."""
+    rows = ["image,subset,x0,y0,x1,y1"]
+    for number, word in enumerate(words):
+        draw(folder / f"{number}.png")
+        rows.append(f"{number}.png,{word},{number},3,9,9")
+    (folder / name).write_text("\n".join(rows))
+
+
+def test_a_word_that_is_no_known_split_is_not_taken_for_train(tmp_path, capsys):
+    source = tmp_path / "s"
+    divided(source, ["train", "Eval", "val", "Eval", "PublicTest"])
+    said = refused(capsys, "csv", source)
+    assert "has 2 faults" in said and "t.csv:3: '1.png': column 'subset' says 'Eval' (2 faces) where" in said
+    assert "column 'subset' says 'PublicTest' (1 faces) where train, val and test are known" in said
+    assert "rename it, or the column if it is of something else, or divide all anew with --divide-anew" in said
+    splits = converted("csv", source, "--skip-faulty", out=tmp_path / "skipped")
+    assert {split: [face["file"] for face in faces] for split, faces in splits.items()} == {
+        "train": ["0.png"], "val": ["2.png"],
+    }  # fmt: skip
+    assert "faces of unknown splits left out: 3" in capsys.readouterr().out
+    assert sum(map(len, converted("csv", source, "--divide-anew", out=tmp_path / "anew").values())) == 5
+
+
+def test_faces_without_a_split_beside_others_with_one_are_said_to_be_for_training(tmp_path, capsys):
+    source = tmp_path / "s"
+    divided(source, ["", "val", "nan", "test"])
+    assert {split: len(faces) for split, faces in converted("csv", source).items()} == {"test": 1, "train": 2, "val": 1}
+    said = capsys.readouterr().out
+    assert "2 faces for which no split is named, where others are, were taken for train: the first is" in said
+    assert "t.csv:2: '0.png'" in said
+    divided(source, ["", "", ""])
+    converted("csv", source, out=tmp_path / "none")
+    assert "no split is named" not in capsys.readouterr().out
+
+
 def test_what_cannot_be_divided_is_refused(people, capsys):
     assert "says no 'who' to group by; it says 'id'" in refused(capsys, "coco", people, "--group", "who")
     assert "all 21 faces belong together" in refused(capsys, "coco", people, "--group-pattern", "person")
@@ -140,8 +176,37 @@ def test_faces_and_pictures_in_two_splits_are_told(tmp_path, capsys):
     splits = converted("coco", source)
     assert [len(faces) for faces in splits.values()] == [3, 1]
     said = capsys.readouterr().out
-    assert "faces given twice left out: 1\n  of these in two splits: 1" in said
+    assert "faces given twice left out: 1" in said
+    assert "1 faces are given in two splits and stay in the first" in said and "in train and again in val" in said
     assert "1 pictures are in two splits, by their bytes: the first in train (b.png) and val (b.png)" in said
+
+
+def test_a_file_of_all_faces_leaves_each_in_the_split_that_another_names(tmp_path, capsys):
+    """As dlib gives 300W: labels_ibug_300W.xml beside those of its name with _train and _test, and sorted first."""
+    source = tmp_path / "s"
+    for name in "abcd":
+        draw(source / f"{name}.png")
+    faces = [(f"{name}.png", face(k)) for k, name in enumerate("abcd")]
+    coco(source, faces, "faces.json")
+    coco(source, faces[:2], "faces_train.json")
+    coco(source, faces[3:], "faces_test.json")
+    splits = {split: {face["file"] for face in faces} for split, faces in converted("coco", source).items()}
+    assert splits["test"] == {"d.png"} and splits["train"] | splits["val"] == {"a.png", "b.png", "c.png"}
+    said = capsys.readouterr().out
+    assert "faces given twice left out: 3" in said and "two splits" not in said
+
+
+def test_a_mirrored_picture_stays_with_its_original(tmp_path):
+    """As dlib's copy of 300W has every photo twice, under unlike suffixes here."""
+    source = tmp_path / "s"
+    names = [f"{folder}/{number}{end}" for folder in "ab" for number in range(6) for end in (".png", "_mirror.jpg")]
+    for place, name in enumerate(names):
+        draw(source / name, 40, 30)
+        (source / name).write_bytes((source / name).read_bytes() + bytes([place]))
+    coco(source, [(name, face(place)) for place, name in enumerate(names)])
+    splits = converted("coco", source, "--val", "0.4")
+    photos = {split: {face["file"].split(".")[0].removesuffix("_mirror") for face in splits[split]} for split in splits}
+    assert not photos["train"] & photos["val"] and len(photos["train"] | photos["val"]) == 12
 
 
 @pytest.mark.parametrize(
@@ -315,7 +380,8 @@ def test_every_format_there_and_back(people, tmp_path, form):
 def test_the_name_of_a_file_or_folder_is_its_split(tmp_path):
     for name, split in (
         ("person_keypoints_val2017.json", "val"), ("train.csv", "train"), ("trainer.csv", ""), ("x/Test/a.xml", "test"),
-        ("train/val.json", "val"), ("train_val.json", ""), ("valid-1.json", "val"),
+        ("train/val.json", "val"), ("train_val.json", ""), ("valid-1.json", "val"), ("ValSet.csv", "val"),
+        ("testdata/a.xml", "test"), ("traindata.csv", "train"), ("devset.csv", "val"), ("eval.json", ""),
     ):  # fmt: skip
         assert own_split(tmp_path / name, tmp_path, by_folder=False) == split
     assert own_split(tmp_path / "val" / "train_1.pts", tmp_path, by_folder=True) == "val"

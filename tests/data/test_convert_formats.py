@@ -231,14 +231,51 @@ def test_cvat_single_points_of_two_groups(source):
     assert second["points"].tolist() == [[1, 2, 2], [3, 4, 2]]
 
 
+def parts(*shapes):
+    """CVAT's points of (group, label, positions)."""
+    return "".join(f'<points label="{label}" group_id="{group}" points="{at}"/>' for group, label, at in shapes)
+
+
+def test_cvat_shapes_of_one_group_are_one_face(source):
+    shapes = parts((1, "eye", "10,12;11,13"), (2, "mouth", "5,6"), (1, "mouth", "20.5,6"), (2, "eye", "1,2;3,4"))
+    # A face of which one part alone is seen has the names of the others.
+    cvat(source, shapes + parts((0, "eye", "30,20;31,21")))
+    one, two, three = converted("cvat", source)["train"]
+    assert one["names"] == ["eye_0", "eye_1", "mouth"]
+    assert one["points"].tolist() == [[10, 12, 2], [11, 13, 2], [20.5, 6, 2]]
+    assert two["points"].tolist() == [[1, 2, 2], [3, 4, 2], [5, 6, 2]]
+    assert three["points"].tolist() == [[30, 20, 2], [31, 21, 2], [0, 0, 0]]
+
+
+def test_cvat_one_shape_a_face_has_numbers_whatever_its_label_and_group(source):
+    cvat(source, parts((1, "man", "10,12;20.5,6"), (2, "woman", "1,2;3,4")))
+    first, second = converted("cvat", source)["train"]
+    assert first["names"] == ["0", "1"] and first["points"].tolist() == PAIR
+    assert second["points"].tolist() == [[1, 2, 2], [3, 4, 2]]
+
+
 @pytest.mark.parametrize(
     ("shapes", "said"),
     [
+        (
+            parts((1, "eye", "1,2;3,4"), (1, "eye", "5,6;7,8")),
+            r"train.xml:1: a second shape 'eye' in group 1 of a.png; give each face's shapes a group of their own",
+        ),
+        (
+            parts((0, "left_eye", "1,2;3,4"), (0, "right_eye", "5,6;7,8")),
+            r"train.xml:1: shapes labelled 'left_eye' and 'right_eye' in a.png; give the shapes of each face one group",
+        ),
+        (parts((0, "eye", "1,2;3,4"), (0, "nose", "5,6")), r"shapes labelled 'eye' and 'nose' in a.png; give the"),
+        (
+            parts((1, "eye", "1,2;3,4"), (1, "nose", "5,6"), (2, "eye", "1,2;3,4"), (3, "eye", "5,6;7,8;9,9")),
+            r"3 points of 'eye' where most have 2, and which are missing cannot be told",
+        ),
+        (parts((1, "eye", "1,2;3,4"), (1, "eye_1", "5,6")), r"two points would be called 'eye_1'.*; rename a label"),
         ('<points label="f" points="10;20"/>', r"train.xml:1: point 0 is '10' instead of x,y"),
         ('<points label="f" points="10,1e999"/>', r"y of point 0 is '1e999', which is not a number"),
         (
             '<points label="f" points="1,2"/><points label="f" points="1,3"/>',
-            r"a second point 'f' in a.png; group each face's",
+            r"a second point 'f' in a.png; give each face's shapes a group",
         ),
         ('<skeleton><points label="a" points="1,2;3,4"/></skeleton>', r"2 positions of the point 'a'"),
     ],
@@ -247,6 +284,17 @@ def test_cvat_that_is_refused(source, capsys, shapes, said):
     cvat(source, shapes)
     with pytest.raises(AssertionError, match=said):
         raise AssertionError(refused(capsys, "cvat", source))
+
+
+def test_cvat_subsets_are_splits_but_for_the_default(source, capsys):
+    points = '<points label="face" points="10,12;20.5,6"/>'
+    images = (
+        '<image id="0" name="a.png" subset="{}">{}</image><image id="1" name="b.png" subset="Validation">{}</image>'
+    )
+    (source / "x.xml").write_text(f"<annotations>{images.format('Default', points, points)}</annotations>")
+    check_pair(converted("cvat", source))
+    (source / "x.xml").write_text(f"<annotations>{images.format('holdout', points, points)}</annotations>")
+    assert "a.png: subset says 'holdout' (1 faces) where" in refused(capsys, "cvat", source)
 
 
 def test_cvat_for_video_is_told(source, capsys):
