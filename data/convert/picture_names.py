@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from barrel_jax.encodings import readable
-
-Parts = tuple[str, ...]
+from data.path_ends import Parts
 
 
 def compared(name: str) -> str:

@@ -4,21 +4,15 @@
 import difflib
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from barrel_jax.encodings import readable
-from data.convert.picture_names import (
-    Parts,
-    compared,
-    compared_parts,
-    digits,
-    is_absolute,
-    parts_of,
-    variants,
-)  # fmt: skip
+from data.convert.picture_names import compared, compared_parts, digits, is_absolute, parts_of, variants
 from data.convert.record import shown
 from data.convert.split_names import named_split
 from data.grouping import SHOWN
+from data.path_ends import Parts, PathEnds
 
 HOMES = ("images", "image", "imgs", "img", "pictures", "photos")  # folders that tools put pictures into
 
@@ -36,6 +30,7 @@ class Pictures:
         self._files: dict[Parts, Path] = {}  # by path below the root
         self._alike: dict[Parts, list[Parts]] = {}  # by what `compared` makes of that
         self._by_name: dict[str, list[Parts]] = {}  # by what it makes of the name alone
+        self._found: dict[tuple[Parts, str], list[Parts]] = {}  # what a name and a split lead to
         self._missing = 0
         self._taken: dict[Path, Parts] = {}  # by which name a file has been found
         for path in _walk(root, without):
@@ -110,23 +105,33 @@ class Pictures:
                 return self._files[parts]
         for parts in candidates:
             if alike := self._alike.get(compared_parts(parts)):
-                return self._single(alike, variant, where, split)
+                return self._single(_of_split(alike, split), variant, where)
         return None
 
     def _by_end(self, variant: str, where: str, split: str) -> Path | None:
         """The file whose path ends as the name does, or whose path below that of all pictures the name ends with."""
         keys = compared_parts(parts_of(variant))
-        found = []
-        for parts in self._by_name.get(keys[-1], ()) if keys else ():
-            own = compared_parts(parts)
-            shorts = [own[self._common :], *(own[k + 1 :] for k, part in enumerate(own[:-1]) if part in HOMES)]
-            if own[-len(keys) :] == keys or any(short and keys[-len(short) :] == short for short in shorts):
-                found.append(parts)
-        return self._single(found, variant, where, split) if found else None
+        if (keys, split) not in self._found:  # a name may be that of a face in every folder
+            every = dict.fromkeys([*self._ends.below(keys), *self._shorts.within(keys)])
+            self._found[keys, split] = _of_split(list(every), split)
+        found = self._found[keys, split]
+        return self._single(found, variant, where) if found else None
 
-    def _single(self, found: list[Parts], variant: str, where: str, split: str) -> Path:
-        if len(found) > 1 and split:
-            found = [parts for parts in found if split in map(named_split, parts[:-1])] or found
+    @cached_property
+    def _ends(self) -> PathEnds[Parts]:
+        return PathEnds((compared_parts(parts), parts) for parts in self._files)
+
+    @cached_property
+    def _shorts(self) -> PathEnds[Parts]:
+        """The files by their paths below the folder of all pictures, and below each that tools put pictures into."""
+        shorts = []
+        for parts in self._files:
+            own = compared_parts(parts)
+            homes = [self._common, *(k + 1 for k, part in enumerate(own[:-1]) if part in HOMES)]
+            shorts += [(own[first:], parts) for first in dict.fromkeys(homes)]
+        return PathEnds(shorts)
+
+    def _single(self, found: list[Parts], variant: str, where: str) -> Path:
         if len(found) > 1:
             two = " or ".join(str(self._files[parts]) for parts in found[:2])
             raise ValueError(f"{where}: {shown(variant)} may be {two}; write the name with its folder")
@@ -142,6 +147,12 @@ class Pictures:
                 "put there the one that is missing"
             )
         return path
+
+
+def _of_split(found: list[Parts], split: str) -> list[Parts]:
+    """Of several files those in a folder of the split, all where none is."""
+    of_split = [parts for parts in found if split in map(named_split, parts[:-1])] if len(found) > 1 and split else []
+    return of_split or found
 
 
 def _walk(root: Path, without: Path | None) -> Iterator[Path]:
