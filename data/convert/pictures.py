@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from barrel_jax.encodings import readable
-from data.convert.picture_names import compared, compared_parts, digits, is_absolute, parts_of, variants
+from data.convert.picture_names import compared, compared_parts, digits, is_absolute, of_split, parts_of, variants
 from data.convert.record import shown
 from data.convert.split_names import named_split
+from data.convert.stems import ANY_ENDING, Stems
 from data.grouping import SHOWN
 from data.path_ends import Parts, PathEnds
 
@@ -45,7 +46,7 @@ class Pictures:
         """The file of a name, and what had to be mended in the name, '' for nothing.
 
         Args:
-            name: as the annotation writes it.
+            name: as the annotation writes it; one that ends in `ANY_ENDING` is beside it, else below the root.
             base: the folder of the annotation file, which names count from.
             where: file and record, for errors.
             split: of the annotation: of two files that a name may mean, that in the split's folder is meant.
@@ -54,6 +55,10 @@ class Pictures:
             ValueError: there is none, or two could be meant, or the name leads out of the folder, or two different
                 names lead to one file.
         """
+        if name.endswith(ANY_ENDING):
+            stem = base / name.removesuffix(ANY_ENDING)
+            path, how = self._stems.find(stem, where, split)
+            return self._take(path, os.path.relpath(stem, self.root), where), how
         tried = list(variants(name))
         for variant, how in tried:
             if path := self._exactly(variant, base, where, split):
@@ -105,7 +110,7 @@ class Pictures:
                 return self._files[parts]
         for parts in candidates:
             if alike := self._alike.get(compared_parts(parts)):
-                return self._single(_of_split(alike, split), variant, where)
+                return self._single(of_split(alike, split), variant, where)
         return None
 
     def _by_end(self, variant: str, where: str, split: str) -> Path | None:
@@ -113,9 +118,13 @@ class Pictures:
         keys = compared_parts(parts_of(variant))
         if (keys, split) not in self._found:  # a name may be that of a face in every folder
             every = dict.fromkeys([*self._ends.below(keys), *self._shorts.within(keys)])
-            self._found[keys, split] = _of_split(list(every), split)
+            self._found[keys, split] = of_split(list(every), split)
         found = self._found[keys, split]
         return self._single(found, variant, where) if found else None
+
+    @cached_property
+    def _stems(self) -> Stems:
+        return Stems(self.root, self._files)
 
     @cached_property
     def _ends(self) -> PathEnds[Parts]:
@@ -147,12 +156,6 @@ class Pictures:
                 "put there the one that is missing"
             )
         return path
-
-
-def _of_split(found: list[Parts], split: str) -> list[Parts]:
-    """Of several files those in a folder of the split, all where none is."""
-    of_split = [parts for parts in found if split in map(named_split, parts[:-1])] if len(found) > 1 and split else []
-    return of_split or found
 
 
 def _walk(root: Path, without: Path | None) -> Iterator[Path]:
