@@ -4,6 +4,7 @@
 import numpy as np
 
 from barrel_jax.config import DataConfig
+from barrel_jax.encodings import readable
 from barrel_jax.faces.annotated import FaceTruth, clamp
 from barrel_jax.faces.crop_windows import crop_window, protocol_of
 from barrel_jax.faces.landmarks import make_scheme
@@ -68,7 +69,7 @@ def truth_of(source: Source, config: DataConfig, split: str) -> FaceTruth:
         visible=np.stack([face.visible for face in faces]).astype(np.uint8),
         boxes=np.stack([face.box for face in faces]).astype(np.float32),
         flags=np.array([face.flags for face in faces], bool).reshape(len(faces), len(source.flag_names)),
-        files=tuple(face.file for face in faces),
+        files=tuple(readable(face.file) for face in faces),
         faces=np.array([face.face for face in faces], np.int64),
         partial=source.partial,
         clamped=config.clamp_points,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from barrel_jax.encodings import readable
 from data.duplicates import Contents
 from data.grouping import grouped, printable
 from data.metadata import face_metadata
@@ -27,8 +28,8 @@ class SourceFaces(FaceSetBuilder, skip_registration=True):
             empty = False
             self.contents.add(split, face.file, stored.content)
             yield face_record(
-                stored.image, face.points, face.visible, face.box, stored.region, stored.size, face.flags, face.file,
-                face.face,
+                stored.image, face.points, face.visible, face.box, stored.region, stored.size, face.flags,
+                readable(face.file), face.face,
             )  # fmt: skip
         # TFDS cannot write a split without faces, so that an empty one ends the build too.
         if empty or split == list(self.sizes)[-1]:

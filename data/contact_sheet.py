@@ -20,6 +20,7 @@ from barrel_jax.pictures import turned
 from data.duplicates import Contents
 from data.grouping import printable
 from data.source import Face, Source, points_missed
+from data.warping import warp_square
 
 COUNT, COLUMNS, TILE, CAPTION, GAP, HEADER = 24, 6, 224, 34, 8, 40  # faces, faces in a row, pixels
 GREEN, RED, YELLOW, BLUE, INK, PAPER = (60, 220, 60), (60, 60, 255), (0, 220, 255), (200, 130, 0), (40, 40, 40), 250
@@ -144,7 +145,7 @@ def draw_tile(source: Source, face: Face) -> np.ndarray:
     matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
     matrix[:, 2] += 0.5 * scale - 0.5  # between the frame of edges and that of pixels' centres
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    tile = cv2.warpAffine(pixels, matrix, (TILE, TILE), flags=how)
+    tile = warp_square(pixels, matrix, TILE, how, cv2.BORDER_CONSTANT)
     placed = (face.points + 0.5 - corner) * scale - 0.5
     _contours(tile, placed, face.labelled, source.scheme)
     x, y, w, h = ((np.array([*(face.box[:2] - corner), *face.box[2:]])) * scale).tolist()

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from barrel_jax.pictures import TURNS
+from data.warping import warp_square
 
 SIDE = 32  # pixels of a patch
 SPAN = 1.5  # radii of the mean shape that a patch reaches from its centre
@@ -120,7 +121,7 @@ def patches_of(pixels: np.ndarray, face: Annotated, shape: np.ndarray, turns: Se
     patches = np.empty((len(turns), SIDE * SIDE))
     for patch, turn in zip(patches, turns, strict=True):
         matrix = (laid @ _turn(turn, pixels.shape[1], pixels.shape[0]) @ whole)[:2]
-        warped = cv2.warpAffine(grey, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+        warped = warp_square(grey, matrix, SIDE, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
         patch[:] = warped.ravel() - warped.mean()
     lengths = np.linalg.norm(patches, axis=1, keepdims=True)
     return patches / lengths if (lengths > 1e-6).all() else None

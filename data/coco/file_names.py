@@ -15,6 +15,7 @@ from pathlib import Path
 
 from barrel_jax.encodings import readable
 from data.grouping import SHOWN
+from data.path_ends import PathEnds, ends
 from data.source import Findings
 
 TOO_MANY = 20_000  # names among which no near one is looked for
@@ -25,15 +26,15 @@ class FileNames:
 
     def __init__(self, folder: Path, files: Iterable[Path]) -> None:
         self._folder = folder
-        self._files: dict[str, list[tuple[tuple[str, ...], Path]]] = {}  # by their last parts
-        for path in sorted(files):
-            parts = _parts(os.path.relpath(path, folder))
-            self._files.setdefault(parts[-1], []).append((parts, path))
+        by_parts = [(parts, path) for path in sorted(files) if (parts := _parts(os.path.relpath(path, folder)))]
+        self._ends = PathEnds(by_parts)
+        self._lasts = list(dict.fromkeys(parts[-1] for parts, _ in by_parts))  # names without their folders
 
     def find(self, name: str) -> Path | None:
         """The file that is named, None when it is not there or several could be meant.
 
-        A file is meant when all of its path below the folder ends the name, or all of the name ends its path.
+        A file is meant when its path below the folder is the name in one spelling, else when all of the name ends its
+        path, else when all of its path ends the name, the longest such.
         """
         path = self._folder / name
         try:
@@ -43,29 +44,25 @@ class FileNames:
             return None
         for spelling in (name, urllib.parse.unquote(name)):
             parts = _parts(spelling)
-            meant = [
-                (len(theirs), path)
-                for theirs, path in self._files.get(parts[-1] if parts else "", ())
-                if theirs[-len(parts) :] == parts or parts[-len(theirs) :] == theirs
-            ]
-            best = [path for length, path in meant if length == max(length for length, _ in meant)]
+            meant = (self._ends.at(end) for end in ends(parts[1:]))
+            best = next(filter(None, (self._ends.at(parts), self._ends.below(parts), *meant)), [])
             if len(best) == 1:
                 return best[0]
         return None
 
     def near(self, name: str) -> str:
         """The words on the nearest name that is there, for the end of a sentence; '' when none is near."""
-        parts = _parts(name) or ("",)
-        same = self._files.get(parts[-1], [])
+        last = (_parts(name) or ("",))[-1]
+        same = self._ends.below((last,))
         if len(same) > 1:
-            return f"{len(same)} files are called so, such as {self._shown(same[0][1])}: name the folder too"
+            return f"{len(same)} files are called so, such as {self._shown(same[0])}: name the folder too"
         if same:
-            return f"{self._shown(same[0][1])} is there"
-        stem = parts[-1].rpartition(".")[0]
-        alike = [last for last in self._files if last.rpartition(".")[0] == stem]
-        if not alike and len(self._files) <= TOO_MANY:
-            alike = difflib.get_close_matches(parts[-1], self._files, n=1, cutoff=0.8)
-        return f"{self._shown(self._files[alike[0]][0][1])} is there" if alike else ""
+            return f"{self._shown(same[0])} is there"
+        stem = last.rpartition(".")[0]
+        alike = [other for other in self._lasts if other.rpartition(".")[0] == stem]
+        if not alike and len(self._lasts) <= TOO_MANY:
+            alike = difflib.get_close_matches(last, self._lasts, n=1, cutoff=0.8)
+        return f"{self._shown(self._ends.below((alike[0],))[0])} is there" if alike else ""
 
     def _shown(self, path: Path) -> str:
         return os.path.relpath(path, self._folder)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from barrel_jax.encodings import readable
-
-Parts = tuple[str, ...]
+from data.convert.split_names import named_split
+from data.path_ends import Parts
 
 
 def compared(name: str) -> str:
@@ -34,6 +34,12 @@ def is_absolute(name: str) -> bool:
 def parts_of(name: str) -> Parts:
     """The folders and the name, without a drive."""
     return tuple(part for part in re.sub("^[A-Za-z]:", "", name).split("/") if part not in ("", "."))
+
+
+def of_split(found: list[Parts], split: str) -> list[Parts]:
+    """Of several files those in a folder of the split, all where none is."""
+    narrowed = [parts for parts in found if split in map(named_split, parts[:-1])] if len(found) > 1 and split else []
+    return narrowed or found
 
 
 def variants(name: str) -> Iterator[tuple[str, str]]:

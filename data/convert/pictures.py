@@ -4,21 +4,16 @@
 import difflib
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from barrel_jax.encodings import readable
-from data.convert.picture_names import (
-    Parts,
-    compared,
-    compared_parts,
-    digits,
-    is_absolute,
-    parts_of,
-    variants,
-)  # fmt: skip
+from data.convert.picture_names import compared, compared_parts, digits, is_absolute, of_split, parts_of, variants
 from data.convert.record import shown
 from data.convert.split_names import named_split
+from data.convert.stems import ANY_ENDING, Stems
 from data.grouping import SHOWN
+from data.path_ends import Parts, PathEnds
 
 HOMES = ("images", "image", "imgs", "img", "pictures", "photos")  # folders that tools put pictures into
 
@@ -36,6 +31,7 @@ class Pictures:
         self._files: dict[Parts, Path] = {}  # by path below the root
         self._alike: dict[Parts, list[Parts]] = {}  # by what `compared` makes of that
         self._by_name: dict[str, list[Parts]] = {}  # by what it makes of the name alone
+        self._found: dict[tuple[Parts, str], list[Parts]] = {}  # what a name and a split lead to
         self._missing = 0
         self._taken: dict[Path, Parts] = {}  # by which name a file has been found
         for path in _walk(root, without):
@@ -50,7 +46,7 @@ class Pictures:
         """The file of a name, and what had to be mended in the name, '' for nothing.
 
         Args:
-            name: as the annotation writes it.
+            name: as the annotation writes it; one that ends in `ANY_ENDING` is beside it, else below the root.
             base: the folder of the annotation file, which names count from.
             where: file and record, for errors.
             split: of the annotation: of two files that a name may mean, that in the split's folder is meant.
@@ -59,6 +55,10 @@ class Pictures:
             ValueError: there is none, or two could be meant, or the name leads out of the folder, or two different
                 names lead to one file.
         """
+        if name.endswith(ANY_ENDING):
+            stem = base / name.removesuffix(ANY_ENDING)
+            path, how = self._stems.find(stem, where, split)
+            return self._take(path, os.path.relpath(stem, self.root), where), how
         tried = list(variants(name))
         for variant, how in tried:
             if path := self._exactly(variant, base, where, split):
@@ -110,23 +110,37 @@ class Pictures:
                 return self._files[parts]
         for parts in candidates:
             if alike := self._alike.get(compared_parts(parts)):
-                return self._single(alike, variant, where, split)
+                return self._single(of_split(alike, split), variant, where)
         return None
 
     def _by_end(self, variant: str, where: str, split: str) -> Path | None:
         """The file whose path ends as the name does, or whose path below that of all pictures the name ends with."""
         keys = compared_parts(parts_of(variant))
-        found = []
-        for parts in self._by_name.get(keys[-1], ()) if keys else ():
-            own = compared_parts(parts)
-            shorts = [own[self._common :], *(own[k + 1 :] for k, part in enumerate(own[:-1]) if part in HOMES)]
-            if own[-len(keys) :] == keys or any(short and keys[-len(short) :] == short for short in shorts):
-                found.append(parts)
-        return self._single(found, variant, where, split) if found else None
+        if (keys, split) not in self._found:  # a name may be that of a face in every folder
+            every = dict.fromkeys([*self._ends.below(keys), *self._shorts.within(keys)])
+            self._found[keys, split] = of_split(list(every), split)
+        found = self._found[keys, split]
+        return self._single(found, variant, where) if found else None
 
-    def _single(self, found: list[Parts], variant: str, where: str, split: str) -> Path:
-        if len(found) > 1 and split:
-            found = [parts for parts in found if split in map(named_split, parts[:-1])] or found
+    @cached_property
+    def _stems(self) -> Stems:
+        return Stems(self.root, self._files)
+
+    @cached_property
+    def _ends(self) -> PathEnds[Parts]:
+        return PathEnds((compared_parts(parts), parts) for parts in self._files)
+
+    @cached_property
+    def _shorts(self) -> PathEnds[Parts]:
+        """The files by their paths below the folder of all pictures, and below each that tools put pictures into."""
+        shorts = []
+        for parts in self._files:
+            own = compared_parts(parts)
+            homes = [self._common, *(k + 1 for k, part in enumerate(own[:-1]) if part in HOMES)]
+            shorts += [(own[first:], parts) for first in dict.fromkeys(homes)]
+        return PathEnds(shorts)
+
+    def _single(self, found: list[Parts], variant: str, where: str) -> Path:
         if len(found) > 1:
             two = " or ".join(str(self._files[parts]) for parts in found[:2])
             raise ValueError(f"{where}: {shown(variant)} may be {two}; write the name with its folder")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`.pts` files of any number of points beside their pictures, which they share the stem with."""
+"""`.pts` files of any number of points, named as their pictures, beside these or in another folder."""
 
 import re
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data.convert.faces import ConvertedFace
 from data.convert.record import VISIBLE, Options, Record
+from data.convert.stems import ANY_ENDING
 from data.convert.text import read_text
 from data.numbers import read_decimals
 from data.source import Findings
@@ -14,7 +15,6 @@ from data.source import Findings
 SUFFIXES = (".pts",)
 ABOUT = ".pts files beside pictures"
 ORIGIN = 1  # these files count pixels from 1, as MATLAB does; --origin 0 is for those that do not
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -23,7 +23,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path, options: Options, findings: Findings) -> list[Record]:
-    """The face of a file. Raises ValueError when it is no such file, or has no picture or two; names file and line."""
+    """The face of a file. Raises ValueError when it is no such file; names file and line."""
     lines = [line.strip() for line in read_text(path, options.encoding, findings).rstrip().splitlines()]
     header = {}
     for line in lines[: lines.index("{") if "{" in lines else 0]:
@@ -42,16 +42,7 @@ def read(path: Path, options: Options, findings: Findings) -> list[Record]:
         raise ValueError(f"{path}: {len(rows)} points between its braces where n_points says {count}; unpack it again")
     numbers = read_decimals([field for _, row in rows for field in row], lambda i: f"{path}:{rows[i // 2][0]}")
     points = {str(k): (float(x), float(y), VISIBLE) for k, (x, y) in enumerate(numbers.reshape(-1, 2))}
-    return [Record(str(path), path, _picture(path), points, positional=True)]
-
-
-def _picture(path: Path) -> str:
-    beside = [other.name for other in path.parent.iterdir() if other.stem == path.stem]
-    pictures = sorted(name for name in beside if Path(name).suffix.lower() in PICTURES)
-    if len(pictures) != 1:
-        there = " and ".join(pictures) if pictures else f"no picture {path.stem}.jpg or .png"
-        raise ValueError(f"{path}: {there} beside it; there must be one picture of its name")
-    return pictures[0]
+    return [Record(str(path), path, path.stem + ANY_ENDING, points, positional=True)]
 
 
 def write(folder: Path, split: str, faces: Sequence[ConvertedFace], names: Sequence[str], findings: Findings) -> None:

@@ -16,7 +16,7 @@ from data.duplicates import content_of
 from data.grouping import grouped, printable
 from data.prepare import main
 from data.report import Report
-from tests.kit.own_faces import FLIP, each_face, write_faces
+from tests.kit.own_faces import FLIP, SIZE, each_face, write_faces
 
 pytestmark = pytest.mark.quick
 
@@ -111,6 +111,28 @@ def test_a_tile_shows_the_points_where_they_are(tmp_path):
     places = (face.points + 0.5 - (face.box[:2] + face.box[2:] / 2)) / span * TILE + TILE / 2
     for x, y in np.floor(places).astype(int):
         assert (tile[y, x] == (60, 220, 60)).all()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_panorama_longer_than_opencv_warps_is_checked_and_shown(tmp_path, whole):
+    width = 32_766 + 1000
+
+    def edit(documents):
+        image, face = (documents["train"][name][0] for name in ("images", "annotations"))
+        image["width"] = width
+        if whole:
+            face["bbox"] = [0, 0, width, SIZE[1]]
+
+    source = write_faces(tmp_path / "source", edit)
+    file = source / "images" / "train_0.png"
+    before = draw_tile(read_source(write_faces(tmp_path / "narrow")), read_source(source).splits["train"][0])
+    picture = cv2.imread(str(file))
+    cv2.imwrite(str(file), np.pad(picture, ((0, 0), (0, width - SIZE[0]), (0, 0))))
+    report = check(read_source(source), allow_partial=False, sheet=tmp_path / "sheet.png")
+    assert report.faults == [] and (tmp_path / "sheet.png").is_file()
+    if not whole:
+        after = draw_tile(read_source(source), read_source(source).splits["train"][0])
+        np.testing.assert_array_equal(after, before)
 
 
 def test_the_mean_shape_is_drawn_with_its_pairs():

@@ -9,12 +9,15 @@ import unicodedata
 import cv2
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
+from barrel_jax.config import DataConfig
+from data.annotated import truth_of
 from data.check import check
 from data.coco.source import read_source, source_digest
 from data.grouping import printable
-from data.prepare import main
-from tests.kit.own_faces import Documents, each_face, each_image, write_faces
+from data.prepare import main, prepare
+from tests.kit.own_faces import Documents, draw, each_face, each_image, write_faces
 from tests.kit.shared import SHARED, needs_shared
 
 pytestmark = pytest.mark.quick
@@ -67,6 +70,25 @@ def test_a_name_on_disk_that_is_not_utf8_is_found(tmp_path):
     report = report_of(folder)
     assert report.status(strict=True) == 0
     assert "such as M\\udcfcller.png for 'Müller.png' (letters written otherwise)" in printable(report.notes[0])
+
+
+def test_a_name_with_bytes_that_are_no_utf8_is_stored_as_text(tmp_path):
+    """As an archive from another system and `json.dump(os.listdir())` write it; the file of its letters is another."""
+    name = os.fsdecode(b"bild_\xe4.png")
+    folder = write_faces(tmp_path / "source", lambda documents: first_file(documents, name))
+    (folder / "images" / "train_0.png").rename(folder / "images" / name)
+    shutil.copy(folder / "images" / "train_1.png", folder / "images" / "bild_ä.png")
+    source = read_source(folder)
+    report = check(source, allow_partial=False)
+    assert report.status(strict=True) == 0 and "repeated" not in str(report.counts)
+    config = DataConfig(dataset="coco", source=str(folder), data_dir=str(tmp_path / "sets"))
+    built = tfds.builder_from_directory(str(prepare(config.dataset, config.source, config.data_dir)))
+    record = built.as_data_source("train", decoders={"image": tfds.decode.SkipDecoding()})[0]
+    assert record["file"].decode() == "bild_ä.png" == truth_of(source, config, "train").files[0]
+    x, y, w, h = record["region"]
+    np.testing.assert_array_equal(
+        cv2.imdecode(np.frombuffer(record["image"], np.uint8), 1), draw(0)[0][y : y + h, x : x + w]
+    )
 
 
 def first_file(documents: Documents, name):

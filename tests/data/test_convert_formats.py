@@ -2,10 +2,15 @@
 """Each annotation format, on files written here, with points calculated by hand."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 
+from data.convert import pts_files
+from data.convert.pictures import Pictures
+from data.convert.record import Options
+from data.source import Findings
 from tests.kit.annotated import converted, draw, refused
 
 pytestmark = pytest.mark.quick
@@ -195,7 +200,50 @@ def test_pts_without_a_picture_or_with_two(tmp_path, capsys, pictures):
     for name in pictures:
         draw(tmp_path / "source" / name)
     (tmp_path / "source" / "a.pts").write_text("version: 1\nn_points: 1\n{\n1 2\n}")
-    assert "there must be one picture of its name" in refused(capsys, "pts", tmp_path / "source")
+    said = refused(capsys, "pts", tmp_path / "source")
+    if pictures:
+        assert "a.jpg and" in said and "a.png may be meant; there must be one picture of its name" in said
+    else:
+        assert (
+            f"a.pts: no picture a.jpg or .png beside it or below {tmp_path / 'source'}; put it there (--images" in said
+        )
+
+
+@pytest.mark.parametrize("flags", [[], ["--images", "{}/source/images"]])
+def test_pts_in_a_folder_of_their_own(tmp_path, capsys, flags):
+    """Pictures of one name are told apart by the folders that both have, and those of one folder by their letters."""
+    for number, name in enumerate(("train/a", "val/a", "val/b", "val/B")):
+        draw(tmp_path / "source" / "images" / f"{name}.png", 40 + number)
+        path = tmp_path / "source" / "points" / f"{name}.pts"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"version: 1\nn_points: 2\n{{\n{number + 1} 13\n21.5 7\n}}")
+    splits = converted("pts", tmp_path / "source", *(flag.format(tmp_path) for flag in flags))
+    assert [(face["size"][0], face["points"][0, 0]) for face in splits["train"]] == [(40, 0)]
+    assert sorted((face["size"][0], face["points"][0, 0]) for face in splits["val"]) == [(41, 1), (42, 2), (43, 3)]
+    assert "found below other folders: 4" in capsys.readouterr().out
+
+
+def test_two_pts_are_not_of_one_picture_in_another_folder(tmp_path, capsys):
+    draw(tmp_path / "source" / "helen" / "1.png")
+    for folder in ("afw", "helen"):
+        (tmp_path / "source" / folder).mkdir(exist_ok=True)
+        (tmp_path / "source" / folder / "1.pts").write_text("version: 1\nn_points: 1\n{\n1 2\n}")
+    said = refused(capsys, "pts", tmp_path / "source")
+    assert (
+        f"'afw/1' and 'helen/1' both lead to {tmp_path}/source/helen/1.png; put there the one that is missing" in said
+    )
+
+
+def test_a_folder_of_pts_is_not_listed_anew_for_every_file(tmp_path):
+    for number in range(2000):
+        (tmp_path / f"{number}.jpg").touch()
+    pictures, began = Pictures(tmp_path), time.process_time()
+    for number in range(2000):
+        path = tmp_path / f"{number}.pts"
+        path.write_text("version: 1\nn_points: 1\n{\n1 2\n}")
+        (record,) = pts_files.read(path, Options(), Findings())
+        assert pictures.find(record.picture, tmp_path, "")[0] == tmp_path / f"{number}.jpg"
+    assert time.process_time() - began < 3  # 0.4 s, and eight if every file were compared with every other one
 
 
 def cvat(folder, shapes, **more):
