@@ -6,12 +6,12 @@ python -m benchmarks.scored common-seeds w300-test full=runs/full,runs/full-1 "r
 
 The second word is the evaluation, below `eval/` of each run, that evaluate.py has left there: its test set is not
 opened again. Of several seeds, with commas between, every score is the mean, and the difference of a face that of its
-mean errors. Writes benchmarks/results/NAME.json and predictions/NAME-WORKDIR.npz.
+mean errors. Writes benchmarks/results/NAME.json and, where no other table has kept them, predictions/NAME-WORKDIR.npz.
 """
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,16 @@ def over_seeds(seeds: Sequence[Evaluation]) -> Evaluation:
     return replace(seeds[0], nmes=nmes, in_crop=in_crop)
 
 
+def keep_predictions(columns: Mapping[str, np.ndarray], path: Path, workdir: str) -> str:
+    """Writes predictions to a path unless another table has kept the same of the run; returns the file's name."""
+    for kept in sorted(path.parent.glob(f"*-{workdir}.npz")):
+        with np.load(kept) as there:
+            if there["points"].shape == columns["points"].shape and (there["points"] == columns["points"]).all():
+                return kept.name
+    files.write(path, lambda to: np.savez_compressed(to, **columns))
+    return path.name
+
+
 def read_row(label: str, workdirs: Sequence[Path], evaluation: str, keep: Path) -> tuple[Evaluation, dict[str, Any]]:
     """A model of one or more seeds, and its row but for the difference; `keep` begins the names of its predictions."""
     seeds, kept = [], []
@@ -48,9 +58,7 @@ def read_row(label: str, workdirs: Sequence[Path], evaluation: str, keep: Path) 
         seeds.append(read_evaluation(folder, label))
         columns = read_archive(folder / "predictions.npz", ("points", "files", "faces", "nme"))
         columns["points"] = columns["points"].astype(np.float32)
-        to = keep.with_name(f"{keep.name}-{workdir.name}.npz")
-        files.write(to, lambda path, columns=columns: np.savez_compressed(path, **columns))
-        kept.append(to.name)
+        kept.append(keep_predictions(columns, keep.with_name(f"{keep.name}-{workdir.name}.npz"), workdir.name))
     config = configuration.load(workdirs[0])
     logged = [line for workdir in workdirs for line in read_log(workdir / "metrics.jsonl")]
     row = {

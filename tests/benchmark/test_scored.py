@@ -7,7 +7,7 @@ import pytest
 from barrel_jax.evaluation.comparison import compare, read_evaluation
 from barrel_jax.evaluation.score import score, write_evaluation
 from barrel_jax.faces.landmarks import W300_68
-from benchmarks.scored import over_seeds
+from benchmarks.scored import keep_predictions, over_seeds
 from tests.kit.toy import make_truth, shifted
 
 MISSES = {"a": [2.0, 4.0, 6.0, 8.0], "b": [4.0, 4.0, 4.0, 4.0], "c": [1.0, 2.0, 3.0, 4.0]}
@@ -42,3 +42,13 @@ def test_seeds_of_other_faces_are_refused(tmp_path):
     seeds = [evaluation(tmp_path, "a"), evaluation(tmp_path, "b", count=3)]
     with pytest.raises(ValueError, match="cannot be compared"):
         over_seeds(seeds)
+
+
+def test_predictions_are_kept_once(tmp_path):
+    points = np.random.default_rng(0).random((3, 5, 2), np.float32)
+    assert keep_predictions({"points": points}, tmp_path / "first-run.npz", "run") == "first-run.npz"
+    assert keep_predictions({"points": points}, tmp_path / "second-run.npz", "run") == "first-run.npz"
+    assert keep_predictions({"points": points + 1}, tmp_path / "second-run.npz", "run") == "second-run.npz"
+    assert keep_predictions({"points": points[:2]}, tmp_path / "third-run.npz", "run") == "third-run.npz"
+    with np.load(tmp_path / "second-run.npz") as kept:
+        np.testing.assert_array_equal(kept["points"], points + 1)
