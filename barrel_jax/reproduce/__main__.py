@@ -9,7 +9,8 @@ python -m barrel_jax.reproduce barrel --workdirs A B    # the five staves of tra
 table4 and fig5 time their models on this machine as well, with `python -m barrel_jax.benchmark`.
 
 Stopped and started again it goes on: a run that is done is not done again, one that was stopped is resumed. A run that
-fails leaves the others alone and is listed at the end. `-- --config.FIELD=VALUE ...` goes to train.py of every run.
+fails leaves the others alone and is listed at the end. One that is done and was made by another command is refused.
+`-- --config.FIELD=VALUE ...` goes to train.py of every run.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from barrel_jax.command_line import Parser
 from barrel_jax.extras import require_train
 from barrel_jax.files import read_text
 from barrel_jax.paper import GRIDS
+from barrel_jax.reproduce.commands import check_command, keep_command
 from barrel_jax.reproduce.runs import Run, named_folders, plan, rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +51,11 @@ def execute(runs: Sequence[Run]) -> dict[Path, str]:
                 if done.returncode:
                     failed[run.workdir] = _last_line(run.workdir / "log.txt")
                     break
+            else:
+                if run.scores.exists():
+                    keep_command(run)
+                else:
+                    failed[run.workdir] = f"trained, but wrote no {run.scores}"
     return failed
 
 
@@ -92,6 +99,8 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
     if given.list:
         print("\n".join(json.dumps(run.describe(given.grid)) for run in runs))
         return 0
+    for run in runs:
+        check_command(run)
     # Seconds of imports, in which Ctrl-C is heard already.
     from barrel_jax.benchmark.rows import Row as Measurement
     from barrel_jax.benchmark.rows import from_json

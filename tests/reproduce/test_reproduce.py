@@ -4,6 +4,7 @@
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -130,6 +131,58 @@ def test_mean_and_spread_by_subset_by_hand(tmp_path):
     assert [record["nme"] for record in records] == [3.5, 2.0, 7.0]
     assert [record["std"] for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
     assert "| 3.34 | 3.40 | 3.50 | 0.71 | 2 |" in markdown(records)
+
+
+def finished(given, capsys, path="eval/synthetic-test"):
+    """The first run of a grid with scores, and a run.json that says so."""
+    (run,) = listed(capsys, *given)
+    fake(Path(run["workdir"]) / path / "metrics.json", 5.0)
+    files.write_json(Path(run["workdir"]) / "run.json", {"command": run["command"].removeprefix("python ")})
+    return run
+
+
+def test_a_finished_run_of_another_command_is_refused(capsys, tmp_path):
+    given = [*SMALL, "--seeds", "1", "--rows", "BarrelNet", "--epochs", "1", "--runs", str(tmp_path)]
+    run = finished([*given, "--pretrained", ""], capsys)
+    assert main([*given, "--pretrained", ""]) == 0
+    for other, changed in (
+        (["--pretrained", "imagenet"], "--config.pretrained: '' there, imagenet now"),
+        (["--pretrained", "", "--source", "/b"], "--config.data.source: not given there, /b now"),
+        (["--pretrained", "", "--", "--config.batch_size=8"], "--config.batch_size: not given there, 8 now"),
+    ):
+        capsys.readouterr()
+        assert main([*given, *other]) == 1
+        (said,) = capsys.readouterr().err.strip().splitlines()
+        assert f"{run['workdir']}: this run was made by another command ({changed})" in said
+        assert "give the arguments of that run, or choose another --runs" in said
+    # Where nothing tells otherwise it is taken as it is.
+    (Path(run["workdir"]) / "run.json").unlink()
+    assert main([*given, "--pretrained", "imagenet"]) == 0
+
+
+def test_scores_on_another_set_are_of_the_folder_just_given(capsys, monkeypatch, tmp_path):
+    given = ["table3", "--rows", "BarrelNet", "--backbone", "resnet18", "--seeds", "1", "--runs", str(tmp_path)]
+    sources = ["--sources", "w300=/w", "cofw68=/a"]
+    (run,) = listed(capsys, *given, *sources)
+    scores = Path(run["workdir"]) / "eval" / "cofw68-test" / "metrics.json"
+
+    def call(command, **_):
+        if "evaluate.py" in command[1]:
+            fake(scores, 5.0)
+        return CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("subprocess.run", call)
+    assert main([*given, *sources]) == main([*given, *sources]) == 0
+    assert main([*given, "--sources", "w300=/w", "cofw68=/b"]) == 1
+    assert "(--source: /a there, /b now)" in capsys.readouterr().err
+
+
+def test_a_run_that_leaves_no_scores_has_failed(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("subprocess.run", lambda command, **_: CompletedProcess(command, 0, "", ""))
+    given = [*SMALL, "--seeds", "1", "--runs", str(tmp_path), "--", "--config.data.holdout=0.1"]
+    assert main(given) == 1
+    said = capsys.readouterr().err
+    assert "FAILED" in said and "trained, but wrote no" in said and "eval/synthetic-test/metrics.json" in said
 
 
 def test_figure4_is_drawn(tmp_path):
