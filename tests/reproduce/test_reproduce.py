@@ -2,6 +2,7 @@
 """A grid is run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
 
 import json
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -9,6 +10,8 @@ from subprocess import CompletedProcess
 import pytest
 
 from barrel_jax import files
+from barrel_jax.benchmark.clock import Timing
+from barrel_jax.benchmark.rows import Failed, Inferred, Key, to_json
 from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
@@ -209,6 +212,40 @@ def test_figure4_is_drawn(tmp_path):
     records = collect([(row, 0, fake(tmp_path / f"{i}.json", 4 + i / 100)) for i, row in enumerate(rows)])
     picture = draw_figure4(records)
     assert picture.shape == (480, 1100, 3) and picture.std() > 10
+
+
+def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_path):
+    given = ["table4", "--dataset", "synthetic", "--seeds", "1", "--epochs", "1", "--runs", str(tmp_path)]
+    for run in listed(capsys, *given):
+        fake(Path(run["workdir"]) / "eval" / "synthetic-test" / "metrics.json", 5.0)
+    asked, broken = [], []
+
+    def call(command, **_):
+        if "--models" in command:
+            asked.append(labels := command[command.index("--models") + 1].split(","))
+            rows = [Failed(Key(label, "jax", "cpu", "float32", 1), "out of memory") for label in labels]
+            timing = Timing(**dict.fromkeys((field.name for field in fields(Timing)), 1.0))
+            timed = [Inferred(row.key, timing, 1, 1.0, None, {}, 1, None) for row in rows]
+            found = [row if row.key.model in broken else good for row, good in zip(rows, timed, strict=True)]
+            result = {"finished": True, "rows": [to_json(row) for row in found]}
+            files.write_json(Path(command[command.index("--out") + 1]), result)
+        return CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("subprocess.run", call)
+
+    def measures(*arguments):
+        asked.clear()
+        assert main([*given, *arguments]) == 0
+        return len(asked)
+
+    # One model, then all: those of which nothing is known yet are timed.
+    assert (measures("--rows", "BarrelNet"), measures("--rows", "BarrelNet")) == (1, 0)
+    broken.append("BarrelNet-50")
+    assert measures() == 1
+    # One that failed is tried again; of the others it is known.
+    assert (measures("--rows", "Baseline"), measures()) == (0, 1)
+    broken.clear()
+    assert (measures(), measures()) == (1, 0)
 
 
 @pytest.mark.processes
