@@ -9,7 +9,8 @@ python -m barrel_jax.reproduce barrel --workdirs A B    # the five staves of tra
 table4 and fig5 time their models on this machine as well, with `python -m barrel_jax.benchmark`.
 
 Stopped and started again it goes on: a run that is done is not done again, one that was stopped is resumed. A run that
-fails leaves the others alone and is listed at the end. `-- --config.FIELD=VALUE ...` goes to train.py of every run.
+fails leaves the others alone and is listed at the end. One that is done and was made by another command is refused.
+`-- --config.FIELD=VALUE ...` goes to train.py of every run.
 """
 
 import argparse
@@ -24,8 +25,9 @@ from tqdm import tqdm
 
 from barrel_jax.command_line import Parser
 from barrel_jax.extras import require_train
-from barrel_jax.files import read_text
+from barrel_jax.files import read_json, read_text
 from barrel_jax.paper import GRIDS
+from barrel_jax.reproduce.commands import check_command, keep_command
 from barrel_jax.reproduce.runs import Run, named_folders, plan, rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,18 +51,23 @@ def execute(runs: Sequence[Run]) -> dict[Path, str]:
                 if done.returncode:
                     failed[run.workdir] = _last_line(run.workdir / "log.txt")
                     break
+            else:
+                if run.scores.exists():
+                    keep_command(run)
+                else:
+                    failed[run.workdir] = f"trained, but wrote no {run.scores}"
     return failed
 
 
 def measure_speed(runs: Sequence[Run], given: argparse.Namespace) -> tuple[Path, str]:
-    """Times the models of the runs, unless that is done: the file of the result, and an error's last line or ''."""
+    """Times the models of the runs, unless each was timed: the file of the result, and an error's last line or ''."""
     labels = ",".join(dict.fromkeys(run.row.label for run in runs))
     trained = [run.workdir / "run.json" for run in runs if (run.workdir / "run.json").exists()]
     landmarks = json.loads(read_text(trained[0]))["num_landmarks"] if trained else 98
     size = given.image_size or 256
     impls = "jax,torch-eager" if importlib.util.find_spec("torch") else "jax"
     out = runs[0].workdir.parent / f"speed-{given.grid}-{landmarks}-points-{size}-px.json"
-    if out.exists() and json.loads(read_text(out)).get("finished", True):
+    if _all_timed(out, labels.split(",")):
         return out, ""
     command = [sys.executable, "-m", "barrel_jax.benchmark", "infer", "--models", labels, "--batches", "1"]
     command += ["--impls", impls, "--image-size", str(size), "--landmarks", str(landmarks), "--out", str(out)]
@@ -69,6 +76,15 @@ def measure_speed(runs: Sequence[Run], given: argparse.Namespace) -> tuple[Path,
     with log.open("w") as text:
         done = subprocess.run(command, cwd=ROOT, stdout=text, stderr=subprocess.STDOUT, check=False)
     return out, _last_line(log) if done.returncode else ""
+
+
+def _all_timed(path: Path, labels: Sequence[str]) -> bool:
+    """Whether a measurement of speed came to its end, has rows of all these models, and none of theirs failed."""
+    if not path.exists():
+        return False
+    result = read_json(path, "delete it to have the models timed again")
+    errors = {label: [row.get("error") for row in result["rows"] if row["model"] == label] for label in labels}
+    return result.get("finished", True) and all(found and not any(found) for found in errors.values())
 
 
 def _last_line(path: Path) -> str:
@@ -92,6 +108,8 @@ def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
     if given.list:
         print("\n".join(json.dumps(run.describe(given.grid)) for run in runs))
         return 0
+    for run in runs:
+        check_command(run)
     # Seconds of imports, in which Ctrl-C is heard already.
     from barrel_jax.benchmark.rows import Row as Measurement
     from barrel_jax.benchmark.rows import from_json

@@ -8,7 +8,7 @@ import numpy as np
 
 from barrel_jax.benchmark.rows import Failed
 from barrel_jax.benchmark.rows import Row as Measurement
-from barrel_jax.paper import PAPER_FPS, PUBLISHED_WFLW, Row
+from barrel_jax.paper import PAPER_FPS, PUBLISHED_WFLW, Row, paper_nmes
 
 DEVICES = {"cuda": "GPU", "cpu": "CPU"}
 
@@ -58,7 +58,7 @@ def draw_figure5(records: Sequence[dict[str, Any]]) -> np.ndarray:
                     rotation_mode="anchor",
                 )
             if theirs is not None:
-                place_of = (theirs, record["paper"])
+                place_of = (theirs, paper_nmes("wflw", record)[""])
                 axes.scatter(*place_of, s=30, color=MUTED, marker="x", zorder=2)
                 words = f"{label} (published)"
                 axes.annotate(words, place_of, (4, -6), textcoords="offset points", fontsize=7, color=MUTED,

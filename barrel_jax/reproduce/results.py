@@ -13,7 +13,7 @@ from barrel_jax import files
 from barrel_jax.benchmark.rows import Row as Measurement
 from barrel_jax.evaluation.scores import Scores, read_scores
 from barrel_jax.markdown import table
-from barrel_jax.paper import Row
+from barrel_jax.paper import Row, paper_nmes
 from barrel_jax.provenance import describe
 from barrel_jax.reproduce.figure5 import draw_figure5, speed_columns
 
@@ -143,8 +143,8 @@ def draw_figure4(records: Sequence[dict[str, Any]]) -> Any:
             spread = [r["std"] or 0 for r in done]
             axes.errorbar([r[key] for r in done], [r["nme"] for r in done], spread, color=colour, marker="o", ms=4,
                           capsize=3, lw=1.4, label=name)  # fmt: skip
-            given = [r for r in line if r["paper"] is not None]
-            axes.scatter([r[key] for r in given], [r["paper"] for r in given], color=MUTED, marker="x", s=24)
+            given = {r[key]: nmes[""] for r in line if (nmes := paper_nmes("wflw", r))}
+            axes.scatter(list(given), list(given.values()), color=MUTED, marker="x", s=24)
         axes.set_xlabel(label)
         axes.set_ylabel("NME, % (grey crosses: the paper's numbers, on WFLW)")
         axes.grid(color="#DDDDDD", lw=0.6)

@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from barrel_jax.files import download_folder
-from barrel_jax.paper import GRIDS, Row
+from barrel_jax.paper import GRIDS, Row, paper_nmes
 
 OWN = {"wflw": "wflw", "w300": "w300", "cofw": "cofw", "cofw68": "w300"}  # the set that a config trains on
 
@@ -53,14 +54,21 @@ def rows_of(given: argparse.Namespace) -> list[Row]:
     rows = [row for row in GRIDS[given.grid] if not given.rows or row.title in given.rows]
     if given.backbone:
         rows = [
-            replace(row, model=row.model | {"backbone": given.backbone})
+            _changed(row, model=row.model | {"backbone": given.backbone})
             if str(row.model["backbone"]).startswith("resnet")
             else row
             for row in rows
         ]
     if given.dataset:
-        rows = [replace(row, config=given.dataset, scored_on="") for row in rows]
+        rows = [_changed(row, config=given.dataset, scored_on="") for row in rows]
     return list({(row.title, row.slug): row for row in reversed(rows)}.values())[::-1]
+
+
+def _changed(row: Row, **fields: Any) -> Row:
+    """The row with other fields, and with what the paper says of that model and set: of most nothing."""
+    row = replace(row, **fields)
+    scored_on = row.scored_on or OWN.get(row.config, row.config)
+    return replace(row, paper={} if row.aux_loss else paper_nmes(scored_on, row.model))
 
 
 def plan(rows: Sequence[Row], given: argparse.Namespace) -> list[Run]:

@@ -2,12 +2,16 @@
 """A grid is run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
 
 import json
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from barrel_jax import files
+from barrel_jax.benchmark.clock import Timing
+from barrel_jax.benchmark.rows import Failed, Inferred, Key, to_json
 from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
@@ -49,6 +53,25 @@ def test_another_set_takes_the_whole_grid_and_equal_rows_once(capsys, tmp_path):
         assert word in runs[0]["command"]
 
 
+def test_the_papers_numbers_are_of_the_model_and_the_set_that_are_run(capsys):
+    def papers(*arguments):
+        return [run["paper"] for run in listed(capsys, *arguments, "--seeds", "1")]
+
+    # Table 1: Baseline-18 and BarrelNet-18 on WFLW, Baseline-18 on 300W; of synthetic faces the paper says nothing.
+    baselines = ["--rows", "Baseline", "BarrelNet", "--backbone", "resnet18"]
+    assert papers("fig4", *baselines)[:2] == [{"": 4.47}, {"": 4.42}]
+    assert papers("table1", *baselines[:2], *baselines[3:], "--dataset", "w300") == [
+        {"": 3.34, "common": 2.95, "challenging": 4.93}
+    ]
+    assert papers("table1", *baselines, "--dataset", "synthetic") == [{}, {}]
+    assert papers("fig4", *baselines, "--dataset", "coco")[0] == {}
+    # What is trained for 300W's masks is scored on 300W unless a row says otherwise.
+    assert papers("table3", "--dataset", "cofw68") == [{"": 3.22, "common": 2.83, "challenging": 4.84},
+                                                       {"": 3.09, "common": 2.73, "challenging": 4.60}]  # fmt: skip
+    assert papers("ablation", "--rows", "Baseline, aux loss", "--backbone", "resnet50") == [{}, {}]
+    assert papers("fig4", "--backbone", "resnet50") == [row.paper for row in GRIDS["fig4"]]
+
+
 def test_a_missing_source_is_named(capsys):
     assert main(["table3", "--sources", "w300=DIR"]) == 1
     assert "BarrelNet on cofw68: name its folder, --sources cofw68=DIR" in capsys.readouterr().err
@@ -71,7 +94,7 @@ def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     printed = capsys.readouterr()
     assert "this folder belongs to a run on other data" in printed.err and second["workdir"] in printed.err
     written = json.loads((tmp_path / "table3.json").read_text())["rows"]
-    assert [(row["seeds"], row["paper"], row["set"]) for row in written] == [([0], 4.41, "synthetic")]
+    assert [(row["seeds"], row["paper"], row["set"]) for row in written] == [([0], None, "synthetic")]
     scores = json.loads(next(tmp_path.glob("*/*seed0/eval/*/metrics.json")).read_text())
     assert written[0]["nme"] == pytest.approx(scores["nme"])
     # What is done is left alone.
@@ -132,11 +155,97 @@ def test_mean_and_spread_by_subset_by_hand(tmp_path):
     assert "| 3.34 | 3.40 | 3.50 | 0.71 | 2 |" in markdown(records)
 
 
+def finished(given, capsys, path="eval/synthetic-test"):
+    """The first run of a grid with scores, and a run.json that says so."""
+    (run,) = listed(capsys, *given)
+    fake(Path(run["workdir"]) / path / "metrics.json", 5.0)
+    files.write_json(Path(run["workdir"]) / "run.json", {"command": run["command"].removeprefix("python ")})
+    return run
+
+
+def test_a_finished_run_of_another_command_is_refused(capsys, tmp_path):
+    given = [*SMALL, "--seeds", "1", "--rows", "BarrelNet", "--epochs", "1", "--runs", str(tmp_path)]
+    run = finished([*given, "--pretrained", ""], capsys)
+    assert main([*given, "--pretrained", ""]) == 0
+    for other, changed in (
+        (["--pretrained", "imagenet"], "--config.pretrained: '' there, imagenet now"),
+        (["--pretrained", "", "--source", "/b"], "--config.data.source: not given there, /b now"),
+        (["--pretrained", "", "--", "--config.batch_size=8"], "--config.batch_size: not given there, 8 now"),
+    ):
+        capsys.readouterr()
+        assert main([*given, *other]) == 1
+        (said,) = capsys.readouterr().err.strip().splitlines()
+        assert f"{run['workdir']}: this run was made by another command ({changed})" in said
+        assert "give the arguments of that run, or choose another --runs" in said
+    # Where nothing tells otherwise it is taken as it is.
+    (Path(run["workdir"]) / "run.json").unlink()
+    assert main([*given, "--pretrained", "imagenet"]) == 0
+
+
+def test_scores_on_another_set_are_of_the_folder_just_given(capsys, monkeypatch, tmp_path):
+    given = ["table3", "--rows", "BarrelNet", "--backbone", "resnet18", "--seeds", "1", "--runs", str(tmp_path)]
+    sources = ["--sources", "w300=/w", "cofw68=/a"]
+    (run,) = listed(capsys, *given, *sources)
+    scores = Path(run["workdir"]) / "eval" / "cofw68-test" / "metrics.json"
+
+    def call(command, **_):
+        if "evaluate.py" in command[1]:
+            fake(scores, 5.0)
+        return CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("subprocess.run", call)
+    assert main([*given, *sources]) == main([*given, *sources]) == 0
+    assert main([*given, "--sources", "w300=/w", "cofw68=/b"]) == 1
+    assert "(--source: /a there, /b now)" in capsys.readouterr().err
+
+
+def test_a_run_that_leaves_no_scores_has_failed(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("subprocess.run", lambda command, **_: CompletedProcess(command, 0, "", ""))
+    given = [*SMALL, "--seeds", "1", "--runs", str(tmp_path), "--", "--config.data.holdout=0.1"]
+    assert main(given) == 1
+    said = capsys.readouterr().err
+    assert "FAILED" in said and "trained, but wrote no" in said and "eval/synthetic-test/metrics.json" in said
+
+
 def test_figure4_is_drawn(tmp_path):
     rows = [row for row in GRIDS["fig4"] if row.model["decoder_layers"] <= 2]
     records = collect([(row, 0, fake(tmp_path / f"{i}.json", 4 + i / 100)) for i, row in enumerate(rows)])
     picture = draw_figure4(records)
     assert picture.shape == (480, 1100, 3) and picture.std() > 10
+
+
+def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_path):
+    given = ["table4", "--dataset", "synthetic", "--seeds", "1", "--epochs", "1", "--runs", str(tmp_path)]
+    for run in listed(capsys, *given):
+        fake(Path(run["workdir"]) / "eval" / "synthetic-test" / "metrics.json", 5.0)
+    asked, broken = [], []
+
+    def call(command, **_):
+        if "--models" in command:
+            asked.append(labels := command[command.index("--models") + 1].split(","))
+            rows = [Failed(Key(label, "jax", "cpu", "float32", 1), "out of memory") for label in labels]
+            timing = Timing(**dict.fromkeys((field.name for field in fields(Timing)), 1.0))
+            timed = [Inferred(row.key, timing, 1, 1.0, None, {}, 1, None) for row in rows]
+            found = [row if row.key.model in broken else good for row, good in zip(rows, timed, strict=True)]
+            result = {"finished": True, "rows": [to_json(row) for row in found]}
+            files.write_json(Path(command[command.index("--out") + 1]), result)
+        return CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("subprocess.run", call)
+
+    def measures(*arguments):
+        asked.clear()
+        assert main([*given, *arguments]) == 0
+        return len(asked)
+
+    # One model, then all: those of which nothing is known yet are timed.
+    assert (measures("--rows", "BarrelNet"), measures("--rows", "BarrelNet")) == (1, 0)
+    broken.append("BarrelNet-50")
+    assert measures() == 1
+    # One that failed is tried again; of the others it is known.
+    assert (measures("--rows", "Baseline"), measures()) == (0, 1)
+    broken.clear()
+    assert (measures(), measures()) == (1, 0)
 
 
 @pytest.mark.processes
