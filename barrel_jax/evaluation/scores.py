@@ -91,13 +91,14 @@ class Stress:
     pose: str  # how pose was measured, or why not
     records: list[StressRecord]
     checkpoint_step: int | None
+    clamped: bool | None = None  # true points were moved into the image; None in files of before, which do not say
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Stress":
         """From the content of `stress.json`. Raises KeyError for a field that is not there."""
-        own = {field.name: content[field.name] for field in fields(cls)}
+        own = {field.name: content[field.name] for field in fields(cls) if field.name != "clamped"}
         records = [StressRecord(**_numbers(record)) for record in content["records"]]
-        return cls(**own | {"records": records})
+        return cls(**own | {"records": records, "clamped": content.get("clamped")})
 
 
 def read_scores(path: Path) -> Scores:

@@ -95,6 +95,7 @@ def stress(
         pose=MEASURED if turns is not None else f"not measurable: the nose of {truth.scheme.name} is not known",
         records=records,
         checkpoint_step=checkpoint_step,
+        clamped=truth.clamped,
     )
 
 

@@ -107,9 +107,14 @@ def test_errors_under_stress_by_hand():
 
 
 def test_stress_is_read_back(tmp_path):
-    content = make_stress(("none", 0.0, 4.0, 9.0), ("blur", 0.01, float("nan"), float("nan")))
+    content = make_stress(("none", 0.0, 4.0, 9.0), ("blur", 0.01, float("nan"), float("nan")), clamped=True)
     files.write_json(tmp_path / "stress.json", files.plain(content))
     np.testing.assert_equal(asdict(read_stress(tmp_path / "stress.json")), asdict(content))
+    # Files of before do not say whether points were clamped.
+    before = files.plain(content)
+    del before["clamped"]
+    files.write_json(tmp_path / "stress.json", before)
+    assert read_stress(tmp_path / "stress.json").clamped is None
 
 
 def test_what_the_scores_are_not_stands_above_them():

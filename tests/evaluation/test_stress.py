@@ -103,7 +103,7 @@ def test_the_records_of_a_model_that_is_never_wrong_but_in_the_dark(dots):
     for kind in ("none", "rotation", "blur", "box shift"):
         assert all(r.nme <= r.worst < half_a_pixel and r.num_images == 4 for r in by[kind]), kind
     assert by["occlusion"][-1].worst > half_a_pixel
-    assert content.pose == "not measurable: the nose of custom-3 is not known"
+    assert content.pose == "not measurable: the nose of custom-3 is not known" and content.clamped is False
     text = stress_table(content)
     assert "train under stress, checkpoint of step 7" in text and "box shift (of the window's width" in text
 
@@ -173,7 +173,9 @@ def test_fifths_of_the_unperturbed_faces_from_frontal_to_turned(tmp_path, monkey
     faces = dataclasses.replace(make_crops(6), scheme=scheme, points_px=points, visible=visible)
     missed = shifted(faces, [1, 5, 3, 4, 2, 9])
     monkeypatch.setattr("barrel_jax.evaluation.stress.KINDS", {})
-    content = stress(lambda crops: missed, faces, faces, tmp_path, "pipnet")
+    truth = dataclasses.replace(faces, clamped=True)
+    content = stress(lambda crops: missed, faces, truth, tmp_path, "pipnet")
+    assert content.clamped is True
     assert [(r.kind, r.strength, r.num_images) for r in content.records] == [
         ("none", 0.0, 5), *(("large pose", float(number), 1) for number in range(1, 6))
     ]  # fmt: skip

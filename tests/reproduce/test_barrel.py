@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import shutil
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -113,6 +114,11 @@ def test_runs_on_other_faces_are_not_compared(tmp_path):
     moved = dataclasses.replace(other, scores=dataclasses.replace(other.scores, fingerprint="beef"))
     with pytest.raises(ValueError, match="wide cannot be compared: fingerprint 'f00d' and 'beef'"):
         compare_models(group([first, moved]), cost)
+    for field, there, now in (("fingerprint", "f00d", "beef"), ("seed", 0, 1), ("clamped", False, True)):
+        stress = [dataclasses.replace(first.stress, **{field: value}) for value in (there, now)]
+        runs = [dataclasses.replace(run, stress=one) for run, one in zip((first, other), stress, strict=True)]
+        with pytest.raises(ValueError, match=f"wide cannot be compared: {field} {there!r} and {now!r}"):
+            compare_models(group(runs), cost)
 
 
 def test_equal_models_have_height_1_even_without_an_error():
@@ -195,6 +201,49 @@ def test_a_folder_that_cannot_be_measured_is_named(tmp_path, capsys):
     with pytest.raises(ValueError, match="these are scores of predictions, not of the run's model"):
         measure(tmp_path / "run")
     assert not (tmp_path / "out").exists()
+
+
+def test_only_scores_of_the_same_faces_crop_and_clamping_are_taken_again(tmp_path, monkeypatch):
+    config = small.config(data__dataset="coco")
+    configuration.save(config, tmp_path)
+    written(tmp_path / "run.json", {"num_landmarks": 98, "scheme": "wflw-98"})
+    fields = {"dataset": "coco", "split": "test", "checkpoint_step": 12, "crop": "pipnet", "clamped": True}
+    own = tmp_path / "eval" / f"coco-{config.data.test_split}"
+    other = tmp_path / "eval" / "synthetic-test" / "metrics.json"
+    good = {
+        own / "metrics.json": files.plain(make_scores(**fields)),
+        own / "stress.json": files.plain(make_stress(("none", 0.0, 4.0, 9.0), **fields)),
+        other: files.plain(make_scores(**fields | {"dataset": "synthetic", "fingerprint": "beef"})),
+    }
+    called = []
+
+    def evaluate(command, **_):
+        called.append(command[command.index("--workdir") + 2 :])
+        for path in (own / "stress.json",) if "--stress" in command else (other,):
+            written(path, good[path])
+        return CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("subprocess.run", evaluate)
+
+    def calls(path, *source, **there):
+        """The calls of evaluate.py when a file says something else; what does not fit is made anew, once."""
+        for one, content in good.items():
+            written(one, content | there if one == path else content)
+        called.clear()
+        measure(tmp_path, *source)
+        return [*called]
+
+    same = ["--checkpoint", "12", "--crop", "pipnet", "--clamp-points"]
+    assert calls(None) == []
+    for there in ({"dataset": "wflw"}, {"split": "val"}, {"fingerprint": "beef"}, {"normaliser": "box"},
+                  {"crop": "tight"}, {"clamped": False}, {"clamped": None}, {"checkpoint_step": 11}):  # fmt: skip
+        expected = ["--stress", *same, "--normaliser", "outer_eye_corners"]
+        assert calls(own / "stress.json", **there) == [expected], there
+    unseen = ["--dataset", "synthetic", "--split", "test", *same]
+    for there in ({"crop": "tight"}, {"normaliser": "box"}, {"clamped": False}, {"checkpoint_step": 11}):
+        assert calls(other, **there) == [unseen], there
+    # Nobody knows what lies in a folder before it is read.
+    assert calls(None, "synthetic", "/faces") == [[*unseen, "--source", "/faces"]]
 
 
 @pytest.mark.processes

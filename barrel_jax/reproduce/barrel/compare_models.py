@@ -77,14 +77,14 @@ def _common(names: list[str]) -> str:
 
 def check_alike(runs: Sequence[Measured]) -> None:
     """Raises ValueError when the runs were scored on other faces, or in another way, than the first; says which."""
-    for kind in ("scores", "other"):
+    for kind in ("scores", "other", "stress"):
         scored = [(run.workdir, getattr(run, kind)) for run in runs if getattr(run, kind)]
         for workdir, scores in scored[1:]:
             first_workdir, first = scored[0]
             different = [
                 f"{field} {getattr(first, field)!r} and {getattr(scores, field)!r}"
-                for field in ALIKE
-                if getattr(first, field) != getattr(scores, field)
+                for field in (*ALIKE, "seed")
+                if hasattr(first, field) and getattr(first, field) != getattr(scores, field)
             ]
             if different:
                 raise ValueError(

@@ -24,6 +24,8 @@ from barrel_jax.reproduce.barrel.training_time import Scored, training_curve, tr
 
 Result = TypeVar("Result", bound=Scores | Stress)
 ROOT = Path(__file__).resolve().parents[3]
+SAME_MODEL = ("checkpoint_step", "crop", "clamped")
+SAME_FACES = ("dataset", "split", "fingerprint", "normaliser")
 NAME_ANOTHER = "name another set, --dataset SET --source DIR"
 # Fields of the config that change the point which is trained towards, the paper's label-related hyperparameters, and
 # how. BarrelNet's loss has none: it is the plain L1 of the annotated point. Augmentations move point and pixels alike.
@@ -81,25 +83,27 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
     workdir = Path(workdir).absolute()
     config = configuration.load(workdir)
     run = json.loads(read_text(workdir / "run.json"))
-    own = workdir / "eval" / f"{config.data.dataset}-{config.data.test_split}"
+    metrics = workdir / "eval" / f"{config.data.dataset}-{config.data.test_split}" / "metrics.json"
     again = f"python evaluate.py --workdir {workdir}"
-    if not (own / "metrics.json").exists():
-        raise FileNotFoundError(f"{own / 'metrics.json'}: this run has no scores yet; train it to the end, or {again}")
-    scores = read_scores(own / "metrics.json")
+    if not metrics.exists():
+        raise FileNotFoundError(f"{metrics}: this run has no scores yet; train it to the end, or {again}")
+    scores = read_scores(metrics)
     if scores.checkpoint_step is None:
-        raise ValueError(f"{own / 'metrics.json'}: these are scores of predictions, not of the run's model; {again}")
+        raise ValueError(f"{metrics}: these are scores of predictions, not of the run's model; {again}")
     alike = ["--checkpoint", str(scores.checkpoint_step), "--crop", scores.crop]
     alike += ["--clamp-points" if scores.clamped else "--no-clamp-points"]
-    alike += ["--normaliser", scores.normaliser] if scores.normaliser else []
-    stress = _evaluated(own / "stress.json", read_stress, workdir, scores, ("normaliser", "crop"), ["--stress", *alike])
+    stressed = ["--stress", *alike, *(["--normaliser", scores.normaliser] if scores.normaliser else [])]
+    stress = _evaluated(metrics.with_name("stress.json"), read_stress, metrics, SAME_FACES, stressed)
+    scores = read_scores(metrics)  # which evaluate.py has written anew with the errors under stress
     chosen, why = other_set(config, run["scheme"], dataset)
     other = None
     if chosen:
         split = "val" if chosen == "coco" else "test"
-        named = ["--dataset", chosen, "--split", split, *alike[:2]]
+        named = ["--dataset", chosen, "--split", split, *alike]
         named += ["--source", str(Path(source).expanduser().absolute())] if source else []
         path = workdir / "eval" / f"{chosen}-{split}" / "metrics.json"
-        other = _evaluated(path, read_scores, workdir, scores, (), named)
+        # What lies in a folder is not known before evaluate.py has read it.
+        other = _evaluated(path, read_scores, metrics, (), named, lambda there: not source and _by_default(there))
     curve = training_curve(workdir / "metrics.jsonl", config.data.scored_split, config.batch_size)
     return Measured(workdir, config, run["num_landmarks"], scores, stress, other, why, curve)
 
@@ -120,28 +124,34 @@ def label_related(config: Config) -> list[str]:
     return [name for name in LABEL_RELATED if values[name]]
 
 
+def _by_default(scores: Scores) -> bool:
+    """Whether errors are known to be divided by what the set has by default."""
+    return scores.scheme in SCHEMES and scores.normaliser == SCHEMES[scores.scheme].normaliser_name
+
+
 def _evaluated(
     path: Path,
     read: Callable[[Path], Result],
-    workdir: Path,
-    scores: Scores,
+    metrics: Path,
     alike: tuple[str, ...],
     arguments: list[str],
+    enough: Callable[[Result], bool] = lambda there: True,
 ) -> Result:
-    """The content of a file of evaluate.py, which is called if there is none of the checkpoint of `scores`.
+    """The content of a file of evaluate.py, which is called if there is none that fits the run's own scores, `metrics`.
 
-    `alike` are further fields that must be those of `scores`.
+    The checkpoint, the crop and the clamping must be those of the scores, and further fields `alike`. What is there
+    must be `enough` as well, or is made anew.
     """
 
     def current() -> Result | None:
         content = read(path) if path.exists() else None
-        fields = ("checkpoint_step", *alike)
-        same = content and all(getattr(content, field) == getattr(scores, field) for field in fields)
+        scores = read_scores(metrics)
+        same = content and all(getattr(content, field) == getattr(scores, field) for field in (*SAME_MODEL, *alike))
         return content if same else None
 
     content = current()
-    if content is None:
-        command = [str(ROOT / "evaluate.py"), "--workdir", str(workdir), *arguments]
+    if content is None or not enough(content):
+        command = [str(ROOT / "evaluate.py"), "--workdir", str(metrics.parents[2]), *arguments]
         done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
         content = None if done.returncode else current()
         if content is None:
