@@ -689,6 +689,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "query-rate-curves": curves,
     "query-rate": scored,
     "rank-seeds": scored,
+    "short-rate": scored,
+    "short-rate-curves": curves,
     "rank-sizes": scored,
     "labels-seen": scored,
     "qamem-layers": scored,
