@@ -151,7 +151,8 @@ def multiply_runs(folder: Path) -> None:
     for name in ("a", "b"):
         (runs / name / "eval" / "wflw-test").symlink_to("coco-val")
         scores = read_scores(runs / name / "eval" / "coco-val" / "metrics.json")
-        alike = {field: getattr(scores, field) for field in ("fingerprint", "normaliser", "crop", "checkpoint_step")}
+        fields = ("fingerprint", "normaliser", "crop", "clamped", "checkpoint_step")
+        alike = {field: getattr(scores, field) for field in fields}
         stress = make_stress(("none", 0.0, 9.0, 20.0), ("blur", 0.1, 12.0, 30.0), dataset="coco", split="val", **alike)
         write_json(runs / name / "eval" / "coco-val" / "stress.json", plain(stress))
         other = dataclasses.replace(scores, dataset="synthetic", split="test", fingerprint="drawn")
