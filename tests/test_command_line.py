@@ -169,7 +169,7 @@ def test_every_field_has_a_comment():
     assert describe_fields().count("--config.") == len(flatten(Config()))
 
 
-@pytest.mark.parametrize("parser", [ConfigParser, functools.partial(RequestParser, sets=("w300",))])
+@pytest.mark.parametrize("parser", [ConfigParser, functools.partial(RequestParser, sets=("w300",), reading={})])
 def test_the_configs_source_is_read_for_the_help_alone(parser, monkeypatch):
     """Python 3.11 cannot parse in two threads, and a thread that prints a traceback parses its lines."""
     read, comments = [], config_arguments._comments
