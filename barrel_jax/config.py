@@ -17,10 +17,6 @@ from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.picture_heads import MAX_PIXELS
 
 QAMEM_INITS = ("identity", "xavier")
-NOT_NEGATIVE = (
-    "decay_epoch", "warmup_epochs", "backbone_multiplier", "query_multiplier", "weight_decay", "clip_norm",
-    "dqinit_loss", "scale_loss",
-)  # of OptimConfig  # fmt: skip
 HOLDOUT = "holdout"  # the split of the training faces that `data.holdout` keeps from training
 
 
@@ -198,10 +194,6 @@ def validate(config: Config, *, trained: bool = False) -> None:
         "config.init_from",
     )
     _require(model.norm_group >= 0, f"model.norm_group={model.norm_group} must be positive, or 0 for the whole batch")
-    _require(
-        model.norm == "batch" or not model.norm_group,
-        f"model.norm_group={model.norm_group} is of the batch's statistics, and model.norm='frozen' has none",
-    )
     if model.norm_group and config.batch_size % model.norm_group:
         smaller = config.batch_size // model.norm_group * model.norm_group
         nearest = f"{smaller} or {smaller + model.norm_group}" if smaller else f"{model.norm_group}"
@@ -261,9 +253,6 @@ def validate(config: Config, *, trained: bool = False) -> None:
     )
     _require(0 <= data.holdout < 1, f"data.holdout={data.holdout} is not in [0, 1): a tenth of the faces is 0.1")
     _check_sets(data)
-    _require(
-        0 <= config.seed < 2**32, f"seed={config.seed} is not in 0..{2**32 - 1}: others are drawn from as one of these"
-    )
     _require(config.batch_size > 0, f"batch_size={config.batch_size} must be positive")
     _require(config.join_seconds > 0, f"join_seconds={config.join_seconds} must be positive")
     _require(config.heartbeat_seconds >= 10, f"heartbeat_seconds={config.heartbeat_seconds} must be at least 10")
@@ -274,6 +263,28 @@ def validate(config: Config, *, trained: bool = False) -> None:
     for name, value in vars(augment).items():
         if name.endswith("_prob"):
             _require(0 <= value <= 1, f"augment.{name}={value} is not a probability")
+    for name in ("query_multiplier", "dqinit_loss", "scale_loss"):
+        _require(getattr(optim, name) >= 0, f"optim.{name}={getattr(optim, name)} must not be negative")
+    for name in ("box_shift", "box_scale", "box_aspect", "box_forehead"):
+        value = getattr(augment, name)
+        _require(0 <= value <= 1, f"augment.{name}={value} is not in [0, 1]")
+    _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
+    for name, value in vars(config.loop).items():
+        _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
+    if not trained:
+        _check_recipe(config)
+
+
+def _check_recipe(config: Config) -> None:
+    """What a model is trained by; one that was trained otherwise, before this was asked, may be used."""
+    model, optim = config.model, config.optim
+    _require(
+        0 <= config.seed < 2**32, f"seed={config.seed} is not in 0..{2**32 - 1}: others are drawn from as one of these"
+    )
+    _require(
+        model.norm == "batch" or not model.norm_group,
+        f"model.norm_group={model.norm_group} is of the batch's statistics, and model.norm='frozen' has none",
+    )
     _require(
         optim.warmup_epochs <= optim.epochs,
         f"optim.warmup_epochs={optim.warmup_epochs} is longer than optim.epochs={optim.epochs}",
@@ -282,15 +293,9 @@ def validate(config: Config, *, trained: bool = False) -> None:
         optim.scale_loss > 0 or not model.uncertainty,
         "model.uncertainty=True is trained by optim.scale_loss, which is 0",
     )
-    for name in NOT_NEGATIVE:
+    for name in ("decay_epoch", "warmup_epochs", "backbone_multiplier", "weight_decay", "clip_norm"):
         _require(getattr(optim, name) >= 0, f"optim.{name}={getattr(optim, name)} must not be negative")
-    for name in ("box_shift", "box_scale", "box_aspect", "box_forehead"):
-        value = getattr(augment, name)
-        _require(0 <= value <= 1, f"augment.{name}={value} is not in [0, 1]")
-    _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
-    for name, value in vars(config.loop).items():
-        _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
-    if not (trained or config.pretrained or config.init_from):
+    if not (config.pretrained or config.init_from):
         check_drawn_backbone(optim)
 
 

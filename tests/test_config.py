@@ -176,6 +176,16 @@ def test_every_check_is_missed_when_it_is_deleted(monkeypatch):
     assert len(deleted) == source.count("_require(")  # its definition among them, and one check that raises itself
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("seed", 2**40), ("optim.warmup_epochs", 400.0), ("optim.clip_norm", -1.0)]
+)
+def test_a_model_that_was_trained_so_before_it_was_refused_may_be_used(name, value):
+    config = changed({name: value})
+    with pytest.raises(ValueError, match=name):
+        validate(config)
+    validate(config, trained=True)
+
+
 @pytest.mark.parametrize("backbone", configuration.BACKBONES)
 @pytest.mark.parametrize(("norm", "pretrained"), [("batch", ""), ("batch", "imagenet"), ("frozen", "weights.pth")])
 def test_every_backbone_may_start_from_weights_and_be_frozen_then(backbone, norm, pretrained):

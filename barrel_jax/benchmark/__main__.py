@@ -59,12 +59,11 @@ def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | 
     there = ["cpu"] * (not on_gpu or bench is infer) + ["cuda"] * on_gpu
     devices = [given.device] if given.device else there
     if devices[0] not in there:
-        remedy = (
-            "the step runs on JAX's default device: set JAX_PLATFORMS=cpu"
-            if on_gpu
-            else ("JAX sees no GPU here; install barrel-jax[cuda13]")
-        )
-        parser.error(f"--device {devices[0]}: {remedy}")
+        remedies = {
+            "cpu": "the step runs on JAX's default device: set JAX_PLATFORMS=cpu",
+            "cuda": "JAX sees no GPU here; install barrel-jax[cuda13]",
+        }
+        parser.error(f"--device {devices[0]}: {remedies[devices[0]]}")
     models, batches = given.models, [int(batch) for batch in given.batches]
     if given.what == "table4":
         models, batches = list(paper.PAPER_FPS), [1]

@@ -35,8 +35,13 @@ class FaceCrops(FaceTruth):
 
     images: Any = field(kw_only=True)  # uint8 [n, S, S, 3], RGB, memory-mapped, or `MadeImages`
     windows: np.ndarray = field(kw_only=True)  # float32 [n, 4], never None
-    stored: tuple[str, np.ndarray] | None = None  # split of the built set and rows in it; None for all of `split`
+    stored: tuple[str, np.ndarray] | None = None  # what `records` says; None for all of `split`
     parts: tuple[Part, ...] = ()  # the sets that the faces are of, in their order; () when they are of one
+
+    @property
+    def records(self) -> tuple[str, np.ndarray]:
+        """Where the faces lie in the built set: the split, and their rows in it, int [n]."""
+        return self.stored or (self.split, np.arange(len(self)))
 
     @property
     def points_unit(self) -> np.ndarray:
@@ -105,7 +110,7 @@ def recut(directory: Path, crops: FaceCrops, protocol: str, shifts: Float[np.nda
     Args: `directory` of the built set and `protocol` are those that `crops` were loaded with. Raises ValueError as
     `load_crops`, and when a stored image cannot be decoded.
     """
-    split, rows = crops.stored or (crops.split, np.arange(len(crops)))
+    split, rows = crops.records
     source, rule = open_split(directory, split), protocol_of(protocol, crops.dataset)
     size = crops.images[:1].shape[1]
 

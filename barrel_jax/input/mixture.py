@@ -13,7 +13,7 @@ from barrel_jax.input.crops import FaceCrops, MadeImages, Part
 
 def select(crops: FaceCrops, rows: np.ndarray, split: str) -> FaceCrops:
     """The faces `rows` (int [m]) of a split, as a split of that name."""
-    stored, numbers = crops.stored or (crops.split, np.arange(len(crops)))
+    stored, numbers = crops.records
     return replace(
         crops,
         split=split,

@@ -29,7 +29,7 @@ def learning_rate(config: OptimConfig, steps_per_epoch: int) -> optax.Schedule:
 
 
 def _kernels(params: Any) -> Any:
-    """Which leaves weight decay pulls to zero: kernels, but not QAMem's, whose rest is the identity."""
+    """Which leaves weight decay pulls to zero: kernels, but not QAMem's, which do nothing at the identity."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 

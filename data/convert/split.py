@@ -91,9 +91,7 @@ def _groups(faces: Sequence[ConvertedFace], how: Division) -> list[str]:
     ties = []
     for face in faces:
         group = group_of(face, how)
-        photo = re.sub(
-            r"(_mirror)?\.[^./]*$", "", face.picture.name
-        )  # NAME_mirror.jpg is what dlib calls mirror images
+        photo = re.sub(r"(_mirror)?\.[^./]*$", "", face.picture.name)  # dlib calls a mirror image NAME_mirror.jpg
         ties.append([f"photo {photo}", f"bytes {face.picture.digest}"] + ([f"group {group}"] if group else []))
         first, *others = sorted(map(lead, ties[-1]))
         for other in others:
