@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from barrel_jax.faces.box_fit import fit_of_landmarks
 from barrel_jax.predict.detectors import Detector, overlaps
 from barrel_jax.predict.face import Face
+from barrel_jax.predict.predictor import check
 from barrel_jax.predict.smoothing import Smoother
 from barrel_jax.predict.tracks import GATE, LIKELY, Track, distance, same, side, tight
 from barrel_jax.training.stopwatch import Stopwatch
@@ -81,11 +82,22 @@ class Tracker:
         self._rate = rate
         self._tracks: list[Track] = []
         self._frame = 0
+        self._shape: tuple[int, ...] = ()  # of the frames
         self.count = 0  # faces that came up
         self.detections = 0  # frames in which the detector ran
 
     def __call__(self, image: np.ndarray) -> list[Tracked]:
-        """The faces of the next frame, RGB uint8 [H, W, 3], the oldest first."""
+        """The faces of the next frame, RGB uint8 [H, W, 3], the oldest first.
+
+        Raises:
+          ValueError: it is no such image, or of another size than the frames before.
+        """
+        check(image, np.empty((0, 4)), f"frame {self._frame}: ")
+        if self._shape not in ((), image.shape):
+            height, width, _ = image.shape
+            was = f"{self._shape[1]}x{self._shape[0]}"
+            raise ValueError(f"frame {self._frame}: {width}x{height}, those before it {was}; begin another Tracker")
+        self._shape = image.shape
         with self._predictor.stopwatch.during("track"):
             return self._next(image)
 

@@ -233,3 +233,20 @@ def test_a_find_that_no_detection_confirms_is_dropped_at_once():
     calls = iter([np.array([[50.0, 50, 48, 48]])])
     tracker = Tracker(Marks(), lambda image: next(calls, np.zeros((0, 4))), 30.0)
     assert [len(tracker(discs([(100, 100)]))) for _ in range(4)] == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "frame, message",
+    [
+        (
+            np.zeros((120, 160), np.uint8),
+            r"frame 1: an image is uint8 \[H, W, 3\] in RGB, this one is uint8 \[120, 160\]",
+        ),
+        (np.zeros((120, 80, 3), np.uint8), "frame 1: 80x120, those before it 160x120; begin another Tracker"),
+    ],
+)
+def test_a_frame_unlike_those_before_is_refused(frame, message):
+    tracker = Tracker(Marks(), find_discs, 30.0)
+    tracker(np.zeros((120, 160, 3), np.uint8))
+    with pytest.raises(ValueError, match=message):
+        tracker(frame)
