@@ -134,12 +134,21 @@ def test_the_manifest_is_enough_to_lay_the_window(run, crop):
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        """A file of the page; of `held` ones once they are let go, of `lost` ones none."""
+        name = self.path.lstrip("/")
+        self.server.held.get(name, self.server.held["everything else"]).wait()
+        if name in self.server.lost:
+            self.send_error(404)
+        else:
+            super().do_GET()
+
     def log_message(self, *words):
         """Says nothing."""
 
 
 @pytest.fixture
-def address(run, tmp_path, monkeypatch):
+def server(run, tmp_path, monkeypatch):
     monkeypatch.delenv("BARREL_JAX_DATA")  # what was fetched once is the user's
     try:
         webpage.write_page(run / "export", tmp_path / "page")
@@ -148,42 +157,110 @@ def address(run, tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "page")
     ) as server:
+        server.held, server.lost = {"everything else": threading.Event()}, set()
+        server.held["everything else"].set()
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
+        yield server
         server.shutdown()
 
 
-@needs_browser
-def test_the_page_gives_predictors_points(run, pictures, address):
-    image = pictures[5][0]
-    picture = cv2.imencode(".png", image[..., ::-1])[1].tobytes().hex()
+@pytest.fixture
+def browser():
     browser = Browser()
-    try:
-        browser.open(address)
-        ready = "document.getElementById('state').textContent"
-        wait_for(browser, f"{ready} !== 'Loading the model.'")
-        assert (browser.run(ready), browser.complaints) == ("Ready.", [])
-        browser.run(f"""{{
-            const bytes = Uint8Array.from('{picture}'.match(/../g), (pair) => parseInt(pair, 16));
-            const held = new DataTransfer();
-            held.items.add(new File([bytes], 'face.png', {{type: 'image/png'}}));
-            document.dispatchEvent(new DragEvent('drop', {{dataTransfer: held, bubbles: true, cancelable: true}}));
-        }}""")
-        wait_for(browser, "document.getElementById('view').width === 512")
-        browser.run("new Promise((done) => setTimeout(done, 200))")
-        drag(browser, (100, 40), (330, 270))
-        drag(browser, (390, 150), (540, 320))  # over two edges of the picture
-        wait_for(browser, "JSON.parse(document.getElementById('found').textContent).length === 2")
-        faces = json.loads(browser.run("document.getElementById('found').textContent"))
-        assert browser.complaints == []
-    finally:
-        browser.close()
+    yield browser
+    browser.close()
+
+
+STATE = "document.getElementById('state').textContent"
+FOUND = "JSON.parse(document.getElementById('found').textContent)"
+
+
+def open_page(browser, server):
+    browser.open(f"http://127.0.0.1:{server.server_port}/")
+
+
+def drop(browser, image):
+    """A picture, dropped onto the page."""
+    picture = cv2.imencode(".png", image[..., ::-1])[1].tobytes().hex()
+    browser.run(f"""{{
+        const bytes = Uint8Array.from('{picture}'.match(/../g), (pair) => parseInt(pair, 16));
+        const held = new DataTransfer();
+        held.items.add(new File([bytes], 'face.png', {{type: 'image/png'}}));
+        document.dispatchEvent(new DragEvent('drop', {{dataTransfer: held, bubbles: true, cancelable: true}}));
+    }}""")
+    wait_for(browser, "document.getElementById('view').width === 512")
+    browser.run("new Promise((done) => setTimeout(done, 200))")
+
+
+@needs_browser
+def test_the_page_gives_predictors_points(run, pictures, server, browser):
+    image = pictures[5][0]
+    open_page(browser, server)
+    wait_for(browser, f"{STATE} !== 'Loading the model.'")
+    assert (browser.run(STATE), browser.complaints) == ("Ready.", [])
+    drop(browser, image)
+    assert browser.run(STATE) == "Drag a box around each face."
+    drag(browser, (100, 40), (330, 270))
+    drag(browser, (390, 150), (540, 320))  # over two edges of the picture
+    wait_for(browser, f"{FOUND}.length === 2")
+    faces = browser.run(FOUND)
+    browser.run("document.getElementById('clear').click()")
+    wait_for(browser, f"{STATE} === 'Drag a box around each face.'")
+    assert (browser.run(FOUND), browser.complaints) == ([], [])
     boxes = np.array([face["box"] for face in faces])
     np.testing.assert_allclose(boxes[0], [100, 40, 230, 230], atol=1)
     expected = Predictor.load(run / "run", backend="jax").faces(image, boxes)
     for face, known in zip(faces, expected, strict=True):
         np.testing.assert_allclose(face["points"], known.points, rtol=0, atol=0.5)
         np.testing.assert_allclose(face["sigma"], known.sigma, rtol=0.01)
+
+
+@needs_browser
+def test_a_box_drawn_before_the_model_is_there_waits_for_it(pictures, server, browser):
+    server.held["model-image.onnx"] = threading.Event()
+    open_page(browser, server)
+    drop(browser, pictures[5][0])
+    drag(browser, (100, 40), (330, 270))
+    assert browser.run(STATE) == "Loading the model."
+    server.held["model-image.onnx"].set()
+    wait_for(browser, f"{FOUND}.length === 1")
+    assert browser.run(STATE).startswith("1 face in ") and browser.complaints == []
+
+
+@needs_browser
+def test_why_the_model_cannot_be_loaded_stays_to_be_read(pictures, server, browser):
+    server.lost.add("model-image.onnx")
+    open_page(browser, server)
+    wait_for(browser, f"{STATE} !== 'Loading the model.'")
+    why = browser.run(STATE)
+    assert why.startswith("This failed: the model cannot be loaded: ")
+    drop(browser, pictures[5][0])
+    drag(browser, (100, 40), (330, 270))
+    browser.run("new Promise((done) => setTimeout(done, 300))")
+    assert (browser.run(STATE), browser.run(FOUND)) == (why, [])
+
+
+@needs_browser
+def test_the_camera_gives_up_a_box_that_shows_no_face_and_ends_when_asked_again(pictures, server, browser):
+    open_page(browser, server)
+    wait_for(browser, f"{STATE} === 'Ready.'")
+    browser.run("""{
+        const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        window.streams = [];
+        navigator.mediaDevices.getUserMedia = async (what) => {
+            const stream = await open(what);
+            window.streams.push(stream.getTracks()[0]);
+            return stream;
+        };
+    }""")
+    alive = "window.streams.map((track) => track.readyState)"
+    browser.run("document.getElementById('camera').click(); document.getElementById('camera').click()")
+    wait_for(browser, f"{alive}.join() === 'ended,live'")
+    wait_for(browser, f"{STATE} === 'Drag a box around each face.' && document.getElementById('view').width === 640")
+    drag(browser, (100, 40), (330, 270))  # no face is there: points of a drawn model draw together
+    wait_for(browser, f"{STATE} === 'The face is lost: drag a box around it.'")
+    drop(browser, pictures[5][0])
+    assert browser.run(alive) == ["ended", "ended"] and browser.complaints == []
 
 
 def wait_for(browser, condition):

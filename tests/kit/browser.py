@@ -20,6 +20,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: a
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions", "--disable-dev-shm-usage",
     "--disable-background-networking", "--remote-debugging-pipe", "--hide-scrollbars",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",  # a camera that shows a moving pattern
 )  # fmt: skip
 SECONDS = 60  # until an answer that does not come is an error
 

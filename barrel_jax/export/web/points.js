@@ -2,12 +2,16 @@
 // Points of faces in a picture or the camera's frames, by ONNX Runtime Web. Boxes are x, y, w, h in the picture's pixels.
 import * as ort from "./onnxruntime-web/ort.wasm.bundle.min.mjs";
 
-const SMALLEST = 8; // pixels that a drawn box must be wide and high
+const SMALLEST = 8; // pixels that a box must be wide and high
+const LONGEST = 4; // times its shorter side that the longer side of a face's box may be
+const ASK = "Drag a box around each face.";
 const part = (id) => document.getElementById(id);
 const view = part("view"), pen = view.getContext("2d");
 const source = document.createElement("canvas"), reader = source.getContext("2d", { willReadFrequently: true });
 const detector = "FaceDetector" in window ? new FaceDetector() : null;
 let session, about, boxes = [], faces = [], drag = null, video = null, busy = Promise.resolve();
+let located = boxes; // the boxes whose faces are shown
+let asked = 0; // pictures and cameras that were asked for
 
 const say = (text) => { part("state").textContent = text; };
 
@@ -38,9 +42,11 @@ function pixels() {
 }
 
 async function locate() {
-  const started = performance.now(), given = boxes.map((box) => [...box]);
+  const given = boxes;
   faces = [];
   if (given.length) {
+    await ready;
+    const started = performance.now();
     const found = await session.run({
       image: pixels(),
       boxes: new ort.Tensor("float32", Float32Array.from(given.flat()), [given.length, 4]),
@@ -56,6 +62,7 @@ async function locate() {
     }));
     say(`${faces.length} ${faces.length > 1 ? "faces" : "face"} in ${Math.round(performance.now() - started)} ms.`);
   }
+  located = given;
   part("found").textContent = JSON.stringify(faces);
   draw();
 }
@@ -94,7 +101,10 @@ const detected = async () => detector
   ? (await detector.detect(source).catch(() => [])).map(({ boundingBox: b }) => [b.x, b.y, b.width, b.height])
   : [];
 
-async function show(picture, width, height) {
+// What to do next; where the model could not be loaded, that stays to be read.
+const ask = () => ready.then(() => say(ASK), () => {});
+
+function show(picture, width, height) {
   source.width = width;
   source.height = height;
   reader.drawImage(picture, 0, 0, width, height);
@@ -102,18 +112,27 @@ async function show(picture, width, height) {
 }
 
 async function open(file) {
-  stop();
+  const turn = stop();
   let picture;
   try {
     picture = await createImageBitmap(file, { colorSpaceConversion: "none" });
   } catch {
-    return say(`${file.name}: this browser cannot read it as a picture.`);
+    return turn === asked && say(`${file.name}: this browser cannot read it as a picture.`);
   }
-  await show(picture, picture.width, picture.height);
-  boxes = await detected();
-  if (!boxes.length) say("Drag a box around each face.");
-  return update();
+  if (turn !== asked) return;
+  show(picture, picture.width, picture.height);
+  draw();
+  const found = await detected();
+  if (turn !== asked) return;
+  boxes = [...found, ...boxes];
+  await update();
+  if (!boxes.length) ask();
 }
+
+// Whether a box can be that of a face: on a wall points draw together, and the box around them with them.
+const plausible = ([x, y, width, height]) =>
+  Math.min(width, height) >= SMALLEST && Math.max(width, height) <= LONGEST * Math.min(width, height) &&
+  x < source.width && y < source.height && x + width > 0 && y + height > 0;
 
 // The box of a face that was found in the frame before; without a fit, the box stays where it was drawn.
 function follow({ box, points }) {
@@ -127,30 +146,38 @@ function follow({ box, points }) {
 }
 
 async function camera() {
-  stop();
+  const turn = stop();
   const own = document.createElement("video");
   try {
     own.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
   } catch (error) {
-    return say(`No camera: ${error.message}`);
+    return turn === asked && say(`No camera: ${error.message}`);
   }
+  if (turn !== asked) return end(own);
   video = own;
   await own.play();
-  boxes = [];
+  if (!detector) ask();
   while (video === own) {
-    await show(own, own.videoWidth, own.videoHeight);
+    show(own, own.videoWidth, own.videoHeight);
     if (!boxes.length && !drag) boxes = await detected();
     await update();
-    boxes = faces.length ? faces.map(follow) : boxes;
+    if (boxes === located && faces.length && video === own) { // and nothing was drawn or cleared meanwhile
+      boxes = faces.map(follow).filter(plausible);
+      if (!boxes.length && !detector) say("The face is lost: drag a box around it.");
+    }
     await new Promise(requestAnimationFrame);
   }
 }
 
+const end = (own) => own?.srcObject.getTracks().forEach((track) => track.stop());
+
+// Ends what is shown; returns the number of what comes next, by which it sees whether something else was asked for since.
 function stop() {
-  video?.srcObject.getTracks().forEach((track) => track.stop());
+  end(video);
   video = null;
   boxes = [];
   faces = [];
+  return ++asked;
 }
 
 function place(event) {
@@ -179,8 +206,9 @@ view.addEventListener("pointerup", () => {
   boxes = [...boxes, drawn];
   return update();
 });
+view.addEventListener("pointercancel", () => { drag = null; draw(); });
 part("whole").addEventListener("click", () => { boxes = [[0, 0, source.width, source.height]]; update(); });
-part("clear").addEventListener("click", () => { boxes = []; update(); });
+part("clear").addEventListener("click", () => { boxes = []; update().then(ask); });
 part("camera").addEventListener("click", camera);
 part("file").addEventListener("change", ({ target }) => target.files[0] && open(target.files[0]));
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("over"); });
@@ -192,4 +220,5 @@ document.addEventListener("drop", (event) => {
   if (file) open(file);
 });
 
-start().catch((error) => say(`The model cannot be loaded: ${error.message}`));
+const ready = start().catch((error) => { throw new Error(`the model cannot be loaded: ${error.message}`); });
+ready.catch((error) => say(`This failed: ${error.message}`));
