@@ -62,6 +62,15 @@ def written(picture: np.ndarray, words: Iterable[Words]) -> np.ndarray:
     return np.array(canvas)
 
 
+def shortened(words: Words, width: float) -> Words:
+    """The words with an ellipsis in the place of their beginning, where they are longer than so many pixels."""
+    length = _font(words.size, words.bold).getlength
+    text = words.text
+    while length(text) > width and len(text) > 1:
+        text = "…" + text.removeprefix("…")[1:]
+    return words._replace(text=text)
+
+
 @cache
 def _font(size: float, bold: bool) -> "FreeTypeFont":
     import matplotlib

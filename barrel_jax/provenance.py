@@ -70,6 +70,11 @@ def _gpus() -> list[str]:
     return asked.stdout.strip().splitlines() if asked.returncode == 0 else []
 
 
+def usable_cores() -> int:
+    """The cores that this process may use: of a container or a pinned process fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has none
+
+
 def describe(benchmark: str, module: str = "", arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Machine, versions, commit and command of a result; to be asked before anything is timed.
 

@@ -767,7 +767,7 @@ def settings() -> str:
     blocks = []
     for title, fields in list_fields().items():
         first, _, rest = title.partition("\n")
-        rows = [[f"`{name}`", f"`{value!r}`", comment.replace("|", "\\|")] for name, value, comment in fields]
+        rows = [[f"`{name}`", f"`{value!r}`", comment] for name, value, comment in fields]
         blocks += [f"## {first.rstrip('.')}", rest.strip(), table(["field", "default", "what"], rows)]
     return "\n\n".join(filter(None, blocks))
 

@@ -57,12 +57,14 @@ def draw_error_curves(curves: dict[str, np.ndarray], normalised_by: str, title: 
     """
     figure, axes, grid = _curve_axes(title, normalised_by, "area below the curve left of a threshold")
     colors = (PREDICTED, *SUBSETS)
+    handles: list[Artist] = []
     for place, (name, nmes) in enumerate(curves.items()):
         _require_scored(name, nmes, normalised_by)
         label = ", ".join([_curve_label(name, nmes), *(f"AUC@{100 * t:.0f}% {auc(nmes, t):.4f}" for t in THRESHOLDS)])
         color, line = colors[place % len(colors)], ("-", "--", ":", "-.")[place // len(colors) % 4]
-        axes.plot(100 * grid, 100 * cumulative_error(nmes, grid), color=color, ls=line, lw=1.8, label=label)
-    _curve_legend(axes, *axes.get_legend_handles_labels())
+        handles += axes.plot(100 * grid, 100 * cumulative_error(nmes, grid), color=color, ls=line, lw=1.8, label=label)
+    # Told which, since it would leave out lines whose names begin with _.
+    _curve_legend(axes, handles, [str(handle.get_label()) for handle in handles])
     return pixels(figure)
 
 
@@ -86,13 +88,15 @@ def _curve_axes(title: str, normalised_by: str, area: str) -> "tuple[Figure, Axe
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     words = f"Higher is better. AUC: {area}, 1 at best. FR: faces with a larger error than the threshold, 0 at best."
-    figure.text(0.02, 0.955, title, fontsize=12.5, weight="bold", color=INK, va="center")
+    figure.text(0.02, 0.955, title, fontsize=12.5, weight="bold", color=INK, va="center", parse_math=False)
     figure.text(0.02, 0.91, words, fontsize=9, color=MUTED, va="center")
     return figure, axes, np.linspace(0, limit, 1001)
 
 
 def _curve_legend(axes: "Axes", handles: "list[Artist]", labels: list[str]) -> None:
-    axes.legend(handles, labels, loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+    legend = axes.legend(handles, labels, loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names of runs and files, in which $ is a letter like any other
 
 
 def _curve_label(name: str, nmes: np.ndarray) -> str:

@@ -11,7 +11,7 @@ from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.faces.normalisers import normaliser_words
 from barrel_jax.input.crops import FaceCrops
-from barrel_jax.plotting import BITS, MUTED, PREDICTED, TRUE, Words, fixed, rgb, written
+from barrel_jax.plotting import BITS, MUTED, PREDICTED, TRUE, Words, fixed, rgb, shortened, written
 
 TILE, GAP, CAPTION, HEADER = 264, 10, 40, 82  # pixels
 LEGEND = 43  # pixels from the top
@@ -65,7 +65,7 @@ def draw_predictions(
         score = "no score" if np.isnan(nmes[index]) else f"NME {100 * nmes[index]:.2f} %"
         words.append(Words(score, (left, top + TILE + 10), 13, bold=True))
         if names:
-            words.append(Words(_shorten(names[index]), (left, top + TILE + 25), 10.5, MUTED))
+            words.append(shortened(Words(names[index], (left, top + TILE + 25), 10.5, MUTED), TILE))
     sheet = written(np.full((height, width, 3), 255, np.uint8), words)
     _legend(sheet)
     truth_unit = np.where(np.asarray(labelled)[..., None], truth_unit, np.nan)
@@ -144,7 +144,3 @@ def _legend(sheet: np.ndarray) -> None:
         cv2.circle(sheet, centre, round(radius * 2**BITS), rgb(color), -1, cv2.LINE_AA, BITS)
     for edge, thickness in ((rgb(MUTED), 4), (WHITE, 2)):
         cv2.line(sheet, (error, LEGEND), (error + 14, LEGEND), edge, thickness, cv2.LINE_AA)
-
-
-def _shorten(name: str, length: int = 42) -> str:
-    return name if len(name) <= length else "…" + name[1 - length :]

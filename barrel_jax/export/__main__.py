@@ -69,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="folder for the files (default: WORKDIR/export)")
     parser.add_argument("--web", type=Path, metavar="DIR", help="folder for a page that finds points in a browser")
-    parser.add_argument("--formats", type=words, default=["stablehlo", "executable", "onnx"], help="default: all")
+    formats = ["stablehlo", "executable", "onnx"]
+    parser.add_argument("--formats", type=words, default=formats, help=f"and packed (default: {','.join(formats)})")
     parser.add_argument("--rank", type=int, default=0, help="of DQInit's and QAMem's weights (default: what they have)")
     parser.add_argument("--batches", type=words, default=["1"], help="of the executables (default: 1)")
     given = parser.parse_args(arguments)

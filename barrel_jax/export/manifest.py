@@ -27,7 +27,7 @@ WRITTEN = re.compile(r"model(-image)?\.(stablehlo|onnx)|model-[1-9][0-9]*\.execu
 def describe(trained: TrainedRun, contents: dict[str, bytes], differences: dict[str, float]) -> dict[str, Any]:
     """The manifest of files by name; `differences` are their points' largest ones from Flax's, in crop units."""
     size, count = trained.config.data.image_size, trained.num_landmarks
-    sigma = " and sigma float32 [{}, K]" * trained.config.model.uncertainty
+    uncertain = trained.config.model.uncertainty
     return {
         "files": {
             name: {
@@ -41,11 +41,14 @@ def describe(trained: TrainedRun, contents: dict[str, bytes], differences: dict[
         "points": f"float32 [B, {count}, 2], (x, y), (pixel + 0.5) / {size} of the crop",
         "image_form": {
             "takes": "image uint8 [H, W, 3], RGB, and boxes float32 [n, 4] (box)",
-            "gives": f"points float32 [n, {count}, 2] in pixels (frames){sigma.format('n')}",
+            "gives": f"points float32 [n, {count}, 2] in pixels (frames)" + ", and sigma float32 [n, K]" * uncertain,
+            "precision": "float32 in full: a runtime that computes in less by itself misplaces the crop (OpenVINO on "
+            "some CPUs; INFERENCE_PRECISION_HINT=f32)",
         },
         "crop_form": {
             "takes": f"images uint8 [B, {size}, {size}, 3], RGB, cut as window and sampling say",
-            "gives": f"points float32 [B, {count}, 2] in crop units; of ONNX{sigma.format('B') or ' nothing else'}",
+            "gives": f"points float32 [B, {count}, 2] in crop units"
+            + ", and of model.onnx sigma float32 [B, K]" * uncertain,
         },
         **conventions(trained.config, trained.facts),
         "crop": trained.config.data.crop,

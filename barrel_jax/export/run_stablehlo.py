@@ -29,9 +29,28 @@ def load(folder: Any) -> Any:
     return points
 
 
-if __name__ == "__main__":
+def read(path: Any) -> Any:
+    """A picture, upright: uint8 [H, W, 3], RGB. Grey of 16 bits keeps its upper eight; Pillow would cut off at 255."""
     import numpy as np
     from PIL import Image, ImageOps
 
-    picture = np.asarray(ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB"))
-    print(json.dumps(load(Path(__file__).parent)(picture, sys.argv[2:])[0].tolist()))
+    picture = ImageOps.exif_transpose(Image.open(path))
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return np.asarray(picture.convert("RGB"))
+
+
+def main(words: Any) -> None:
+    """The command: the points [n, K, 2] as JSON."""
+    if len(words) < 5 or len(words) % 4 != 1:
+        sys.exit(__doc__)
+    picture = read(words[0])
+    boxes = [tuple(map(float, words[at : at + 4])) for at in range(1, len(words), 4)]
+    for x, y, w, h in boxes:
+        if not (w >= 1 and h >= 1 and -w < x < picture.shape[1] and -h < y < picture.shape[0]):
+            sys.exit(f"{x:g} {y:g} {w:g} {h:g}: no box x y w h in a picture of {picture.shape[1]}x{picture.shape[0]}")
+    print(json.dumps(load(Path(__file__).parent)(picture, boxes)[0].tolist()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

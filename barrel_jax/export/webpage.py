@@ -4,7 +4,6 @@
 ONNX Runtime Web is Microsoft's, under the MIT licence; it is fetched once, kept, and lies in the folder.
 """
 
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -19,6 +18,7 @@ SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 # The smallest of its builds: WebAssembly on the CPU.
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 PAGE = ("index.html", "points.js", "style.css")
+SHOWN = ("image_form", "frames", "box", "landmarks", "scheme", "num_landmarks")  # of the manifest
 LICENCE = f"""ONNX Runtime Web {VERSION}, {ADDRESS}
 
 MIT License
@@ -60,7 +60,8 @@ def write_page(export: Path, out: Path) -> None:
     Raises:
       FileNotFoundError, ValueError: as `find_runtime`, and as `manifest.content` of a model that was changed.
     """
-    model = manifest.content(export, runtime.IMAGE_NAME, manifest.read(export))
+    about = manifest.read(export)
+    model = manifest.content(export, runtime.IMAGE_NAME, about)
     package = find_runtime()
     library = out / "onnxruntime-web"
     library.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,7 @@ def write_page(export: Path, out: Path) -> None:
             files.write_bytes(library / name, member.read())
     files.write_bytes(library / "LICENSE", LICENCE.encode())
     for name in PAGE:
-        shutil.copyfile(Path(__file__).parent / "web" / name, out / name)
-    shutil.copyfile(export / manifest.NAME, out / manifest.NAME)
+        files.write_bytes(out / name, files.read_bytes(Path(__file__).parent / "web" / name))
+    if out.resolve() != export.resolve():  # the rest, such as folders and the machine, is nothing for a page's visitors
+        files.write_json(out / manifest.NAME, {name: about[name] for name in SHOWN})
     files.write_bytes(out / runtime.IMAGE_NAME, model)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network as an ONNX file, and ONNX Runtime to run one. Both come with `barrel-jax[export]`."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from barrel_jax.config import ModelConfig
 from barrel_jax.faces.crop_windows import CropProtocol
+from barrel_jax.provenance import usable_cores
 
 NAME, IMAGE_NAME = "model.onnx", "model-image.onnx"
 INSTALL = "ONNX needs onnx and onnxruntime: python -m pip install 'barrel-jax[export]'"
@@ -78,7 +78,7 @@ def open_network(content: bytes, threads: int | None = None) -> Callable[..., li
         raise ValueError(f"this is no network of an export: {strange}")
     del model
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or usable_cores()
     options.log_severity_level = 3  # errors
     refusals = (states.Fail, states.InvalidGraph, states.InvalidProtobuf, states.InvalidArgument, states.NotImplemented)
     try:

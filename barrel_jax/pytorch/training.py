@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training step of the PyTorch BarrelNet: the paper's recipe, as a PyTorch user writes it."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from barrel_jax.config import Config, OptimConfig
+from barrel_jax.provenance import usable_cores
 from barrel_jax.pytorch.augment import AugmentedFaces, augment
 from barrel_jax.pytorch.barrelnet import build_model
 from barrel_jax.pytorch.modes import TORCH_MODES, mark_step
@@ -137,7 +137,7 @@ def make_loader(faces: Dataset, batch_size: int, device: str, workers: int) -> D
 
 
 def _loaded(faces: Dataset, batch_size: int, device: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    loader = make_loader(faces, batch_size, device, os.cpu_count() or 1)
+    loader = make_loader(faces, batch_size, device, usable_cores())
     while True:
         for pixels, truth in loader:
             pixels = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 255

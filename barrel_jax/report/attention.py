@@ -3,6 +3,7 @@
 
 import base64
 
+import cv2
 import numpy as np
 from jaxtyping import Float
 
@@ -79,7 +80,10 @@ def attention(run: TrainedRun, crops: FaceCrops, nmes: Float[np.ndarray, " n"]) 
 
 
 def pooled(maps: Float[np.ndarray, "B K h w"]) -> Float[np.ndarray, "B K h2 w2"]:
-    """Maps of at most `CELLS` cells a side, sums over squares of cells, so that each still sums to 1."""
+    """Maps of at most `CELLS` cells a side, each the sum over what it covers, so that a map still sums to 1."""
     batch, landmarks, side, _ = maps.shape
-    square = next(size for size in range(1, side + 1) if side % size == 0 and side // size <= CELLS)
-    return maps.reshape(batch, landmarks, side // square, square, -1, square).sum((3, 5))
+    if side <= CELLS:
+        return maps
+    flat = maps.reshape(-1, side, side).astype(np.float32)
+    means = np.stack([cv2.resize(one, (CELLS, CELLS), interpolation=cv2.INTER_AREA) for one in flat])
+    return means.reshape(batch, landmarks, CELLS, CELLS) * (side / CELLS) ** 2

@@ -98,8 +98,9 @@ def plot(
     slider = element("input", type="range", min=0, max=1, step=0.002, value=0.4)
     frame = element("div", _ticks(y, "bottom"), area, _ticks(x, "left"), class_="frame")
     numbers = {
-        "lines": [{"name": one.name, "x": _short(one.x), "y": _short(one.y)} for one in lines],
+        "lines": [{"name": one.name, "x": _short(one.x, 9), "y": _short(one.y, 5)} for one in lines],
         "x": [x.low, x.high, x.log],
+        "log": y.log,
         "units": [x.unit, y.unit],
     }
     return element(
@@ -153,5 +154,5 @@ def _kind(place: int) -> str:
     return f"line c{place % COLOURS}" + (" dashed" if place >= COLOURS else "")
 
 
-def _short(values: np.ndarray) -> list[float]:
-    return [float(f"{value:.5g}") for value in values]
+def _short(values: np.ndarray, digits: int) -> list[float]:
+    return [float(f"{value:.{digits}g}") for value in values]

@@ -73,7 +73,7 @@ function longTable(part) {
   const restart = () => {
     const words = search.value.toLowerCase().split(/\s+/);
     found = sorted.filter((row) => {
-      const line = row.join(" ").toLowerCase();
+      const line = row.map((cell, column) => text(cell, digits[column])).join(" ").toLowerCase();
       return words.every((word) => line.includes(word));
     });
     shown = 0;
@@ -90,15 +90,20 @@ function longTable(part) {
 }
 
 function plot(figure) {
-  const { lines, x: [low, high, log], units } = read(figure);
+  const { lines, x: [low, high, log], log: logarithmic, units } = read(figure);
   const [area, slider] = [figure.querySelector(".area"), figure.querySelector("input[type=range]")];
   const [told, cells] = [figure.querySelector("output"), all(figure, ".there")];
-  const at = (share) => (log ? low * (high / low) ** share : low + share * (high - low));
+  const at = (share) => between(low, high, share, log);
   const short = (value, unit) => `${Number(value.toPrecision(4))}${unit}`;
+  // As far from `from` to `to` as a straight line of the drawing is, where an axis may be logarithmic.
+  const between = (from, to, share, log) => (log ? from * (to / from) ** share : from + share * (to - from));
   const height = ({ x, y }, place) => {
     let last = -1;
     while (last + 1 < x.length && x[last + 1] <= place + 1e-9 * Math.abs(high)) last += 1;
-    return last < 0 ? "–" : short(y[last], units[1]);
+    if (last < 0) return "–";
+    if (last + 1 === x.length || x[last] >= place) return short(y[last], units[1]);
+    const [here, from, to] = [place, x[last], x[last + 1]].map((value) => (log ? Math.log(value) : value));
+    return short(between(y[last], y[last + 1], (here - from) / (to - from), logarithmic), units[1]);
   };
   const show = () => {
     const place = at(Number(slider.value));
@@ -169,6 +174,7 @@ function faces(part) {
   act("close").addEventListener("click", () => dialog.close());
   zoom.addEventListener("input", () => setZoom(zoom.value));
   pane.addEventListener("wheel", (event) => {
+    if (!event.deltaY) return; // sideways
     event.preventDefault();
     setZoom(Number(zoom.value) * (event.deltaY < 0 ? 1.25 : 0.8));
   });

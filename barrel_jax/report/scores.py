@@ -56,14 +56,17 @@ def explained(normalised_by: str, crop_frame: str, *more: str) -> Markup:
     """What the columns of a score table mean, a line each."""
     lines = [
         f"NME: mean over the faces of the mean error of their labelled points in source pixels, % of {normalised_by}",
-        f"NME in the crop ({crop_frame}): x and y as shares of its width and height, as PIPNet measures",
+        *(
+            [f"NME in the crop ({crop_frame}): x and y as shares of its width and height, as PIPNet measures"]
+            * bool(crop_frame)
+        ),
         "FR@t: share of the faces whose error is above t, 0 at best",
         "AUC@t: area under the cumulative error curve up to t, 1 at best",
         "P50: error of the median face; P90: that of which nine of ten faces have less",
         "below a number: its 95 % bootstrap interval",
         *more,
     ]
-    return element("ul", (element("li", line) for line in lines if crop_frame or "crop" not in line), class_="note")
+    return element("ul", (element("li", line) for line in lines), class_="note")
 
 
 def _difference(scores: Summary) -> list[Cell]:

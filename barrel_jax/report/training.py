@@ -18,7 +18,7 @@ from barrel_jax.report.page import fold
 from barrel_jax.report.plots import Axis, Line, fitting, plot, thinned
 from barrel_jax.report.tables import table
 
-# What metrics.jsonl tells, by the start or the end of its name: the title of a plot, and the label of its height.
+# What metrics.jsonl tells, by its name, for `nme` by a part of it: the title of a plot, and the label of its height.
 PLOTS = {
     "loss": ("Loss", "mean loss of a batch, crop units"),
     "nme": ("Error while training", "normalised mean error, %"),

@@ -16,11 +16,11 @@ DIR is not measured again. DIR/log.txt says what was done, skipped and why. Need
 
 import argparse
 import importlib
-import os
 import sys
 from pathlib import Path
 
 from barrel_jax.command_line import words
+from barrel_jax.provenance import usable_cores
 from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.parts import PARTS, select, steps_of
 from benchmarks.gpu.programme import Programme
@@ -78,7 +78,7 @@ def run(arguments: list[str]) -> int:
             parser.error("--part accuracy needs --pack FILE; make it where 300W is: python -m benchmarks.gpu pack")
         print("no --pack: the speed part alone")
         given.part = "speed"
-    lanes = given.lanes or min(LANES, max(len(os.sched_getaffinity(0)) // CORES, 1))
+    lanes = given.lanes or min(LANES, max(usable_cores() // CORES, 1))
     clock = Clock(60 * given.minutes)
     failed = False
     for part in [given.part] if given.part else PARTS:

@@ -2,7 +2,6 @@
 """Synthetic faces drawn on all cores into a folder that `load_crops` reads: nothing of them has to travel."""
 
 import multiprocessing
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from barrel_jax.faces.crop_windows import crop_window, protocol_of
 from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.input.crops import cut
 from barrel_jax.input.source import decode
+from barrel_jax.provenance import usable_cores
 from benchmarks.gpu import cut_set
 
 SCHEME = "300w-68"
@@ -28,7 +28,7 @@ def draw(directory: Path, counts: dict[str, int], sizes: Sequence[int], seed: in
 
     if cut_set.is_whole(directory):
         return
-    workers = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
+    workers = usable_cores()
     # Spawned: a process that runs JAX has threads and must not fork.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
         for split, count in counts.items():

@@ -135,7 +135,8 @@ def test_the_error_is_written_under_each_face():
 def test_a_sheet_says_what_its_colours_and_numbers_are(words):
     name = "folder/" * 6 + "1.png · face 7"
     sheet = draw(TRUTH, nmes=(0.0525,), names=(name,), scheme=EYES)
-    assert "NME 5.25 %" in words and "…" + name[-41:] in words
+    (cut,) = (word for word in words if word.startswith("…"))
+    assert "NME 5.25 %" in words and name.endswith(cut[1:]) and len(cut) >= 42
     assert any("as a share of the distance of the outer eye corners (points 0 and 1)" in text for text in words)
     for label, color in (("predicted", plotting.PREDICTED), ("true (annotated)", plotting.TRUE)):
         left, middle = words[label]
@@ -265,3 +266,25 @@ def test_the_curves_of_several_predictors_have_colours_of_their_own():
         row = int((1 - 0.12 - level * 0.745) * picture.shape[0])
         assert is_color(picture, color)[row - 3 : row + 4, columns].any(axis=0).all()
         assert not is_color(picture, color)[row + 20 :, columns].any()
+
+
+def test_names_of_predictors_are_written_as_they_are(figures):
+    """A $ begins no formula, and a name that begins with _ is in the legend too."""
+    names = ["a$_$b", r"$\frac$", "_base"]
+    error_curves.draw_error_curves({name: np.array([0.02]) for name in names}, "the box", "$toy$ $set")
+    legend = figures[0].axes[0].get_legend()
+    assert [text.get_text().split(":")[0] for text in legend.texts] == names
+    assert not any(text.get_parse_math() for text in (*legend.texts, figures[0].texts[0]))
+
+
+def test_a_long_name_stays_within_its_tile():
+    """It is the end that tells files apart, and W is five times as wide as i."""
+    for letter in "Wi":
+        name = letter * 300 + "7.jpg · face 12"
+        sheet = draw(TRUTH, nmes=(0.0525,), names=(name,), scheme=EYES)
+        at = plotting.Words(name, (0, 0), 10.5)
+        kept = plotting.shortened(at, face_sheets.TILE).text
+        assert kept.startswith("…" + letter) and kept.endswith("7.jpg · face 12")
+        beside = sheet[face_sheets.HEADER + face_sheets.TILE :, face_sheets.GAP + face_sheets.TILE + 2 :]
+        assert (beside > 240).all()
+    assert plotting.shortened(plotting.Words("a.jpg", (0, 0), 10.5), face_sheets.TILE).text == "a.jpg"

@@ -4,6 +4,7 @@
 import functools
 import http.server
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from barrel_jax.export import webpage
-from barrel_jax.export.run_stablehlo import load as load_stablehlo
+from barrel_jax import pictures as picture_files
+from barrel_jax.export import run_onnx, run_stablehlo, webpage
 from barrel_jax.export.write import export
 from barrel_jax.faces.crop_windows import PROTOCOLS, crop_window
 from barrel_jax.input.splits import load_split
@@ -99,11 +100,40 @@ np.savez("found.npz", **{{f"{{kind}}{{n}}": value for n in range({len(pictures)}
 
 
 def test_run_stablehlo_gives_predictors_points(run, pictures, expected):
-    predict = load_stablehlo(run / "export")
+    predict = run_stablehlo.load(run / "export")
     for number in (0, 1, 2):  # each size of picture is compiled
         points, sigma = predict(*pictures[number])
         np.testing.assert_allclose(points, expected[number][0], rtol=0, atol=0.05)
         np.testing.assert_allclose(sigma, expected[number][1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("program", [run_onnx, run_stablehlo])
+def test_the_programs_beside_an_export_read_pictures_as_predict_does(program, tmp_path):
+    """16 bits of grey too, which Pillow alone makes white."""
+    grey = np.linspace(0, 65_535, 40 * 30).reshape(40, 30).astype(np.uint16)
+    for name, pixels in (("16.png", grey), ("8.png", (grey >> 8).astype(np.uint8))):
+        cv2.imwrite(str(tmp_path / name), pixels)
+        np.testing.assert_allclose(program.read(tmp_path / name), np.repeat((grey >> 8)[..., None], 3, 2), atol=1)
+        seen = picture_files.decode((tmp_path / name).read_bytes())
+        np.testing.assert_allclose(program.read(tmp_path / name), seen, atol=1)
+    with pytest.raises(SystemExit, match="PICTURE X Y W H"):
+        program.main([])
+    with pytest.raises(SystemExit, match="PICTURE X Y W H"):
+        program.main([str(tmp_path / "8.png"), "1", "2", "3"])
+    for box in (["500", "0", "10", "10"], ["0", "0", "0", "10"], ["nan", "0", "5", "5"]):
+        with pytest.raises(SystemExit, match=r"no box x y w h in a picture of 30x40"):
+            program.main([str(tmp_path / "8.png"), *box])
+
+
+@pytest.mark.processes
+def test_run_onnx_prints_the_points(run, pictures, expected, tmp_path):
+    image, boxes = pictures[1]
+    cv2.imwrite(str(tmp_path / "face.png"), image[..., ::-1])
+    shutil.copy(run / "export" / "run_onnx.py", tmp_path)
+    shutil.copy(run / "export" / "model-image.onnx", tmp_path)
+    words = [str(tmp_path / "face.png"), *(repr(float(number)) for number in boxes[0])]
+    printed = subprocess.run([sys.executable, tmp_path / "run_onnx.py", *words], capture_output=True, check=True)
+    np.testing.assert_allclose(json.loads(printed.stdout), expected[1][0][:1], rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("crop", ["pipnet", "hrnet"])
@@ -157,6 +187,7 @@ def server(run, tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "page")
     ) as server:
+        server.page = tmp_path / "page"
         server.held, server.lost = {"everything else": threading.Event()}, set()
         server.held["everything else"].set()
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -190,6 +221,17 @@ def drop(browser, image):
     }}""")
     wait_for(browser, "document.getElementById('view').width === 512")
     browser.run("new Promise((done) => setTimeout(done, 200))")
+
+
+def test_a_page_tells_its_visitors_nothing_of_the_machine(run, server):
+    page = server.page
+    about = json.loads((page / "manifest.json").read_text())
+    assert about["landmarks"]["scheme"] == "cofw-29" and about["box"]["of_points"]
+    assert not {"config", "machine", "versions"} & set(about) and str(run) not in (page / "manifest.json").read_text()
+    # Into the export's own folder it may go too, whose manifest stays whole.
+    shutil.copytree(run / "export", page / "both")
+    webpage.write_page(page / "both", page / "both")
+    assert "config" in json.loads((page / "both" / "manifest.json").read_text())
 
 
 @needs_browser

@@ -4,7 +4,9 @@
 import numpy as np
 import pytest
 
-from barrel_jax.report.page import write_page
+from barrel_jax.report.markup import joined
+from barrel_jax.report.page import Section, page, write_page
+from barrel_jax.report.plots import Axis, Line, plot
 from tests.kit.browser import Browser, needs_browser
 from tests.kit.pages import EVIL, noise_page, run_page
 
@@ -60,6 +62,8 @@ def test_tables_are_sorted_found_and_lengthened(browser, noise):
     box = "document.querySelector('.long input')"
     browser.run(f"{box}.value = '0123'; {box}.dispatchEvent(new Event('input'))")
     assert browser.run("document.querySelector('.long output').textContent") == " 11 of 11 rows"
+    browser.run(f"{box}.value = '15.00'; {box}.dispatchEvent(new Event('input'))")
+    assert 15 in browser.run(column)
     scores = "[...document.querySelectorAll('#scores table')[0].tBodies[0].rows].map((row) => row.cells[0].textContent)"
     browser.run("document.querySelector('#scores thead button').click()")
     assert browser.run(scores) == ["all faces", "dark", "turned"]
@@ -87,6 +91,27 @@ def test_curves_are_read_off_by_mouse_and_by_keyboard(browser, noise):
     browser.run("document.querySelectorAll('#error-curves input[type=checkbox]')[1].click()")
     lines = "[...document.querySelectorAll('#error-curves path[data-line]')].map((p) => getComputedStyle(p).display)"
     assert browser.run(lines) == ["inline", "none", "inline"]
+
+
+def test_a_line_is_read_off_where_it_is_drawn(browser, tmp_path):
+    """Between two of its points on the straight line that is seen, on logarithmic axes too; at its end the last one."""
+    steps = np.array([1.0, 100_000.0, 123_456.0])
+    plain = plot("plain", [Line("a", steps, np.array([10.0, 30, 1]))], Axis("x", 0.0, 123_456.0), Axis("y", 0.0, 30.0))
+    logs = Axis("x", 1.0, 123_456.0, log=True), Axis("y", 1.0, 100.0, log=True)
+    rates = plot("logarithmic", [Line("a", np.array([1.0, 123_456.0]), np.array([1.0, 100.0]))], *logs)
+    (tmp_path / "page.html").write_text(page("lines", "", [Section("Lines", joined(plain, rates))]))
+    browser.open(tmp_path / "page.html")
+
+    def read_off(place, share):
+        chosen = f"document.querySelectorAll('.plot')[{place}]"
+        browser.run(f"{{const s = {chosen}.querySelector('input[type=range]'); s.value = {share}; "
+                    "s.dispatchEvent(new Event('input'))}")  # fmt: skip
+        return float(browser.run(f"{chosen}.querySelector('.there').textContent"))
+
+    at = 0.4 * 123_456
+    assert read_off(0, 0.4) == pytest.approx(10 + 20 * (at - 1) / 99_999, rel=1e-3)
+    assert read_off(0, 1) == 1
+    assert read_off(1, 0.5) == 10
 
 
 def test_points_are_switched_and_faces_enlarged(browser, noise):

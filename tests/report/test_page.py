@@ -175,7 +175,11 @@ def test_faces_for_attention_are_the_worst_and_those_in_the_middle():
     assert sorted(nmes[face] for face, kind in chosen.items() if kind == "typical") == [8, 9, 10, 11]
     assert chosen_faces(np.array([0.1, 0.2])) == {1: "among the worst", 0: "among the worst"}
     maps = np.random.default_rng(0).random((2, 3, 64, 64))
-    assert pooled(maps).shape == (2, 3, 16, 16) and pooled(maps).sum() == pytest.approx(maps.sum())
+    for side in (64, 37, 29):  # no whole number of cells covers one, and of a prime number none but all
+        of_face = pooled(maps[..., :side, :side])
+        assert of_face.shape == (2, 3, 24, 24)
+        np.testing.assert_allclose(of_face.sum((2, 3)), maps[..., :side, :side].sum((2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(pooled(np.eye(48)[None, None])[0, 0], 2 * np.eye(24), atol=1e-6)
     assert pooled(maps[..., :12, :12]) is not None and pooled(maps[..., :12, :12]).shape[-1] == 12
 
 
