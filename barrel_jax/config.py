@@ -263,6 +263,8 @@ def validate(config: Config, *, trained: bool = False) -> None:
     for name, value in vars(augment).items():
         if name.endswith("_prob"):
             _require(0 <= value <= 1, f"augment.{name}={value} is not a probability")
+    for name in ("translate", "occlude", "occlude_margin", "blur"):
+        _require(0 <= getattr(augment, name) <= 1, f"augment.{name}={getattr(augment, name)} is not in [0, 1]")
     for name in ("query_multiplier", "dqinit_loss", "scale_loss"):
         _require(getattr(optim, name) >= 0, f"optim.{name}={getattr(optim, name)} must not be negative")
     for name in ("box_shift", "box_scale", "box_aspect", "box_forehead"):

@@ -66,13 +66,12 @@ def read_config(given: argparse.Namespace) -> Config:
             raise ValueError(f"--config.{name}: it is made of fields, set these: {', '.join(below)}")
         if found and name not in known:
             raise ValueError(f"--config.{name}: there is no such field{meant_field(name)}")
+    words = _last(given.overrides)
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
     try:
-        holder = config_flags.DEFINE_config_dataclass(
-            "config", config, flag_values=values, sys_argv=["", *given.overrides]
-        )
-        rest = values(["", *given.overrides])[1:]
+        holder = config_flags.DEFINE_config_dataclass("config", config, flag_values=values, sys_argv=["", *words])
+        rest = values(["", *words])[1:]
     except flags.IllegalFlagValueError as error:
         named = re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
         if named is None:
@@ -88,6 +87,18 @@ def read_config(given: argparse.Namespace) -> Config:
         raise ValueError(f"{' '.join(rest)}: neither a field nor its value; write --config.FIELD=VALUE")
     validate(holder.value)
     return holder.value
+
+
+def _last(overrides: Sequence[str]) -> list[str]:
+    """The last value of each field alone: config_flags would string together those of a tuple that is given twice."""
+    places = {found[2]: place for place, word in enumerate(overrides) if (found := FIELD.match(word))}
+    kept, counts = [], True
+    for place, word in enumerate(overrides):
+        if found := FIELD.match(word):
+            counts = places[found[2]] == place
+        if counts:  # the word of a field, or behind it its value
+            kept.append(word)
+    return kept
 
 
 def load_config(file: str) -> Config:

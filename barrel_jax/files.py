@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import secrets
 import stat
 import struct
 import tokenize
@@ -68,6 +69,11 @@ def named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def beside(path: Path) -> Path:
+    """A name beside `path` for what is not whole yet; not of the process's number, which containers have in common."""
+    return path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+
+
 def write(path: Path, fill: Callable[[Path], object]) -> None:
     """Lets `fill` write a temporary file of the same suffix in the same folder, then renames it to `path`.
 
@@ -75,7 +81,9 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    temporary = beside(path)
     try:
         with named(path):
             fill(temporary)
@@ -87,6 +95,18 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """`write` of what is already there."""
     write(path, lambda temporary: temporary.write_bytes(content))
+
+
+def reserve(path: Path) -> None:
+    """Gives a file of holes the room that it claims, where the system can: a full disk is an error here and now, and
+    not the end of the process (SIGBUS) that fills the holes through a memory map.
+
+    Raises:
+      OSError: there is not so much room; names the file.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with named(path), path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
 
 
 def open_file(path: str | Path) -> io.BufferedReader:

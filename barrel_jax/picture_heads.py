@@ -14,11 +14,13 @@ from typing import Literal
 MAX_PIXELS = 1 << 28  # of a picture that is decoded, where nobody has set another limit: 0.8 GB
 JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
 BIG_TIFF = (b"II+\0", b"MM\0+")
+LONE = (0x01, *range(0xD0, 0xD9))  # JPEG's markers without a segment
 WIDTH, HEIGHT = 256, 257  # tags of TIFF
 _limit = {"pixels": MAX_PIXELS}
 Order = Literal["little", "big"]  # of the bytes of a number
-NETPBM = re.compile(rb"P[1-6Ff](?:\s|#[^\n]*\n)+(\d{1,10})(?:\s|#[^\n]*\n)+(\d{1,10})\s")
-RADIANCE = re.compile(rb"[-+]Y\s+(\d{1,10})\s+[-+]X\s+(\d{1,10})")
+# OpenCV ends a comment at a carriage return too, and reads signs and leading zeros as C does.
+NETPBM = re.compile(rb"P[1-6Ff](?:\s|#[^\r\n]*[\r\n])+(\d{1,10})(?:\s|#[^\r\n]*[\r\n])+(\d{1,10})\s")
+RADIANCE = re.compile(rb"[-+]Y\s*\+?0*(\d{1,20})\s*[-+]X\s*\+?0*(\d{1,20})")
 CODESTREAM = re.compile(rb"\xff\x4f\xff\x51.{4}(.{4})(.{4})", re.DOTALL)  # JPEG 2000
 EXTENT = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)  # AVIF
 
@@ -66,7 +68,7 @@ def stored_size(encoded: bytes) -> tuple[int, int] | None:
     if encoded.startswith(b"P7"):
         head = encoded[: encoded.find(b"ENDHDR")]
         sides = [
-            [int(side) for side in re.findall(rb"%s\s+(\d{1,10})\s" % name, head)] for name in (b"WIDTH", b"HEIGHT")
+            [int(side) for side in re.findall(rb"%s\s+0*(\d{1,20})" % name, head)] for name in (b"WIDTH", b"HEIGHT")
         ]
         return (max(sides[0]), max(sides[1])) if all(sides) else None
     if encoded.startswith((b"#?RADIANCE", b"#?RGBE")):
@@ -76,12 +78,12 @@ def stored_size(encoded: bytes) -> tuple[int, int] | None:
 
 
 def jpeg_segments(encoded: bytes) -> Iterator[tuple[int, bytes]]:
-    """The markers and contents of the segments before the scan."""
+    """The markers and contents of the segments before the scan; what is no marker is skipped, as libjpeg does."""
     position = 2
-    while position + 4 <= len(encoded) and encoded[position] == 0xFF:
+    while 0 <= (position := encoded.find(b"\xff", position)) <= len(encoded) - 4:
         marker = encoded[position + 1]
-        if marker == 0xFF:  # fill
-            position += 1
+        if marker in (0x00, 0xFF) or marker in LONE:  # stuffed, fill, without a length
+            position += 1 if marker == 0xFF else 2
             continue
         if marker == 0xDA:  # the scan
             return

@@ -2,8 +2,8 @@
 """A path as libraries take it: the one place where a name that they would read as something else is kept from them.
 
 Libraries see patterns ([v2], a?b), numbers of frames (%02d), protocols (2024-05-01T10:20:30, gs:/) and other systems'
-separators (a\\b) in a path, and some take no name which is not Unicode. Where a path holds more than plain letters,
-they are given a link to it.
+separators (a\\b) in a path, some take no name which is not Unicode, and some no way up (../runs). Where a path holds
+more than plain letters, they are given a link to it.
 """
 
 import os
@@ -20,6 +20,8 @@ class PlainPath:
 
     def __init__(self, original: Path) -> None:
         original = Path(original).absolute()
+        if ".." in original.parts:  # which the store of arrays refuses
+            original = Path(os.path.realpath(original))
         self.path, self._links = original, None
         if not PLAIN.fullmatch(str(original)):
             self._links = tempfile.TemporaryDirectory(prefix="barrel_jax-")

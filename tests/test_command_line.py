@@ -246,6 +246,9 @@ def test_fields_are_read_in_every_form(monkeypatch):
     config = read_config(ConfigParser("train.py", "Trains.").parse_args(words))
     assert (config.seed, config.batch_size, config.data.resident, config.mesh.data) == (7, 4, False, -1)
     assert (config.optim.learning_rate, config.data.flip_pairs) == (3e-4, ((0, 1), (2, 3)))
+    words += ["--config.data.flip_pairs=((4, 5),)", "--config.seed=8", "--config.data.flip_pairs", "((6, 7),)"]
+    config = read_config(ConfigParser("train.py", "Trains.").parse_args(words))
+    assert (config.seed, config.data.flip_pairs) == (8, ((6, 7),))  # the last one counts, of a tuple too
 
 
 def test_nothing_near_is_not_guessed():

@@ -2,6 +2,7 @@
 """Names and folders of files: what others may write is said, and no library reads a name as something else."""
 
 import ast
+import errno
 import os
 import socket
 import warnings
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from barrel_jax import files
 from barrel_jax.devices import xla
 from barrel_jax.files import open_file, private_folder, read_json, readable_name
 from barrel_jax.plain_path import PLAIN, PlainPath
@@ -41,6 +43,13 @@ def test_programs_are_kept_in_a_private_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(xla, "jax_cache_folder", lambda: str(tmp_path / "shared"))
     with pytest.warns(UserWarning, match="shared: others may write"):
         xla.keep_compiled()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(xla, "jax_cache_folder", lambda: None)
+    monkeypatch.setenv("BARREL_JAX_DATA", str(tmp_path / "file" / "below"))
+    kept.clear()
+    with pytest.warns(UserWarning, match=r"programs are not kept \(.*/file.*JAX_COMPILATION_CACHE_DIR"):
+        xla.keep_compiled()
+    assert kept == {}
 
 
 @pytest.mark.parametrize("name", ["[v2]", "a\\b", "50% #?", "10:20.mp4", b"\xe9.png"])
@@ -53,6 +62,10 @@ def test_a_name_that_libraries_would_read_as_something_else_is_kept_from_them(tm
     assert not os.path.lexists(plain) and not plain.parent.exists()
     with PlainPath(tmp_path / "plain-1.png") as plain:
         assert plain == tmp_path / "plain-1.png"
+    (tmp_path / "elsewhere" / "in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "in")
+    with PlainPath(tmp_path / "link" / ".." / "plain.png") as plain:  # a way up is the system's, through links
+        assert plain == tmp_path / "elsewhere" / "plain.png"
 
 
 def test_a_files_name_is_text():
@@ -97,3 +110,37 @@ def test_nothing_is_read_but_through_open_file():
             ways += [f"{path.relative_to(root)}:{node.lineno}"] * (reads or opens)
     ways = [way for way in ways if "export/run_" not in way]  # scripts that run where this project is not
     assert ways == []
+
+
+def test_files_of_processes_with_one_number_do_not_take_each_others_place(tmp_path, monkeypatch):
+    """In containers every process is number 1."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    path = tmp_path / "a.txt"
+
+    def fill(temporary):
+        temporary.write_text("outer")
+        files.write(path, lambda other: other.write_text("inner"))
+        assert temporary.read_text() == "outer" and path.read_text() == "inner"
+
+    files.write(path, fill)
+    assert path.read_text() == "outer" and [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        files.write(tmp_path / "folder", lambda temporary: temporary.write_text(""))
+    assert raised.value.filename == str(tmp_path / "folder")
+
+
+def test_room_that_is_not_there_is_an_error_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "holes"
+    with path.open("wb") as stream:
+        stream.truncate(1 << 16)
+    files.reserve(path)
+    assert path.stat().st_blocks * 512 >= 1 << 16
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)  # no disk is filled for this
+    with pytest.raises(OSError, match="No space left") as raised:
+        files.reserve(path)
+    assert raised.value.filename == str(path)

@@ -170,3 +170,63 @@ def test_the_limit_is_the_users():
             assert pictures.decode(data).shape == (height, width, 3)
         assert f"more than {width * height - 1:,}" in pictures.unreadable_kind(data)
     assert pictures.decode(data) is not None
+
+
+def tiff_of(start, orientation):
+    """A TIFF of two by three pixels, in the form of BigTIFF where its first bytes say so."""
+    big, order = b"\x2b" in start, "little" if start.startswith(b"II") else "big"
+    wide = 8 if big else 4
+    pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    head = start + (b"\x08\0\0\0" if big else b"")  # the size of an offset
+    data_at = len(head) + wide
+    entries = [
+        (256, 4, 1, 3), (257, 4, 1, 2), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, data_at),
+        (274, 3, 1, orientation), (277, 3, 1, 3), (278, 4, 1, 2), (279, 4, 1, 18), (284, 3, 1, 1),
+    ]  # fmt: skip
+
+    def number(value, length):
+        return value.to_bytes(length, order)
+
+    table = number(len(entries), 8 if big else 2)
+    for tag, kind, count, value in entries:
+        size = {3: 2, 4: 4}[kind]
+        table += number(tag, 2) + number(kind, 2) + number(count, wide)
+        table += number(value, size) + bytes(wide - size)
+    return head + number(data_at + 18, wide) + pixels.tobytes() + table + bytes(wide), pixels
+
+
+@pytest.mark.parametrize("start", [b"II*\0", b"II+\0"])
+def test_a_turned_tiff_is_given_as_it_is_stored_in_its_big_form_too(start):
+    data, pixels = tiff_of(start, 6)
+    assert pictures.orientation(data) == 6 and stored_size(data) == (3, 2)
+    np.testing.assert_array_equal(pictures.decode(data)[..., ::-1], pixels)
+
+
+def jpeg_with(before_the_frame):
+    """A JPEG of 60 x 40 with bytes in front of the segment that says so."""
+    data = encoded(blocks(), "JPEG", 1)
+    place = data.index(b"\xff\xc0")
+    return data[:place] + before_the_frame + data[place:]
+
+
+FALSE_FRAME = b"\xff\xe2\x00\x0d" + b"\xff\xc0\x00\x0b\x08\0\x01\0\x01\x01\x11"
+SPOKEN_TWICE = {
+    "jpeg: a marker without a length": jpeg_with(b"\xff\x01\x00\x00" + FALSE_FRAME),
+    "jpeg: bytes between segments": jpeg_with(b"\x12\x34"),
+    "pgm: a comment that a carriage return ends": b"P5\n#\r60 40 255\n1 1 \n" + bytes(2400),
+    "hdr: a comment, and a sign": b"#?RADIANCE\n# -Y 1 +X 1\nFORMAT=32-bit_rle_rgbe\n\n-Y +40 +X +60\n" + bytes(9600),
+    "pam: comments, and zeros before": b"P7\n#WIDTH 1 \n#HEIGHT 1 \nWIDTH 00000000060\nHEIGHT 00000000040\nDEPTH 1\n"
+    b"MAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n" + bytes(2400),
+}
+
+
+@pytest.mark.parametrize("what", SPOKEN_TWICE)
+def test_a_head_that_says_two_sizes_is_read_as_opencv_reads_it(what):
+    """Or as the larger one: a file whose head is misread would be unpacked beyond the limit."""
+    data = SPOKEN_TWICE[what]
+    with max_pixels(2400):
+        seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert seen is not None and seen.shape == (40, 60, 3)  # it is such a file
+        assert stored_size(data) == (60, 40) and pictures.decode(data).shape == (40, 60, 3)
+    with max_pixels(2399):
+        assert pictures.decode(data) is None

@@ -38,23 +38,24 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def _launched() -> bool:
-    """Whether a launcher that JAX knows started this process, as one of several."""
+def _launcher() -> str:
+    """The launcher that JAX knows and that started this process, as one of several; '' when none did."""
     if os.environ.get("SLURM_NTASKS") == "1":
-        return False
-    if any(all(name in os.environ for name in names) for names in LAUNCHERS.values()):
-        return True
+        return ""
+    for launcher, names in LAUNCHERS.items():
+        if all(name in os.environ for name in names):
+            return launcher
     # A TPU host has its chips as devices of the system; libtpu alone is also here to compile for TPUs elsewhere.
     chips = glob.glob("/dev/accel*") + glob.glob("/dev/vfio/[0-9]*")
-    return bool(chips) and importlib.util.find_spec("libtpu") is not None
+    return "a TPU slice" if chips and importlib.util.find_spec("libtpu") is not None else ""
 
 
 def start(config: Config) -> None:
     """Joins the other processes; the first thing that a program does, before JAX looks for devices.
 
     Raises:
-      ValueError: `config.distributed` is none of auto, off and HOST:PORT,N,I, its port is taken, or the processes were
-        started as of different numbers.
+      ValueError: `config.distributed` is none of auto, off and HOST:PORT,N,I, its port is taken, the processes were
+        started as of different numbers, or JAX does not find them by their launcher.
       TimeoutError: nobody listens at the coordinator's address, or not all processes have come there.
     """
     said = f"config.distributed={config.distributed!r}"
@@ -63,10 +64,16 @@ def start(config: Config) -> None:
         "heartbeat_timeout_seconds": config.heartbeat_seconds,
         "shutdown_timeout_seconds": config.heartbeat_seconds,
     }
-    if config.distributed == "off" or (config.distributed == "auto" and not _launched()):
+    if config.distributed == "off" or (config.distributed == "auto" and not _launcher()):
         return
     if config.distributed == "auto":
-        jax.distributed.initialize(**limits)
+        try:
+            jax.distributed.initialize(**limits)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{said} takes this process for one of several of {_launcher()} and does not find the others "
+                f"({error}); --config.distributed=off trains in this one alone, HOST:PORT,N,I says who they are"
+            ) from error
         return
     given = re.fullmatch(r"(.+):(\d+),(\d+),(\d+)", config.distributed)
     if not given:

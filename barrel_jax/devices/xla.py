@@ -2,6 +2,7 @@
 """XLA's settings for this machine; called by every program before the first computation."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,18 @@ def jax_cache_folder() -> str | None:
 def keep_compiled() -> None:
     """Keeps compiled programs on disk, so that a second start need not compile; JAX_COMPILATION_CACHE_DIR overrides.
 
-    They are trusted like code: the folder is this user's alone, or a warning says that it is not.
+    They are trusted like code: the folder is this user's alone, or a warning says that it is not. Where none can be
+    made nothing is kept, which a warning says too.
     """
     given = jax_cache_folder()
     if given and "://" in given:
         return
-    folder = private_folder(Path(given) if given else private_folder(cache_home()) / "xla")
+    try:
+        folder = private_folder(Path(given) if given else private_folder(cache_home()) / "xla")
+    except OSError as error:
+        warnings.warn(
+            f"compiled programs are not kept ({error}); JAX_COMPILATION_CACHE_DIR names a folder", stacklevel=2
+        )
+        return
     if not given:
         jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Protocol crops: cut once on the host, kept beside the built set, memory-mapped afterwards."""
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Real, UInt8
 
+from barrel_jax import files
 from barrel_jax.faces.annotated import FaceTruth, clamp
 from barrel_jax.faces.crop_windows import CropProtocol, crop_window, protocol_of
 from barrel_jax.faces.geometry import px_to_unit
@@ -132,11 +134,12 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
     count = len(source)
     if not count:
         raise ValueError(f"{directory}: split {split!r} has no faces")
-    temporary = target.with_name(f".{os.getpid()}-{target.name}")
+    temporary = files.beside(target)
     temporary.mkdir(parents=True)
     try:
         shape = (count, size + 2 * around, size + 2 * around, 3)
         images = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        files.reserve(temporary / "images.npy")
 
         def one(index: int) -> dict[str, Any]:
             record = source[index]
@@ -165,6 +168,17 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def most_context(rule: CropProtocol) -> float:
+    """How much of the picture a stored region surely has around a crop, on each side, in shares of the crop's side.
+
+    Known where crops start from the set's boxes: a region is the box grown twofold about its centre.
+    """
+    if rule.around != "box":
+        return math.inf
+    left, top, right, bottom = rule.margins
+    return min((0.5 - max(low, high)) / (1 + low + high) for low, high in ((left, right), (top, bottom)))
 
 
 def load_crops(
@@ -197,6 +211,11 @@ def load_crops(
     info = read_info(directory, flip_pairs, normaliser)
     rule = protocol_of(protocol, info.dataset)
     around = round(context * image_size)
+    if (most := most_context(rule)) < context:
+        raise ValueError(
+            f"config.data.context={context}: a built set keeps the boxes grown twofold, which is {most:.2f} of the "
+            f"crop's side around the crops of config.data.crop={protocol!r}; give at most that"
+        )
     cache = directory / "crops" / f"{split}-{protocol}-{image_size}{f'-and-{around}' if around else ''}"
     if not cache.exists():
         _cut_split(directory, split, image_size, rule, cache, around)

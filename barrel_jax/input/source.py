@@ -117,5 +117,7 @@ def decode(encoded: bytes, name: str) -> np.ndarray:
     """
     image = pictures.decode(encoded)
     if image is None:
+        if why := pictures.unreadable_kind(encoded):
+            raise ValueError(f"{name}: the stored image is {why}")
         raise ValueError(f"{name}: the stored image cannot be decoded; delete the built set and prepare it again")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """PIPNet's augmentation as a PyTorch user has it: OpenCV in the workers of a DataLoader, or tensors on the device.
 
-Both do what `barrel_jax.input.augment` does, with its probabilities and amounts.
+Both do what `barrel_jax.input.augment` does, with its probabilities and amounts, but for what is not PIPNet's: changes
+of size and of the box.
 """
 
 import math
@@ -15,6 +16,13 @@ from torch.utils.data import Dataset
 from barrel_jax.config import AugmentConfig
 
 
+def refuse_others(config: AugmentConfig) -> None:
+    """Raises ValueError when a config asks for what is not done here."""
+    for name in ("scale_prob", "box_prob"):
+        if value := getattr(config, name):
+            raise ValueError(f"augment.{name}={value}: PyTorch's augmentation here is PIPNet's alone; set it to 0")
+
+
 class AugmentedFaces(Dataset):
     """Faces augmented one by one with OpenCV, as the workers of a DataLoader do it.
 
@@ -26,6 +34,8 @@ class AugmentedFaces(Dataset):
     """
 
     def __init__(self, images: np.ndarray, points: np.ndarray, flip: tuple[int, ...], config: AugmentConfig) -> None:
+        """Raises ValueError as `refuse_others`."""
+        refuse_others(config)
         self.images, self.points, self.flip, self.config = images, points, list(flip), config
 
     def __len__(self) -> int:
@@ -45,7 +55,9 @@ class AugmentedFaces(Dataset):
             image = image.copy()
             width, height = (rng.uniform(0, config.occlude, 2) * size).astype(int)
             left, top = (int(rng.uniform(0, max(size * (1 - config.occlude_margin) - w, 1))) for w in (width, height))
-            image[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+            # The patch lies where the shift has brought the face.
+            left, top = np.round((left, top) - shift * size).astype(int).tolist()
+            image[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = rng.integers(0, 256, 3)
         mirrored = rng.random() < config.flip_prob
         if mirrored:
             points = (points * (-1, 1) + (1, 0))[:, self.flip]
@@ -71,7 +83,11 @@ class AugmentedFaces(Dataset):
 def augment(
     images: torch.Tensor, points: torch.Tensor, flip: torch.Tensor, config: AugmentConfig
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch augmented on its device: uint8 [B, S, S, 3] and [B, K, 2] to float [B, 3, S, S] in 0..1 and [B, K, 2]."""
+    """A batch augmented on its device: uint8 [B, S, S, 3] and [B, K, 2] to float [B, 3, S, S] in 0..1 and [B, K, 2].
+
+    Raises ValueError as `refuse_others`.
+    """
+    refuse_others(config)
     batch, size, device = len(images), images.shape[1], images.device
 
     def chance(probability: float) -> torch.Tensor:

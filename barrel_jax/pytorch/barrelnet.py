@@ -175,6 +175,7 @@ class BarrelNet(nn.Module):
             nn.init.zeros_(self.offset_head.layer3.weight)
         self.scale = Perceptron(width, 1) if uncertainty else None
         if self.scale is not None:
+            nn.init.kaiming_uniform_(self.scale.layer1.weight, a=5**0.5)  # as PyTorch draws a dense layer
             nn.init.zeros_(self.scale.layer2.weight)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -145,6 +145,8 @@ def _loaded(faces: Dataset, batch_size: int, device: str) -> Iterator[tuple[torc
 
 
 def _chosen(count: int, batch_size: int, device: str) -> Iterator[tuple[torch.Tensor]]:
+    if count < batch_size:
+        raise ValueError(f"{count} faces make no batch of {batch_size}")
     while True:
         order = torch.randperm(count, device=device)
         for start in range(0, count - batch_size + 1, batch_size):

@@ -33,6 +33,9 @@ def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:
     return bool(ocp.utils.checkpoint_steps(Path(workdir) / "checkpoints" / kind))
 
 
+KEPT = {"latest": 2, "best": 1}  # checkpoints of each kind
+
+
 class Checkpoints:
     """A run's checkpoints below `workdir/checkpoints`: `latest` (two kept) and `best` (one, of the lowest NME).
 
@@ -40,16 +43,21 @@ class Checkpoints:
     part of them and are checked at every reading.
     """
 
-    def __init__(self, workdir: Path) -> None:
-        self._root = Path(workdir).absolute() / "checkpoints"
-        self._root.mkdir(parents=True, exist_ok=True)
+    def __init__(self, workdir: Path, *, reading: bool = False) -> None:
+        """Opens them; `reading` makes and moves nothing there, so that another run may write meanwhile."""
+        self._root, self._reading = Path(workdir).absolute() / "checkpoints", reading
+        if not reading:
+            self._root.mkdir(parents=True, exist_ok=True)
         files.refuse_special(self._root)
         self._address = PlainPath(self._root)
-        self._managers = {kind: self._open(kind, keep) for kind, keep in (("latest", 2), ("best", 1))}
+        kinds = {kind: keep for kind, keep in KEPT.items() if not reading or (self._root / kind).is_dir()}
+        self._managers = {kind: self._open(kind, keep) for kind, keep in kinds.items()}
 
     def _open(self, kind: str, keep: int) -> ocp.CheckpointManager:
         policy = checkpoint_managers.LatestN(keep)
-        options = ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policy, enable_async_checkpointing=True, create=not self._reading
+        )
         registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
         state, facts = _Arrays(), _Facts()
         for item, args, handler in (
@@ -70,7 +78,7 @@ class Checkpoints:
 
     def steps(self, kind: str) -> list[int]:
         """The steps saved as 'latest' or 'best', in rising order."""
-        return sorted(self._managers[kind].all_steps())
+        return sorted(self._managers[kind].all_steps()) if kind in self._managers else []
 
     def save(self, kind: str, state: State, facts: dict[str, Any]) -> None:
         """Saves a state with a few facts (JSON) about it; a step that is already there is left alone.
@@ -110,15 +118,26 @@ class Checkpoints:
             raise ValueError(f"{path}: {damage}")
         return self._managers[kind].restore(step, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))["facts"]
 
-    def newest(self, like: State, *, set_aside: bool = True) -> State | None:
+    def newest(self, like: State) -> State | None:
         """The newest 'latest' state that can be read, laid out as `like`; None when none is saved.
 
-        Of newer ones, which a disk or a crash has damaged, a warning tells; `set_aside` moves them into
-        `checkpoints/damaged`, which a run does that goes on.
+        Of newer ones, which a disk or a crash has damaged, a warning tells; unless they were opened for reading, they
+        are moved into `checkpoints/damaged`.
 
         Raises:
           ValueError: none can be read.
         """
+        before = self.steps("latest")
+        try:
+            return self._newest(like)
+        except ValueError:
+            if self._reading:
+                self._managers["latest"].reload()
+            if self.steps("latest") == before:
+                raise
+            return self._newest(like)  # the run that writes them has replaced those meanwhile
+
+    def _newest(self, like: State) -> State | None:
         unreadable: dict[int, str] = {}
         for step in reversed(self.steps("latest")):
             state, failure = None, ""
@@ -129,7 +148,7 @@ class Checkpoints:
             failures = [words for words in gather(failure) if words]
             if not failures:
                 for damaged, why in unreadable.items():
-                    if set_aside:
+                    if not self._reading:
                         self._set_aside("latest", damaged, f"the run goes on from step {step} ({why})")
                     elif is_first():
                         warnings.warn(f"{why}; that of step {step} is read in its place", stacklevel=2)

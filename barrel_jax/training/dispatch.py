@@ -44,7 +44,9 @@ class Resident:
         self._crops, self._seed = crops, config.seed
         self._faces, self._seed_data = place(crops, train_step.mesh), seed_data(config.seed)
         self._steps_per_epoch = epoch_length(crops) // config.batch_size
-        self._at_once, self._done = steps_at_once(config), first
+        # More would never be taken: something is due between them.
+        due = min(config.loop.log_steps, config.loop.save_steps, self._steps_per_epoch)
+        self._at_once, self._done = min(steps_at_once(config), due), first
         self._programs = {1: compiled("a training step", train_step.on_faces)}
         if self._at_once > 1:
             words = f"{self._at_once} training steps in one dispatch"

@@ -35,8 +35,9 @@ class Hold:
         self._stream: Any = None
         if not is_first():
             return
-        if self._workdir.exists() and not self._workdir.is_dir():
-            raise ValueError(f"{workdir}: this is a file, and a run needs a folder; choose another --workdir")
+        if os.path.lexists(self._workdir) and not self._workdir.is_dir():
+            what = "a link to what is not there" if self._workdir.is_symlink() else "a file"
+            raise ValueError(f"{workdir}: this is {what}, and a run needs a folder; choose another --workdir")
         self._workdir.mkdir(parents=True, exist_ok=True)
         stream = self._lock.open("a+", encoding="utf-8")
         try:

@@ -30,24 +30,25 @@ FLUSH_SECONDS = 120.0  # until TensorBoard sees what was written, at most
 class Log:
     """Writes `metrics.jsonl` and TensorBoard events into a run's folder and keeps the progress and the stopwatch."""
 
-    def __init__(self, workdir: Path, start: int, total: int, batch_size: int) -> None:
+    def __init__(self, workdir: Path, start: int, total: int, batch_size: int, rescored: bool) -> None:
+        """Begins at step `start` of `total`; `rescored` says whether the scores of that step are made again."""
         self._speaks = is_first()
         self._path = Path(workdir) / "metrics.jsonl" if self._speaks else Path(os.devnull)
         if self._speaks and self._path.exists():
             # What a killed run logged after its last checkpoint is done again, and logged again; so are scores of it.
             lines = enumerate(files.read_text(self._path).splitlines(keepends=True), start=1)
-            kept = "".join(line for n, line in lines if line.endswith("\n") and self._keeps(n, line, start, total))
+            kept = "".join(line for n, line in lines if line.endswith("\n") and self._keeps(n, line, start, rescored))
             files.write(self._path, lambda temporary: temporary.write_text(kept))
         self._lines = self._path.open("a")
         self._folder, self._start, self._flushed = Path(workdir) / "tensorboard", start, 0.0
         self.watch = Stopwatch("training")
         self.bar = progress(total, "train", "face", start, batch_size, silent=not self._speaks)
 
-    def _keeps(self, number: int, line: str, start: int, total: int) -> bool:
+    def _keeps(self, number: int, line: str, start: int, rescored: bool) -> bool:
         try:
             values = json.loads(line)
             scores = any("/" in name for name in values)  # of a split
-            return values["step"] < start or (values["step"] == start and not (scores and start < total))
+            return values["step"] < start or (values["step"] == start and not (scores and rescored))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self._path}, line {number}: no step in {line[:40]!r}; delete the line") from error
 
@@ -61,8 +62,8 @@ class Log:
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
         events = RecordWriter(str((self._folder / name).absolute()))  # in full: gs:/a is taken for a protocol
         events.write(_event(0, file_version="brain.Event:2"))
-        if self._start:  # what a killed run wrote after its last checkpoint is not shown
-            events.write(_event(self._start + 1, session_log={"status": "START"}))
+        # What a killed run wrote after its last checkpoint, or before its first, is not shown.
+        events.write(_event(self._start + 1, session_log={"status": "START"}))
         return events
 
     def write(self, step: int, values: dict[str, float]) -> None:

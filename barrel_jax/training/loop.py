@@ -260,14 +260,16 @@ def train(
                 + (f"backbone from {start.backbone}; " if start.backbone else "")
                 + (f"going on from step {step} of {total}" if step else f"{total} steps")
             )
-        log = stack.enter_context(closing(Log(workdir, step, total, config.batch_size)))
+        # A run that was told to stop where it is scored has left that to this one.
+        rescored = 0 < step < total and step % (config.loop.eval_epochs * steps_per_epoch) == 0
+        log = stack.enter_context(closing(Log(workdir, step, total, config.batch_size, rescored)))
         predict = log.compiled("the prediction", make_predict_step(model, mesh))
         finite = log.compiled("the look for NaN", is_finite)
         run = _Run(config, workdir, test_crops, mesh, predict, finite, checkpoints, log, rate, steps_per_epoch)
         run.best = checkpoints.best_nme()
         if step == total:
             scores, points_px = run.predict_test(state)
-        elif step and run.scores_after(step, total):  # a run that was told to stop there has left it to this one
+        elif rescored:
             run.evaluate(state, step)
         with log.apart("preparation"):
             trainer = make_trainer(train_step, train_crops, step, total, log.compiled)

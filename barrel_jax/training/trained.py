@@ -130,10 +130,10 @@ def restore_variables(
     if not has_checkpoint(workdir):  # looked for first, since `Checkpoints` makes folders
         raise FileNotFoundError(f"{workdir}: no checkpoint {which!r} in this run, there is none; train first")
     like = abstract(build_model(config.model, num_landmarks), optimiser(config.optim, 1), config, mesh)
-    checkpoints = Checkpoints(workdir)
+    checkpoints = Checkpoints(workdir, reading=True)
     try:
         kind, step = find_checkpoint(checkpoints, which)
-        latest = checkpoints.newest(like, set_aside=False) if which == "latest" else None
+        latest = checkpoints.newest(like) if which == "latest" else None
         state = latest or checkpoints.restore(kind, step, like)
         return state.variables(), int(state.step)
     finally:

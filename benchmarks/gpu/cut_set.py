@@ -36,7 +36,7 @@ def write_split(directory: Path, split: str, images: np.ndarray, columns: Mappin
     target = split_folder(directory, split, images.shape[1])
     if target.exists():
         return
-    temporary = target.with_name(f".{os.getpid()}-{target.name}")
+    temporary = files.beside(target)
     temporary.mkdir(parents=True)
     try:
         np.save(temporary / "images.npy", images)

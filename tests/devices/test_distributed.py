@@ -45,7 +45,7 @@ def test_alone_is_the_default(monkeypatch):
     for names in distributed.LAUNCHERS.values():
         for name in names:
             monkeypatch.delenv(name, raising=False)
-    assert not distributed._launched()
+    assert distributed._launcher() == ""
     distributed.start(small.config())
     assert distributed.is_first() and distributed.gather("word") == ["word"]
     assert distributed.in_turns(lambda: 3) == distributed.together(lambda: 3) == 3
@@ -54,9 +54,19 @@ def test_alone_is_the_default(monkeypatch):
 def test_a_launcher_is_known_by_its_variables(monkeypatch):
     for name in distributed.LAUNCHERS["Slurm"]:
         monkeypatch.setenv(name, "2")
-    assert distributed._launched()
+    assert distributed._launcher() == "Slurm"
     monkeypatch.setenv("SLURM_NTASKS", "1")
-    assert not distributed._launched()
+    assert distributed._launcher() == ""
+
+
+def test_a_job_of_one_pod_is_told_how_to_train_alone(monkeypatch):
+    """Kubernetes says of an indexed job which pod this is, and not how many there are."""
+    for name in ("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"):
+        monkeypatch.setenv(name, "0")
+    said = r"distributed='auto' takes this process for one of several of Kubernetes .* --config.distributed=off trains"
+    with pytest.raises(ValueError, match=said):
+        distributed.start(small.config())
+    distributed.start(small.config(distributed="off"))
 
 
 def both(tmp_path, first, second):

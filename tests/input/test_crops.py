@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.input import crops
-from barrel_jax.input.crops import cut, load_crops
+from barrel_jax.input.crops import cut, load_crops, most_context
 from barrel_jax.input.source import decode, open_split, read_info
+from barrel_jax.picture_heads import max_pixels
 from barrel_jax.progress import follow
 from data.prepare import prepare
 
@@ -96,8 +99,11 @@ def test_what_is_not_there_is_named(drawn, tmp_path):
         load_crops(drawn, "val", 48, "pipnet")
     with pytest.raises(FileNotFoundError, match=r"data\.prepare"):
         read_info(tmp_path)
-    with pytest.raises(ValueError, match="cannot be decoded"):
+    with pytest.raises(ValueError, match="cannot be decoded; delete the built set"):
         decode(b"no image", "face 3")
+    picture = cv2.imencode(".png", np.zeros((20, 30, 3), np.uint8))[1].tobytes()
+    with max_pixels(599), pytest.raises(ValueError, match=r"face 3: the stored image is of 30 x 20 .*max_pixels"):
+        decode(picture, "face 3")
 
 
 def test_the_configs_normaliser_replaces_the_sets(drawn):
@@ -113,5 +119,29 @@ def test_context_is_the_picture_around_the_same_crop(drawn):
     inner = np.asarray(wide.images[:, 16:80, 16:80], float)
     assert np.abs(inner - plain.images).mean() < 2  # shrinking averages on a grid that begins elsewhere
     assert np.asarray(wide.images[:, :8]).std() > 10
-    with pytest.raises(AssertionError):
-        np.testing.assert_array_equal(inner, plain.images[::-1])
+    assert np.abs(inner - plain.images[::-1]).mean() > 10  # of other faces
+
+
+def test_more_context_than_a_set_keeps_is_refused(drawn):
+    """A box grown twofold has half its side around it, 0.4 of it beyond a crop of 1.2 sides: a third of the crop's."""
+    assert most_context(PROTOCOLS["pipnet"]["others"]) == pytest.approx(1 / 3)
+    assert most_context(PROTOCOLS["pipnet_cross"]["wflw"]) == pytest.approx(min(0.4 / 1.2, 0.4 / 1.0))
+    assert most_context(PROTOCOLS["hrnet"]["others"]) == math.inf
+    assert len(load_crops(drawn, "test", 32, "pipnet", context=0.33)) == 7
+    with pytest.raises(ValueError, match=r"data.context=0.4: .* is 0.33 of the crop's side .* give at most that"):
+        load_crops(drawn, "test", 32, "pipnet", context=0.4)
+
+
+def test_room_for_all_crops_is_taken_before_the_first_is_cut(drawn, monkeypatch):
+    """A full disk is an error then; later it would end the process, which writes through a memory map."""
+
+    def look(*given):
+        (path,) = (drawn / "crops").glob(".*-train-pipnet-64/images.npy")
+        about = path.stat()
+        assert about.st_blocks * 512 >= about.st_size > 10 * 64 * 64 * 3
+        raise ValueError("seen")
+
+    monkeypatch.setattr(crops, "_crop", look)
+    with pytest.raises(ValueError, match="seen"):
+        load_crops(drawn, "train", 64, "pipnet")
+    assert not list((drawn / "crops").glob("*train-pipnet-64"))

@@ -241,7 +241,7 @@ def test_hrnet_baseline_of_table_4_has_the_same_weights():
 @pytest.mark.parametrize("fields", [{}, {"dqinit_rank": 32, "qamem_rank": 16, "reference_points": True}], ids=str)
 def test_first_draws_are_flaxs(fields):
     """Spread and largest value of every parameter of a hundred; biases, norms and QAMem start from the same numbers."""
-    fields = {"width": 64, "feedforward": 128, "encoder_layers": 1, "qamem_layers": 2} | fields
+    fields = {"width": 64, "feedforward": 128, "encoder_layers": 1, "qamem_layers": 2, "uncertainty": True} | fields
     config = ModelConfig(backbone="resnet10", dtype="float32", **fields)
     init = jax.jit(build.build_model(config, 29).init, static_argnums=2)
     ours = init(jax.random.key(0, impl="rbg"), jnp.zeros((1, 32, 32, 3)), False)  # rbg is quicker to compile

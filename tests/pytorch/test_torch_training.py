@@ -78,6 +78,34 @@ def test_points_that_come_back_into_view_are_where_they_are_seen(where):
     np.testing.assert_allclose(centre(moved[inside].astype(float)), labels[inside, 0], atol=0.5 / SIZE)
 
 
+@pytest.mark.parametrize("where", ["on the device", "in the workers"])
+def test_no_patch_reaches_the_strip_at_the_right_and_bottom(where):
+    """It lies where the shift has brought the face, as in the JAX step."""
+    torch.manual_seed(0)
+    images, points = np.zeros((400, SIZE, SIZE, 3), np.uint8), np.full((400, 1, 2), 0.5, np.float32)
+    patches = AugmentConfig(
+        translate_prob=1.0, occlude_prob=1.0, occlude_margin=0.25, flip_prob=0, rotate_prob=0, blur_prob=0, grey_prob=0
+    )
+    if where == "on the device":
+        seen = augment(*map(torch.from_numpy, (images, points)), torch.tensor([0]), patches)[0].amax(1).numpy()
+    else:
+        faces = AugmentedFaces(images, points, (0,), patches)
+        seen = np.stack([faces[index][0].numpy().max(-1) for index in range(400)])
+    for axis in (1, 2):
+        reached = np.flatnonzero((seen > 0.02).any((0, axis)))
+        assert reached.max() + 1 == pytest.approx(0.75 * SIZE, abs=1.5) and reached.min() == 0
+
+
+def test_what_is_not_pipnets_is_refused():
+    images, points = dots()
+    for fields in ({"scale_prob": 0.5, "scale": 0.1}, {"box_prob": 0.5}):
+        said = f"augment.{next(iter(fields))}=0.5: PyTorch's augmentation here is PIPNet's alone"
+        with pytest.raises(ValueError, match=said):
+            AugmentedFaces(images, points, (0,), AugmentConfig(**fields))
+        with pytest.raises(ValueError, match=said):
+            augment(*map(torch.from_numpy, (images, points)), torch.tensor([0]), AugmentConfig(**fields))
+
+
 def test_everything_that_changes_pixels_alone_leaves_points():
     torch.manual_seed(0)
     images, points = map(torch.from_numpy, dots())

@@ -155,8 +155,10 @@ def test_whatever_file_of_the_newest_checkpoint_is_damaged_the_one_before_is_tak
         checkpoints = Checkpoints(workdir)
         with pytest.raises(ValueError, match=r"latest/6: this checkpoint is damaged; take another .*not as written"):
             checkpoints.restore("latest", 6, state_of(0))
+        reader = Checkpoints(workdir, reading=True)
         with pytest.warns(UserWarning, match="that of step 5 is read in its place"):
-            assert int(checkpoints.newest(state_of(0), set_aside=False).step) == 5
+            assert int(reader.newest(state_of(0)).step) == 5
+        reader.close()
         with pytest.warns(
             UserWarning, match="is damaged and lies in .*damaged/latest-6 now; the run goes on from step 5"
         ):
@@ -349,7 +351,7 @@ def test_facts_of_a_run_that_are_none_are_named_in_one_line(tmp_path, content, m
 def test_a_log_is_written_below_every_name(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path(name).mkdir()
-    log = Log(Path(name), 0, 12, 8)
+    log = Log(Path(name), 0, 12, 8, False)
     log.write(2, {"loss": 0.1})
     log.close()
     assert list(Path(name, "tensorboard").iterdir())
@@ -360,7 +362,7 @@ def test_a_log_is_written_below_every_name(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize(("bytes_a_file", "name"), [(3, "metrics.jsonl"), (200, "tensorboard")])
 def test_a_full_disk_is_an_error_of_the_log_and_no_endless_wait(tmp_path, bytes_a_file, name):
     def write_and_close():
-        log = Log(tmp_path, 0, 1000, 8)
+        log = Log(tmp_path, 0, 1000, 8, False)
         try:
             log.write(1, dict.fromkeys("abcdefgh", 0.1))  # 90 bytes as JSON, more than 300 as events
         finally:
@@ -394,7 +396,7 @@ def events_of(folder):
 
 @pytest.mark.quick
 def test_tensorboard_has_every_number_and_where_a_run_went_on(tmp_path):
-    log = Log(tmp_path, 4, 12, 8)
+    log = Log(tmp_path, 4, 12, 8, True)
     log.write(6, {"loss": 0.5, "test/nme_pupils": 4.0})
     written = [(5, "start", 0), (6, "loss", 0.5), (6, "test/nme_pupils", 4.0)]
     # What is written first is there to be seen at once.
@@ -409,43 +411,44 @@ def test_pytorch_is_not_imported_for_the_log_and_can_be_afterwards(tmp_path):
     code = f"""
 import sys
 from barrel_jax.training.log import Log
-log = Log({str(tmp_path)!r}, 0, 12, 8)
+log = Log({str(tmp_path)!r}, 0, 12, 8, False)
 log.write(6, {{"loss": 0.5}})
 log.close()
 assert "tensorboardX" in sys.modules and "torch" not in sys.modules
 import torch
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-    assert events_of(tmp_path / "tensorboard") == [(6, "loss", 0.5)]
+    # A run that begins hides what one that was killed before its first checkpoint has written.
+    assert events_of(tmp_path / "tensorboard") == [(1, "start", 0), (6, "loss", 0.5)]
 
 
 @pytest.mark.quick
 def test_a_broken_line_of_the_log_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 2, "loss": 0.1}\ngarbage\n{"step": 4}\nhalf a li')
     with pytest.raises(ValueError, match=r"metrics.jsonl, line 2: no step in 'garbage.*delete the line"):
-        Log(tmp_path, 4, 12, 8)
+        Log(tmp_path, 4, 12, 8, True)
 
 
 @pytest.mark.quick
 def test_what_was_logged_after_the_last_checkpoint_is_left_out(tmp_path):
     lines = [json.dumps({"step": step}) + "\n" for step in (2, 4, 6)]
     (tmp_path / "metrics.jsonl").write_text("".join(lines) + '{"step": 3}')
-    Log(tmp_path, 4, 12, 8).close()
+    Log(tmp_path, 4, 12, 8, True).close()
     assert (tmp_path / "metrics.jsonl").read_text() == "".join(lines[:2])
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("total", [12, 4])
-def test_scores_of_the_checkpoint_are_made_again_by_a_run_that_goes_on_and_kept_by_one_that_is_done(tmp_path, total):
+@pytest.mark.parametrize("rescored", [True, False])
+def test_scores_of_the_checkpoint_are_kept_unless_they_are_made_again(tmp_path, rescored):
     lines = [json.dumps({"step": 4, name: 1.0}) + "\n" for name in ("loss", "test/nme_pupils")]
     (tmp_path / "metrics.jsonl").write_text("".join(lines))
-    Log(tmp_path, 4, total, 8).close()
-    assert (tmp_path / "metrics.jsonl").read_text() == "".join(lines if total == 4 else lines[:1])
+    Log(tmp_path, 4, 12, 8, rescored).close()
+    assert (tmp_path / "metrics.jsonl").read_text() == "".join(lines[:1] if rescored else lines)
 
 
 @pytest.mark.quick
 def test_a_log_sums_up_by_activity_and_leaves_out_what_was_no_training(tmp_path, monkeypatch, capsys):
-    log, now, skipped = Log(tmp_path, 0, 12, 8), [0.0], []
+    log, now, skipped = Log(tmp_path, 0, 12, 8, False), [0.0], []
     log.watch = Stopwatch("training", lambda: now[0])
     monkeypatch.setattr(log.bar, "skip", skipped.append)
     for training, evaluation in ((1, 3), (3, 5)):
@@ -503,3 +506,25 @@ def test_a_checkpoint_is_found_by_its_kind_or_step(tmp_path):
     with pytest.raises(FileNotFoundError, match=there):
         find_checkpoint(checkpoints, "5")
     checkpoints.close()
+
+
+def test_a_run_below_a_way_up_is_saved_and_read(tmp_path):
+    (tmp_path / "here").mkdir()
+    checkpoints = Checkpoints(saved(tmp_path / "here" / ".." / "there", 4))
+    assert checkpoints.steps("latest") == [4] and int(checkpoints.newest(state_of(0)).step) == 4
+    checkpoints.close()
+    assert (tmp_path / "there" / "checkpoints" / "latest" / "4").is_dir()
+
+
+def test_reading_makes_nothing_and_finds_what_is_written_meanwhile(tmp_path):
+    writer, reader = Checkpoints(saved(tmp_path, 2, 4)), None
+    shutil.rmtree(tmp_path / "checkpoints" / "best")
+    reader = Checkpoints(tmp_path, reading=True)
+    assert reader.steps("best") == [] and not (tmp_path / "checkpoints" / "best").exists()
+    for step in (6, 8):  # two are kept: those that the reader knows are gone
+        writer.save("latest", state_of(step), {})
+        writer.wait()
+    assert reader.steps("latest") == [2, 4] and int(reader.newest(state_of(0)).step) == 8
+    assert not (tmp_path / "checkpoints" / "damaged").exists()
+    reader.close()
+    writer.close()

@@ -48,6 +48,13 @@ def test_on_the_devices_every_epoch_has_its_order_and_steps_are_taken_together_w
         np.testing.assert_array_equal(faces.images, CROPS.images)
 
 
+def test_as_many_steps_as_are_ever_left_are_taken_at_once():
+    """More than lie between two lines of the log, two checkpoints or two epochs would never be taken."""
+    for fields in ({"loop__log_steps": 2}, {"loop__save_steps": 2}, {}):  # an epoch has two steps
+        _, counts, _ = advanced(2, 2, 2, loop__dispatch_steps=5, **fields)
+        assert counts == [2, 2]
+
+
 def test_brought_batches_go_on_where_the_run_does():
     trainer, counts, given = advanced(3, 5, 5, 5, data__resident=False)
     assert isinstance(trainer, Streamed) and counts == [1, 1, 1]

@@ -286,7 +286,7 @@ def run_of(tmp_path):
     with ExitStack() as stack:
 
         def make(**fields):
-            config, log = small.config(**fields), stack.enter_context(closing(Log(tmp_path, 0, 12, 8)))
+            config, log = small.config(**fields), stack.enter_context(closing(Log(tmp_path, 0, 12, 8, False)))
             log.watch = Stopwatch("training", iter(range(100)).__next__)
             checkpoints = stack.enter_context(closing(Checkpoints(tmp_path)))
             rate = learning_rate(config.optim, 6)
