@@ -23,9 +23,9 @@ from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.source import decode, open_split
 from barrel_jax.predict.detectors import make_detector, overlaps
-from barrel_jax.predict.open_model import open_model
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.training.open_model import open_model
 from benchmarks.scored_faces import parser_of, scored_faces
 
 AT_ONCE = 64  # faces

@@ -17,10 +17,10 @@ from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.source import decode, open_split
 from barrel_jax.plotting import new_figure, pixels, write_picture
 from barrel_jax.predict.face import Face, relative_sigma
-from barrel_jax.predict.open_model import open_model
 from barrel_jax.predict.picture_files import read_picture
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.provenance import ROOT, describe, write
+from barrel_jax.training.open_model import open_model
 from benchmarks.scored_faces import parser_of, scored_faces
 
 NOMINAL = (0.1, 0.25, 0.5, 0.68, 0.8, 0.9, 0.95)

@@ -20,9 +20,9 @@ from barrel_jax.config import DataConfig
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
 from barrel_jax.plotting import MUTED, PREDICTED, new_figure, pixels, write_picture
-from barrel_jax.predict.open_model import open_model
 from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce.barrel.picture import draw_barrel
+from barrel_jax.training.open_model import open_model
 from data.prepare import prepare_config
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ def check(source: Source, *, allow_partial: bool, sheet: Path | None = None) -> 
             pass
     findings = source.findings
     findings.notes += contents.notes(source)
+    findings.doubts += contents.doubts(source)
     findings.doubts += [
         doubt for split, faces in source.splits.items() if (doubt := _turned_pixels(source, split, faces, contents))
     ]
@@ -50,7 +51,7 @@ def check(source: Source, *, allow_partial: bool, sheet: Path | None = None) -> 
     )
     if sheet and source.has_images and contents.seen:
         try:
-            write_sheet(source, contents, sheet)
+            report.notes += write_sheet(source, contents, sheet)
             report.sheet = str(sheet)
         except OSError as error:
             report.notes.append(

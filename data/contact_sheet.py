@@ -37,8 +37,8 @@ class Choice:
     why: str
 
 
-def write_sheet(source: Source, contents: Contents, path: Path) -> None:
-    """Writes the sheet as a PNG. Raises OSError when it cannot be written."""
+def write_sheet(source: Source, contents: Contents, path: Path) -> list[str]:
+    """Writes the sheet as a PNG; a sentence on the faces that it marks. Raises OSError when it cannot be written."""
     faces = [
         (split, face) for split, group in source.splits.items() for face in group
         if face.file in contents.seen.get(split, {})
@@ -51,6 +51,12 @@ def write_sheet(source: Source, contents: Contents, path: Path) -> None:
     picture = _sheet(source, chosen, shape)
     encoded = cv2.imencode(".png", picture, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1].tobytes()
     files.write_bytes(path, encoded)
+    marked = [one for one in chosen if one.why and one.face.orientation == 1]  # of turned pictures it is said elsewhere
+    if not marked:
+        return []
+    first = f"{marked[0].face.file}: {marked[0].why}"
+    more = "or more " * (len(marked) == COUNT)
+    return [f"{source.directory}: {len(marked)} {more}faces look unlike the others (such as {first}); see the sheet"]
 
 
 def choose(faces: list[tuple[str, Face]], shape: np.ndarray | None, count: int) -> list[Choice]:

@@ -29,16 +29,21 @@ def export_run(given: argparse.Namespace) -> None:
     tune_cpu()
 
     from barrel_jax.export.write import FORMATS, PACKED, export
-    from barrel_jax.models.packed import SUFFIX, pack
-    from barrel_jax.training.trained import TrainedRun
+    from barrel_jax.models.packed import SUFFIX, Packed, pack
+    from barrel_jax.training.open_model import open_model
 
     if unknown := [name for name in given.formats if name not in (*FORMATS, PACKED)]:
         raise ValueError(f"formats {','.join(unknown)!r}: choose from {', '.join((*FORMATS, PACKED))}")
-    out = given.out or given.workdir / "export"
-    trained = TrainedRun.open(given.workdir, given.checkpoint)
-    if given.rank:
+    trained = open_model(given.workdir, given.checkpoint)
+    if isinstance(trained, Packed):
+        if not given.out:
+            raise ValueError(f"{given.workdir}: this model is a file, so give the folder that is written with --out")
+        if given.rank or PACKED in given.formats:
+            raise ValueError(f"{given.workdir}: this model is packed; --rank and --formats {PACKED} are for a run")
+    elif given.rank:
         trained = trained.at_rank(given.rank)
         print(f"at rank {given.rank}; its error: python evaluate.py --workdir {given.workdir} --rank {given.rank}")
+    out = given.out or given.workdir / "export"
     formats = [name for name in given.formats if name != PACKED]
     if len(formats) < len(given.formats):
         file = out / f"model{SUFFIX}"
@@ -65,7 +70,7 @@ def export_run(given: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser("python -m barrel_jax.export", __doc__)
-    parser.add_argument("workdir", type=Path, help="folder of the run")
+    parser.add_argument("workdir", type=Path, help="folder of the run, a packed model's file, or its name (small)")
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="folder for the files (default: WORKDIR/export)")
     parser.add_argument("--web", type=Path, metavar="DIR", help="folder for a page that finds points in a browser")

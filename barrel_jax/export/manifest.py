@@ -14,6 +14,7 @@ from barrel_jax import files
 from barrel_jax.export.conventions import conventions
 from barrel_jax.export.executable import machine
 from barrel_jax.facts import read_facts
+from barrel_jax.models.packed import Packed
 from barrel_jax.provenance import versions
 from barrel_jax.training.trained import TrainedRun
 from barrel_jax.training.workdir import FREE
@@ -24,7 +25,7 @@ ANEW = "write it anew: python -m barrel_jax.export WORKDIR"
 WRITTEN = re.compile(r"model(-image)?\.(stablehlo|onnx)|model-[1-9][0-9]*\.executable|run_(stablehlo|onnx)\.py")
 
 
-def describe(trained: TrainedRun, contents: dict[str, bytes], differences: dict[str, float]) -> dict[str, Any]:
+def describe(trained: TrainedRun | Packed, contents: dict[str, bytes], differences: dict[str, float]) -> dict[str, Any]:
     """The manifest of files by name; `differences` are their points' largest ones from Flax's, in crop units."""
     size, count = trained.config.data.image_size, trained.num_landmarks
     uncertain = trained.config.model.uncertainty

@@ -13,6 +13,7 @@ from barrel_jax import files
 from barrel_jax.export import executable, manifest, stablehlo
 from barrel_jax.faces.crop_windows import protocol_of, windows_around
 from barrel_jax.models.inference import folded_model, make_inference
+from barrel_jax.models.packed import Packed
 from barrel_jax.onnx import runtime
 from barrel_jax.training.trained import TrainedRun
 
@@ -22,7 +23,7 @@ TOLERANCE = 1e-4  # crop units
 
 
 def export(
-    trained: TrainedRun, out: Path, formats: Sequence[str] = FORMATS, batches: Sequence[int] = (1,)
+    trained: TrainedRun | Packed, out: Path, formats: Sequence[str] = FORMATS, batches: Sequence[int] = (1,)
 ) -> dict[str, Any]:
     """Writes the files and their manifest, which it returns, in place of what an earlier export left in `out`.
 
@@ -60,7 +61,7 @@ def export(
 
 
 def _serialised(
-    trained: TrainedRun, predict: Callable, weights: Any, formats: Sequence[str], batches: Sequence[int]
+    trained: TrainedRun | Packed, predict: Callable, weights: Any, formats: Sequence[str], batches: Sequence[int]
 ) -> Iterator[tuple[str, bytes, Callable, int | None]]:
     # Name and content of each file, the function read back from that content, and its batch unless it takes any.
     size = trained.config.data.image_size
@@ -77,7 +78,7 @@ def _serialised(
 
 
 def _image_forms(
-    trained: TrainedRun, weights: Any, formats: Sequence[str], out: Path
+    trained: TrainedRun | Packed, weights: Any, formats: Sequence[str], out: Path
 ) -> Iterator[tuple[str, bytes, float]]:
     # Name and content of each file that takes an image and boxes, and its difference in shares of the windows.
     wanted = [name for name in (stablehlo.IMAGE_NAME, runtime.IMAGE_NAME) if name.rpartition(".")[2] in formats]

@@ -11,8 +11,16 @@ from barrel_jax.models.resnet import ResNet
 def make_backbone(
     backbone: str, stride: int, norm: str, dtype: Any, norm_group: int = 0, name: str | None = None
 ) -> HRNet | ResNet:
-    """An HRNet, which has one stride, or a ResNet; attributes are those of config.ModelConfig."""
+    """An HRNet, which has one stride, or a ResNet; attributes are those of config.ModelConfig.
+
+    Raises:
+      ValueError: there is no backbone of that name, or it has another stride.
+    """
+    if backbone not in BACKBONES:
+        raise ValueError(f"backbone={backbone!r} is none of {', '.join(BACKBONES)}")
     plan = BACKBONES[backbone]
+    if stride not in plan.strides:
+        raise ValueError(f"stride={stride} with {backbone} is not {' or '.join(map(str, plan.strides))}")
     if isinstance(plan, HRNetPlan):
         return HRNet(norm, dtype, norm_group, plan, name=name)
     return ResNet(backbone, stride, norm, dtype, norm_group, name=name)

@@ -5,7 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Real
+from jaxtyping import Array, Float, Shaped
 
 from barrel_jax.arrays import AnyArray
 from barrel_jax.config import ModelConfig
@@ -48,14 +48,23 @@ class BarrelNet(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "L B K 2"]:
+    def __call__(self, images: Shaped[AnyArray, "..."], train: bool) -> Float[Array, "L B K 2"]:
         """Images [B, H, W, 3], RGB in 0..1, to points [L, B, K, 2] in crop units, float32.
 
         L is the number of decoder layers, the last one is the prediction; with no decoder L = 1.
 
         Flax's collection of intermediates holds, where they exist: `coarse`, the points [B, K, 2] that the head reads
         from DQInit's queries, and `log_scale`, the logarithm [B, K] of the error's scale (models/uncertainty.py).
+
+        Raises:
+          ValueError: images of another shape or of whole numbers, which is asked here since a loop of one's own calls
+            this; a backbone, stride or width that there is not.
         """
+        if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
+            seen = f"{images.dtype} {list(images.shape)}"
+            raise ValueError(f"images are floating numbers [B, H, W, 3] in 0..1, these are {seen}; divide uint8 by 255")
+        if self.width % 4 or self.width % self.heads:
+            raise ValueError(f"width={self.width} does not divide by 4 and by heads={self.heads}")
         images = (images - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
         backbone = make_backbone(self.backbone, self.stride, self.norm, self.dtype, self.norm_group, name="backbone")
         features = backbone(images, train)

@@ -40,6 +40,7 @@ class Packed(Described):
     config: Config
     facts: dict[str, Any]  # as in a run's run.json: scheme, num_landmarks, box_fit, ...
     variables: dict[str, Any]  # {params} of the model whose batch norm is folded, float32
+    step: int = 0  # after which it was saved, which no file says
 
 
 def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: Mapping[str, Any]) -> int:

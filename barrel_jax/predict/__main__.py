@@ -25,17 +25,19 @@ from pathlib import Path
 
 from barrel_jax.command_line import Parser
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
+from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.files import readable_name
 from barrel_jax.picture_heads import max_pixels
 from barrel_jax.predict.annotator import Annotator
 from barrel_jax.predict.backend import BACKENDS
-from barrel_jax.predict.boxes import BoxFile, read_boxes
+from barrel_jax.predict.boxes import UNITS, BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector, stated
 from barrel_jax.predict.find_faces import GivenBoxes, detected
 from barrel_jax.predict.picture_files import find_pictures
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.predict.smoothing import SMOOTH, SMOOTHERS, make_smoother
 from barrel_jax.predict.tracking import EVERY, Tracker
+from barrel_jax.predict.tracks import LIKELY
 from barrel_jax.predict.video import Frames
 
 
@@ -52,13 +54,13 @@ def predict(given: argparse.Namespace) -> list[str]:
         raise ValueError(f"--boxes={given.boxes} are of pictures, and {source} is none; use --detector")
     faults = list(found.faults)
     if given.boxes:
-        known = read_boxes(given.boxes)
+        known = read_boxes(given.boxes, given.unit)
         unused = known.unused(paths)
         if all(_unknown(known, path) for path in paths):
             has = f" (it has {', '.join(unused[:3])}{', ...' * (len(unused) > 3)})" if unused else ""
             raise ValueError(f"{given.boxes}: no boxes for {paths[0].name} or any other picture of {source}{has}")
         faults += known.faults
-        boxes = GivenBoxes(known, given.exif, paths)
+        boxes = GivenBoxes(known, given.exif, paths, given.unit)
     else:
         detect = make_detector(given.detector)
     frames = None if paths else Frames(given.source)
@@ -71,11 +73,18 @@ def predict(given: argparse.Namespace) -> list[str]:
     whose = f"{given.boxes}, taken as they are" if given.boxes else stated(given.detector)
     again = f"again around the points found (refine {predictor.refine})" if predictor.refine else "once"
     print(f"boxes of {whose}; faces are cropped {again}")
+    if given.detector == "haar" and not given.boxes and predictor.scheme not in SCHEMES:
+        print(
+            "note: the cascade's boxes go from the brows to the chin, and this run's lie about "
+            f"{predictor.num_landmarks} points of its own; where its points are off, give boxes like those that it was "
+            "trained on (--boxes)",
+            file=sys.stderr,
+        )
     annotator = Annotator(predictor, given.out)
     given.out.mkdir(parents=True, exist_ok=True)
     try:
         if frames is None:
-            annotator.pictures(paths, boxes.find if given.boxes else detected(detect))
+            annotator.pictures(paths, boxes.find if given.boxes else detected(detect), searched=not given.boxes)
         else:
             name = f"camera-{given.source}" if frames.is_camera else readable_name(source)
             smoother = make_smoother(given.smooth, frames.rate)
@@ -99,9 +108,9 @@ def predict(given: argparse.Namespace) -> list[str]:
         print(f"note: {note}")
     if given.boxes and (why := boxes.doubt()):
         print(f"doubt: {why}", file=sys.stderr)
-    print(
-        f"faces: {annotator.records.count}; {given.out} has the drawings, {' and '.join(map(str, written))} the points"
-    )
+    unlikely = f" ({annotator.unlikely} of them unlikely, with a score below {LIKELY})" * bool(annotator.unlikely)
+    points = " and ".join(map(str, written))
+    print(f"faces: {annotator.records.count}{unlikely}; {given.out} has the drawings, {points} the points")
     return faults
 
 
@@ -132,6 +141,12 @@ def main(arguments: list[str] | None = None) -> int:
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument("--detector", default="haar", help="haar, or yunet:MODEL.onnx (default: %(default)s)")
     boxes.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the pictures: .json or .csv (boxes.py)")
+    parser.add_argument(
+        "--unit",
+        choices=tuple(UNITS),
+        default="pixel",
+        help="of the numbers of --boxes: fraction and percent are of the picture's sides (default: %(default)s)",
+    )
     parser.add_argument(
         "--exif",
         choices=("auto", "stored", "upright"),

@@ -21,6 +21,7 @@ from barrel_jax.predict.picture_files import Picture, read_picture
 from barrel_jax.predict.predictor import Predictor, box_fault
 from barrel_jax.predict.records import FULL, Records
 from barrel_jax.predict.tracking import Tracker
+from barrel_jax.predict.tracks import LIKELY
 from barrel_jax.predict.video import VideoWriter
 
 LATENCY = ("detect", "track", "crop", "network", "draw", "compile")  # activities of the predictor's stopwatch
@@ -40,6 +41,7 @@ class Annotator:
         self._draws = True  # until the disk is full
         self.records = Records(out, predictor.num_landmarks, self._make_room)
         self.faults: list[str] = []
+        self.unlikely = 0  # faces whose points hardly show one
 
     def annotate(self, faces: Faces, file: str, frame: int | None) -> np.ndarray:
         """The drawing of a picture, a new array; its faces are recorded. Raises ValueError as `predict`."""
@@ -55,6 +57,7 @@ class Annotator:
             said: dict[str, Any] = {"box": _rounded(face.box), "points": _rounded(face.points)}
             if face.sigma is not None and face.score is not None:
                 said |= {"sigma": _rounded(face.sigma), "score": round(face.score, 4)}
+                self.unlikely += face.score < LIKELY
             self.records.add({"file": file, "frame": frame, "face": number} | said)
         points = np.array([face.points for face in faces]).reshape(-1, self._predictor.num_landmarks, 2)
         boxes = np.array([face.box for face in faces]).reshape(-1, 4)
@@ -65,8 +68,8 @@ class Annotator:
                 self.faults.append(f"{file}: its points are written, and cannot be drawn ({error.err})")
                 return image.copy()
 
-    def pictures(self, paths: list[Path], find: Callable[[Picture], Faces]) -> None:
-        """Annotates picture files."""
+    def pictures(self, paths: list[Path], find: Callable[[Picture], Faces], searched: bool = True) -> None:
+        """Annotates picture files; `searched` says whether `find` looks for faces, or reads where they are."""
         for path, name in zip(self._progress(paths, "picture", len(paths)), drawing_names(paths), strict=True):
             try:
                 picture = read_picture(path)
@@ -78,7 +81,7 @@ class Annotator:
                 self.faults.append(said if str(path) in said else f"{path}: {said}")
                 continue
             if not len(given.boxes):
-                tqdm.write(f"{path}: no face found")
+                tqdm.write(f"{path}: {'no face found' if searched else 'no box of a face'}")
             self._write_drawing(self._out / name, drawing)
 
     def _usable(self, faces: Faces, path: Path) -> Faces:

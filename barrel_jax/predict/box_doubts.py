@@ -31,7 +31,8 @@ def doubt(boxes: np.ndarray, sizes: np.ndarray) -> str:
     if out > 0.5:
         return f"{out:.0%} of the boxes reach out of their pictures; are they of pictures of another size?"
     if (far <= 101).all(axis=1).mean() >= MOST and (sizes.min() >= 200 or _alike_in_per_cent(sides, sizes)):
-        return "all boxes lie within 0..100, whatever the pictures' sizes; are they per cent of the sides? Give pixels"
+        within = "all boxes lie within 0..100, whatever the pictures' sizes"
+        return f"{within}; are they per cent of the sides? Give --unit percent"
     return ""
 
 

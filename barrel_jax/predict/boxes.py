@@ -14,6 +14,7 @@ import numpy as np
 from barrel_jax.encodings import readable
 from barrel_jax.predict.box_tables import Row, read_table, read_text
 
+UNITS = {"pixel": 0, "fraction": 1, "percent": 100}  # how many of a unit a side of the picture has; 0 for its pixels
 SHOWN = 3  # missed names for which near ones are looked for: that takes long, and nobody reads more
 
 
@@ -72,8 +73,10 @@ class BoxFile:
         return self._near.get(name, "")
 
 
-def read_boxes(file: Path) -> BoxFile:
+def read_boxes(file: Path, unit: str = "pixel") -> BoxFile:
     """Reads one of four kinds of file; records that are no box are faults, and the others are kept.
+
+    `unit` is of their numbers, one of `UNITS`; they are given as they are.
 
     `.json` is {"file name": [[x, y, w, h], ...]}, COCO's annotations (images, annotations with bbox), whose ids are
     kept, or `points.json` of `barrel_jax.predict`; `.csv` is a table (box_tables.py).
@@ -87,7 +90,7 @@ def read_boxes(file: Path) -> BoxFile:
         raise FileNotFoundError(f"{file}: no such file of boxes")
     suffix = file.suffix.lower()
     if suffix not in (".csv", ".tsv", ".json"):
-        raise ValueError(f"{file}: boxes come in a .json or .csv file")
+        raise ValueError(f"{file}: boxes come in a .json, .csv or .tsv file")
     pictures: dict[str, PictureBoxes] = {}
     faults: list[str] = []
     for row in _json_rows(file, pictures, faults) if suffix == ".json" else read_table(file):
@@ -97,7 +100,7 @@ def read_boxes(file: Path) -> BoxFile:
         picture = pictures.setdefault(row.name, PictureBoxes())
         if row.box is None:
             continue
-        if fault := _fault(row.box):
+        if fault := _fault(row, unit):
             faults.append(f"{file}, {row.where}: {fault}")
             continue
         picture.boxes.append(np.array(row.box, np.float64))
@@ -108,17 +111,19 @@ def read_boxes(file: Path) -> BoxFile:
     return BoxFile(file, pictures, faults)
 
 
-def _fault(box: Any) -> str:
+def _fault(row: Row, unit: str) -> str:
     """What is wrong with a box, '' when nothing is."""
-    said = str(box)[:80]
+    box, said = row.box, row.said or str(row.box)[:80]
     try:
         numbers = np.array(box, np.float64)
     except (TypeError, ValueError, OverflowError):
         numbers = np.zeros(0)
     if numbers.shape != (4,) or not np.isfinite(numbers).all() or (numbers[2:] <= 0).any():
+        if row.said:  # corners
+            return f"{said} is no box: x2 and y2 must lie beyond x1 and y1; correct it, or leave it out"
         return f"{said} is no box: give x, y, w, h, with w and h above 0, or leave it out"
-    if (numbers[2:] < 1).any():
-        why = "; are these fractions of the picture's sides? Give pixels" if (numbers <= 1.5).all() else ""
+    if unit == "pixel" and (numbers[2:] < 1).any():
+        why = "; are these fractions of the picture's sides? Give --unit fraction" if (numbers <= 1.5).all() else ""
         return f"{said} is a box below a pixel{why}"
     return ""
 

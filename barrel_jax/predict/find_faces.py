@@ -12,7 +12,7 @@ from barrel_jax.files import open_file
 from barrel_jax.picture_heads import stored_size
 from barrel_jax.pictures import HEAD, TURNS, orientation
 from barrel_jax.predict.box_doubts import doubt
-from barrel_jax.predict.boxes import BoxFile
+from barrel_jax.predict.boxes import UNITS, BoxFile
 from barrel_jax.predict.detectors import Detector
 from barrel_jax.predict.picture_files import Picture
 
@@ -28,13 +28,15 @@ class Faces(NamedTuple):
 class GivenBoxes:
     """Faces where a file of boxes has them, and what those boxes look like together."""
 
-    def __init__(self, given: BoxFile, exif: str, paths: Sequence[Path] = ()) -> None:
+    def __init__(self, given: BoxFile, exif: str, paths: Sequence[Path] = (), unit: str = "pixel") -> None:
         """`exif` is of the boxes of turned pictures: 'stored' and 'upright' pixels, or 'auto', as their sizes say.
+
+        `unit` is of their numbers, one of `UNITS`.
 
         Where the size of a picture is that of either, those of most others among `paths` count; where they are too, it
         is taken as viewers, and most tools, show it.
         """
-        self._given, self._exif = given, exif
+        self._given, self._exif, self._unit = given, exif, unit
         self._boxes: list[np.ndarray] = []
         self._sizes: list[tuple[int, int]] = []
         self._open: list[tuple[str, int]] = []
@@ -61,9 +63,13 @@ class GivenBoxes:
             if picture.orientation > 1 and known.boxes:
                 self._open.append((str(picture.path), picture.orientation))
         image = picture.upright if frame == "upright" else picture.stored
-        self._boxes += known.boxes
-        self._sizes += [(image.shape[1], image.shape[0])] * len(known.boxes)
-        return Faces(image, np.array(known.boxes, np.float64).reshape(-1, 4), known.faces)
+        size = (image.shape[1], image.shape[0])
+        boxes = np.array(known.boxes, np.float64).reshape(-1, 4)
+        if parts := UNITS[self._unit]:
+            boxes *= np.array(size * 2) / parts
+        self._boxes += list(boxes)
+        self._sizes += [size] * len(boxes)
+        return Faces(image, boxes, known.faces)
 
     def _by_size(self, path: Path) -> str:
         """The frame of which a turned picture alone has the size that the file gives it; '' for none."""

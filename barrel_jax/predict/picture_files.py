@@ -43,7 +43,9 @@ def find_pictures(source: Path) -> Found:
     for path in sorted(source.iterdir()):
         if path.is_dir():
             continue
-        if not path.is_file():
+        if path.name.startswith("."):  # macOS leaves a ._a.jpg beside a.jpg on other systems' disks
+            found.others["hidden"] += 1
+        elif not path.is_file():
             found.faults.append(f"{path}: a link that leads nowhere, or no file")
         elif _is_picture(path):
             found.pictures.append(path)

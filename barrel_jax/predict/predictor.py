@@ -30,7 +30,7 @@ from barrel_jax.models.inference import folded_model, make_inference, predict_po
 from barrel_jax.predict.backend import choose, onnx_network
 from barrel_jax.predict.detectors import Detector, make_detector
 from barrel_jax.predict.face import Face, face_score
-from barrel_jax.predict.open_model import open_model
+from barrel_jax.training.open_model import open_model
 from barrel_jax.training.stopwatch import Stopwatch
 
 PROGRAMS = 4  # of different models that are kept at once
@@ -272,13 +272,19 @@ def check(image: np.ndarray, boxes: np.ndarray, name: str = "") -> np.ndarray:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         seen = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"{name}an image is uint8 [H, W, 3] in RGB, this one is {seen}")
+    boxes = as_boxes(boxes, name)
+    for number, box in enumerate(boxes):
+        if fault := box_fault(box, image):
+            raise ValueError(f"{name}box {number}, {box.tolist()}: {fault}")
+    return boxes
+
+
+def as_boxes(boxes: Any, name: str = "") -> np.ndarray:
+    """Boxes as float64 [n, 4]; ValueError, whose message starts with `name`, says that they are of another shape."""
     boxes = np.asarray(boxes, np.float64)
     boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{name}boxes are x, y, w, h [n, 4], these are {list(boxes.shape)}")
-    for number, box in enumerate(boxes):
-        if fault := box_fault(box, image):
-            raise ValueError(f"{name}box {number}, {box.tolist()}: {fault}")
     return boxes
 
 

@@ -71,7 +71,8 @@ class Records:
         names = [f"{axis}{point}" for point in range(self._num_landmarks) for axis in "xy"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             table = csv.writer(stream)
-            table.writerow(["file", "frame", "face", "box_x", "box_y", "box_w", "box_h", *names])
+            table.writerow(["file", "frame", "face", "box_x", "box_y", "box_w", "box_h", "score", *names])
             for record in self:
-                numbers = [*record["box"], *(value for point in record["points"] for value in point)]
-                table.writerow([record["file"], record["frame"], record["face"], *numbers])
+                numbers = (value for point in record["points"] for value in point)
+                one = [record["file"], record["frame"], record["face"], *record["box"], record.get("score")]
+                table.writerow([*one, *numbers])

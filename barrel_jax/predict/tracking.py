@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from barrel_jax.faces.box_fit import fit_of_landmarks
 from barrel_jax.predict.detectors import Detector, overlaps
 from barrel_jax.predict.face import Face
-from barrel_jax.predict.predictor import check
+from barrel_jax.predict.predictor import as_boxes, box_fault, check
 from barrel_jax.predict.smoothing import Smoother
 from barrel_jax.predict.tracks import GATE, LIKELY, Track, distance, same, side, tight
 from barrel_jax.training.stopwatch import Stopwatch
@@ -76,7 +76,12 @@ class Tracker:
             rate: frames per second.
             smoother: makes what smooths the points of one face (`smoothing.make_smoother`).
             every: frames from one detection to the next, 1 or more.
+
+        Raises:
+          ValueError: the rate is not above 0, or `every` below 1.
         """
+        if not (rate > 0 and every >= 1):
+            raise ValueError(f"rate={rate} must be above 0 frames per second, and every={every} at least 1")
         self._predictor, self._detect, self._smoother = predictor, detect, smoother
         self._every, self._patience = every, max(round(LOST * rate), 3 * every)
         self._rate = rate
@@ -135,7 +140,8 @@ class Tracker:
         """The same finds, those that the detector finds too marked so, and what it finds besides."""
         self.detections += 1
         with self._predictor.stopwatch.during("detect"):
-            boxes = self._detect(image)
+            boxes = as_boxes(self._detect(image), f"frame {self._frame}: the detector's ")
+        boxes = boxes[[not box_fault(box, image) for box in boxes]]
         common = overlaps(boxes, np.array([find.face.box for find in finds]).reshape(-1, 4))
         for number in np.flatnonzero((common > AGREES).any(axis=0)).tolist():
             finds[number] = finds[number]._replace(detected=boxes[common[:, number].argmax()])

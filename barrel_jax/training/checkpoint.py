@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 import tensorstore as ts
+from absl import logging
 from orbax.checkpoint import checkpoint_managers
 
 from barrel_jax import files
@@ -23,9 +24,12 @@ from barrel_jax.training.state import State
 
 # Orbax would have every device write a share of what all of them hold: every process compiles a slice for each shape,
 # a hundred programs before the first checkpoint of a hundred megabytes.
+_verbosity = logging.get_verbosity()
+logging.set_verbosity(logging.ERROR)  # that it takes another's place, as it should, is told as a warning
 ocp.type_handlers.register_type_handler(
     jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False), override=True
 )
+logging.set_verbosity(_verbosity)
 
 
 def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:

@@ -68,6 +68,9 @@ def find_columns(path: Path, rows: list[tuple[int, list[str]]], options: Options
     across = _list([names[x] for x, _, _ in points.values()])
     told = f"pictures are in column {names[picture]!r}, {len(points)} points in {across}"
     told += f", boxes ({kind}) in {_list([names[place] for place in box])}" if box else ", no boxes"
+    used = {picture, split, *box, *size, *(place for point in points.values() for place in point)}
+    if header and (others := [name for place, name in enumerate(names) if place not in used]):
+        told += f"; further columns: {_list(others)} (--group takes one, whose equal faces stay in one split)"
     return Columns(names, int(header), picture, points, box, corners, size, split, told)
 
 

@@ -66,6 +66,8 @@ def test_the_command_writes_the_report_and_the_sheet(tmp_path, capsys):
     assert report["counts"]["boxes_missing_points"] == 12 == len(report["doubts"]) and report["sheet"] == str(sheet)
     picture = cv2.imread(str(sheet))
     assert picture.shape[1] == COLUMNS * (TILE + GAP) + GAP + 2 * (TILE + GAP)
+    said = "12 faces look unlike the others (such as train_0.png: box misses 100 % of the points); see the sheet"
+    assert any(note.endswith(said) for note in report["notes"]), report["notes"]
     tile = picture[HEADER : HEADER + TILE, GAP : GAP + TILE]
     assert ((tile[..., 0] < 90) & (tile[..., 1:] > 150).all(axis=2)).sum() > 100  # the yellow box
 
@@ -151,14 +153,14 @@ def test_contents_are_told_by_pixels():
     assert len({content_of(picture), content_of(other), content_of(picture.reshape(30, 40, 3))}) == 3
 
 
-def test_a_validation_split_of_training_pictures_is_noted_whatever_they_are_called(tmp_path):
+def test_a_validation_split_of_training_pictures_is_doubted_whatever_they_are_called(tmp_path):
     folder = write_faces(tmp_path / "source")
     for number in range(3):
         picture = cv2.imread(str(folder / "images" / f"train_{number}.png"))
         cv2.imwrite(str(folder / "images" / f"val_{number}.png"), picture, (cv2.IMWRITE_PNG_COMPRESSION, 9))
     report = check(read_source(folder), allow_partial=False)
-    assert report.status(strict=True) == 0 and report.counts["pictures_in_train_and_val"] == 3
-    assert report.notes == [
+    assert report.status(strict=True) == 2 and report.counts["pictures_in_train_and_val"] == 3
+    assert report.doubts == [
         f"{folder}: 3 of 4 pictures of val are in train too, by their pixels (such as val_0.png, there train_0.png): a "
         "score on val flatters; keep each picture, and each person, in one split"
     ]

@@ -84,13 +84,14 @@ def test_the_division_is_the_seeds_and_by_group(people, tmp_path):
         assert not people_of["train"] & people_of["val"] and len(people_of["val"]) == 3
 
 
-def test_a_group_is_a_column(tmp_path):
+def test_a_group_is_a_column(tmp_path, capsys):
     rows = ["image,who,x0,y0,x1,y1"]
     for number in range(8):
         draw(tmp_path / "s" / f"{number}.png")
         rows.append(f"{number}.png,{'ab'[number % 2]},{number},3,9,9")
     (tmp_path / "s" / "t.csv").write_text("\n".join(rows))
     splits = converted("csv", tmp_path / "s", "--group", "who")
+    assert "no boxes; further columns: 'who' (--group takes one, whose equal" in capsys.readouterr().out
     odd = {split: {int(face["file"][0]) % 2 for face in faces} for split, faces in splits.items()}
     assert sorted(map(len, odd.values())) == [1, 1] and odd["train"] != odd["val"]
 

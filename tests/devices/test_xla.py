@@ -15,7 +15,7 @@ from barrel_jax.config import DataConfig
 from barrel_jax.devices.xla import CPU_FLAG, GRAPHS, GRAPHS_SINCE, graph_options, one_use_options, tune_cpu
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
-from barrel_jax.predict.open_model import open_model
+from barrel_jax.training.open_model import open_model
 from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.saved_run import steep

@@ -4,6 +4,7 @@
 import functools
 import http.server
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from barrel_jax import pictures as picture_files
 from barrel_jax.export import run_onnx, run_stablehlo, webpage
+from barrel_jax.export.__main__ import main
 from barrel_jax.export.write import export
 from barrel_jax.faces.crop_windows import PROTOCOLS, crop_window
 from barrel_jax.input.splits import load_split
@@ -232,6 +234,27 @@ def test_a_page_tells_its_visitors_nothing_of_the_machine(run, server):
     shutil.copytree(run / "export", page / "both")
     webpage.write_page(page / "both", page / "both")
     assert "config" in json.loads((page / "both" / "manifest.json").read_text())
+
+
+def test_the_model_of_the_package_is_exported_by_its_name(pictures, tmp_path, capsys):
+    """What Predictor finds at the first look, without a run."""
+    assert main(["small", "--formats", "onnx", "--out", str(tmp_path)]) == 0
+    image, boxes = pictures[5][0], np.array([[100.0, 40, 230, 230]])
+    points, sigma = run_onnx.load(tmp_path)(image, boxes)
+    (known,) = Predictor.load("small", refine=0, backend="jax").faces(image, boxes)
+    np.testing.assert_allclose(points[0], known.points, rtol=0, atol=0.05)
+    np.testing.assert_allclose(sigma[0], known.sigma, rtol=0.01)
+    capsys.readouterr()
+    for arguments, said in (
+        (["small"], "small: this model is a file, so give the folder that is written with --out"),
+        (
+            ["small", "--out", str(tmp_path), "--rank", "2"],
+            "small: this model is packed; --rank and --formats packed are",
+        ),
+        (["smal", "--out", str(tmp_path)], "smal: no run there, .*no model has that name"),
+    ):
+        assert main(arguments) == 1
+        assert re.search(said, capsys.readouterr().err)
 
 
 @needs_browser

@@ -87,6 +87,23 @@ def test_normalisation_is_imagenets():
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize(
+    ("fields", "images", "message"),
+    [
+        ({}, jnp.zeros((1, 64, 64, 3), jnp.uint8), r"in 0..1, these are uint8 \[1, 64, 64, 3\]; divide uint8 by 255"),
+        ({}, jnp.zeros((64, 64, 3)), r"images are floating numbers \[B, H, W, 3\] .* these are float32 \[64, 64, 3\]"),
+        ({}, jnp.zeros((1, 3, 64, 64)), r"these are float32 \[1, 3, 64, 64\]"),
+        ({"backbone": "vgg"}, jnp.zeros((1, 64, 64, 3)), "backbone='vgg' is none of .*resnet18"),
+        ({"stride": 7}, jnp.zeros((1, 64, 64, 3)), "stride=7 with resnet10_w16 is not 8 or 16 or 32"),
+        ({"width": 33}, jnp.zeros((1, 64, 64, 3)), "width=33 does not divide by 4"),
+    ],
+)
+def test_what_a_loop_of_ones_own_gives_wrongly_is_said(shallow, fields, images, message):
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(lambda: BarrelNet(**shallow | fields).init(jax.random.key(0), images, False))
+
+
+@pytest.mark.quick
 def test_the_auto_type_is_that_of_the_platform_asked_for():
     """Of a program that is compiled here for chips that are elsewhere, too."""
     of = {

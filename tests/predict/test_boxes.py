@@ -126,7 +126,7 @@ def test_a_bad_record_is_told_and_the_others_are_kept(tmp_path, name, content, f
         ("b.json", "[3]", "neither an object of boxes"),
         ("b.json", '{"a.png": [[1, 2]]}', "'a.png', box 0: .* is no box"),
         ("b.json", '{"images": 3, "annotations": []}', "are not lists"),
-        ("b.txt", "", r"boxes come in a \.json or \.csv file"),
+        ("b.txt", "", r"boxes come in a \.json, \.csv or \.tsv file"),
     ],
 )
 def test_a_file_without_a_box_is_refused(tmp_path, name, content, message):

@@ -120,7 +120,7 @@ def test_one_bad_box_costs_no_other_face(workdir, folder, tmp_path, capsys):
     out = tmp_path / "out"
     common = ("--workdir", workdir, "--out", out, "--boxes", written(tmp_path / "boxes.json", boxes))
     status, said, wrong = call(capsys, folder, *common)
-    assert status == 1 and "faces: 2;" in said and "b.png: no face found" in said
+    assert status == 1 and "faces: 2;" in said and "b.png: no box of a face" in said
     assert [r["box"] for r in records(out)] == [BOX, [40, 30, 30, 30]]
     for words in (
         "'a.png', box 2: [10, 20, 0.5, 0.4] is a box below a pixel",
@@ -321,3 +321,26 @@ def test_the_handed_pictures_and_boxes(workdir, tmp_path, capsys):
     shutil.copy(cases / "25_video" / "ok.mp4", tmp_path / "2024-05-01T10:20:30.mp4")
     status, said, wrong = call(capsys, tmp_path / "2024-05-01T10:20:30.mp4", *common)
     assert (status, wrong) == (0, [])
+
+
+@pytest.mark.parametrize("unit", ["fraction", "percent"])
+def test_boxes_in_parts_of_a_picture_are_taken_when_it_is_said(workdir, folder, tmp_path, capsys, unit):
+    whole = 100 if unit == "percent" else 1
+    parts = [BOX[0] / 100 * whole, BOX[1] / 80 * whole, BOX[2] / 100 * whole, BOX[3] / 80 * whole]
+    boxes = written(tmp_path / "boxes.json", {"a.png": [parts], "b.png": []})
+    common = ("--workdir", workdir, "--out", tmp_path / "out", "--boxes", boxes)
+    status, _, wrong = call(capsys, folder, *common, "--unit", unit)
+    assert (status, wrong) == (0, [])
+    np.testing.assert_allclose(records(tmp_path / "out")[0]["box"], BOX, atol=1e-3)
+    status, _, wrong = call(capsys, folder, *common)
+    if unit == "fraction":
+        assert status == 1 and "are these fractions of the picture's sides? Give --unit fraction" in wrong[0]
+
+
+def test_a_box_of_corners_is_named_as_the_file_has_it(workdir, folder, tmp_path, capsys):
+    table = "file,x1,y1,x2,y2,score\na.png,10,20,40,60,0.9\nb.png,465,130,350,338,0.8\n"
+    (tmp_path / "boxes.csv").write_text(table)
+    common = ("--workdir", workdir, "--out", tmp_path / "out", "--boxes", tmp_path / "boxes.csv")
+    status, _, wrong = call(capsys, folder, *common)
+    said = "line 3: x1,y1,x2,y2 = 465,130,350,338 is no box: x2 and y2 must lie beyond x1 and y1"
+    assert status == 1 and len(wrong) == 1 and said in wrong[0]

@@ -13,6 +13,7 @@ from barrel_jax.predict.__main__ import main
 from barrel_jax.predict.annotator import Annotator, drawing_names
 from barrel_jax.predict.detectors import make_detector, stated
 from barrel_jax.predict.drawing import draw_faces
+from barrel_jax.predict.find_faces import Faces
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.predict.tracking import Tracker
 from barrel_jax.predict.video import Frames, VideoWriter
@@ -62,7 +63,7 @@ def test_a_folder_gives_drawings_and_points_that_agree(workdir, folder, tmp_path
     out = tmp_path / "out"
     status, said, wrong = call(capsys, folder, "--workdir", workdir, "--boxes", tmp_path / "boxes.json", "--out", out)
     assert (status, wrong) == (0, "")
-    assert f"{folder / 'a b.jpg'}: no face found" in said and "faces: 2;" in said and "b.png: no" not in said
+    assert f"{folder / 'a b.jpg'}: no box of a face" in said and "faces: 2;" in said and "b.png: no" not in said
     assert {path.name for path in out.iterdir()} == {"a b.png", "b.png", "points.json", "points.csv"}
     records = json.loads((out / "points.json").read_text())
     assert [(r["file"], r["frame"], r["face"]) for r in records] == [("b.png", None, 0), ("b.png", None, 1)]
@@ -72,9 +73,10 @@ def test_a_folder_gives_drawings_and_points_that_agree(workdir, folder, tmp_path
     np.testing.assert_allclose([r["points"] for r in records], points, atol=1e-3)
     with (out / "points.csv").open(newline="") as stream:
         heading, *rows = csv.reader(stream)
-    assert heading == ["file", "frame", "face", "box_x", "box_y", "box_w", "box_h", "x0", "y0", "x1", "y1", "x2", "y2"]
-    assert [row[:3] for row in rows] == [["b.png", "", "0"], ["b.png", "", "1"]]
-    np.testing.assert_allclose(np.array(rows)[:, 7:].astype(float).reshape(2, 3, 2), points, atol=1e-3)
+    of_box = ["box_x", "box_y", "box_w", "box_h", "score"]
+    assert heading == ["file", "frame", "face", *of_box, "x0", "y0", "x1", "y1", "x2", "y2"]
+    assert [row[:3] + row[7:8] for row in rows] == [["b.png", "", "0", ""], ["b.png", "", "1", ""]]
+    np.testing.assert_allclose(np.array(rows)[:, 8:].astype(float).reshape(2, 3, 2), points, atol=1e-3)
     drawing = cv2.imread(str(out / "b.png"))[..., ::-1]
     np.testing.assert_array_equal(drawing, draw_faces(image, points, (), np.array([r["box"] for r in records])))
     # Without a face it is the picture.
@@ -85,6 +87,11 @@ def test_a_folder_gives_drawings_and_points_that_agree(workdir, folder, tmp_path
 def test_the_detector_and_how_its_boxes_are_fitted_are_said(folder, tmp_path, capsys):
     status, said, _ = call(capsys, folder / "b.png", "--out", tmp_path / "out")
     assert status == 0
+    with (tmp_path / "out" / "points.csv").open(newline="") as stream:
+        scores = [float(row["score"]) for row in csv.DictReader(stream)]
+    assert scores == [record["score"] for record in json.loads((tmp_path / "out" / "points.json").read_text())]
+    unlikely = sum(score < 0.5 for score in scores)
+    assert f"faces: {len(scores)} ({unlikely} of them unlikely, with a score below 0.5);" in said or not unlikely
     fit = "fitted to those that models are trained on (centre +0.00, +0.16 of a side, sides x 0.87, 0.84)"
     again = "faces are cropped again around the points found (refine 1)"
     assert f"boxes of OpenCV's Haar cascade, {fit}; {again}\n" in said
@@ -202,3 +209,22 @@ def test_drawings_of_pictures_of_one_name_are_kept_apart(tmp_path):
     assert drawing_names(paths)[-1] == "19999.png"
     assert time.process_time() - began < 1  # 0.1 s, and four if every name were compared with every other one
     assert make_detector("haar")(noise(64, 96)).shape == (0, 4)
+
+
+def test_what_is_doubtful_of_a_search_is_said(workdir, folder, tmp_path, capsys):
+    """Spots in which the cascade sees a face are counted by their scores; its boxes are not those of any points."""
+    noisy = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    annotator = Annotator(Predictor.load("small"), tmp_path / "spots")
+    annotator.annotate(Faces(cv2.resize(noisy, (400, 400)), np.array([[50.0, 60, 200, 200]])), "spots.png", None)
+    assert annotator.unlikely == 1
+    assert main([str(folder), "--workdir", str(workdir), "--out", str(tmp_path / "out")]) == 0
+    assert "note: the cascade's boxes go from the brows to the chin, and this run's lie about 3 points of its own" in (
+        capsys.readouterr().err
+    )
+
+
+def test_what_a_mac_leaves_beside_a_picture_is_no_picture(workdir, folder, tmp_path, capsys):
+    (folder / "._b.png").write_bytes(b"\x00\x05\x16\x07" + bytes(100))  # AppleDouble
+    (folder / ".a.jpg").write_bytes((folder / "a b.jpg").read_bytes())
+    status, said, wrong = call(capsys, folder, "--workdir", workdir, "--out", tmp_path / "out")
+    assert (status, wrong) == (0, "") and "3 files that are no pictures were left out (2 hidden, 1 .txt)" in said

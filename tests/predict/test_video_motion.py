@@ -250,3 +250,17 @@ def test_a_frame_unlike_those_before_is_refused(frame, message):
     tracker(np.zeros((120, 160, 3), np.uint8))
     with pytest.raises(ValueError, match=message):
         tracker(frame)
+
+
+def test_a_detector_of_any_form_is_heard():
+    """Lists of boxes too, none among them; what is no box is told in the words of `predict`."""
+    for boxes in ([[76, 76, 48, 48]], [(76, 76, 48, 48), (900, 900, 5, 5)]):
+        tracker = Tracker(Marks(), lambda image, boxes=boxes: boxes, 30.0)
+        assert len(tracker(discs([(100, 100)]))) == 1
+    assert Tracker(Marks(), lambda image: [], 30.0)(discs([(100, 100)])) == []
+    for wrong, shape in ((None, r"\[\]"), ([[1, 2, 3, 4, 0.9]], r"\[1, 5\]")):
+        with pytest.raises(ValueError, match=f"frame 0: the detector's boxes are x, y, w, h .* these are {shape}"):
+            Tracker(Marks(), lambda image, wrong=wrong: wrong, 30.0)(discs([(100, 100)]))
+    for given in ({"rate": 0.0}, {"rate": 30.0, "every": 0}, {"rate": float("nan")}):
+        with pytest.raises(ValueError, match=r"must be above 0 frames per second, and every=.* at least 1"):
+            Tracker(Marks(), find_discs, **given)

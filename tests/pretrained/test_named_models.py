@@ -9,9 +9,9 @@ import pytest
 from barrel_jax.evaluation.score import face_errors
 from barrel_jax.input.source import decode, open_split
 from barrel_jax.input.splits import load_split
-from barrel_jax.predict.open_model import open_model
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.pretrained.named_models import NAMED, find_model
+from barrel_jax.training.open_model import open_model
 from data.prepare import prepare_config
 from tests.kit import small
 
