@@ -84,10 +84,11 @@ def main() -> None:
     given = parser.parse_args()
     tune_cpu()
     jax.config.update("jax_num_cpu_devices", 8)
+    described = describe("devices")
     rows = measure(given.image_size, given.rounds)
     for row in rows:
         print(f"{row['layout']:<45}{row['median_ms']:8.0f} ms  {row['ratio']:.2f}x")
-    write(ROOT / "benchmarks" / "results" / "devices.json", describe("devices") | {"rows": rows})
+    write(ROOT / "benchmarks" / "results" / "devices.json", described | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -103,12 +103,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30)
     args = parser.parse_args()
     tune_cpu()
+    described = describe("input")
     result = {
         "reading": reading(args.source),
         "drawing": drawing(600),
         "augmentation": augmentation_share(128, args.repeats),
     }
-    write(ROOT / "benchmarks" / "results" / "input.json", describe("input") | result)
+    write(ROOT / "benchmarks" / "results" / "input.json", described | result)
     print(json.dumps(result, indent=2))
 
 

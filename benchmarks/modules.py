@@ -59,11 +59,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("extra", nargs="*")
     args = parser.parse_args()
+    described = describe("modules")
     rows: list[dict[str, object]] = []
     for seed in range(args.seeds):
         for name in MODELS:
             rows.append(train(name, args.source.resolve(), args.runs.resolve(), seed, args.extra))
-            write(args.out, describe("modules") | {"rows": rows})
+            write(args.out, described | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ LANDMARKS = 98
 def main() -> None:
     """Compiles and writes."""
     jax.config.update("jax_platforms", "cpu")
-    rows = []
+    described, rows = describe("pods"), []
     for topology in TOPOLOGIES:
         target = make_target(topology)
         for name, group, split in VARIANTS:
@@ -38,7 +38,7 @@ def main() -> None:
             row = {"variant": name} | row_of(compile_step(config, target, LANDMARKS), target)
             print(name, text_of(row, target), sep="\n", flush=True)
             rows.append(row)
-    write(ROOT / "benchmarks" / "results" / "pods.json", describe("pods") | {"landmarks": LANDMARKS, "rows": rows})
+    write(ROOT / "benchmarks" / "results" / "pods.json", described | {"landmarks": LANDMARKS, "rows": rows})
 
 
 if __name__ == "__main__":

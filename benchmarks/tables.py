@@ -570,11 +570,11 @@ def train_front(result: Result) -> str:
     """Training at batch 16 in bfloat16: JAX beside each way of PyTorch, each ratio of one run."""
     rows, ours = [], 0.0
     for row in map(from_json, result["rows"]):
-        if isinstance(row, Failed) or row.key.precision != "bfloat16" or row.key.impl == "jax-single":
+        if row.key.precision != "bfloat16" or row.key.batch != 16 or row.key.impl == "jax-single":
             continue
-        if row.key.impl == "jax":
-            ours = row.timing.median_ms
-        else:
+        if row.key.impl == "jax":  # the first of a run
+            ours = 0.0 if isinstance(row, Failed) else row.timing.median_ms
+        elif ours and not isinstance(row, Failed):
             rows.append(
                 [
                     row.key.impl,
@@ -597,9 +597,11 @@ def infer_front(result: Result) -> str:
     rows = []
     for (model, precision, batch), times in cases.items():
         ways = sorted(times, key=times.__getitem__)
-        ours, best = (next(way for way in ways if way.startswith("jax") == own) for own in (True, False))
+        ours, best = (next((way for way in ways if way.startswith("jax") == own), "") for own in (True, False))
+        if not (ours and best):
+            continue  # all of a side have failed, as the table of all rows says
         cells = [f"{report.digits(times[way])} ({way})" for way in (ours, best)]
-        eager = report.digits(times["torch-eager"])
+        eager = report.digits(times["torch-eager"]) if "torch-eager" in times else ""
         rows.append([model, precision, str(batch), *cells, f"{times[best] / times[ours]:.2f}x", eager])
     return table(["model", "precision", "batch", "JAX, ms", "best PyTorch, ms", "speed", "eager PyTorch, ms"], rows)
 

@@ -55,8 +55,18 @@ def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | 
     given.batches = given.batches or (["16"] if given.what == "train" else ["1", "8"])
     if not all(batch.isdecimal() and int(batch) for batch in given.batches):
         parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8,64")
+    for name, number in (
+        ("--rounds", given.rounds),
+        ("--landmarks", given.landmarks),
+        ("--image-size", given.image_size),
+    ):
+        if number < 1:
+            parser.error(f"{name} {number}: 1 or more")
+    if not given.models:
+        parser.error("--models: name some, such as BarrelNet-18")
     on_gpu = jax.default_backend() == "gpu"
-    there = ["cpu"] * (not on_gpu or bench is infer) + ["cuda"] * on_gpu
+    has_cpu = sides.host() is not None  # JAX_PLATFORMS=cuda has none
+    there = ["cpu"] * (has_cpu and (not on_gpu or bench is infer)) + ["cuda"] * on_gpu
     devices = [given.device] if given.device else there
     if devices[0] not in there:
         remedies = {

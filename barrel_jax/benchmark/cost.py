@@ -8,6 +8,7 @@ import jax
 from barrel_jax.benchmark.clock import alternate, summary
 from barrel_jax.benchmark.infer import flops_of, random_images, random_variables
 from barrel_jax.config import ModelConfig
+from barrel_jax.devices.xla import graph_options
 from barrel_jax.models.build import count_parameters
 from barrel_jax.models.inference import make_inference
 
@@ -28,7 +29,7 @@ def cost_of(config: ModelConfig, num_landmarks: int, image_size: int, rounds: in
     variables = random_variables(config, num_landmarks, image_size)
     predict, weights = make_inference(config, num_landmarks, variables)
     images = jax.device_put(random_images(1, image_size))
-    compiled = jax.jit(predict).lower(weights, images).compile()
+    compiled = jax.jit(predict).lower(weights, images).compile(graph_options())
     seconds = alternate({"jax": lambda: jax.block_until_ready(compiled(weights, images))}, rounds)["jax"]
     memory = compiled.memory_analysis()
     size = memory and memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes

@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -44,8 +45,8 @@ def _rows(config: Config, topologies: list[str], batches: list[int], landmarks: 
     return rows
 
 
-def predict_cost(given: argparse.Namespace) -> None:
-    """Compiles, prints, writes."""
+def predict_cost(given: argparse.Namespace, arguments: Sequence[str] | None) -> None:
+    """Compiles, prints, writes; `arguments` are those of the command, by default the process's."""
     logging.set_verbosity(logging.ERROR)
     topology, config = given.topology, read_config(given)
     if topology.startswith("cpu:") and topology[4:].isdecimal():
@@ -59,11 +60,12 @@ def predict_cost(given: argparse.Namespace) -> None:
     from barrel_jax.pod.chips import make_target
 
     target = make_target(topology)
+    described = provenance.describe("pod", "barrel_jax.pod", arguments)
     per_chip, chips = config.batch_size, len(target.devices)
     rows = _rows(config, [topology], [per_chip * chips], given.landmarks)
     print(report.text_of(rows[0], target))
     print(report.assumptions(target))
-    result = provenance.describe("pod", "barrel_jax.pod") | {"landmarks": given.landmarks, "rows": rows}
+    result = described | {"landmarks": given.landmarks, "rows": rows}
     if given.scaling and target.chip:
         name = topology.split(":")[0]
         shapes = slices(target.sides)
@@ -98,7 +100,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.landmarks < 1:
         parser.error(f"--landmarks {given.landmarks}: there is at least 1")
-    return parser.run(given, lambda: predict_cost(given))
+    if given.topology.startswith("cpu:") and given.topology[4:].isdecimal() and int(given.topology[4:]) < 1:
+        parser.error(f"--topology {given.topology}: there is at least 1 device")
+    return parser.run(given, lambda: predict_cost(given, arguments))
 
 
 if __name__ == "__main__":

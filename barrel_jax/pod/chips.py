@@ -3,6 +3,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -48,6 +49,14 @@ class Target:
         return self.devices[0].platform
 
 
+def sides_of(devices: Sequence[jax.Device]) -> tuple[int, ...]:
+    """The sides of the slice that devices lie in, by their places in it; a line of those that have none."""
+    places = [getattr(device, "coords", None) for device in devices]
+    if devices[0].platform != "tpu" or not all(places):
+        return (len(devices),)
+    return tuple(max(along) - min(along) + 1 for along in zip(*places, strict=True))
+
+
 def make_target(name: str) -> Target:
     """The devices of a topology: a TPU slice such as v5e:4x4, virtual CPU devices cpu:N, or the local devices.
 
@@ -56,7 +65,7 @@ def make_target(name: str) -> Target:
     """
     if name == "local":
         devices = jax.devices()
-        return Target(name, devices, (len(devices),), CHIPS.get(devices[0].device_kind))
+        return Target(name, devices, sides_of(devices), CHIPS.get(devices[0].device_kind))
     given = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", name)
     if not given:
         raise ValueError(f"--topology {name}: neither local, cpu:N nor a TPU slice such as v5e:16x16")

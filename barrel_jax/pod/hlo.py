@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-WIDTHS = {"pred": 1, "bf16": 2, "token": 0}
+BITS = {"pred": 8, "bf16": 16}
 SHAPE = re.compile(r"\b(pred|bf16|[fsu]\d+(?:e\d+m\d+\w*)?|c\d+)\[([\d,]*)\](\{[^{}]*\})?")
 INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.+?) ([a-z][\w\-]*)\((.*)$")
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
@@ -30,10 +30,10 @@ def shape_bytes(text: str, *, fast: bool = True) -> int:
     for kind, sides, layout in SHAPE.findall(text):
         if not fast and "S(1)" in layout:
             continue
-        width = WIDTHS.get(kind) or int(re.findall(r"\d+", kind)[0]) // 8
+        bits = BITS.get(kind) or int(re.findall(r"\d+", kind)[0])
         for side in filter(None, sides.split(",")):
-            width *= int(side)
-        total += width
+            bits *= int(side)
+        total += -(-bits // 8)
     return total
 
 
@@ -63,7 +63,7 @@ def computations(text: str) -> dict[str, list[str]]:
 
 
 def runs(found: dict[str, list[str]]) -> Counter[str]:
-    """How often a step runs each computation; the body of a loop as often as the loop goes round."""
+    """How often a step runs each computation; the body of a loop as often as the loop goes round, and every branch."""
     times: Counter[str] = Counter()
 
     def visit(name: str, count: int) -> None:
@@ -73,6 +73,12 @@ def runs(found: dict[str, list[str]]) -> Counter[str]:
             for role, callee in re.findall(r"\b(body|calls|to_apply)=%?([\w.\-]+)", line):
                 if callee in found:
                     visit(callee, count * (int(trips[1]) if trips and role == "body" else 1))
+            listed = re.search(r"\bbranch_computations=\{([^}]*)\}", line)
+            branches = re.findall(r"\b(?:true|false)_computation=%?([\w.\-]+)", line)
+            branches += re.findall(r"[\w.\-]+", listed[1]) if listed else []
+            for branch in branches:
+                if branch in found:
+                    visit(branch, count)
 
     visit("", 1)
     return times

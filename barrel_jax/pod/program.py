@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 from barrel_jax import files
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import check_batch, lay_mesh, split
+from barrel_jax.devices.xla import graph_options
 from barrel_jax.input.placement import Faces
 from barrel_jax.models.build import build_model, count_parameters
 from barrel_jax.pod import hlo
@@ -74,14 +76,16 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     )
     lowered = train_step.on_batch.lower(train_step.like, seed_data(config.seed), faces)
     versions = [jax.__version__, version("libtpu") if find_spec("libtpu") else ""]
-    reader = files.read_text(Path(hlo.__file__))  # what was read off a program by other code is not this
-    words = json.dumps([lowered.as_text(), target.name, reader, *versions])
+    options = graph_options(target.platform)
+    compiler = [target.devices[0].device_kind, os.environ.get("XLA_FLAGS", ""), options, *versions]
+    readers = [files.read_text(Path(one)) for one in (hlo.__file__, __file__)]  # what other code has read is not this
+    words = json.dumps([lowered.as_text(), target.name, *readers, *compiler])
     kept = files.cache_home() / "pod" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
     if kept.exists():
         facts = json.loads(files.read_text(kept))
         return Program(**facts | {"collectives": [Collective(**one) for one in facts["collectives"]]})
     start = time.perf_counter()
-    compiled = lowered.compile()
+    compiled = lowered.compile(options)
     seconds = time.perf_counter() - start
     memory: Any = compiled.memory_analysis()
     cost: Any = compiled.cost_analysis()

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from barrel_jax import files
@@ -67,7 +68,7 @@ class Programme:
         for step in self._steps:
             if is_complete(self._settings.step_file(step.name)):
                 self._note(step, "done", reason="of an earlier start")
-        before = signal.signal(signal.SIGTERM, lambda *_: self.stop("SIGTERM"))
+        heard = {number: signal.signal(number, self._hear) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             threads = [threading.Thread(target=self._lane, args=(lane,)) for lane in range(self._lanes)]
             for thread in threads:
@@ -76,7 +77,8 @@ class Programme:
                 while thread.is_alive():
                     thread.join(0.2)  # a wait without an end would not hear the signal
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, before in heard.items():
+                signal.signal(number, before)
         for step in self._steps:
             if step.name not in self.states:
                 self._note(step, "skipped", reason=self.stopped)
@@ -87,6 +89,9 @@ class Programme:
         self._log(f"{self._settings.part}: {counts}; {max(self._clock.left, 0):.0f} s left")
         self._keep()
         return self.states
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.stop(signal.Signals(number).name)
 
     def stop(self, why: str) -> None:
         """Ends what runs and starts nothing more."""

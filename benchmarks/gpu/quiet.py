@@ -38,6 +38,15 @@ def settle() -> None:
     print(f"timed on a device that was not seen idle in {LONGEST:.0f} s", file=sys.stderr)
 
 
+def started(pid: int) -> str:
+    """When a process began, in ticks since the machine did; '' when there is none of that number."""
+    try:
+        about = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return about.rpartition(")")[2].split()[19]  # the name, which may hold anything, ends with a bracket
+
+
 class Quiet:
     """What a lane's process holds the others with; each is the leader of a process group of its own."""
 
@@ -46,9 +55,16 @@ class Quiet:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
+    @contextlib.contextmanager
+    def entering(self) -> Iterator[None]:
+        """Waits until no lane is alone; what is started and enters inside begins while nothing is timed."""
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def enter(self, pid: int) -> None:
         """The process group `pid` is a lane from now on."""
-        (self._folder / f"{pid}.lane").touch()
+        (self._folder / f"{pid}.lane").write_text(started(pid))
 
     def leave(self, pid: int) -> None:
         """The process group `pid` has ended; when it held the others, they go on."""
@@ -75,6 +91,10 @@ class Quiet:
 
     def _signal(self, number: signal.Signals, but: int) -> None:
         for lane in self._folder.glob("*.lane"):
-            if lane.stem != str(but):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(int(lane.stem), number)
+            if lane.stem == str(but):
+                continue
+            if lane.read_text() != started(int(lane.stem)):  # of a start that was killed; the number is another's now
+                lane.unlink(missing_ok=True)
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(int(lane.stem), number)

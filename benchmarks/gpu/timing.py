@@ -68,9 +68,8 @@ def table4(rows: Rows, sizes: Sizes) -> None:
 
 def xla(rows: Rows, sizes: Sizes, name: str) -> None:
     """One face through the small model under the flags of the step's process, which are named `name`."""
-    common = _common(rows, sizes, xla=name)
-    impls = list(flagged.OWN)
-    inference.measure([sizes.models[0]], [1], [sizes.precisions[0]], impls, rounds=sizes.latency_rounds, **common)
+    # No options of the package's own beside them, which the row would not name.
+    flagged.measure(rows, *_work(rows, sizes), {name: {}}, (), sizes.latency_rounds)
 
 
 def _work(rows: Rows, sizes: Sizes, batch: int = 1) -> tuple[str, Work]:

@@ -39,7 +39,8 @@ class Worker:
         self._skip = output.stat().st_size if output.exists() else 0
         environment = {"TORCHINDUCTOR_COMPILE_THREADS": str(CORES)} | os.environ | {"PYTHONUNBUFFERED": "1"}
         environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip()
-        with output.open("ab") as log:
+        self._quiet = quiet_of(settings)
+        with output.open("ab") as log, self._quiet.entering():
             # A session of its own, so that its children, such as a loader's processes, end with it.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.gpu.worker", settings.to_json()],
@@ -51,8 +52,7 @@ class Worker:
                 text=True,
                 start_new_session=True,
             )
-        self._quiet = quiet_of(settings)
-        self._quiet.enter(self._process.pid)
+            self._quiet.enter(self._process.pid)
         self._answers: Queue[str] = Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

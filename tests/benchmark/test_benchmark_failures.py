@@ -342,3 +342,21 @@ def test_bars_have_their_numbers_and_the_fastest_is_marked():
     axes = figure.add_axes((0, 0, 1, 1))
     plot._draw_panel(axes, [plot.Bar("BarrelNet-18", 137.0), plot.Bar("BarrelNet-50", 90.5)], "FPS", max)
     assert axes.texts[0].get_text().strip() == "137 FPS, fastest"
+
+
+def test_a_device_that_is_not_there_costs_its_ceilings_alone(monkeypatch):
+    """JAX_PLATFORMS=cuda has no CPU."""
+
+    def none(device):
+        raise RuntimeError("Unknown backend cpu")
+
+    monkeypatch.setattr(ceilings_file, "device_of", none)
+    (row,) = ceilings_file.ceilings("cpu", ("float32",))
+    assert "Unknown backend cpu" in row["error"]
+
+
+@pytest.mark.parametrize("flag", ["--rounds", "--landmarks", "--image-size"])
+def test_a_measurement_of_nothing_is_refused(flag, capsys):
+    with pytest.raises(SystemExit):
+        main(["infer", flag, "0"])
+    assert f"{flag} 0: 1 or more" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -214,10 +215,30 @@ def test_what_is_timed_is_alone(tmp_path):
         assert not _stopped(lanes[1].pid, False) and not (tmp_path / "holder").exists()
         with lanes_of.alone():  # one that is gone is no error
             assert _stopped(lanes[1].pid, True)
+        # A lane of a start that was killed, whose number is that of another's process now.
+        (tmp_path / f"{lanes[1].pid}.lane").write_text("1")
+        with lanes_of.alone():
+            assert not _stopped(lanes[1].pid, False)
+        assert not (tmp_path / f"{lanes[1].pid}.lane").exists()
     finally:
         for lane in lanes:
             lane.kill()
             lane.wait()
+
+
+def test_what_is_started_begins_while_nothing_is_timed(tmp_path):
+    lanes_of, begun = Quiet(tmp_path), threading.Event()
+
+    def start():
+        with lanes_of.entering():
+            begun.set()
+
+    thread = threading.Thread(target=start)
+    with lanes_of.alone():
+        thread.start()
+        assert not begun.wait(0.2)
+    assert begun.wait(10)
+    thread.join()
 
 
 def test_a_pack_brings_the_same_faces(tmp_path):
@@ -537,3 +558,33 @@ def test_wrong_arguments_are_named(tmp_path, capsys, given, said):
     with pytest.raises(SystemExit):
         main(["--minutes", "1", "--out", str(tmp_path / "out"), *given])
     assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def trained_row(impl, milliseconds, batch=16, error=""):
+    path = ROOT / "benchmarks" / "results" / "train-gpu.json"
+    row = next(one for one in json.loads(path.read_text())["rows"] if one["impl"] == impl)
+    row |= {"precision": "bfloat16"}
+    if error:
+        return {name: row[name] for name in ("model", "impl", "device", "precision")} | {"batch": batch, "error": error}
+    return row | {"median_ms": milliseconds, "batch": batch}
+
+
+def test_the_front_pages_training_is_of_16_faces_and_each_ratio_of_one_run():
+    rows = [
+        trained_row("jax", 4.0), trained_row("torch-eager", 14.0), trained_row("jax", 0.0, error="out of memory"),
+        trained_row("torch-reduce-overhead", 3.0), trained_row("jax", 25.0, 256), trained_row("torch-eager", 36.0, 256),
+    ]  # fmt: skip
+    said = tables.train_front({"rows": rows})
+    assert "| torch-eager | 4.00 | 14.0 | 3.50x |" in said and len(said.splitlines()) == 3
+
+
+def test_a_row_that_failed_costs_the_front_page_itself_alone():
+    result = json.loads((ROOT / "benchmarks" / "results" / "infer-gpu.json").read_text())
+    whole = tables.infer_front(result).splitlines()
+
+    def without(*starts):
+        kept = [row for row in result["rows"] if row["batch"] != 1 or not row["impl"].startswith(starts)]
+        return tables.infer_front({"rows": kept}).splitlines()
+
+    assert len(without("torch-eager")) == len(whole) and without("torch-eager")[2].endswith("|  |")
+    assert len(without("torch")) == len(without("jax")) == len(whole) - sum("| 1 |" in line for line in whole)

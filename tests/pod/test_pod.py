@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from barrel_jax.pod import hlo, report
-from barrel_jax.pod.__main__ import common_batch, slices
-from barrel_jax.pod.chips import CHIPS, make_target
+from barrel_jax.pod.__main__ import common_batch, main, slices
+from barrel_jax.pod.chips import CHIPS, make_target, sides_of
 from barrel_jax.pod.hlo import Collective
 from barrel_jax.pod.program import compile_step
 from barrel_jax.pod.roofline import HOP_S, exchange_seconds
@@ -182,3 +183,48 @@ def test_the_step_compiles_for_a_tpu_slice(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "v5e:2x2: 4 TPU v5 lite, 32 faces a step" in done.stdout and "of 16 GB: fits" in done.stdout
     assert "ms a step: operations" in done.stdout and "assumed:" in done.stdout
+
+
+BRANCHED = """HloModule branched
+
+%there (a: f32[8]) -> f32[8] {
+  %a = f32[8]{0} parameter(0)
+  ROOT %sum = f32[8]{0} all-reduce(%a), channel_id=1, replica_groups={{0,1}}, to_apply=%add
+}
+
+%not_there (b: f32[8]) -> f32[8] {
+  ROOT %b = f32[8]{0} parameter(0)
+}
+
+ENTRY %main (p: pred[], x: f32[8]) -> f32[8] {
+  %p = pred[] parameter(0)
+  %x = f32[8]{0} parameter(1)
+  ROOT %c = f32[8]{0} conditional(%p, %x, %x), BRANCHES
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "branches", ["true_computation=%there, false_computation=%not_there", "branch_computations={%not_there, %there}"]
+)
+def test_what_is_exchanged_in_a_branch_counts(branches):
+    (found,) = hlo.collectives(BRANCHED.replace("BRANCHES", branches), 2)
+    assert (found.kind, found.bytes, found.times) == ("all-reduce", 32, 1)
+
+
+def test_numbers_of_less_than_a_byte_have_bytes():
+    assert hlo.shape_bytes("s4[1024]{0}") == 512 and hlo.shape_bytes("(u2[3]{0}, pred[5], bf16[2,2])") == 1 + 5 + 8
+
+
+def test_a_slice_that_is_here_has_the_sides_of_its_places():
+    def chip(*place):
+        return SimpleNamespace(platform="tpu", coords=place)
+
+    assert sides_of([chip(x, y, 0) for x in range(2, 6) for y in range(2)]) == (4, 2, 1)
+    assert sides_of([SimpleNamespace(platform="gpu", coords=None)] * 8) == (8,)
+
+
+def test_the_command_line_refuses_no_devices(capsys):
+    with pytest.raises(SystemExit):
+        main(["--config", "configs/tiny.py", "--topology", "cpu:0"])
+    assert "--topology cpu:0: there is at least 1 device" in capsys.readouterr().err
