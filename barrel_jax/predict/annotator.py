@@ -80,6 +80,8 @@ class Annotator:
                 said = str(error) or type(error).__name__
                 self.faults.append(said if str(path) in said else f"{path}: {said}")
                 continue
+            if picture.held > 1:
+                tqdm.write(f"note: {path}: it holds {picture.held} pictures, and the first alone is taken")
             if not len(given.boxes):
                 tqdm.write(f"{path}: {'no face found' if searched else 'no box of a face'}")
             self._write_drawing(self._out / name, drawing)

@@ -70,6 +70,7 @@ class Picture:
     path: Path
     stored: np.ndarray  # RGB uint8 [H, W, 3]
     orientation: int  # EXIF's, 1 to 8
+    held: int = 1  # pictures in the file, of which this is the first
 
     @property
     def name(self) -> str:
@@ -93,7 +94,16 @@ def read_picture(path: Path) -> Picture:
         raise ValueError(f"{path}: this is a camera's raw file, which is not read here; {CONVERT}")
     stored = pictures.decode(encoded)
     if stored is not None:
-        return Picture(path, cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), pictures.orientation(encoded))
+        return Picture(path, cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), pictures.orientation(encoded), _count(path))
     if kind := pictures.unreadable_kind(encoded):
         raise ValueError(f"{path}: this is {kind}, which is not read here; {CONVERT}")
     raise ValueError(f"{path}: not a picture that OpenCV can read, or damaged")
+
+
+def _count(path: Path) -> int:
+    """How many pictures a file holds that OpenCV has read: frames of an animation, or pages."""
+    with PlainPath(path) as plain:
+        try:
+            return max(cv2.imcount(str(plain)), 1)
+        except cv2.error:  # it knows the number in some formats alone
+            return 1

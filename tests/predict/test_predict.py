@@ -8,6 +8,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from barrel_jax.predict.__main__ import main
 from barrel_jax.predict.annotator import Annotator, drawing_names
@@ -228,3 +229,15 @@ def test_what_a_mac_leaves_beside_a_picture_is_no_picture(workdir, folder, tmp_p
     (folder / ".a.jpg").write_bytes((folder / "a b.jpg").read_bytes())
     status, said, wrong = call(capsys, folder, "--workdir", workdir, "--out", tmp_path / "out")
     assert (status, wrong) == (0, "") and "3 files that are no pictures were left out (2 hidden, 1 .txt)" in said
+
+
+def test_of_an_animation_the_first_picture_is_taken_and_it_is_said(workdir, folder, tmp_path, capsys):
+    frames = [Image.fromarray(noise(60, 90, number)) for number in range(3)]
+    for name in ("moving.gif", "moving.webp", "pages.tif"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "still.gif")
+    status, said, wrong = call(capsys, folder, "--workdir", workdir, "--out", tmp_path / "out")
+    assert (status, wrong) == (0, "")
+    for name in ("moving.gif", "moving.webp", "pages.tif"):
+        assert f"note: {folder / name}: it holds 3 pictures, and the first alone is taken" in said
+    assert said.count("it holds") == 3
