@@ -59,9 +59,7 @@ class Checkpoints:
 
     def _open(self, kind: str, keep: int) -> ocp.CheckpointManager:
         policy = checkpoint_managers.LatestN(keep)
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=policy, enable_async_checkpointing=True, create=not self._reading
-        )
+        options = ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True)
         registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
         state, facts = _Arrays(), _Facts()
         for item, args, handler in (
