@@ -123,6 +123,13 @@ PARSED = {
     "train.py --config configs/w300_scratch.py --config.data.source=W300 "
     "--config.pretrained=runs/faces-backbone.safetensors --config.data.image_size=64 --config.model.stride=16 "
     "--config.optim.epochs=24 --config.loop.eval_epochs=8 --workdir runs/barrelnet": "as from runs/pretrain",
+    "train.py --config configs/coco_small.py --workdir runs/faces10 --config.data.source=DIR "
+    "--config.data.image_size=64 --config.model.stride=16 --config.model.backbone=resnet10 "
+    "--config.optim.epochs=12": "as runs/faces, with another backbone",
+    "train.py --config configs/w300_scratch.py --workdir runs/r10 --config.data.source=W300 "
+    "--config.data.image_size=64 --config.model.stride=16 --config.model.backbone=resnet10 --config.optim.epochs=12 "
+    "--config.pretrained=runs/faces10-backbone.safetensors --config.loop.eval_epochs=2": "as from runs/pretrain",
+    "benchmarks.gpu start runs/faces10 --out runs/faces10-backbone.safetensors": "as for runs/pretrain",
     "benchmarks.gpu start runs/pretrain --out runs/pretrain.safetensors": "is run after the training that it names",
     "benchmarks.gpu start runs/faces --out runs/faces-backbone.safetensors": "as for runs/pretrain",
     "train.py --config configs/tiny.py --workdir runs/two --config.distributed=127.0.0.1:8476,2,$i": (
