@@ -68,6 +68,4 @@ def build(builder: type[SourceFaces], source: Source, folder: Path, digest: str,
     built = build_faces(faces)
     for note in faces.contents.notes(source):
         print(printable(f"note: {note}"))
-    for doubt in faces.contents.doubts(source):
-        print(printable(f"doubt: {doubt}"))
     return built

@@ -31,7 +31,6 @@ def check(source: Source, *, allow_partial: bool, sheet: Path | None = None) -> 
             pass
     findings = source.findings
     findings.notes += contents.notes(source)
-    findings.doubts += contents.doubts(source)
     findings.doubts += [
         doubt for split, faces in source.splits.items() if (doubt := _turned_pixels(source, split, faces, contents))
     ]

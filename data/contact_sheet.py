@@ -55,8 +55,8 @@ def write_sheet(source: Source, contents: Contents, path: Path) -> list[str]:
     if not marked:
         return []
     first = f"{marked[0].face.file}: {marked[0].why}"
-    more = "or more " * (len(marked) == COUNT)
-    return [f"{source.directory}: {len(marked)} {more}faces look unlike the others (such as {first}); see the sheet"]
+    many = "1 face looks" if len(marked) == 1 else f"{len(marked)} {'or more ' * (len(marked) == COUNT)}faces look"
+    return [f"{source.directory}: {many} unlike the others (such as {first}); see the sheet"]
 
 
 def choose(faces: list[tuple[str, Face]], shape: np.ndarray | None, count: int) -> list[Choice]:

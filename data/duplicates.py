@@ -3,7 +3,6 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import numpy as np
 
@@ -30,14 +29,15 @@ class Contents:
         """Takes the `content_of` a picture."""
         self.seen.setdefault(split, {})[file] = content
 
-    def doubts(self, source: Source) -> list[str]:
-        """A sentence on the pictures that two splits share: their scores are to be doubted."""
-        pairs = combinations(self.seen, 2)
-        return [words for first, second in pairs for words in self._shared(source, first, second)]
-
     def notes(self, source: Source) -> list[str]:
-        """A sentence on the pictures that are twice in a split, and on faces annotated twice."""
-        return [words for split in self.seen for words in self._repeated(source, split)]
+        """A sentence on the pictures that two splits share, on those twice in a split, and on faces annotated twice."""
+        found = []
+        splits = list(self.seen)
+        for number, first in enumerate(splits):
+            for second in splits[number + 1 :]:
+                found += self._shared(source, first, second)
+            found += self._repeated(source, first)
+        return found
 
     def _shared(self, source: Source, first: str, second: str) -> list[str]:
         homes = {content: file for file, content in self.seen[first].items()}

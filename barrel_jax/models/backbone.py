@@ -14,13 +14,13 @@ def make_backbone(
     """An HRNet, which has one stride, or a ResNet; attributes are those of config.ModelConfig.
 
     Raises:
-      ValueError: there is no backbone of that name, or it has another stride.
+      ValueError: there is no backbone of that name, or no ResNet of that stride.
     """
     if backbone not in BACKBONES:
         raise ValueError(f"backbone={backbone!r} is none of {', '.join(BACKBONES)}")
     plan = BACKBONES[backbone]
-    if stride not in plan.strides:
-        raise ValueError(f"stride={stride} with {backbone} is not {' or '.join(map(str, plan.strides))}")
     if isinstance(plan, HRNetPlan):
         return HRNet(norm, dtype, norm_group, plan, name=name)
+    if stride not in plan.strides:
+        raise ValueError(f"stride={stride} with {backbone} is not {' or '.join(map(str, plan.strides))}")
     return ResNet(backbone, stride, norm, dtype, norm_group, name=name)

@@ -153,14 +153,14 @@ def test_contents_are_told_by_pixels():
     assert len({content_of(picture), content_of(other), content_of(picture.reshape(30, 40, 3))}) == 3
 
 
-def test_a_validation_split_of_training_pictures_is_doubted_whatever_they_are_called(tmp_path):
+def test_a_validation_split_of_training_pictures_is_noted_whatever_they_are_called(tmp_path):
     folder = write_faces(tmp_path / "source")
     for number in range(3):
         picture = cv2.imread(str(folder / "images" / f"train_{number}.png"))
         cv2.imwrite(str(folder / "images" / f"val_{number}.png"), picture, (cv2.IMWRITE_PNG_COMPRESSION, 9))
     report = check(read_source(folder), allow_partial=False)
-    assert report.status(strict=True) == 2 and report.counts["pictures_in_train_and_val"] == 3
-    assert report.doubts == [
+    assert report.status(strict=True) == 0 and report.counts["pictures_in_train_and_val"] == 3
+    assert report.notes == [
         f"{folder}: 3 of 4 pictures of val are in train too, by their pixels (such as val_0.png, there train_0.png): a "
         "score on val flatters; keep each picture, and each person, in one split"
     ]
