@@ -148,7 +148,7 @@ def test_whatever_file_of_the_newest_checkpoint_is_damaged_the_one_before_is_tak
     weights = [path.relative_to(whole) for path in below.glob("state/**/*") if path.is_file()]
     # That file without which there is nothing to compare with leaves what is compared; orbax's marks are empty.
     weights = [path for path in weights if path.name not in ("commit_success.txt", checksums.NAME)]
-    assert len(weights) > 8
+    assert len(weights) >= 6  # into how many files orbax's threads write the arrays differs from time to time
     for number, name in enumerate(weights):
         workdir = shutil.copytree(whole, tmp_path / str(number))
         DAMAGE[how](workdir / name)
