@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Literal
 
 MAX_PIXELS = 1 << 28  # of a picture that is decoded, where nobody has set another limit: 0.8 GB
-JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
 BIG_TIFF = (b"II+\0", b"MM\0+")
+JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*", *BIG_TIFF)
 LONE = (0x01, *range(0xD0, 0xD9))  # JPEG's markers without a segment
 WIDTH, HEIGHT = 256, 257  # tags of TIFF
 _limit = {"pixels": MAX_PIXELS}
@@ -51,7 +51,7 @@ def stored_size(encoded: bytes) -> tuple[int, int] | None:
     if encoded.startswith(JPEG):
         frames = (segment for marker, segment in jpeg_segments(encoded) if _is_frame(marker) and len(segment) >= 5)
         return _largest((_pair(frame, 1, 2, "big") or (0, 0))[::-1] for frame in frames)
-    if encoded.startswith(TIFF + BIG_TIFF):
+    if encoded.startswith(TIFF):
         return _tiff_size(encoded)
     if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
         return _webp_size(encoded)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from barrel_jax.picture_heads import BIG_TIFF, JPEG, PNG, TIFF, jpeg_segments, stored_size, tiff_entries, too_large
+from barrel_jax.picture_heads import JPEG, PNG, TIFF, jpeg_segments, stored_size, tiff_entries, too_large
 
 TAG = 0x0112  # of the orientation in EXIF
 HEAD = 1 << 17  # bytes of a JPEG that have its EXIF
@@ -58,7 +58,7 @@ def decode(encoded: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error:
         return None
-    if pixels is not None and encoded.startswith(TIFF + BIG_TIFF):
+    if pixels is not None and encoded.startswith(TIFF):
         return turned_back(pixels, orientation(encoded))
     return pixels
 
@@ -77,7 +77,7 @@ def turned_back(pixels: UInt8[np.ndarray, "H W 3"], orientation: int) -> UInt8[n
 
 def orientation(encoded: bytes) -> int:
     """The orientation, 1 to 8, that the bytes of a file state; 1 where they state none, or no sensible one."""
-    if encoded.startswith(TIFF + BIG_TIFF):
+    if encoded.startswith(TIFF):
         return _tiff_orientation(encoded)
     if encoded.startswith(JPEG):
         return _tiff_orientation(_jpeg_exif(encoded))
@@ -99,7 +99,7 @@ def unreadable_kind(encoded: bytes) -> str:
         if any(brand in brands for brand in (b"avif", b"avis")):
             return "AVIF"
         return "HEIC" if any(brand in brands for brand in HEIF_BRANDS) else "a video"
-    if encoded.startswith(TIFF + BIG_TIFF):
+    if encoded.startswith(TIFF):
         return "a TIFF or a camera's raw file of a kind"
     return next((kind for start, kind in STARTS if encoded.lstrip().startswith(start) or encoded.startswith(start)), "")
 
@@ -141,7 +141,7 @@ def _heif_orientation(encoded: bytes) -> int:
 
 def _tiff_orientation(tiff: bytes) -> int:
     """The orientation in the first directory of a TIFF structure, which EXIF is."""
-    if not tiff.startswith(TIFF + BIG_TIFF) or len(tiff) < 8:
+    if not tiff.startswith(TIFF) or len(tiff) < 8:
         return 1
     value = next((value for tag, value in tiff_entries(tiff) if tag == TAG), 1)
     return value if value in TURNS else 1

@@ -55,13 +55,9 @@ def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | 
     given.batches = given.batches or (["16"] if given.what == "train" else ["1", "8"])
     if not all(batch.isdecimal() and int(batch) for batch in given.batches):
         parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8,64")
-    for name, number in (
-        ("--rounds", given.rounds),
-        ("--landmarks", given.landmarks),
-        ("--image-size", given.image_size),
-    ):
-        if number < 1:
-            parser.error(f"{name} {number}: 1 or more")
+    for name in ("rounds", "landmarks", "image_size"):
+        if (number := getattr(given, name)) < 1:
+            parser.error(f"--{name.replace('_', '-')} {number}: 1 or more")
     if not given.models:
         parser.error("--models: name some, such as BarrelNet-18")
     on_gpu = jax.default_backend() == "gpu"

@@ -11,6 +11,9 @@ from jaxtyping import Real
 
 from barrel_jax.arrays import OneKind
 
+# Of boxes and points in files: how many of a unit a picture's side has; 0 for its pixels.
+UNITS = {"pixel": 0, "fraction": 1, "percent": 100}
+
 
 def unit_to_px(points_unit: Real[OneKind, "n K 2"], windows: Real[OneKind, "n 4"]) -> Real[OneKind, "n K 2"]:
     """Crop units [n, K, 2] of windows [n, 4] to source pixels [n, K, 2]."""

@@ -25,12 +25,13 @@ from pathlib import Path
 
 from barrel_jax.command_line import Parser
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
+from barrel_jax.faces.geometry import UNITS
 from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.files import readable_name
 from barrel_jax.picture_heads import max_pixels
 from barrel_jax.predict.annotator import Annotator
 from barrel_jax.predict.backend import BACKENDS
-from barrel_jax.predict.boxes import UNITS, BoxFile, read_boxes
+from barrel_jax.predict.boxes import BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector, stated
 from barrel_jax.predict.find_faces import GivenBoxes, detected
 from barrel_jax.predict.picture_files import find_pictures
@@ -70,7 +71,8 @@ def predict(given: argparse.Namespace) -> list[str]:
             "note: this run does not say how boxes lie about its landmarks, so faces are not cropped again",
             file=sys.stderr,
         )
-    whose = f"{given.boxes}, taken as they are" if given.boxes else stated(given.detector)
+    parts = f" (--unit {given.unit})" * (given.unit != "pixel")
+    whose = f"{given.boxes}, taken as they are{parts}" if given.boxes else stated(given.detector)
     again = f"again around the points found (refine {predictor.refine})" if predictor.refine else "once"
     print(f"boxes of {whose}; faces are cropped {again}")
     if given.detector == "haar" and not given.boxes and predictor.scheme not in SCHEMES:

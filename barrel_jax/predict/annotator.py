@@ -92,7 +92,7 @@ class Annotator:
         for number, box in enumerate(faces.boxes):
             fault = box_fault(box, faces.image)
             if fault:
-                self.faults.append(f"{path}: box {number}, {box.tolist()}: {fault}")
+                self.faults.append(f"{path}: box {number}, {_rounded(box)}: {fault}")
             else:
                 kept.append(number)
         return Faces(faces.image, faces.boxes[kept], [faces.ids[number] for number in kept] if faces.ids else ())

@@ -14,7 +14,6 @@ import numpy as np
 from barrel_jax.encodings import readable
 from barrel_jax.predict.box_tables import Row, read_table, read_text
 
-UNITS = {"pixel": 0, "fraction": 1, "percent": 100}  # how many of a unit a side of the picture has; 0 for its pixels
 SHOWN = 3  # missed names for which near ones are looked for: that takes long, and nobody reads more
 
 
@@ -76,7 +75,7 @@ class BoxFile:
 def read_boxes(file: Path, unit: str = "pixel") -> BoxFile:
     """Reads one of four kinds of file; records that are no box are faults, and the others are kept.
 
-    `unit` is of their numbers, one of `UNITS`; they are given as they are.
+    `unit` is of their numbers, one of `geometry.UNITS`; they are given as they are.
 
     `.json` is {"file name": [[x, y, w, h], ...]}, COCO's annotations (images, annotations with bbox), whose ids are
     kept, or `points.json` of `barrel_jax.predict`; `.csv` is a table (box_tables.py).

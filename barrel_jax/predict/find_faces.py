@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from barrel_jax.faces.geometry import UNITS
 from barrel_jax.files import open_file
 from barrel_jax.picture_heads import stored_size
 from barrel_jax.pictures import HEAD, TURNS, orientation
 from barrel_jax.predict.box_doubts import doubt
-from barrel_jax.predict.boxes import UNITS, BoxFile
+from barrel_jax.predict.boxes import BoxFile
 from barrel_jax.predict.detectors import Detector
 from barrel_jax.predict.picture_files import Picture
 

@@ -16,11 +16,14 @@ def open_model(model: str | Path, checkpoint: str = "latest") -> "Packed | Train
 
     Raises:
       FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
-      ValueError: its files are damaged or of another version.
+      ValueError: its files are damaged or of another version; a checkpoint is asked of a packed model, which has one.
     """
     path = Path(model)
     if path.is_dir():
         from barrel_jax.training.trained import TrainedRun  # and orbax, which a packed model does without
 
         return TrainedRun.open(path, checkpoint)
-    return unpack(path if path.suffix == SUFFIX else find_model(str(model)))
+    file = path if path.suffix == SUFFIX else find_model(str(model))
+    if checkpoint != "latest":
+        raise ValueError(f"{model}: a packed model is of one checkpoint; leave out --checkpoint {checkpoint}")
+    return unpack(file)

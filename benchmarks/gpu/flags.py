@@ -29,16 +29,21 @@ def work_of(label: str, precision: str, device: str, num_landmarks: int, image_s
 
 
 def measure(
-    rows: Rows, label: str, work: Work, variants: Mapping[str, Mapping[str, Any]], others: Sequence[str], rounds: int
+    rows: Rows,
+    label: str,
+    work: Work,
+    variants: Mapping[str, Mapping[str, Any]],
+    others: Sequence[str],
+    rounds: int,
+    handed: Sequence[str] = HANDED,
 ) -> None:
-    """A row for each variant, by name, and each opponent; of those of `HANDED`, and of one that is alone, one without
-    weights in the program too.
+    """A row for each variant, by name, and each opponent; of those that are `handed` one without weights in the program
+    too.
 
     Rows come together, after the last round; those that an earlier start has left are of another run and are replaced.
     """
     rows.clear()
-    alone = len(variants) == 1
-    wanted = [(name, impl) for name in variants for impl in (OWN if alone or name in HANDED else OWN[1:])]
+    wanted = [(name, impl) for name in variants for impl in (OWN if name in handed else OWN[1:])]
     wanted += [(impl, impl) for impl in others]
     common = {"model": label, "device": work.device, "precision": work.precision, "batch": len(work.images)}
     sides: dict[tuple[str, str], Side] = {}

@@ -24,13 +24,13 @@ def parity(rows: Rows, sizes: Sizes, model: str) -> None:
     points.measure(rows, model, sizes.device, sizes.parity_images)
 
 
-def _common(rows: Rows, sizes: Sizes, **about: Any) -> dict[str, Any]:
+def _common(rows: Rows, sizes: Sizes) -> dict[str, Any]:
     rows.note(image_size=sizes.image_size, num_landmarks=sizes.landmarks)
     return {
         "devices": [sizes.device],
         "num_landmarks": sizes.landmarks,
         "image_size": sizes.image_size,
-        "write": lambda row: rows.add(to_json(row) | about),
+        "write": lambda row: rows.add(to_json(row)),
         "done": [from_json(row) for row in rows.done],
         "alone": rows.alone,
     }
@@ -69,7 +69,7 @@ def table4(rows: Rows, sizes: Sizes) -> None:
 def xla(rows: Rows, sizes: Sizes, name: str) -> None:
     """One face through the small model under the flags of the step's process, which are named `name`."""
     # No options of the package's own beside them, which the row would not name.
-    flagged.measure(rows, *_work(rows, sizes), {name: {}}, (), sizes.latency_rounds)
+    flagged.measure(rows, *_work(rows, sizes), {name: {}}, (), sizes.latency_rounds, handed=(name,))
 
 
 def _work(rows: Rows, sizes: Sizes, batch: int = 1) -> tuple[str, Work]:

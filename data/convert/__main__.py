@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 from barrel_jax.command_line import Parser, words
+from barrel_jax.faces.geometry import UNITS
 from barrel_jax.picture_heads import max_pixels
 from data.coco.frames import EXIF
 from data.convert.convert import Task, convert
 from data.convert.formats import FORMATS
-from data.convert.record import UNITS, Options
+from data.convert.record import Options
 from data.convert.split import Division
 
 
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--link", action="store_true", help="link pictures (hard links) where the disk allows it")
     parser.add_argument("--skip-faulty", action="store_true", help="leave out records that have faults")
     parser.add_argument("--landmarks", type=words, default=[], help="names of those to keep, in order (default: all)")
-    parser.add_argument("--unit", choices=UNITS, help="of points and boxes (default: the format's own)")
+    parser.add_argument("--unit", choices=tuple(UNITS), help="of points and boxes (default: the format's own)")
     parser.add_argument(
         "--origin", type=int, choices=(0, 1), help="number of the first pixel (default: 1 in .pts, else 0)"
     )

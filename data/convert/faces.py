@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from barrel_jax.faces.crop_windows import landmark_box
+from barrel_jax.faces.geometry import UNITS
 from barrel_jax.pictures import orientation
 from barrel_jax.progress import follow
 from data.convert.frames import Stored, annotated_sizes
@@ -21,14 +22,12 @@ from data.images import read_image
 from data.numbers import LIMIT
 from data.source import Findings
 
-SCALE = {"percent": 0.01, "fraction": 1.0}  # of a side
-
 
 @dataclass(frozen=True)
 class Frame:
     """What the numbers of records mean."""
 
-    unit: str = "pixel"  # one of record.UNITS
+    unit: str = "pixel"  # one of geometry.UNITS
     origin: int = 0  # what is given to the centre of the first pixel
     exif: str = "auto"  # frame of pictures that viewers turn: 'auto', 'stored' or 'upright' (data.coco.frames)
     as_shown: bool = False  # points of a picture that was turned on the screen are of what the screen showed
@@ -178,7 +177,8 @@ def _face(
     findings.counts["points_not_labelled"] += int((visible == 0).sum())
     corners = None if record.box is None else np.array([record.box[:2], np.add(record.box[:2], record.box[2:])])
     if frame.unit != "pixel":
-        whole, side = 1 / SCALE[frame.unit], np.array(picture.size) * SCALE[frame.unit]
+        whole = UNITS[frame.unit]
+        side = np.array(picture.size) / whole
         findings.counts["faces_turned_back"] += bool(turned)
         points = _turned_back(points, turned, whole) * side
         corners = None if corners is None else np.sort(_turned_back(corners, turned, whole) * side, axis=0)

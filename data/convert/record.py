@@ -10,7 +10,6 @@ from data.numbers import DECIMAL, LIMIT
 
 # Of a landmark in COCO's words; a landmark that a face does not name is not labelled either.
 NOT_LABELLED, OCCLUDED, VISIBLE = 0, 1, 2
-UNITS = ("pixel", "fraction", "percent")
 
 
 @dataclass(frozen=True)

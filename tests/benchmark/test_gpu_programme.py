@@ -129,7 +129,8 @@ def test_a_step_that_takes_too_long_leaves_what_was_measured(tmp_path):
 
 
 @pytest.mark.processes
-def test_sigterm_leaves_what_was_measured(tmp_path):
+@pytest.mark.parametrize("ended", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_what_was_measured_and_nothing_that_runs(tmp_path, ended):
     code = (
         "import sys, pathlib; from tests.benchmark import test_gpu_programme as t;"
         "print(t.start(pathlib.Path(sys.argv[1]), 'lingering', 600))"
@@ -139,9 +140,9 @@ def test_sigterm_leaves_what_was_measured(tmp_path):
     while not lingers.exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(ended)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "stopped lingers" in said and "skipped last: SIGTERM" in said
+    assert process.returncode == 0 and "stopped lingers" in said and f"skipped last: {ended.name}" in said
     (row,) = rows_of(tmp_path, "lingers")
     with pytest.raises(ProcessLookupError):
         os.kill(row["pid"], 0)

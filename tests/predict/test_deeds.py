@@ -329,8 +329,8 @@ def test_boxes_in_parts_of_a_picture_are_taken_when_it_is_said(workdir, folder, 
     parts = [BOX[0] / 100 * whole, BOX[1] / 80 * whole, BOX[2] / 100 * whole, BOX[3] / 80 * whole]
     boxes = written(tmp_path / "boxes.json", {"a.png": [parts], "b.png": []})
     common = ("--workdir", workdir, "--out", tmp_path / "out", "--boxes", boxes)
-    status, _, wrong = call(capsys, folder, *common, "--unit", unit)
-    assert (status, wrong) == (0, [])
+    status, said, wrong = call(capsys, folder, *common, "--unit", unit)
+    assert (status, wrong) == (0, []) and f"taken as they are (--unit {unit});" in said
     np.testing.assert_allclose(records(tmp_path / "out")[0]["box"], BOX, atol=1e-3)
     status, _, wrong = call(capsys, folder, *common)
     if unit == "fraction":

@@ -71,6 +71,8 @@ def test_what_has_no_such_name_is_said(tmp_path):
         find_model("large")
     with pytest.raises(FileNotFoundError, match=r"smal: no run there, .* did you mean small\?"):
         open_model("smal")
+    with pytest.raises(ValueError, match="small: a packed model is of one checkpoint; leave out --checkpoint best"):
+        open_model("small", "best")
     with pytest.raises(FileNotFoundError, match=r"lagre: no run there"):
         open_model(tmp_path / "lagre")
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):

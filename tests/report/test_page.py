@@ -19,6 +19,7 @@ from barrel_jax.report.markup import Markup, data, element
 from barrel_jax.report.mean_shape import mean_shape
 from barrel_jax.report.plots import Axis, Line, fitting, plot, thinned
 from barrel_jax.report.run import run_report
+from barrel_jax.report.scores import explained
 from barrel_jax.report.several import comparison_report
 from barrel_jax.report.stress import under_stress
 from barrel_jax.report.training import read_log, training_curves
@@ -190,3 +191,9 @@ def test_the_wheel_takes_all_that_is_no_python():
     taken = {path for pattern in patterns for path in package.glob(pattern)}
     others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert others == taken and {path.name for path in taken} >= {"report.css", "report.js"}
+
+
+def test_columns_are_explained_whatever_evaluations_are_called():
+    words = "difference: of centercrop to base"
+    assert words in explained("the box", "", words) and "NME in the crop" not in explained("the box", "", words)
+    assert "NME in the crop (pipnet)" in explained("the box", "pipnet")
