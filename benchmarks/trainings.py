@@ -14,20 +14,33 @@ from typing import Any
 
 import numpy as np
 
+from barrel_jax.evaluation.significance import bootstrap_intervals
 from barrel_jax.files import read_json
 from barrel_jax.provenance import ROOT, describe, write
 from benchmarks.gpu.report import paired
 
 FOLDER = ROOT / "benchmarks" / "results"
 RESULTS = ("w300-h200", "w300-gpu", "w300-third")  # in the order of their days; each has a start of its own
-# Models, and what each is held to.
-MODELS = {
-    "Baseline-18": "",
-    "+DQInit-18": "Baseline-18",
-    "+QAMem-18": "Baseline-18",
-    "BarrelNet-18": "Baseline-18",
-    "BarrelNet-18, rank 8": "BarrelNet-18",
-}
+MODELS = (
+    "Baseline-18",
+    "Baseline-18-d3",
+    "Baseline-18-d6",
+    "+DQInit-18",
+    "+QAMem-18",
+    "BarrelNet-18",
+    "BarrelNet-18, rank 8",
+)
+# What the paper claims, model by model: each module and both help, both more than either, as much as more decoders.
+HELD_TO = (
+    ("+DQInit-18", "Baseline-18"),
+    ("+QAMem-18", "Baseline-18"),
+    ("BarrelNet-18", "Baseline-18"),
+    ("BarrelNet-18", "+DQInit-18"),
+    ("BarrelNet-18", "+QAMem-18"),
+    ("BarrelNet-18", "Baseline-18-d3"),
+    ("BarrelNet-18", "Baseline-18-d6"),
+    ("BarrelNet-18, rank 8", "BarrelNet-18"),
+)
 ENDS = ("ablation", "size")  # kinds of runs of the same length from the same start
 
 
@@ -50,28 +63,54 @@ def errors(folder: Path, row: Mapping[str, Any]) -> np.ndarray:
 def pool(runs: Sequence[Mapping[str, Mapping[str, Any]]], folder: Path) -> list[dict[str, Any]]:
     """A row for each model that was trained: its errors in every training, None where it has none of it.
 
+    The mean's interval is over the faces, of each the mean error of the trainings; the spread is over the trainings.
+    """
+    rows = []
+    for model in MODELS:
+        have = [of for of in runs if model in of]
+        if have:
+            by_training = np.stack([errors(folder, of[model]) for of in have])
+            each = by_training.mean(1).tolist()
+            rows.append(
+                {
+                    "model": model,
+                    "nme": _in_turn(each, [model in of for of in runs]),
+                    "mean": statistics.mean(each),
+                    "spread": statistics.stdev(each) if len(each) > 1 else None,
+                    "interval": bootstrap_intervals(by_training.mean(0)[:, None])[0].tolist(),
+                    "mean_crop": statistics.mean(of[model]["nme_crop"] for of in have),
+                }
+            )
+    return rows
+
+
+def beside(runs: Sequence[Mapping[str, Mapping[str, Any]]], folder: Path) -> list[dict[str, Any]]:
+    """A row for each pair of `HELD_TO` that some training has both of: the first's error less the other's.
+
     The difference of a face is the mean over the trainings that have both; its interval and p are over faces.
     """
     rows = []
-    for model, other in MODELS.items():
-        have = [of for of in runs if model in of]
-        if not have:
-            continue
-        scores = [float(errors(folder, of[model]).mean()) if model in of else None for of in runs]
-        found = [score for score in scores if score is not None]
-        in_crop = statistics.mean(of[model]["nme_crop"] for of in have)
-        row: dict[str, Any] = {"model": model, "nme": scores, "mean": statistics.mean(found), "mean_crop": in_crop}
-        pairs = [of for of in have if other in of]
-        if pairs:
-            by_training = np.stack([errors(folder, of[model]) - errors(folder, of[other]) for of in pairs])
-            change, each = by_training.mean(0), iter(by_training.mean(1).tolist())
-            row |= {
-                "beside": other,
-                "differences": [next(each) if of in pairs else None for of in runs],
-                "share": float(change.mean() / np.mean([errors(folder, of[other]) for of in pairs])),
-            } | paired(change)
-        rows.append(row)
+    for model, other in HELD_TO:
+        both = [of for of in runs if model in of and other in of]
+        if both:
+            by_training = np.stack([errors(folder, of[model]) - errors(folder, of[other]) for of in both])
+            change = by_training.mean(0)
+            rows.append(
+                {
+                    "model": model,
+                    "beside": other,
+                    "differences": _in_turn(by_training.mean(1).tolist(), [of in both for of in runs]),
+                    "share": float(change.mean() / np.mean([errors(folder, of[other]) for of in both])),
+                }
+                | paired(change)
+            )
     return rows
+
+
+def _in_turn(values: Sequence[float], there: Sequence[bool]) -> list[float | None]:
+    """The values at the places where there is one, None at the others."""
+    left = iter(values)
+    return [next(left) if one else None for one in there]
 
 
 def main() -> None:
@@ -79,8 +118,9 @@ def main() -> None:
     results = {name: read_json(FOLDER / f"{name}.json", "make it first") for name in RESULTS}
     found = trainings(results)
     starts = [f"{name}, seed {seed}" for name, seed in found]
-    rows = pool(list(found.values()), FOLDER / "predictions")
-    write(FOLDER / "w300-trainings.json", describe("trainings") | {"trainings": starts, "rows": rows})
+    runs, folder = list(found.values()), FOLDER / "predictions"
+    about = {"trainings": starts, "rows": pool(runs, folder), "pairs": beside(runs, folder)}
+    write(FOLDER / "w300-trainings.json", describe("trainings") | about)
 
 
 if __name__ == "__main__":

@@ -159,17 +159,30 @@ def _each(values: Sequence[float | None], form: str) -> str:
 
 
 def trainings(result: Result) -> str:
-    """Every training of the ablation, and what a model is beside the one that it is held to."""
-    rows = []
-    for row in result["rows"]:
-        cells = [model_name(row["model"]), _each(row["nme"], ".2f"), f"{row['mean']:.2f}", f"{row['mean_crop']:.2f}"]
-        if "beside" in row:
-            each = _each(row["differences"], "+.2f")
-            cells += [model_name(row["beside"]), f"{100 * row['share']:+.1f} %", each, *_beside(row)]
-        rows.append(cells + [""] * (9 - len(cells)))
-    head = ["model", f"NME % in trainings ({'; '.join(result['trainings'])})", "mean", "mean, crop frame"]
-    head += ["compared with", "relative change"]
-    return table([*head, "in each training", "difference (95 %)", "p, paired by face"], rows)
+    """Every training of the ablation, and what a model is beside those that it is held to."""
+    models = [
+        [
+            model_name(row["model"]),
+            _each(row["nme"], ".2f"),
+            f"{row['mean']:.2f}" + ("" if row["spread"] is None else f" ± {row['spread']:.2f}"),
+            "{:.2f}..{:.2f}".format(*row["interval"]),
+            f"{row['mean_crop']:.2f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["model", f"NME % in trainings ({'; '.join(result['trainings'])})", "mean ± spread", "95 %, over faces"]
+    pairs = [
+        [
+            model_name(row["model"]),
+            model_name(row["beside"]),
+            _each(row["differences"], "+.2f"),
+            f"{100 * row['share']:+.1f} %",
+            *_beside(row),
+        ]
+        for row in result["pairs"]
+    ]
+    second = ["model", "beside", "difference in each training", "relative", "difference (95 %)", "p, paired by face"]
+    return "\n\n".join([table([*head, "mean, crop frame"], models), table(second, pairs)])
 
 
 def front(result: Result) -> str:

@@ -27,6 +27,7 @@ HEAD = (
     "subset",
     "paper's NME %",
     "NME in the crop %",
+    "std in the crop",
     "NME %",
     "std",
     "seeds",
@@ -38,8 +39,9 @@ def collect(
 ) -> list[dict[str, Any]]:
     """One record for each row of the grid and each of its subsets, from the metrics.json of the runs that are done.
 
-    `nme` (source pixels) and its `std` (of the sample) are percent, None where no run or only one is done; so is
-    `nme_crop`, which is measured as PIPNet measures and stands beside the paper's; `seeds` are those that are done.
+    `nme` (source pixels) and its `std` (of the sample) are percent, None where no run or only one is done; so are
+    `nme_crop` and `std_crop`, which are measured as PIPNet measures and stand beside the paper's; `seeds` are those
+    that are done.
     With `measured`, rows of a result of `barrel_jax.benchmark infer`, `speed` has the columns of frames per second.
     """
     rows: dict[tuple[str, str], tuple[Row, dict[int, Scores]]] = {}
@@ -65,6 +67,7 @@ def collect(
                     "nme": statistics.fmean(nmes) if nmes else None,
                     "nme_crop": statistics.fmean(in_crop) if in_crop else None,
                     "std": statistics.stdev(nmes) if len(nmes) > 1 else None,
+                    "std_crop": statistics.stdev(in_crop) if len(in_crop) > 1 else None,
                     "seeds": sorted(found),
                     "speed": {} if measured is None else speed_columns(row, measured),
                 }
@@ -92,7 +95,8 @@ def cells_of(record: dict[str, Any], head: Sequence[str]) -> tuple[str, ...]:
     return (
         record["model"], record["set"], record["backbone"], str(record["stride"]), str(record["encoder_layers"]),
         str(record["decoder_layers"]), record["subset"] or "all", number(record["paper"]),
-        number(record["nme_crop"]), number(record["nme"]) or "not run", number(record["std"]),
+        number(record["nme_crop"]), number(record["std_crop"]), number(record["nme"]) or "not run",
+        number(record["std"]),
         str(len(record["seeds"])),
         *(number(record["speed"].get(name), 1) for name in head[len(HEAD) :]),
     )  # fmt: skip
@@ -119,7 +123,7 @@ def write_results(
     files.write(folder / f"{grid}.csv", lambda path: path.write_text(table.getvalue()))
     made = describe(f"reproduce {grid}", "barrel_jax.reproduce", arguments)
     files.write_json(folder / f"{grid}.json", made | {"grid": grid, "rows": records})
-    if grid in ("fig4", "fig5") and any(record["nme"] is not None for record in records):
+    if grid in ("fig4", "fig5") and any(record["nme_crop"] is not None for record in records):
         from barrel_jax.plotting import write_picture
 
         picture = draw_figure4(records) if grid == "fig4" else draw_figure5(records)
@@ -128,7 +132,10 @@ def write_results(
 
 
 def draw_figure4(records: Sequence[dict[str, Any]]) -> Any:
-    """Figure 4: NME by the number of decoders and by the stride, RGB uint8 [H, W, 3]; the paper's numbers in grey."""
+    """Figure 4: NME by the number of decoders and by the stride, RGB uint8 [H, W, 3]; the paper's numbers in grey.
+
+    NME is that in the crop, as PIPNet measures, whose frame the paper's numbers are most likely in.
+    """
     from barrel_jax.plotting import MUTED, SUBSETS, new_figure, pixels
 
     figure = new_figure(1100, 480)
@@ -139,14 +146,14 @@ def draw_figure4(records: Sequence[dict[str, Any]]) -> Any:
         axes = figure.add_axes((0.07 + 0.48 * place, 0.13, 0.42, 0.75))
         for name, colour in zip(names, SUBSETS * len(names), strict=False):
             line = sorted((r for r in records if r["model"] == name and belongs(r)), key=lambda r: r[key])
-            done = [r for r in line if r["nme"] is not None]
-            spread = [r["std"] or 0 for r in done]
-            axes.errorbar([r[key] for r in done], [r["nme"] for r in done], spread, color=colour, marker="o", ms=4,
+            done = [r for r in line if r["nme_crop"] is not None]
+            spread = [r["std_crop"] or 0 for r in done]
+            axes.errorbar([r[key] for r in done], [r["nme_crop"] for r in done], spread, color=colour, marker="o", ms=4,
                           capsize=3, lw=1.4, label=name)  # fmt: skip
             given = {r[key]: nmes[""] for r in line if (nmes := paper_nmes("wflw", r))}
             axes.scatter(list(given), list(given.values()), color=MUTED, marker="x", s=24)
         axes.set_xlabel(label)
-        axes.set_ylabel("NME, % (grey crosses: the paper's numbers, on WFLW)")
+        axes.set_ylabel("NME in the crop, % (grey crosses: the paper's, on WFLW)")
         axes.grid(color="#DDDDDD", lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=9, frameon=False)

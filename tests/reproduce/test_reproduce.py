@@ -152,7 +152,8 @@ def test_mean_and_spread_by_subset_by_hand(tmp_path):
     assert [record["subset"] for record in records] == ["", "common", "challenging"]
     assert [record["nme"] for record in records] == [3.5, 2.0, 7.0]
     assert [record["std"] for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
-    assert "| 3.34 | 3.40 | 3.50 | 0.71 | 2 |" in markdown(records)
+    assert [record["std_crop"] for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
+    assert "| 3.34 | 3.40 | 0.71 | 3.50 | 0.71 | 2 |" in markdown(records)
 
 
 def finished(given, capsys, path="eval/synthetic-test"):
@@ -212,6 +213,9 @@ def test_figure4_is_drawn(tmp_path):
     records = collect([(row, 0, fake(tmp_path / f"{i}.json", 4 + i / 100)) for i, row in enumerate(rows)])
     picture = draw_figure4(records)
     assert picture.shape == (480, 1100, 3) and picture.std() > 10
+    # What is drawn beside the paper's numbers is in the crop, as they are.
+    assert (draw_figure4([record | {"nme": 2.0, "std": 1.0} for record in records]) == picture).all()
+    assert (draw_figure4([record | {"nme_crop": 2.0} for record in records]) != picture).any()
 
 
 def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_path):
