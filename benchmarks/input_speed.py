@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the input costs: augmentation within the training step, reading a set, drawing one.
 
-python -m benchmarks.input_speed --source ../shared/faces68
+python -m benchmarks.input_speed --source DIR
 
 writes benchmarks/results/input.json.
 """

@@ -68,6 +68,7 @@ def read_row(label: str, workdirs: Sequence[Path], evaluation: str, keep: Path) 
         "epochs": config.optim.epochs,
         "batch": config.batch_size,
         "trained": read_facts(workdirs[0])["command"],
+        "imagenet": config.pretrained == "imagenet",
         "faces_per_s": statistics.median(line["faces_per_s"] for line in logged if "faces_per_s" in line),
         "nme": statistics.mean(one.scores.nme for one in seeds),
         "fr_0.08": statistics.mean(one.scores.fr["0.08"] for one in seeds),

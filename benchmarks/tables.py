@@ -17,9 +17,8 @@ from barrel_jax.config_arguments import list_fields
 from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
-from barrel_jax.reproduce import results
 from barrel_jax.reproduce.barrel.tables import tables as barrel_tables
-from benchmarks import w300_tables
+from benchmarks import openings, w300_tables
 
 Result = dict[str, Any]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -70,6 +69,12 @@ def curves(result: Result) -> str:
     return table(head, rows)
 
 
+def _trained_on(result: Result) -> str:
+    """Which part of a published set trained the runs, and that no ImageNet weights did; empty where all of it did."""
+    started = any(row.get("imagenet") for row in result.get("rows", ()))
+    return result["partial"] and f"{result['partial']}; {'from' if started else 'no'} ImageNet weights."
+
+
 def scored(result: Result) -> str:
     """Finished runs on one split, beside the first."""
     rows = []
@@ -93,25 +98,14 @@ def scored(result: Result) -> str:
         "difference from the first (95 %)",
         "p, paired by face",
     ]
-    return "\n\n".join(filter(None, [result["partial"], table(head, rows)]))
+    return "\n\n".join(filter(None, [_trained_on(result), table(head, rows)]))
 
 
 def barrel(result: Result) -> str:
     """The five staves of several models: their heights, and the figures behind them."""
     heights, figures, _ = barrel_tables(result)
-    return "\n\n".join(filter(None, [result["partial"], *(table(one.head, one.rows) for one in (heights, figures))]))
-
-
-def modules(result: Result) -> str:
-    """The five models of one budget."""
-    rows = [
-        [row["model"], f"{row['nme']:.2f}", f"{row['fr_0.10']:.2f}", f"{row['auc_0.10']:.3f}", str(row["seed"])]
-        for row in result["rows"]
-    ]
-    budgets = {(row["image_size"], row["epochs"], row["stride"]) for row in result["rows"]}
-    said = "; ".join(f"{size} px, {epochs} epochs, stride {stride}" for size, epochs, stride in sorted(budgets))
-    head = ["model", "val NME %", "FR@10 %", "AUC@10 %", "seed"]
-    return f"Budget of each: {said}.\n\n" + table(head, rows)
+    parts = [_trained_on(result), *(table(one.head, one.rows) for one in (heights, figures))]
+    return "\n\n".join(filter(None, parts))
 
 
 def input_costs(result: Result) -> str:
@@ -182,11 +176,6 @@ def parameters(result: Result) -> str:
 def speeds(result: Result) -> str:
     """A result of `barrel_jax.benchmark`."""
     return report.markdown(result)
-
-
-def grid(result: Result) -> str:
-    """A result of `barrel_jax.reproduce`."""
-    return results.markdown(result["rows"])
 
 
 def seeds(result: Result) -> str:
@@ -563,7 +552,8 @@ def ranks(result: Result) -> str:
         for row in result["rows"]
     ]
     head = [f"weights, by SVD, {result['faces']} faces", "NME %", "parameters, millions", "Adam's state, MB"]
-    return table([*head, "ONNX file, MB", "ms, batch 1", "ms, batch 64"], rows)
+    head += ["ONNX file, MB", "ms, batch 1", "ms, batch 64"]
+    return "\n\n".join(filter(None, [_trained_on(result), table(head, rows)]))
 
 
 def train_front(result: Result) -> str:
@@ -703,16 +693,12 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "own-boxes": scored,
     "own-small": scored,
     "synthetic68": timed,
-    "modules-cpu": modules,
-    "modules-gpu": modules,
     "input": input_costs,
     "cpu-step": cpu_step,
     "prepare": preparing,
     "parameters": parameters,
     "table4-cpu": speeds,
     "table4-gpu": speeds,
-    "table2-faces68": grid,
-    "fig4-faces68": grid,
     "seeds": seeds,
     "paths": paths,
     "start-up": start_up,
@@ -778,9 +764,18 @@ def settings() -> str:
     return "\n\n".join(filter(None, blocks))
 
 
+def openings_log() -> str:
+    """How often Common was opened, over all results."""
+    return openings.markdown({path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")})
+
+
+# Tables that are made of more than one result, or of none.
+WITHOUT_RESULT = {"settings": settings, "openings": openings_log}
+
+
 def _content(table: str, results: str) -> str:
-    if table == "settings":
-        return settings()
+    if table in WITHOUT_RESULT:
+        return WITHOUT_RESULT[table]()
     name = OF.get(table, table)
     result = _load(name)
     if result is None:
@@ -798,7 +793,7 @@ def fill(text: str, results: str = "benchmarks/results") -> str:
 
     def one(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name not in (*TABLES, "settings"):
+        if name not in (*TABLES, *WITHOUT_RESULT):
             raise ValueError(f"no table {name!r}; there are {', '.join(TABLES)}")
         return f"<!-- table {name} -->\n{_content(name, results)}\n<!-- end {name} -->"
 

@@ -5,7 +5,7 @@ python -m benchmarks.timed demo -- --config configs/synthetic.py --workdir runs/
 
 writes benchmarks/results/demo.json. With --evaluate, evaluate.py scores the finished run on another set as well:
 
-python -m benchmarks.timed synthetic68 --evaluate "--dataset coco --source ../shared/faces68 --split val" -- ...
+python -m benchmarks.timed synthetic68 --evaluate "--dataset coco --source DIR --split val" -- ...
 """
 
 import argparse

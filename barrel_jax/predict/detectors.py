@@ -22,7 +22,7 @@ Detector = Callable[[np.ndarray], np.ndarray]  # RGB uint8 [H, W, 3] -> boxes [n
 
 # From the box of haarcascade_frontalface_default to the annotated box: the shift of the centre, in widths and heights
 # of the detected box, and the size relative to it. Medians over the 3,321 faces that the detector below finds of the
-# 3,384 in shared/faces68; quartiles: shift -0.06..0.08 and 0.14..0.18, size 0.83..0.92 and 0.80..0.89.
+# 3,384 of faces68 (docs/results.md); quartiles: shift -0.06..0.08 and 0.14..0.18, size 0.83..0.92 and 0.80..0.89.
 HAAR = BoxFit(shift=(0.0, 0.158), size=(0.872, 0.843))
 LONGEST = 1280  # side of the picture that the cascade searches; larger ones are shrunk to it
 YUNET_SCORE = 0.7
@@ -104,7 +104,7 @@ def _haar() -> Detector:
             "or give --detector yunet:MODEL or --boxes FILE"
         )
     # Of OpenCV's cascades for whole faces, `default` finds more of every sixth of those faces than `alt2` (556 against
-    # 539 of 564), with fewer boxes that are no face (3 against 5), and more of the small faces of shared/samples.
+    # 539 of 564), with fewer boxes that are no face (3 against 5), and more small faces of group pictures.
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")  # type: ignore[attr-defined]
 
     def detect(image: np.ndarray) -> np.ndarray:

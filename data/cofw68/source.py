@@ -34,7 +34,8 @@ GET = (
 DOWNLOAD = "take COFW68_Data of https://github.com/golnazghiasi/cofw68-benchmark again"
 ABOUT = (
     "COFW-68: cite G. Ghiasi, C. C. Fowlkes: Occlusion Coherence: Detecting and Localizing Occluded Faces, 2015, and "
-    "COFW, whose test images it annotates (CC BY 4.0, https://doi.org/10.22002/D1.20099)."
+    "COFW, whose test images it annotates (CC BY 4.0, https://doi.org/10.22002/D1.20099). Its authors state no licence "
+    "for the annotations: ask them before you use these for more than research."
 )
 
 
