@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What DQInit and QAMem bring on real faces: five models, the same budget, one JSON.
+"""The gain of DQInit and QAMem on real faces: five models, the same budget, one JSON.
 
 python -m benchmarks.modules --source ../shared/faces68 --runs runs/modules --out benchmarks/results/modules-cpu.json \
     -- --config.data.image_size=80 --config.optim.epochs=8
