@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What training and drawing need beyond prediction: the libraries of the extra `train`, and the line that names it."""
+"""The libraries of the extra `train`, which training and drawing need beyond prediction, and the line that names it."""
 
 from importlib.util import find_spec
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run writes of itself into run.json (`training.workdir.claim`) and into a packed model, read and checked."""
+"""The facts of a run, as run.json (`training.workdir.claim`) and a packed model have them, read and checked."""
 
 import math
 from pathlib import Path

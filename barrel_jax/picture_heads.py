@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the head of a picture file says of its size, before anything is decoded.
+"""The sizes of pictures as the heads of their files state them, read before anything is decoded.
 
 A head of thirty bytes can claim gigapixels, and a file of a megabyte can hold them. Here is the head of every format
 that OpenCV reads; a file of another format has no size and is not decoded. Where several places of a file state a size

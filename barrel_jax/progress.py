@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a task is and how long it will take: a bar on a terminal, plain lines in a file."""
+"""The progress of a task and the time that it still takes: a bar on a terminal, plain lines in a file."""
 
 import sys
 import time

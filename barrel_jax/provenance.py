@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every result says about how it came about."""
+"""The provenance of a result: machine, versions of libraries, commit and command."""
 
 import os
 import platform

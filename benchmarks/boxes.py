@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a box that is not the set's costs, and what cropping again around the points saves.
+"""The cost of boxes that are not the set's, and the gain of cropping again around the points found.
 
 python -m benchmarks.boxes MODEL [--dataset coco --source DIR --split val] [--refines 0,1,2] [--out boxes-common]
 

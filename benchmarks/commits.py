@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a change made the CPU slower: the benchmark of two commits, in turns, on one or several Pythons.
+"""Speed of a change on the CPU: the benchmark of two commits, in turns, on one or several Pythons.
 
 python -m benchmarks.commits BEFORE AFTER --pythons .venv/bin/python .venv-newer/bin/python
 

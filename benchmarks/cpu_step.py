@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the CPU step is written as it is: XLA's flag, the max pool and dilation, measured against the obvious way.
+"""Reasons for the form of the CPU step: XLA's flag, the max pool and dilation, measured against the obvious way.
 
 python -m benchmarks.cpu_step
 

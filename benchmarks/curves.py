@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How runs came to their scores, epoch by epoch, and in which settings they differ; a run need not have ended.
+"""The scores of runs epoch by epoch, and the settings in which they differ; a run need not have ended.
 
 python -m benchmarks.curves coco-curves "all of PIPNet's augmentation=runs/coco" "flips, turns and shifts=runs/light"
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the sharded program costs beside the plain one: virtual CPU devices that share this machine's cores.
+"""The cost of the sharded program beside the plain one: virtual CPU devices that share this machine's cores.
 
 python -m benchmarks.devices
 

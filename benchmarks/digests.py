@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the checksums of a checkpoint cost: their part of a save and of a load, and training with them and without.
+"""The cost of a checkpoint's checksums: their part of a save and of a load, and training with them and without.
 
 python -m benchmarks.digests
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a model's own doubt is worth: sigma against the errors, and the score of faces against walls.
+"""The worth of a model's own doubt: sigma against the errors, and the score of faces against walls.
 
 python -m benchmarks.doubt MODEL --walls FOLDER [--dataset coco --source DIR --split val] [--out doubt]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From nothing to the points of a face, where this is run: python benchmarks/first_prediction.py [MODEL]
+"""Times a first prediction from nothing, where this is run: python benchmarks/first_prediction.py [MODEL]
 
 Prints seconds as JSON: of the import, of reading the model, of the first prediction, which compiles, of the second.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the input costs: augmentation within the training step, reading a set, drawing one.
+"""The cost of the input: augmentation within the training step, reading a set, drawing one.
 
 python -m benchmarks.input_speed --source DIR
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the wheel brings into an empty environment, and how long its first prediction takes there.
+"""The size of an installation from the wheel in an empty environment, and the time of its first prediction there.
 
 python -m benchmarks.install_size [--extras none,train] [--out benchmarks/results/install.json]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where trained queries look, and what QAMem's transforms have become.
+"""The attention of trained queries, and the transforms that QAMem has learned.
 
 python -m benchmarks.looks NAME=RUN ... [--dataset w300 --source DIR --split test] [--out looks]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many numbers the models of Table 1 have, part by part, for the points of each set.
+"""The parameter counts of Table 1's models, part by part, for the points of each set.
 
 python -m benchmarks.parameters
 """

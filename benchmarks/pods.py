@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What batch norm's groups and split moments bring on a pod, as `barrel_jax.pod` predicts it.
+"""The gain of batch norm's groups and split moments on a pod, as `barrel_jax.pod` predicts it.
 
 python -m benchmarks.pods
 

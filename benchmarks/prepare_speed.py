@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast WFLW is prepared, with how much memory, what a killed build costs, and how soon training starts after it.
+"""Speed and memory of preparing WFLW, the cost of a killed build, and the seconds until training starts after it.
 
 python -m benchmarks.wflw_standin DIR
 python -m benchmarks.prepare_speed DIR

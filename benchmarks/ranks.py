@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What DQInit's and QAMem's weights at a low rank cost and save, of a trained run and without training.
+"""Cost and savings of DQInit's and QAMem's weights at a low rank, of a trained run and without training.
 
 python -m benchmarks.ranks RUN [--dataset w300 --source DIR --split test] [--out ranks-common]
 

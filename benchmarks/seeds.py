@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the seeds of one grid row should share a program: three training steps under `vmap`, or one after another.
+"""The seeds of one grid row in one program: three training steps under `vmap`, or one after another.
 
 python -m benchmarks.seeds
 

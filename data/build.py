@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a source as read to a TFDS set of its faces."""
+"""The build of a TFDS set from the faces of a source."""
 
 from collections.abc import Iterator
 from pathlib import Path

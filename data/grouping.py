@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hundred sentences on one fault as one line: a count, the first three, the remedy once."""
+"""Grouping of sentences on one fault: a line with a count, the first three, the remedy once."""
 
 import re
 from collections.abc import Iterable

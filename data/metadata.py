@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every built set says of itself. Does without TFDS, which takes seconds to import."""
+"""The metadata of a built set. Does without TFDS, which takes seconds to import."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check of a source says: to people in lines, to programs as JSON, and as an exit status."""
+"""The report of a check of a source: to people in lines, to programs as JSON, and as an exit status."""
 
 from dataclasses import dataclass, field
 from typing import Any

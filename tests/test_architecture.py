@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers point one way, and the code keeps to its own rules."""
+"""The architecture: layers that point one way, and code that keeps to its own rules."""
 
 import ast
 import importlib.util

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the backbones say of themselves is what they are."""
+"""The table of backbones against the modules themselves."""
 
 from collections import Counter
 

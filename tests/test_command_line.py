@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How programs end: one line and status 1 for what a user can mend, 2 for wrong usage, a traceback for the rest."""
+"""Ends of programs: one line and status 1 for what a user can mend, 2 for wrong usage, a traceback for the rest."""
 
 import functools
 import gc

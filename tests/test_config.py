@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Configs: the files are valid, each check refuses what cannot work, and what is saved is loaded again."""
+
 import ast
 import dataclasses
 import functools

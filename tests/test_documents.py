@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents and docstrings cite only what ships: every file they name is here, and every section they name is in it."""
+"""Citations in documents and docstrings: every file they name is here, and every section they name is in it."""
 
 import re
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text of other systems is read as what it says."""
+"""Text of other systems, read as what it says."""
 
 import pytest
 

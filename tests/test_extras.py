@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What prediction imports, and what is said where the libraries of training are not installed."""
+"""Imports of prediction, and the line that is said where the libraries of training are not installed."""
 
 import re
 import subprocess

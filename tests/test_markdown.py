@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables have the columns of their heads, whatever stands in their cells."""
+"""Tables in Markdown, with the columns of their heads whatever stands in their cells."""
 
 import pytest
 

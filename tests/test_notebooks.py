@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every notebook runs, from its first cell to its last, in tiny sizes; none holds outputs."""
+"""The notebooks, run from the first cell to the last in tiny sizes; none holds outputs."""
 
 import json
 import os

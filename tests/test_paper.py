@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The grids are the paper's: their sizes, and numbers read from its pages."""
+"""The paper's grids: their sizes, and numbers read from its pages."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a machine says of itself."""
+"""The facts of a machine beside a result: the cores that a process may use."""
 
 import os
 

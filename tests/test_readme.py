@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The documents against the results: their tables, files, links and the training loop of the front page."""
+
 import json
 import re
 from pathlib import Path

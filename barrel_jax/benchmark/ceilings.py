@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a device can do at most, measured: a large matrix product, and a copy of memory."""
+"""The most that a device can do, measured: a large matrix product, and a copy of memory."""
 
 import time
 from collections.abc import Callable

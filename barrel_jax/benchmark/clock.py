@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alternating repeats, and what is said of them."""
+"""Timing of implementations that take turns, and the statistics of their repeats."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one face costs a model: frames per second, parameters, operations, memory."""
+"""The cost of one face to a model: frames per second, parameters, operations, memory."""
 
 from typing import Any
 

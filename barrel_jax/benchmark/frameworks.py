@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is set in JAX and in PyTorch before anything runs, so that both compute alike, and what is given back after."""
+"""Settings by which JAX and PyTorch compute alike in a measurement, and the release of their memory after it."""
 
 import gc
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an implementation may fail with: it costs its own row of a measurement, and the row says why."""
+"""Errors with which an implementation may fail: each costs its own row of a measurement, and the row says why."""
 
 import sys
 

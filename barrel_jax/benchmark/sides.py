@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is timed: the same weights and the same uint8 crops on one device, in JAX, PyTorch and ONNX Runtime."""
+"""Implementations to time: the same weights and uint8 crops on one device, in JAX, PyTorch and ONNX Runtime."""
 
 import dataclasses
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of a run find each other and see that they were started as of one number, before JAX's service does.
+"""A meeting of a run's processes before JAX's service starts, which finds those that are missing or of another run.
 
 JAX's own time-outs end a process with a stack trace of its C++, and processes of different numbers train on, each among
 its own. So process 0 listens at the address first; the others tell it who they are, and it tells each what is wrong.

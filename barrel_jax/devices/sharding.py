@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run is laid out over its devices: a mesh of the axes data and model, and a rule for each array.
+"""The layout of a run over its devices: a mesh of the axes data and model, and a rule for each array.
 
 Batches are split over both axes. Parameters are on every device, but for DQInit's and QAMem's weights, of which each
 device along `model` has a part. Adam's moments may be split over `data` as well (ZeRO-1, Rajbhandari et al. 2020), so

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which faces are scored: the data settings of a run, with what a command line names in their place."""
+"""The data settings of an evaluation: a run's own, with those that a command line names in their place."""
 
 import dataclasses
 from typing import Any

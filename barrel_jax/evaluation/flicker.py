@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much the points of a video flicker: what their errors change from one frame to the next.
+"""The flicker of points in a video: the change of their errors from one frame to the next.
 
 NMF of Micaelli et al. 2023 (Recurrence without Recurrence: Stable Video Landmark Detection with Deep Equilibrium
 Models), the metric of WFLW-V. An error that stays as it is counts for NME and not for NMF.

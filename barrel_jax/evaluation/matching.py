@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which prediction is of which annotated face, where predictions bring the boxes that they were made from.
+"""Predictions matched to annotated faces, by ids and by the boxes that the predictions were made from.
 
 `face` is an annotation's id in a set; in `points.json` of `barrel_jax.predict` it is that too where COCO's boxes were
 given, and else counts the faces of a picture. Ids are taken for ids where their boxes agree; else boxes decide.

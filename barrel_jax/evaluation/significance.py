@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a mean over test faces can be trusted: bootstrap intervals, and a paired test of two means.
+"""Statistical significance of means over test faces: bootstrap intervals, and a paired test of two means.
 
 Both resample faces, with a fixed seed, so that the same scores give the same digits. They tell how a score would move
 with other faces of the same kind, not how it would move with another training seed.

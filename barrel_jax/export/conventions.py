@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a manifest says to those who have the files alone: what a box is, how a crop is cut, what points are."""
+"""The conventions in a manifest, for those who have the files alone: boxes, the cut of a crop, frames of points."""
 
 import dataclasses
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes a run's model in the formats asked for, each checked against Flax before it is kept."""
+"""The export of a run's model in the formats asked for, each checked against Flax before it is kept."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which columns of a table are the box of a face, by their names."""
+"""The columns of a table that hold the box of a face, found by their names."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How boxes of one kind lie about boxes of another: a detector's about a set's, a set's about its landmarks'.
+"""The shift and size of boxes of one kind relative to another: a detector's to a set's, a set's to its landmarks'.
 
 Boxes are x, y, w, h in source pixels, edge coordinates (the left edge of the first column is 0).
 """

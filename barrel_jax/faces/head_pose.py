@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a head is turned, measured on the annotated points: no set says it, and no image can be made to show it."""
+"""The turn of a head, measured on the annotated points: no set says it, and no image can be made to show it."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the error of a face is divided by (docs/protocols.md, "Metric").
+"""Normalisers: the distances that errors of faces are divided by (docs/protocols.md, "Metric").
 
 'outer_eye_corners' and a pair are distances of two points, 'pupils' the distance of the pupils (the means of the
 eyes' contours where none is annotated), 'box' the root of the area of the face's box, as Bulat and Tzimiropoulos have

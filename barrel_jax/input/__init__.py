@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a built set to arrays on the devices: source (records), crops (protocol crops, cached), placement."""
+"""The way from a built set to the devices: source (records), crops (protocol crops, cached), augment, placement."""

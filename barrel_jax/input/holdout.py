@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which training faces are kept from training, so that settings can be chosen without opening the test split.
+"""The training faces that are kept from training, so that settings can be chosen without opening the test split.
 
 A face's side is a function of its image's name alone: the same in every run, whatever its seed, and whatever else of
 the set is there. Faces of one image fall on the same side, and so do its mirror image and its other faces where the set

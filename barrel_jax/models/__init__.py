@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One concept of the paper per file; the only home of flax.linen's layers."""
+"""The network, one concept of the paper a file; the only home of flax.linen's layers."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the query of each landmark looks: the decoder's cross-attention over the crop, for people to see."""
+"""Attention maps for people to see: the decoder's cross-attention of each landmark's query over the crop."""
 
 from typing import Any
 

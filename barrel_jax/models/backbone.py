@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backbone of a name."""
+"""The module of a backbone by its name in the config: a ResNet or an HRNet."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a token lies: DETR's normalised sine encoding of the grid and of points, learned positions of the queries."""
+"""Positions of tokens: DETR's normalised sine encoding of the grid and of points, learned positions of the queries."""
 
 import math
 

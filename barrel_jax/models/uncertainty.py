@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sure each point is: the scale b of a Laplace distribution of its error along x and along y, in crop units.
+"""Uncertainty of points: the scale b of a Laplace distribution of the error along x and along y, in crop units.
 
 The likelihood is that of L1, the paper's loss (Kendall and Gal 2017, section 3, with Laplace's distribution in the
 Gaussian's place); training.losses has it.

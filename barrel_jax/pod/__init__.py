@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training step costs on devices that are not here: compiled for them, read off the program, predicted."""
+"""The cost of a training step on devices that are not here: compiled for them, read off the program, predicted."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the training step of a config costs on a pod that is not here.
+"""Predicts the cost of a config's training step on a pod that is not here.
 
 python -m barrel_jax.pod --config configs/wflw.py --topology v5e:16x16
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a compiled program's text (HLO) says: its collectives, and the bytes that go to and from device memory."""
+"""Facts read off a compiled program's text (HLO): its collectives, and the bytes to and from device memory."""
 
 import re
 from collections import Counter

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a compiled step takes at a chip's published rates: a roofline, with its assumptions in `ASSUMPTIONS`."""
+"""A roofline: the predicted time of a compiled step at a chip's published rates; `ASSUMPTIONS` has what it assumes."""
 
 import math
 from dataclasses import dataclass

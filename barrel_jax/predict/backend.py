@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs a predictor's network: XLA anywhere, or ONNX Runtime on a CPU, where it is faster (docs/speed.md)."""
+"""Backends of a predictor: XLA anywhere, or ONNX Runtime on a CPU, where it is faster (docs/speed.md)."""
 
 import dataclasses
 import sys

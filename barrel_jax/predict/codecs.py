@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the frames of a video are coded: H.264 where this machine has an encoder, which browsers play, else Motion JPEG.
+"""Codecs of videos: H.264 where this machine has an encoder, which browsers play, else Motion JPEG.
 
 OpenCV's own FFmpeg is tried first, then the `ffmpeg` on the path. OpenCV's wheels come without an H.264 encoder on most
 systems, so that it is the second that works there.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the faces are, by OpenCV's own detectors, or by any function that gives boxes.
+"""Face detectors: OpenCV's own, or any function that gives boxes.
 
 `Detector` is any function of that form. What the two here find is thinned: of finds that overlap one is kept, and tiny
 ones are dropped.

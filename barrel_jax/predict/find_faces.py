@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the faces of a picture are: as a file of boxes has them, or as a detector finds them."""
+"""The faces of a picture, as a file of boxes has them or as a detector finds them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

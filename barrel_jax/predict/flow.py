@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a face has moved from one frame to the next, by the optical flow of its pixels.
+"""The motion of a face from one frame to the next, by the optical flow of its pixels.
 
 A box that comes from the model's own points feeds the model's errors back to it; the flow does not.
 """

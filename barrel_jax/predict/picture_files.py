@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files of a folder are pictures, what is wrong with the others, and the pixels of one."""
+"""The picture files of a folder, the faults of those that cannot be read, and the pixels of one."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BarrelNet once more, in PyTorch: the oracle of the parity tests and the opponent of the speed tables.
+"""BarrelNet in PyTorch: the oracle of the parity tests and the opponent of the speed tables.
 
 Convolutions are quickest channels-last: `model.to(memory_format=torch.channels_last)` once, and images that lie in
 memory as [B, H, W, 3], `images.permute(0, 3, 1, 2)` of an array made for the Flax model; the memory [B, S, D] is then a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a model's query of a chosen landmark looks, on some of the worst and of the typical faces."""
+"""The attention of a chosen landmark's query, on some of the worst and of the typical faces."""
 
 import base64
 

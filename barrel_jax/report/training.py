@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run was trained: its curves from metrics.jsonl, its settings, its machine and versions."""
+"""The training of a run: its curves from metrics.jsonl, its settings, its machine and versions."""
 
 import json
 import math

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command line wants scored."""
+"""The command line of a program that scores, read into a request."""
 
 import argparse
 from collections.abc import Iterable, Mapping

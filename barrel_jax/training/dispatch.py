@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run goes on: on faces that lie on the devices, several steps in one dispatch, or on batches brought to them.
+"""Trainers: several steps in one dispatch on faces that lie on the devices, or steps on batches brought to them.
 
 Both ways take the same faces in the same order, so that a run may go on in the other.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says while it goes: JSON lines, TensorBoard, and its progress with faces/s and the time left.
+"""The log of a run: JSON lines, TensorBoard, and its progress with faces/s and the time left.
 
 Compiling is timed apart: neither faces/s nor the time left count it.
 

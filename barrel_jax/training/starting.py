@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a new run starts from: a run of one's own (`config.init_from`), a backbone's weights (`config.pretrained`)."""
+"""The start of a new run: a run of one's own (`config.init_from`), a backbone's weights (`config.pretrained`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What changes during training, and nothing else: order and randomness are functions of (seed, step)."""
+"""The state of a run, all that changes during training: order and randomness are functions of (seed, step)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run spends its seconds on."""
+"""A stopwatch of a run's seconds, by activity."""
 
 import time
 from collections import defaultdict

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a new run takes from a trained one (`config.init_from`): every weight that fits, the rest is drawn.
+"""Weights that a new run takes from a trained one (`config.init_from`): every one that fits, the rest is drawn.
 
 A part of the model is taken whole or not at all. The backbone fits when it is the same one, or a ResNet of the same
 blocks with fewer of them: those that it lacks are drawn, and each begins as the identity (`_deepened`). What reads its

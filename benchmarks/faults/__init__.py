@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs on machines that fail."""
+"""Runs on machines that fail: killed and paused processes, full disks, folders that may not be written."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is to be measured on a GPU, in order of worth, by one command that nobody needs to watch."""
+"""Measurements on a GPU, in order of worth, by one command that nobody needs to watch."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far each precision on the GPU moves the points: against the same weights in full float32 on the CPU."""
+"""Distances of each precision's points on the GPU from those of the same weights in full float32 on the CPU."""
 
 import importlib.util
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a call of a program consists of on the device: kernels, what launches them, and the time in which none runs.
+"""Profiles of a program's call on the device: kernels, what launches them, and the time in which none runs.
 
 JAX's trace is read from its file (`jax.profiler.ProfileData`), PyTorch's from `torch.profiler`. A profiler slows down
 what it looks at: milliseconds of a call are measured without it, and the same side's traced ones stand beside them.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does the steps in order of worth as long as the minutes last; what is there already is not done again.
+"""The programme: steps in order of worth while the minutes last; what is there already is not done again.
 
 Steps run in processes of their own, several at a time: they compile together, and one alone has the device. A step
 that fails costs itself alone. Whatever ends the programme, the rows so far are on the disk.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a folder of the programme into benchmarks/results: python -m benchmarks.gpu report DIR
+"""Brings the results in a folder of the programme to benchmarks/results: python -m benchmarks.gpu report DIR
 
 DIR may be the folder or the file of --archive. Writes a result for everything that was measured, also in part, its
 picture, the predictions of finished runs, and the documents' tables anew. Nothing is filled in that was not measured.

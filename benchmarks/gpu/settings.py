@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the command line says, as every process of the programme needs it."""
+"""The settings of one start of the programme, from its command line, for every process of it."""
 
 import dataclasses
 import json

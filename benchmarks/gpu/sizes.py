@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much the speed part measures, and of what: on a GPU, and in a rehearsal."""
+"""The sizes and cases of the speed part: on a GPU, and in a rehearsal."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many points the faces have, and their names by category: one order for all of them, or a fault."""
+"""The number of points of the faces, and their names by category: one order for all of them, or a fault."""
 
 import re
 from collections import Counter

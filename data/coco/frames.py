@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which frame the points of a turned picture are in: that of the stored pixels, or of the picture as viewers show it.
+"""The frame of a turned picture's points: that of the stored pixels, or of the picture as viewers show it.
 
 A file whose orientation is not 1 (barrel_jax.pictures) looks different in a tool that heeds it and in one that does
 not, and annotations tell neither. What decides, in this order: the points, when they lie inside the picture in one

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the faces of two splits have their points in the same places, whatever the points are called."""
+"""A comparison of two splits' mean faces: whether points lie in the same places, whatever they are called."""
 
 import numpy as np
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a source is to be read where its files leave it open."""
+"""The switches for reading a source where its files leave open what they mean."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which way up the mean face of a set is, by what its points are called or by their known scheme.
+"""The orientation of a set's mean face, by its points' names or their known scheme.
 
 Faces are upright on average, eyes above the mouth, and the points on the left of the picture belong to its left. A mean
 face that is not tells of x and y that changed places, of y counted from below, or of pictures that were turned.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which column of a table is the picture, the box, and each landmark's x and y."""
+"""The columns of a table: the picture, the box, and each landmark's x and y."""
 
 import re
 from collections import Counter

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which shapes of an image in CVAT's XML are one face, and what the landmarks of several shapes are called."""
+"""Shapes in CVAT's XML put together to faces, and the names of landmarks that lie in several shapes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each face once, however often the annotation files give it."""
+"""Removal of faces that the annotation files give more than once."""
 
 from collections.abc import Sequence
 from dataclasses import replace

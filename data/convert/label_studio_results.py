@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What single results of Label Studio's JSON say: labels, positions and rectangles, in per cent of the picture."""
+"""Single results of Label Studio's JSON: labels, positions and rectangles, in per cent of the picture."""
 
 import math
 from typing import Any

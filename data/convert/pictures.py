@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the picture lies that an annotation names: as written, or as another machine or tool has written it."""
+"""The picture that an annotation names, found as written, or as another machine or tool has written it."""
 
 import difflib
 import os

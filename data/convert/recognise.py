@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a folder that is no COCO set in the layout that is read looks like, and the command that makes it one."""
+"""The format of a folder that is no COCO set in the layout that is read, and the command that makes it one."""
 
 import itertools
 import os

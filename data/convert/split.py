@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which faces are for training and which for validation, so that no person, and no picture, is in both."""
+"""The division of faces into training and validation, so that no person, and no picture, is in both."""
 
 import re
 from collections import Counter

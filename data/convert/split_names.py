@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which split a file or folder is of, by its name."""
+"""The split of a file or folder, by its name."""
 
 import re
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is behind the head."""
+"""The background behind the head."""
 
 import cv2
 import numpy as np

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chart: what the head looks like, unrolled.
+"""The chart: the surface of the head, unrolled.
 
 A flat uint8 picture of the head's surface (column = angle, row = height) that is painted and then wrapped on.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the face does: mouth, lids, brows and gaze."""
+"""Facial expressions: mouth, lids, brows and gaze."""
 
 from dataclasses import dataclass
 

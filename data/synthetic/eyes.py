@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paints eyes, their make-up, and brows onto the chart."""
+"""Eyes, their make-up, and brows, painted onto the chart."""
 
 import cv2
 import numpy as np

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who the face belongs to: the proportions that differ between people, as factors and offsets of the mean head."""
+"""The identity of a face: the proportions that differ between people, as factors and offsets of the mean head."""
 
 from dataclasses import dataclass
 

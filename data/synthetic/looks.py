@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the person looks like: colours of skin, eyes, lips and hair, beard, make-up and wrinkles."""
+"""The looks of a person: colours of skin, eyes, lips and hair, beard, make-up and wrinkles."""
 
 from dataclasses import dataclass
 

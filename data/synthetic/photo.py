@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the camera does to the picture: exposure, colour cast, blur, noise, grey, JPEG."""
+"""The camera's effects on the picture: exposure, colour cast, blur, noise, grey, JPEG."""
 
 from dataclasses import dataclass
 from statistics import NormalDist

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wraps a painted chart onto the posed head and draws it into the picture."""
+"""The renderer: a painted chart wrapped onto the posed head and drawn into the picture."""
 
 import cv2
 import numpy as np

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paints the face onto the chart: skin, nose, mouth, beard, and eyes and brows (eyes.py)."""
+"""The face painted onto the chart: skin, nose, mouth, beard, and eyes and brows (eyes.py)."""
 
 import cv2
 import numpy as np

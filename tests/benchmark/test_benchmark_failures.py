@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What fails in a benchmark costs its own row, and what a GPU machine lacks costs nothing."""
+"""Failures in a benchmark, each of which costs its own row, and what a GPU machine lacks, which costs nothing."""
 
 import itertools
 import json

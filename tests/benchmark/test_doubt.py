@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the scripts on doubt and on attention work out, against numbers that are known."""
+"""The arithmetic of the scripts on doubt and on attention, against numbers that are known."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The campaign of failing machines tells a disturbed run from one that was left alone, and counts its cases."""
+"""The campaign of failing machines: a disturbed run told from one that was left alone, and the count of its cases."""
 
 import json
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fuzz campaign sees what it is to see, and every reader reads its own valid file."""
+"""The fuzz campaign: outcomes judged and kept, inputs drawn from seeds, and every reader's own valid file."""
 
 import json
 import warnings

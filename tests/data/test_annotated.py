@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Annotations alone are those of the built set, and the published detections on COFW-68 score what they scored."""
+"""Annotations alone against the built set, and the scores of the published detections on COFW-68."""
 
 import dataclasses
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check says: faults of a kind in one line, pictures that are there twice, the contact sheet, the report."""
+"""The check of a source: faults of a kind in one line, pictures that are there twice, the contact sheet, the report."""
 
 import json
 

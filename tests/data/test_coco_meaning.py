@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What own faces state beside their numbers: names of points, categories, placeholders, boxes that are not there."""
+"""Statements of own faces beside their numbers: names of points, categories, placeholders, boxes that are not there."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`data.prepare`: sets are built once, keyed by their source, and never half."""
+"""`data.prepare`: sets that are built once, keyed by their source, and never half."""
 
 import fcntl
 import hashlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A one-pixel dot at each landmark goes through builder, crop, cache and back to its place in the source image."""
+"""Registration: a one-pixel dot at each landmark, through builder, crop, cache and back to its place in the source."""
 
 import json
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that cannot be one run say why, each of them, before anything is written."""
+"""Processes that cannot be one run, each of which says why before anything is written."""
 
 import os
 import socket

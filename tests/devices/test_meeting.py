@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes meet before JAX's service does, and each is told what is wrong."""
+"""The meeting of processes before JAX's service starts, in which each is told what is wrong."""
 
 import re
 import socket

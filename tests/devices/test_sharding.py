@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One device, many devices and many processes do the same, up to the order of sums."""
+"""Sharding: one device, many devices and many processes do the same, up to the order of sums."""
 
 import re
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Under the CPU flag that the programs set, bfloat16 gives float32's points, with weights that have learned."""
+"""XLA's settings: under the programs' CPU flag bfloat16 gives float32's points, with weights that have learned."""
 
 import dataclasses
 import os

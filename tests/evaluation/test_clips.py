@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Clips: their frames in order, their error and flicker by hand."""
+
 import dataclasses
 
 import numpy as np

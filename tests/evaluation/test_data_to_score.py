@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a run's data settings stays when a command line names other faces."""
+"""The data settings of a run that stay when a command line names other faces."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures show what they claim: points where they are, in their colours, and nothing else in those colours."""
+"""Sheets of faces: points where they are, in their colours, and nothing else in those colours."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predictions find their faces, and whatever a file holds, it is read rightly or refused by name."""
+"""Files of predictions: faces found, and whatever a file holds is read rightly or refused by name."""
 
 import dataclasses
 import io

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every face is predicted and counted once, and the score is that worked out by hand."""
+"""The evaluation of a split: every face predicted and counted once, and the score worked out by hand."""
 
 import dataclasses
 import errno

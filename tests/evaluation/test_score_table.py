@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table says every number once, under its metric's whole name, and what the numbers are not."""
+"""The table of scores: every number once, under its metric's whole name, and what the numbers are not."""
 
 from dataclasses import asdict, replace
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which annotated points count, and where those outside an image go."""
+"""Annotated points: which count, and the place of those outside an image."""
 
 import numpy as np
 

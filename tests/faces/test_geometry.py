@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Frames of points: the definition, and maps there and back."""
+
 import numpy as np
 import pytest
 

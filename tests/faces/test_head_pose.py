@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far heads are turned, by hand."""
+"""Turns of heads, by hand."""
 
 import numpy as np
 import pytest

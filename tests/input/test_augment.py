@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The augmentation: points stay on their pixels, and every operation is what OpenCV or a calculation by hand gives."""
+
 import math
 from dataclasses import replace
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Protocol crops: points on their pixels, and a cache that is whole or not taken."""
+
 import math
 from pathlib import Path
 

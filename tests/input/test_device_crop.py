@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The crop at inference: the device samples what the host cuts."""
+
 import cv2
 import jax
 import jax.numpy as jnp

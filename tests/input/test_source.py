@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A built set's features are those that this project writes, or nothing of them is built: they name Python classes."""
+"""Features of a built set, which name Python classes: those that this project writes, or none is built."""
 
 import json
 import shutil

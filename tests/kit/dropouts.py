@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where dropout falls in a Flax module, and how much."""
+"""The dropouts of a Flax module as it is called: shapes and rates."""
 
 import contextlib
 from collections.abc import Iterator

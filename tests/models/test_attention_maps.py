@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weights that attention gives away are those of its queries and keys, and nobody pays who does not ask."""
+"""Attention maps against the weights of queries and keys, at no cost to those who do not ask for them."""
 
 import flax.linen as nn
 import jax

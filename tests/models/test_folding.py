@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folded batch norm gives the numbers of the running statistics."""
+"""Folded batch norm against the numbers of the running statistics."""
 
 import dataclasses
 import math

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HRNet-W18 gives PyTorch's numbers with the same weights, has timm's names, and says which images it takes."""
+"""HRNet-W18 against PyTorch's numbers with the same weights, timm's names, and the images that it takes."""
 
 from functools import cache
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QAMem: equation 2, K memories written out, gives the numbers of equation 3, the module behind the cross-attention."""
+"""QAMem: equation 2, K memories written out, against equation 3, the module behind the cross-attention."""
 
 from tests.kit.needs_torch import torch
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ResNet gives a PyTorch ResNet's numbers with the same weights, at each stride, in evaluation and training."""
+"""ResNets against PyTorch's numbers with the same weights, at each stride, in evaluation and training."""
 
 from tests.kit.needs_torch import torch
 

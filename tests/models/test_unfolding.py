@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folded model is one to train again: the same outputs, and in training too where its norms take their own batch."""
+"""A folded model to train again: the same outputs, and in training too where its norms take their own batch."""
 
 import jax
 import jax.numpy as jnp

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pod report reads off programs, and predicts, by hand; real programs on virtual CPU devices and for a TPU."""
+"""The pod report: facts of programs and predictions by hand; real programs on virtual CPU devices and for a TPU."""
 
 import importlib.util
 import json

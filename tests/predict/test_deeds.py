@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong with one picture, one box, one name or the disk costs no other face, and is said."""
+"""Faults of one picture, one box, one name or the disk, which cost no other face and are said."""
 
 import csv
 import errno

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes that detectors find are laid like annotated ones."""
+"""Detectors: boxes that are laid like annotated ones, and detectors that are not there."""
 
 import json
 

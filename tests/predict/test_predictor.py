@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predictions of pictures and boxes are those of evaluate.py, which cuts crops on the host."""
+"""The predictor of pictures and boxes against evaluate.py, which cuts crops on the host."""
 
 import gc
 import json

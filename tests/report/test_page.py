@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages are HTML in which no name of a file becomes an element, and their numbers are those of the scores."""
+"""Pages of reports: HTML in which no name of a file becomes an element, with the numbers of the scores."""
 
 import json
 import math

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A grid is run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
+"""Grids that are run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
 
 import json
 from dataclasses import fields

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which faces a step is given, and how many steps at once; what a step does with them is in test_steps.py."""
+"""The faces of a step, and the number of steps at once; what a step does with them is in test_steps.py."""
 
 import jax
 import numpy as np

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The training loop: logs, scores, checkpoints, and runs that stop or break."""
+
 import json
 import re
 import shutil

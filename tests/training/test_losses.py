@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The losses against PyTorch's and by hand."""
+
 import inspect
 
 import jax.numpy as jnp

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The optimiser: PyTorch's Adam, the paper's schedule, weight decay, clipping, rates of parts."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run that is killed and started again ends as if it had not been (bit for bit), whatever the number of devices."""
+"""Runs that are killed and started again: they end as if they had not been (bit for bit), on any number of devices."""
 
 import json
 import random

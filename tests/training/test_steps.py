@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The training step: the same on one device and on eight, by seed and step, in one dispatch or several."""
+
 import chex
 import jax
 import jax.numpy as jnp

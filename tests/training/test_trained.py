@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which checkpoint of a run is read, and what a run at another rank is; what predicts has tests of its own."""
+"""Trained runs: which checkpoint is read, and a run at another rank; what predicts has tests of its own."""
 
 from types import SimpleNamespace
 

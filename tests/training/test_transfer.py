@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a new run takes of a trained one, part by part; the runs themselves are in test_starting.py."""
+"""Weights that a new run takes of a trained one, part by part; the runs themselves are in test_starting.py."""
 
 import dataclasses
 

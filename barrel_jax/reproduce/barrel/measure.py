@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one run is measured by, from its files; scores that are missing are made by evaluate.py.
+"""Scores and times of one run for the five staves, from its files; scores that are missing are made by evaluate.py.
 
 All scores are of one checkpoint, that of the run's own `metrics.json`.
 """

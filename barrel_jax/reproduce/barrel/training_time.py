@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a model trains until it is nearly as good as it gets: the stave "ease of training"."""
+"""The time that a model trains until it is nearly as good as it gets: the stave "ease of training"."""
 
 import re
 from collections.abc import Collection, Sequence
