@@ -111,7 +111,7 @@ class OptimConfig:
     learning_rate: float = 1e-4  # of everything but the backbone, before the schedule
     schedule: str = "step"  # step: x0.1 at decay_epoch (the paper); cosine: to zero at the last step
     decay_epoch: int = 240  # only for the step schedule
-    warmup_epochs: float = 0.0  # linear, from zero
+    warmup_epochs: float = 0.0  # linear, to learning_rate at its last step
     backbone_multiplier: float = 0.1  # of the learning rate, for the backbone
     query_multiplier: float = 1.0  # of the learning rate, for what each query has of its own: DQInit, QAMem, positions
     weight_decay: float = 0.0  # decoupled (AdamW), on kernels only, and on none of QAMem's
