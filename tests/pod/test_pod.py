@@ -14,7 +14,7 @@ from barrel_jax.pod import hlo, report
 from barrel_jax.pod.__main__ import common_batch, main, slices
 from barrel_jax.pod.chips import CHIPS, make_target, sides_of
 from barrel_jax.pod.hlo import Collective
-from barrel_jax.pod.program import compile_step
+from barrel_jax.pod.program import compile_step, read_program
 from barrel_jax.pod.roofline import HOP_S, exchange_seconds
 from tests.kit import small
 from tests.kit.processes import ROOT
@@ -146,6 +146,13 @@ def test_a_norm_over_groups_leaves_the_gradients_exchange_alone(tmp_path, monkey
     kept = list((tmp_path / "pod").iterdir())
     assert compiled(target, tmp_path, monkeypatch, **fields) == grouped
     assert len(kept) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"collectives": [1]}', '{"collectives": [], "chips": 4}'])
+def test_a_damaged_program_on_the_disk_is_named(content, tmp_path):
+    (tmp_path / "kept.json").write_text(content)
+    with pytest.raises(ValueError, match=r"kept\.json: .*; delete it to have the step compiled again"):
+        read_program(tmp_path / "kept.json")
 
 
 @pytest.mark.parametrize(("per_chip", "batch"), [(8, 256), (16, 256), (24, 256), (32, 512), (40, 512)])

@@ -203,6 +203,24 @@ def test_a_folder_that_cannot_be_measured_is_named(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("run.json", '{"scheme": ', "this is no JSON"),
+        ("run.json", "{}", "a run's scheme and num_landmarks are missing"),
+        ("config.json", '{"model": ', "this is no JSON"),
+        ("config.json", "[]", "config"),
+    ],
+)
+def test_a_run_whose_files_are_damaged_is_named(name, content, said, tmp_path, capsys):
+    configuration.save(small.config(), tmp_path)
+    written(tmp_path / "run.json", {"num_landmarks": 29, "scheme": "cofw-29"})
+    (tmp_path / name).write_text(content)
+    assert main(["--workdirs", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]  # after the bar
+    assert line.startswith(f"reproduce barrel: {tmp_path / name}: ") and said in line and "; put the run's own" in line
+
+
 def test_only_scores_of_the_same_faces_crop_and_clamping_are_taken_again(tmp_path, monkeypatch):
     config = small.config(data__dataset="coco")
     configuration.save(config, tmp_path)

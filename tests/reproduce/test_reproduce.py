@@ -183,6 +183,16 @@ def test_a_finished_run_of_another_command_is_refused(capsys, tmp_path):
     assert main([*given, "--pretrained", "imagenet"]) == 0
 
 
+@pytest.mark.parametrize("content", ["[]", '{"command": 1}', "{"])
+def test_a_finished_run_whose_file_is_damaged_is_named(content, capsys, tmp_path):
+    given = [*SMALL, "--seeds", "1", "--rows", "BarrelNet", "--runs", str(tmp_path)]
+    path = Path(finished(given, capsys)["workdir"]) / "run.json"
+    path.write_text(content)
+    assert main(given) == 1
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{path}: this is" in said and "or choose another --runs" in said
+
+
 def test_scores_on_another_set_are_of_the_folder_just_given(capsys, monkeypatch, tmp_path):
     given = ["table3", "--rows", "BarrelNet", "--backbone", "resnet18", "--seeds", "1", "--runs", str(tmp_path)]
     sources = ["--sources", "w300=/w", "cofw68=/a"]
@@ -250,6 +260,24 @@ def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_
     assert (measures("--rows", "Baseline"), measures()) == (0, 1)
     broken.clear()
     assert (measures(), measures()) == (1, 0)
+
+
+def test_damaged_files_of_the_speed_are_named(capsys, tmp_path):
+    given = ["table4", "--dataset", "synthetic", "--seeds", "1", "--runs", str(tmp_path), "--rows", "Baseline"]
+    runs = listed(capsys, *given)
+    for run in runs:
+        fake(Path(run["workdir"]) / "eval" / "synthetic-test" / "metrics.json", 5.0)
+    speed = Path(runs[0]["workdir"]).parent / "speed-table4-98-points-256-px.json"
+    for content in ("[]", "{}", '{"rows": [{"model": "BarrelNet-50"}]}', '{"rows": '):
+        speed.write_text(content)
+        assert main(given) == 1
+        said = capsys.readouterr().err.strip().splitlines()[-1]  # after the bar
+        assert f"reproduce: {speed}: " in said and "delete it to have the models timed again" in said
+    run_json = Path(runs[0]["workdir"]) / "run.json"
+    run_json.write_text('{"num_landmarks": 98}')
+    assert main(given) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"reproduce: {run_json}: a run's scheme and num_landmarks are missing; put the run's own back" in said
 
 
 @pytest.mark.processes
