@@ -18,6 +18,7 @@ from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
 from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce import results
+from barrel_jax.reproduce.barrel.comparison import ModelComparison
 from barrel_jax.reproduce.barrel.tables import tables as barrel_tables
 from benchmarks import w300_tables
 
@@ -98,7 +99,7 @@ def scored(result: Result) -> str:
 
 def barrel(result: Result) -> str:
     """The five staves of several models: their heights, and the figures behind them."""
-    heights, figures, _ = barrel_tables(result)
+    heights, figures, _ = barrel_tables(ModelComparison.from_json(result))
     return "\n\n".join(filter(None, [result["partial"], *(table(one.head, one.rows) for one in (heights, figures))]))
 
 
