@@ -20,6 +20,7 @@ from barrel_jax.provenance import ROOT
 from barrel_jax.reproduce import results
 from barrel_jax.reproduce.barrel.comparison import ModelComparison
 from barrel_jax.reproduce.barrel.tables import tables as barrel_tables
+from barrel_jax.reproduce.record import Record
 from benchmarks import w300_tables
 
 Result = dict[str, Any]
@@ -187,7 +188,7 @@ def speeds(result: Result) -> str:
 
 def grid(result: Result) -> str:
     """A result of `barrel_jax.reproduce`."""
-    return results.markdown(result["rows"])
+    return results.markdown([Record.from_json(row) for row in result["rows"]])
 
 
 def seeds(result: Result) -> str:
