@@ -144,9 +144,9 @@ def draw_figure4(records: Sequence[Record]) -> Any:
             line = sorted((r for r in records if r.model == name and belongs(r)), key=lambda r: r.network[key])
             done = [r for r in line if r.nme_crop is not None]
             spread = [r.std_crop or 0 for r in done]
-            at, nmes_crop = [r.network[key] for r in done], [r.nme_crop for r in done]
-            axes.errorbar(at, nmes_crop, spread, color=colour, marker="o", ms=4, capsize=3, lw=1.4, label=name)
-            given = {r.network[key]: nmes[""] for r in line if (nmes := paper_nmes("wflw", r.network))}
+            at, nmes = [r.network[key] for r in done], [r.nme_crop for r in done if r.nme_crop is not None]
+            axes.errorbar(at, nmes, spread, color=colour, marker="o", ms=4, capsize=3, lw=1.4, label=name)
+            given = {r.network[key]: theirs[""] for r in line if (theirs := paper_nmes("wflw", r.network))}
             axes.scatter(list(given), list(given.values()), color=MUTED, marker="x", s=24)
         axes.set_xlabel(label)
         axes.set_ylabel("NME in the crop, % (grey crosses: the paper's, on WFLW)")
