@@ -7,6 +7,7 @@ Measures as `python -m barrel_jax.reproduce barrel` does. Writes benchmarks/resu
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from barrel_jax import files
@@ -30,11 +31,12 @@ def main() -> None:
     about = describe("barrels")
     named = [(model, workdir) for model, _, workdir in (run.rpartition("=") for run in given.runs)]
     measured = [measure(Path(workdir), given.dataset, given.source) for _, workdir in named]
-    barrels = files.plain(compare_models(group(measured, [model for model, _ in named])))
-    for model, (_, workdir) in zip(barrels["models"], named, strict=True):
-        model["workdirs"] = [workdir]  # as given, so that the record does not depend on where it was made
-    files.write(RESULTS / f"{given.name}.png", lambda path: write_picture(path, draw_barrels(barrels)))
-    write(RESULTS / f"{given.name}.json", about | barrels)
+    comparison = compare_models(group(measured, [model for model, _ in named]))
+    # As given, so that the record does not depend on where it was made.
+    models = [replace(model, workdirs=[workdir]) for model, (_, workdir) in zip(comparison.models, named, strict=True)]
+    comparison = replace(comparison, models=models)
+    files.write(RESULTS / f"{given.name}.png", lambda path: write_picture(path, draw_barrels(comparison)))
+    write(RESULTS / f"{given.name}.json", about | files.plain(comparison.to_json()))
 
 
 if __name__ == "__main__":

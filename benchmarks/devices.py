@@ -79,7 +79,7 @@ def _side(config: Config, faces: Faces) -> object:
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image_size", type=int, default=256)
+    parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=10)
     given = parser.parse_args()
     tune_cpu()

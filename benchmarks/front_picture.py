@@ -9,7 +9,7 @@ The barrels are those of benchmarks/results/barrel.json. Writes docs/pictures/fr
 import argparse
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
 from barrel_jax.plotting import MUTED, PREDICTED, new_figure, pixels, write_picture
 from barrel_jax.provenance import ROOT
+from barrel_jax.reproduce.barrel.comparison import Model, ModelComparison
 from barrel_jax.reproduce.barrel.picture import draw_barrel
 from barrel_jax.training.open_model import open_model
 from data.prepare import prepare_config
@@ -43,7 +44,7 @@ def draw(
     images: np.ndarray,
     points_unit: np.ndarray,
     contours: tuple[tuple[int, ...], ...],
-    models: list[dict[str, Any]],
+    models: list[Model],
     caption: str,
 ) -> np.ndarray:
     """Crops [n, S, S, 3] above the same with their points [n, K, 2] in crop units, barrels of `models` below, and a
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--barrels", nargs="+", default=MODELS, metavar="NAME", help="of models (%(default)s)")
     parser.add_argument("--caption", default="", help="below the barrels")
     given = parser.parse_args()
-    by_name = {model["name"]: model for model in json.loads(BARRELS.read_text())["models"]}
+    by_name = {model.name: model for model in ModelComparison.from_json(json.loads(BARRELS.read_text())).models}
     run, chosen = open_model(given.model), np.array(given.faces)
     data = DataConfig(scheme=run.scheme, image_size=run.config.data.image_size, synthetic_train=1, synthetic_test=DRAWN)
     crops, large = (load_split(part, prepare_config(part), "test") for part in (data, replace(data, image_size=256)))

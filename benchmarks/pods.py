@@ -10,7 +10,8 @@ import jax
 
 from barrel_jax.pod.chips import make_target
 from barrel_jax.pod.program import compile_step
-from barrel_jax.pod.report import row_of, text_of
+from barrel_jax.pod.report import text_of
+from barrel_jax.pod.step_cost import step_cost
 from barrel_jax.provenance import ROOT, describe, write
 from configs.wflw import get_config
 
@@ -35,9 +36,9 @@ def main() -> None:
             config = get_config()
             config.batch_size = 16 * len(target.devices)
             config.model.norm_group, config.mesh.split_moments = group, split
-            row = {"variant": name} | row_of(compile_step(config, target, LANDMARKS), target)
-            print(name, text_of(row, target), sep="\n", flush=True)
-            rows.append(row)
+            cost = step_cost(compile_step(config, target, LANDMARKS), target)
+            print(name, text_of(cost, target), sep="\n", flush=True)
+            rows.append({"variant": name} | cost.to_json())
     write(ROOT / "benchmarks" / "results" / "pods.json", described | {"landmarks": LANDMARKS, "rows": rows})
 
 

@@ -57,7 +57,7 @@ def stored_as(source: Path, count: int = 200) -> list[dict[str, Any]]:
 
 def build(source: Path, data_dir: Path, kill_after: float = 0.0) -> dict[str, float]:
     """Prepares the set in a process of its own: wall seconds and peak memory; `kill_after` seconds it is killed."""
-    command = [sys.executable, "-m", "data.prepare", "wflw", "--source", str(source), "--data_dir", str(data_dir)]
+    command = [sys.executable, "-m", "data.prepare", "wflw", "--source", str(source), "--data-dir", str(data_dir)]
     start = time.perf_counter()
     process = subprocess.Popen([*command, "--allow-partial"], cwd=ROOT, stdout=subprocess.DEVNULL)
     if kill_after:

@@ -16,7 +16,9 @@ from barrel_jax.benchmark.rows import Failed, from_json
 from barrel_jax.config_arguments import list_fields
 from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
+from barrel_jax.pod import step_cost
 from barrel_jax.provenance import ROOT
+from barrel_jax.reproduce.barrel.comparison import ModelComparison
 from barrel_jax.reproduce.barrel.tables import tables as barrel_tables
 from benchmarks import openings, w300_tables
 
@@ -103,7 +105,7 @@ def scored(result: Result) -> str:
 
 def barrel(result: Result) -> str:
     """The five staves of several models: their heights, and the figures behind them."""
-    heights, figures, _ = barrel_tables(result)
+    heights, figures, _ = barrel_tables(ModelComparison.from_json(result))
     parts = [_trained_on(result), *(table(one.head, one.rows) for one in (heights, figures))]
     return "\n\n".join(filter(None, parts))
 
@@ -259,7 +261,8 @@ def pods(result: Result) -> str:
 
 def scaling(result: Result) -> str:
     """Weak and strong scaling, predicted."""
-    return "\n\n".join(pod_report.table(result[kind], weak=kind == "weak") for kind in ("weak", "strong"))
+    costs = {kind: [step_cost.from_json(row) for row in result[kind]] for kind in ("weak", "strong")}
+    return "\n\n".join(pod_report.table(of_kind, weak=kind == "weak") for kind, of_kind in costs.items())
 
 
 def faults(result: Result) -> str:

@@ -32,13 +32,29 @@ PROGRAMS = {
     "train.py": "train",
     "evaluate.py": "evaluate",
     "data.prepare": "data.prepare",
+    "data.convert": "data.convert.__main__",
+    "data.synthetic.contact_sheet": "data.synthetic.contact_sheet",
     "compare": "barrel_jax.compare",
+    "reproduce barrel": "barrel_jax.reproduce.barrel.compare_models",
     **{name: f"barrel_jax.{name}.__main__" for name in ("predict", "export", "benchmark", "pod", "reproduce")},
 }
 
 
 def main_of(program):
     return importlib.import_module(PROGRAMS[program]).main
+
+
+def test_every_program_is_in_the_list():
+    """But for the name that the commands go by together, and what runs beside an export without this project."""
+    starts = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for folder in ("barrel_jax", "data")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name == "__main__.py" or 'if __name__ == "__main__":' in path.read_text()
+    }
+    alone = {"barrel_jax.__main__", "barrel_jax.export.run_onnx", "barrel_jax.export.run_stablehlo"}
+    roots, part_of_another = {"train", "evaluate"}, {PROGRAMS["reproduce barrel"]}
+    assert starts - alone == set(PROGRAMS.values()) - roots - part_of_another
 
 
 def work_that_raises(error):

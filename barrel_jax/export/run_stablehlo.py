@@ -41,15 +41,25 @@ def read(path: Any) -> Any:
 
 
 def main(words: Any) -> None:
-    """The command: the points [n, K, 2] as JSON."""
+    """The command: the points [n, K, 2] as JSON; else a line on standard error, and status 1."""
     if len(words) < 5 or len(words) % 4 != 1:
         sys.exit(__doc__)
-    picture = read(words[0])
-    boxes = [tuple(map(float, words[at : at + 4])) for at in range(1, len(words), 4)]
+    try:
+        picture = read(words[0])
+    except (OSError, SyntaxError) as error:  # the latter is Pillow's, of a damaged PNG
+        sys.exit(f"{words[0]}: no picture can be read there ({error}); name a PNG or JPEG file")
+    try:
+        boxes = [tuple(map(float, words[at : at + 4])) for at in range(1, len(words), 4)]
+    except ValueError as error:
+        sys.exit(f"{error}; a box is four numbers, x y w h")
     for x, y, w, h in boxes:
         if not (w >= 1 and h >= 1 and -w < x < picture.shape[1] and -h < y < picture.shape[0]):
             sys.exit(f"{x:g} {y:g} {w:g} {h:g}: no box x y w h in a picture of {picture.shape[1]}x{picture.shape[0]}")
-    print(json.dumps(load(Path(__file__).parent)(picture, boxes)[0].tolist()))
+    try:
+        predict = load(Path(__file__).parent)
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename}: no model is there; keep this program beside the files of its export")
+    print(json.dumps(predict(picture, boxes)[0].tolist()))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 from absl import logging
@@ -22,6 +23,10 @@ from absl import logging
 from barrel_jax.config import Config
 from barrel_jax.config_arguments import ConfigParser, read_config
 from barrel_jax.devices.xla import tune_cpu
+
+if TYPE_CHECKING:
+    from barrel_jax.pod.chips import Target
+    from barrel_jax.pod.program import Program
 
 
 def slices(sides: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -32,17 +37,10 @@ def slices(sides: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [one for one in found if math.prod(one) >= 4] or [sides]
 
 
-def _rows(config: Config, topologies: list[str], batches: list[int], landmarks: int) -> list[dict]:
-    from barrel_jax.pod.chips import make_target
+def _compile(config: Config, target: "Target", batch: int, landmarks: int) -> "Program":
     from barrel_jax.pod.program import compile_step
-    from barrel_jax.pod.report import row_of
 
-    rows = []
-    for topology, batch in zip(topologies, batches, strict=True):
-        target = make_target(topology)
-        program = compile_step(dataclasses.replace(config, batch_size=batch), target, landmarks)
-        rows.append(row_of(program, target))
-    return rows
+    return compile_step(dataclasses.replace(config, batch_size=batch), target, landmarks)
 
 
 def predict_cost(given: argparse.Namespace, arguments: Sequence[str] | None) -> None:
@@ -58,25 +56,34 @@ def predict_cost(given: argparse.Namespace, arguments: Sequence[str] | None) -> 
     from barrel_jax import provenance
     from barrel_jax.pod import report
     from barrel_jax.pod.chips import make_target
+    from barrel_jax.pod.step_cost import predicted_cost, step_cost
 
     target = make_target(topology)
     described = provenance.describe("pod", "barrel_jax.pod", arguments)
     per_chip, chips = config.batch_size, len(target.devices)
-    rows = _rows(config, [topology], [per_chip * chips], given.landmarks)
-    print(report.text_of(rows[0], target))
+    cost = step_cost(_compile(config, target, per_chip * chips, given.landmarks), target)
+    print(report.text_of(cost, target))
     print(report.assumptions(target))
-    result = described | {"landmarks": given.landmarks, "rows": rows}
-    if given.scaling and target.chip:
+    result = described | {"landmarks": given.landmarks, "rows": [cost.to_json()]}
+    if given.scaling and (chip := target.chip):
         name = topology.split(":")[0]
-        shapes = slices(target.sides)
-        names = [f"{name}:{'x'.join(map(str, sides))}" for sides in shapes]
-        counts = [math.prod(sides) for sides in shapes]
-        result["weak"] = _rows(config, names, [per_chip * count for count in counts], given.landmarks)
-        result["strong"] = _rows(config, names, [common_batch(per_chip, counts[-1])] * len(names), given.landmarks)
-        for kind in ("weak", "strong"):
-            print(f"\n{kind} scaling\n{report.table(result[kind], weak=kind == 'weak')}")
+        parts = [make_target(f"{name}:{'x'.join(map(str, sides))}") for sides in slices(target.sides)]
+        batches = {
+            "weak": [per_chip * len(part.devices) for part in parts],
+            "strong": [common_batch(per_chip, len(parts[-1].devices))] * len(parts),
+        }
+        costs = {
+            kind: [
+                predicted_cost(_compile(config, part, batch, given.landmarks), part, chip)
+                for part, batch in zip(parts, of_parts, strict=True)
+            ]
+            for kind, of_parts in batches.items()
+        }
+        for kind in batches:
+            result[kind] = [one.to_json() for one in costs[kind]]
+            print(f"\n{kind} scaling\n{report.table(costs[kind], weak=kind == 'weak')}")
         if given.out:
-            report.draw(given.out.with_suffix(".png"), result["weak"], result["strong"])
+            report.draw(given.out.with_suffix(".png"), costs["weak"], costs["strong"])
     if given.out:
         provenance.write(given.out, result)
 

@@ -27,6 +27,8 @@ from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.steps import TrainStep
 from barrel_jax.training.streams import seed_data
 
+AGAIN = "delete it to have the step compiled again"
+
 
 @dataclass(frozen=True)
 class Program:
@@ -82,8 +84,7 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     words = json.dumps([lowered.as_text(), target.name, *readers, *compiler])
     kept = files.cache_home() / "pod" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
     if kept.exists():
-        facts = json.loads(files.read_text(kept))
-        return Program(**facts | {"collectives": [Collective(**one) for one in facts["collectives"]]})
+        return read_program(kept)
     start = time.perf_counter()
     compiled = lowered.compile(options)
     seconds = time.perf_counter() - start
@@ -105,3 +106,16 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     )
     files.write_json(kept, asdict(program))
     return program
+
+
+def read_program(path: Path) -> Program:
+    """Reads what `compile_step` keeps.
+
+    Raises:
+      ValueError: it is damaged; names the file and the remedy.
+    """
+    content = files.read_json(path, AGAIN)
+    try:
+        return Program(**content | {"collectives": [Collective(**one) for one in content["collectives"]]})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not what a compiled step is kept as ({error}); {AGAIN}") from error

@@ -14,9 +14,7 @@ fails leaves the others alone and is listed at the end. One that is done and was
 """
 
 import argparse
-import importlib.util
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +23,10 @@ from tqdm import tqdm
 
 from barrel_jax.command_line import Parser
 from barrel_jax.extras import require_train
-from barrel_jax.files import read_json, read_text
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.commands import check_command, keep_command
-from barrel_jax.reproduce.runs import Run, named_folders, plan, rows_of
-
-ROOT = Path(__file__).resolve().parents[2]
+from barrel_jax.reproduce.programs import ROOT, run_program
+from barrel_jax.reproduce.runs import GridRequest, Run, named_folders, rows_of, runs_of
 
 
 def execute(runs: Sequence[Run]) -> dict[Path, str]:
@@ -41,94 +37,76 @@ def execute(runs: Sequence[Run]) -> dict[Path, str]:
         bar.set_description(f"{run.row.title} seed {run.seed}")
         if run.scores.exists():
             continue
-        run.workdir.mkdir(parents=True, exist_ok=True)
-        with (run.workdir / "log.txt").open("a") as log:
-            for script, arguments in (("train.py", run.train), ("evaluate.py", run.evaluate)):
-                if not arguments:
-                    continue
-                command = [sys.executable, str(ROOT / script), *arguments]
-                done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
-                if done.returncode:
-                    failed[run.workdir] = _last_line(run.workdir / "log.txt")
-                    break
+        for script, arguments in (("train.py", run.train), ("evaluate.py", run.evaluate)):
+            if arguments and (fault := run_program([str(ROOT / script), *arguments], run.workdir / "log.txt")):
+                failed[run.workdir] = fault
+                break
+        else:
+            if run.scores.exists():
+                keep_command(run)
             else:
-                if run.scores.exists():
-                    keep_command(run)
-                else:
-                    failed[run.workdir] = f"trained, but wrote no {run.scores}"
+                failed[run.workdir] = f"trained, but wrote no {run.scores}"
     return failed
 
 
-def measure_speed(runs: Sequence[Run], given: argparse.Namespace) -> tuple[Path, str]:
-    """Times the models of the runs, unless each was timed: the file of the result, and an error's last line or ''."""
-    labels = ",".join(dict.fromkeys(run.row.label for run in runs))
-    trained = [run.workdir / "run.json" for run in runs if (run.workdir / "run.json").exists()]
-    landmarks = json.loads(read_text(trained[0]))["num_landmarks"] if trained else 98
-    size = given.image_size or 256
-    impls = "jax,torch-eager" if importlib.util.find_spec("torch") else "jax"
-    out = runs[0].workdir.parent / f"speed-{given.grid}-{landmarks}-points-{size}-px.json"
-    if _all_timed(out, labels.split(",")):
-        return out, ""
-    command = [sys.executable, "-m", "barrel_jax.benchmark", "infer", "--models", labels, "--batches", "1"]
-    command += ["--impls", impls, "--image-size", str(size), "--landmarks", str(landmarks), "--out", str(out)]
-    log = out.with_suffix(".log")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as text:
-        done = subprocess.run(command, cwd=ROOT, stdout=text, stderr=subprocess.STDOUT, check=False)
-    return out, _last_line(log) if done.returncode else ""
-
-
-def _all_timed(path: Path, labels: Sequence[str]) -> bool:
-    """Whether a measurement of speed came to its end, has rows of all these models, and none of theirs failed."""
-    if not path.exists():
-        return False
-    result = read_json(path, "delete it to have the models timed again")
-    errors = {label: [row.get("error") for row in result["rows"] if row["model"] == label] for label in labels}
-    return result.get("finished", True) and all(found and not any(found) for found in errors.values())
-
-
-def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in read_text(path, errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "no message"
-
-
-def reproduce(given: argparse.Namespace, arguments: list[str]) -> int:
+def reproduce(request: GridRequest, arguments: list[str]) -> int:
     """Does what is missing of a grid and lays its scores beside the paper's; returns 1 when a run failed."""
     if not (ROOT / "train.py").is_file():
         raise FileNotFoundError(
             "runs are made by train.py and evaluate.py of the repository: start this in a clone of it"
         )
     require_train()
-    given.sources = named_folders(given.sources)
-    # The runs start in the project's folder, wherever this is called.
-    given.runs = given.runs.absolute()
-    given.source = given.source and str(Path(given.source).absolute())
-    given.config = given.config and str(Path(given.config).absolute())
-    runs = plan(rows_of(given), given)
-    if given.list:
-        print("\n".join(json.dumps(run.describe(given.grid)) for run in runs))
+    runs = runs_of(rows_of(request), request)
+    if request.only_list:
+        print("\n".join(json.dumps(run.describe(request.grid)) for run in runs))
         return 0
     for run in runs:
         check_command(run)
     # Seconds of imports, in which Ctrl-C is heard already.
     from barrel_jax.benchmark.rows import Row as Measurement
-    from barrel_jax.benchmark.rows import from_json
     from barrel_jax.reproduce.grid_page import write_grid_page
     from barrel_jax.reproduce.results import write_results
+    from barrel_jax.reproduce.speed import measure_speed, read_timed
 
     failed = execute(runs)
     measured: list[Measurement] | None = None
-    if given.grid in ("table4", "fig5"):
-        path, fault = measure_speed(runs, given)
+    if request.grid in ("table4", "fig5"):
+        path, fault = measure_speed(runs, request)
         failed |= {path: fault} if fault else {}
-        measured = [from_json(row) for row in json.loads(read_text(path))["rows"]] if path.exists() else []
+        measured = read_timed(path).rows if path.exists() else []
     scored = [(run.row, run.seed, run.scores) for run in runs]
-    print(write_results(given.grid, scored, given.runs, measured, arguments))
-    if given.report:
-        print(write_grid_page(given.grid, scored, given.runs, measured))
+    print(write_results(request.grid, scored, request.runs, measured, arguments))
+    if request.report:
+        print(write_grid_page(request.grid, scored, request.runs, measured))
     for path, fault in failed.items():
         print(f"FAILED {path}: {fault}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def request_of(given: argparse.Namespace, extra: Sequence[str]) -> GridRequest:
+    """What the command line asks for; `extra` are the arguments behind `--`. Raises ValueError as `named_folders`."""
+
+    def absolute(name: str | None) -> str:
+        # The runs start in the project's folder, wherever this is called.
+        return str(Path(name).absolute()) if name else ""
+
+    return GridRequest(
+        grid=given.grid,
+        runs=given.runs.absolute(),
+        sources=named_folders(given.sources),
+        dataset=given.dataset,
+        source=absolute(given.source),
+        config=absolute(given.config),
+        rows=tuple(given.rows),
+        seeds=given.seeds,
+        epochs=given.epochs,
+        image_size=given.image_size,
+        backbone=given.backbone,
+        pretrained=given.pretrained,
+        extra=tuple(extra),
+        only_list=given.list,
+        report=given.report,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -160,8 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
     # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
     parted = arguments.index("--") if "--" in arguments else len(arguments)
     given = parser.parse_args(arguments[:parted])
-    given.extra = arguments[parted + 1 :]
-    return parser.run(given, lambda: reproduce(given, arguments))
+    extra = arguments[parted + 1 :]
+    return parser.run(given, lambda: reproduce(request_of(given, extra), arguments))
 
 
 if __name__ == "__main__":

@@ -17,14 +17,14 @@ def keep_command(run: Run) -> None:
 
 
 def check_command(run: Run) -> None:
-    """Raises ValueError when a finished run was made by other arguments, in one line that names them.
+    """Raises ValueError when a finished run was made by other arguments, in one line that names them, or is damaged.
 
     Files of before that do not say what made them are taken as they are, and so is a folder that was moved.
     """
     if not run.scores.exists():
         return
     for path, arguments in ((run.workdir / "run.json", run.train), (_evaluated(run), run.evaluate)):
-        command = files.read_json(path, ANOTHER).get("command", "") if arguments and path.exists() else ""
+        command = _command_in(path) if arguments and path.exists() else ""
         if not command:
             continue
         there, now = _options(command), _options(" ".join(("", *arguments)))
@@ -42,6 +42,13 @@ def check_command(run: Run) -> None:
 
 def _evaluated(run: Run) -> Path:
     return run.scores.with_name("command.json")
+
+
+def _command_in(path: Path) -> str:
+    content = files.read_json(path, ANOTHER)
+    if not isinstance(content, dict) or not isinstance(content.get("command", ""), str):
+        raise ValueError(f"{path}: this is damaged, and does not say which command made the run; {ANOTHER}")
+    return content.get("command", "")
 
 
 def _options(command: str) -> dict[str, str]:

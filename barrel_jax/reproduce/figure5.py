@@ -9,6 +9,7 @@ import numpy as np
 from barrel_jax.benchmark.rows import Failed
 from barrel_jax.benchmark.rows import Row as Measurement
 from barrel_jax.paper import PAPER_FPS, PUBLISHED_WFLW, Row, paper_nmes
+from barrel_jax.reproduce.record import Record
 
 DEVICES = {"cuda": "GPU", "cpu": "CPU"}
 
@@ -28,24 +29,24 @@ def speed_columns(row: Row, measured: Sequence[Measurement]) -> dict[str, float 
     return columns
 
 
-def draw_figure5(records: Sequence[dict[str, Any]]) -> np.ndarray:
+def draw_figure5(records: Sequence[Record]) -> np.ndarray:
     """Figure 5: NME in the crop against frames per second, RGB uint8 [H, W, 3]; what the paper published in grey.
 
     Args: `records` of `barrel_jax.reproduce.results.collect`, with speeds.
     """
     from barrel_jax.plotting import INK, MUTED, PREDICTED, TRUE, new_figure, pixels
 
-    panels = [name for name in DEVICES.values() if any(f"jax, {name}, float32: FPS" in r["speed"] for r in records)]
+    panels = [name for name in DEVICES.values() if any(f"jax, {name}, float32: FPS" in r.speed for r in records)]
     panels = panels or ["CPU"]
     figure = new_figure(760 * len(panels), 560)
     for place, name in enumerate(panels):
         axes = figure.add_axes(((place + 0.09) / len(panels), 0.11, 0.72 / len(panels), 0.78))
         for record in records:
-            label, speed = record["label"], record["speed"]
+            label, speed = record.label, record.speed
             fps, theirs = speed.get(f"jax, {name}, float32: FPS"), speed[f"paper's FPS, {name}"]
-            colour = TRUE if record["model"] == "Baseline" else PREDICTED
-            if record["nme_crop"] is not None and fps is not None:
-                place_of = (fps, record["nme_crop"])
+            colour = TRUE if record.model == "Baseline" else PREDICTED
+            if record.nme_crop is not None and fps is not None:
+                place_of = (fps, record.nme_crop)
                 axes.scatter(*place_of, s=46, color=colour, edgecolors=INK, linewidths=0.5, zorder=3)
                 axes.annotate(
                     label,
@@ -58,7 +59,7 @@ def draw_figure5(records: Sequence[dict[str, Any]]) -> np.ndarray:
                     rotation_mode="anchor",
                 )
             if theirs is not None:
-                place_of = (theirs, paper_nmes("wflw", record)[""])
+                place_of = (theirs, paper_nmes("wflw", record.network)[""])
                 axes.scatter(*place_of, s=30, color=MUTED, marker="x", zorder=2)
                 words = f"{label} (published)"
                 axes.annotate(words, place_of, (4, -6), textcoords="offset points", fontsize=7, color=MUTED,
@@ -67,7 +68,7 @@ def draw_figure5(records: Sequence[dict[str, Any]]) -> np.ndarray:
         _published_methods(axes)
         axes.set_xlabel(f"faces per second, one at a time, {name}")
         axes.set_ylabel("NME in the crop, %")
-        axes.set_title(f"({'ab'[place]}) {name}: ours on {records[0]['set']}, published on WFLW", fontsize=10)
+        axes.set_title(f"({'ab'[place]}) {name}: ours on {records[0].dataset}, published on WFLW", fontsize=10)
         axes.grid(color="#DDDDDD", lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     return pixels(figure)

@@ -16,6 +16,7 @@ from barrel_jax.markdown import table
 from barrel_jax.paper import Row, paper_nmes
 from barrel_jax.provenance import describe
 from barrel_jax.reproduce.figure5 import draw_figure5, speed_columns
+from barrel_jax.reproduce.record import Record
 
 HEAD = (
     "model",
@@ -34,15 +35,11 @@ HEAD = (
 )
 
 
-def collect(
-    scored: Sequence[tuple[Row, int, Path]], measured: Sequence[Measurement] | None = None
-) -> list[dict[str, Any]]:
+def collect(scored: Sequence[tuple[Row, int, Path]], measured: Sequence[Measurement] | None = None) -> list[Record]:
     """One record for each row of the grid and each of its subsets, from the metrics.json of the runs that are done.
 
-    `nme` (source pixels) and its `std` (of the sample) are percent, None where no run or only one is done; so are
-    `nme_crop` and `std_crop`, which are measured as PIPNet measures and stand beside the paper's; `seeds` are those
-    that are done.
-    With `measured`, rows of a result of `barrel_jax.benchmark infer`, `speed` has the columns of frames per second.
+    A mean is None where no run is done, a deviation where less than two are. With `measured`, rows of a result of
+    `barrel_jax.benchmark infer`, `speed` has the columns of frames per second.
     """
     rows: dict[tuple[str, str], tuple[Row, dict[int, Scores]]] = {}
     for row, seed, path in scored:
@@ -57,48 +54,47 @@ def collect(
             nmes = [it.nme for it in scores if it is not None]
             in_crop = [it.nme_crop for it in scores if it is not None and math.isfinite(it.nme_crop)]
             records.append(
-                {
-                    "model": row.title,
-                    "label": row.label,
-                    "set": next((it.dataset for it in found.values()), row.scored_on or row.config),
-                    **row.model,
-                    "subset": subset,
-                    "paper": row.paper.get(subset),
-                    "nme": statistics.fmean(nmes) if nmes else None,
-                    "nme_crop": statistics.fmean(in_crop) if in_crop else None,
-                    "std": statistics.stdev(nmes) if len(nmes) > 1 else None,
-                    "std_crop": statistics.stdev(in_crop) if len(in_crop) > 1 else None,
-                    "seeds": sorted(found),
-                    "speed": {} if measured is None else speed_columns(row, measured),
-                }
+                Record(
+                    model=row.title,
+                    label=row.label,
+                    dataset=next((it.dataset for it in found.values()), row.scored_on or row.config),
+                    network=row.model,
+                    subset=subset,
+                    paper=row.paper.get(subset),
+                    nme=statistics.fmean(nmes) if nmes else None,
+                    nme_crop=statistics.fmean(in_crop) if in_crop else None,
+                    std=statistics.stdev(nmes) if len(nmes) > 1 else None,
+                    std_crop=statistics.stdev(in_crop) if len(in_crop) > 1 else None,
+                    seeds=sorted(found),
+                    speed={} if measured is None else speed_columns(row, measured),
+                )
             )
     return records
 
 
-def markdown(records: Sequence[dict[str, Any]]) -> str:
+def markdown(records: Sequence[Record]) -> str:
     """The records as a table."""
     head = head_of(records)
     return table(head, [cells_of(record, head) for record in records])
 
 
-def head_of(records: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+def head_of(records: Sequence[Record]) -> tuple[str, ...]:
     """Heads of the columns."""
-    return (*HEAD, *dict.fromkeys(name for record in records for name in record["speed"]))
+    return (*HEAD, *dict.fromkeys(name for record in records for name in record.speed))
 
 
-def cells_of(record: dict[str, Any], head: Sequence[str]) -> tuple[str, ...]:
+def cells_of(record: Record, head: Sequence[str]) -> tuple[str, ...]:
     """A record under a head, as texts."""
 
     def number(value: float | None, digits: int = 2) -> str:
         return "" if value is None else f"{value:.{digits}f}"
 
     return (
-        record["model"], record["set"], record["backbone"], str(record["stride"]), str(record["encoder_layers"]),
-        str(record["decoder_layers"]), record["subset"] or "all", number(record["paper"]),
-        number(record["nme_crop"]), number(record["std_crop"]), number(record["nme"]) or "not run",
-        number(record["std"]),
-        str(len(record["seeds"])),
-        *(number(record["speed"].get(name), 1) for name in head[len(HEAD) :]),
+        record.model, record.dataset,
+        *(str(record.network[name]) for name in ("backbone", "stride", "encoder_layers", "decoder_layers")),
+        record.subset or "all", number(record.paper), number(record.nme_crop), number(record.std_crop),
+        number(record.nme) or "not run", number(record.std), str(len(record.seeds)),
+        *(number(record.speed.get(name), 1) for name in head[len(HEAD) :]),
     )  # fmt: skip
 
 
@@ -122,8 +118,8 @@ def write_results(
     files.write(folder / f"{grid}.md", lambda path: path.write_text(text + "\n"))
     files.write(folder / f"{grid}.csv", lambda path: path.write_text(table.getvalue()))
     made = describe(f"reproduce {grid}", "barrel_jax.reproduce", arguments)
-    files.write_json(folder / f"{grid}.json", made | {"grid": grid, "rows": records})
-    if grid in ("fig4", "fig5") and any(record["nme_crop"] is not None for record in records):
+    files.write_json(folder / f"{grid}.json", made | {"grid": grid, "rows": [record.to_json() for record in records]})
+    if grid in ("fig4", "fig5") and any(record.nme_crop is not None for record in records):
         from barrel_jax.plotting import write_picture
 
         picture = draw_figure4(records) if grid == "fig4" else draw_figure5(records)
@@ -131,7 +127,7 @@ def write_results(
     return text
 
 
-def draw_figure4(records: Sequence[dict[str, Any]]) -> Any:
+def draw_figure4(records: Sequence[Record]) -> Any:
     """Figure 4: NME by the number of decoders and by the stride, RGB uint8 [H, W, 3]; the paper's numbers in grey.
 
     NME is that in the crop, as PIPNet measures, whose frame the paper's numbers are most likely in.
@@ -139,18 +135,18 @@ def draw_figure4(records: Sequence[dict[str, Any]]) -> Any:
     from barrel_jax.plotting import MUTED, SUBSETS, new_figure, pixels
 
     figure = new_figure(1100, 480)
-    panels = (("decoder_layers", "decoder layers", lambda r: r["stride"] == 32),
-              ("stride", "stride of the memory", lambda r: r["decoder_layers"] == 1))  # fmt: skip
-    names = list(dict.fromkeys(record["model"] for record in records))
+    panels = (("decoder_layers", "decoder layers", lambda r: r.network["stride"] == 32),
+              ("stride", "stride of the memory", lambda r: r.network["decoder_layers"] == 1))  # fmt: skip
+    names = list(dict.fromkeys(record.model for record in records))
     for place, (key, label, belongs) in enumerate(panels):
         axes = figure.add_axes((0.07 + 0.48 * place, 0.13, 0.42, 0.75))
         for name, colour in zip(names, SUBSETS * len(names), strict=False):
-            line = sorted((r for r in records if r["model"] == name and belongs(r)), key=lambda r: r[key])
-            done = [r for r in line if r["nme_crop"] is not None]
-            spread = [r["std_crop"] or 0 for r in done]
-            axes.errorbar([r[key] for r in done], [r["nme_crop"] for r in done], spread, color=colour, marker="o", ms=4,
-                          capsize=3, lw=1.4, label=name)  # fmt: skip
-            given = {r[key]: nmes[""] for r in line if (nmes := paper_nmes("wflw", r))}
+            line = sorted((r for r in records if r.model == name and belongs(r)), key=lambda r: r.network[key])
+            done = [r for r in line if r.nme_crop is not None]
+            spread = [r.std_crop or 0 for r in done]
+            at, nmes = [r.network[key] for r in done], [r.nme_crop for r in done if r.nme_crop is not None]
+            axes.errorbar(at, nmes, spread, color=colour, marker="o", ms=4, capsize=3, lw=1.4, label=name)
+            given = {r.network[key]: theirs[""] for r in line if (theirs := paper_nmes("wflw", r.network))}
             axes.scatter(list(given), list(given.values()), color=MUTED, marker="x", s=24)
         axes.set_xlabel(label)
         axes.set_ylabel("NME in the crop, % (grey crosses: the paper's, on WFLW)")

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runs of a grid: which folder, which commands, which scores."""
 
-import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,27 @@ from barrel_jax.files import download_folder
 from barrel_jax.paper import GRIDS, Row, paper_nmes
 
 OWN = {"wflw": "wflw", "w300": "w300", "cofw": "cofw", "cofw68": "w300"}  # the set that a config trains on
+
+
+@dataclass(frozen=True)
+class GridRequest:
+    """A grid, and what the command line changes of it; folders and files are absolute."""
+
+    grid: str  # one of `paper.GRIDS`
+    runs: Path  # folder of the runs
+    sources: Mapping[str, str]  # folders of the paper's sets, by name
+    dataset: str  # every row trains on this set instead; '' for each row's own
+    source: str  # folder of `dataset`; '' for its download's
+    config: str  # file that every row starts from; '' for that of its set
+    rows: tuple[str, ...]  # titles of the rows to run; () for all
+    seeds: int  # runs of each row
+    epochs: int  # 0 for the config's
+    image_size: int  # pixels; 0 for the config's
+    backbone: str  # instead of every ResNet; '' for each row's own
+    pretrained: str | None  # as config.pretrained; None for the config's
+    extra: tuple[str, ...]  # further arguments of train.py
+    only_list: bool  # print the runs, and do none
+    report: bool  # write a page as well
 
 
 @dataclass(frozen=True)
@@ -41,26 +61,26 @@ class Run:
         }
 
 
-def rows_of(given: argparse.Namespace) -> list[Row]:
-    """The rows of the grid under the command's arguments; on another set, rows that become the same are one.
+def rows_of(request: GridRequest) -> list[Row]:
+    """The rows of the grid that are asked for; on another set, rows that become the same are one.
 
     Raises:
         ValueError: rows are named that the grid does not have.
     """
-    there = list(dict.fromkeys(row.title for row in GRIDS[given.grid]))
-    unknown = [name for name in given.rows if name not in there]
+    there = list(dict.fromkeys(row.title for row in GRIDS[request.grid]))
+    unknown = [name for name in request.rows if name not in there]
     if unknown:
-        raise ValueError(f"--rows {' '.join(unknown)}: {given.grid} has no such models; it has {', '.join(there)}")
-    rows = [row for row in GRIDS[given.grid] if not given.rows or row.title in given.rows]
-    if given.backbone:
+        raise ValueError(f"--rows {' '.join(unknown)}: {request.grid} has no such models; it has {', '.join(there)}")
+    rows = [row for row in GRIDS[request.grid] if not request.rows or row.title in request.rows]
+    if request.backbone:
         rows = [
-            _changed(row, model=row.model | {"backbone": given.backbone})
+            _changed(row, model=row.model | {"backbone": request.backbone})
             if str(row.model["backbone"]).startswith("resnet")
             else row
             for row in rows
         ]
-    if given.dataset:
-        rows = [_changed(row, config=given.dataset, scored_on="") for row in rows]
+    if request.dataset:
+        rows = [_changed(row, config=request.dataset, scored_on="") for row in rows]
     return list({(row.title, row.slug): row for row in reversed(rows)}.values())[::-1]
 
 
@@ -71,42 +91,43 @@ def _changed(row: Row, **fields: Any) -> Row:
     return replace(row, paper={} if row.aux_loss else paper_nmes(scored_on, row.model))
 
 
-def plan(rows: Sequence[Row], given: argparse.Namespace) -> list[Run]:
+def runs_of(rows: Sequence[Row], request: GridRequest) -> list[Run]:
     """The runs of a grid, all rows of one seed before those of the next.
 
     Raises:
         ValueError: the folder of a set is not named.
     """
-    return [_run(row, seed, given) for seed in range(given.seeds) for row in rows]
+    return [_run(row, seed, request) for seed in range(request.seeds) for row in rows]
 
 
-def _run(row: Row, seed: int, given: argparse.Namespace) -> Run:
+def _run(row: Row, seed: int, request: GridRequest) -> Run:
     own = OWN.get(row.config, row.config)
-    sources = given.sources | ({given.dataset: given.source} if given.source else {})
+    sources = {**request.sources, **({request.dataset: request.source} if request.source else {})}
     for name in (own, row.scored_on):
-        if name and name not in sources and name != "synthetic" and not given.list:
+        if name and name not in sources and name != "synthetic" and not request.only_list:
             download = download_folder(name, "")
             if not download.is_dir():
-                flag = "--source DIR" if name == given.dataset else f"--sources {name}=DIR"
+                flag = "--source DIR" if name == request.dataset else f"--sources {name}=DIR"
                 raise ValueError(f"{row.title} on {name}: name its folder, {flag}, or put the download at {download}")
-    budget = f"{given.epochs or 'all'}-epochs-{given.image_size or 'own'}-px"
-    workdir = given.runs / budget / f"{row.slug}-seed{seed}"
-    train = ["--config", given.config or f"configs/{row.config}.py", "--workdir", str(workdir), f"--config.seed={seed}"]
+    budget = f"{request.epochs or 'all'}-epochs-{request.image_size or 'own'}-px"
+    workdir = request.runs / budget / f"{row.slug}-seed{seed}"
+    start = request.config or f"configs/{row.config}.py"
+    train = ["--config", start, "--workdir", str(workdir), f"--config.seed={seed}"]
     train += [f"--config.data.source={sources[own]}"] if own in sources else []
     train += [f"--config.model.{name}={value}" for name, value in row.model.items()]
     train += ["--config.optim.aux_loss=True"] if row.aux_loss else []
-    train += [] if given.pretrained is None else [f"--config.pretrained={given.pretrained}"]
+    train += [] if request.pretrained is None else [f"--config.pretrained={request.pretrained}"]
     # The paper's step down is at two thirds of the run.
-    steps = {"epochs": given.epochs, "decay_epoch": given.epochs * 2 // 3} if given.epochs else {}
+    steps = {"epochs": request.epochs, "decay_epoch": request.epochs * 2 // 3} if request.epochs else {}
     train += [f"--config.optim.{name}={value}" for name, value in steps.items()]
-    train += [f"--config.data.image_size={given.image_size}"] if given.image_size else []
+    train += [f"--config.data.image_size={request.image_size}"] if request.image_size else []
     evaluate: tuple[str, ...] = ()
     scores = f"{own}-{'val' if own == 'coco' else 'test'}"
     if row.scored_on:
         evaluate = ("--workdir", str(workdir), "--dataset", row.scored_on)
         evaluate += ("--source", str(sources.get(row.scored_on, "")))
         scores = f"{row.scored_on}-test"
-    return Run(row, seed, workdir, (*train, *given.extra), evaluate, workdir / "eval" / scores / "metrics.json")
+    return Run(row, seed, workdir, (*train, *request.extra), evaluate, workdir / "eval" / scores / "metrics.json")
 
 
 def named_folders(texts: Sequence[str]) -> dict[str, str]:

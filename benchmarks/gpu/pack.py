@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
     parser.add_argument("--mb", type=float, default=30.0, help="at most (default: %(default)s)")
-    parser.add_argument("--data_dir", default="", help="where the built set goes, as for data.prepare")
+    parser.add_argument("--data-dir", default="", help="where the built set goes, as for data.prepare")
     given = parser.parse_args(arguments)
     from data.prepare import prepare  # TFDS takes seconds
 

@@ -2,10 +2,14 @@
 """A picture of 5 x 8 synthetic faces with their points: `python -m data.synthetic.contact_sheet OUT.png`."""
 
 import argparse
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from barrel_jax import files
+from barrel_jax.command_line import Parser
 from data.synthetic.landmarks import SCHEME_NAMES
 from data.synthetic.sample import sample_face
 
@@ -42,22 +46,33 @@ def contact_sheet(scheme: str, seed: int, rows: int, columns: int, split: str, f
     return np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", help="PNG or JPEG file to write")
-    parser.add_argument("--scheme", default="300w-68", choices=SCHEME_NAMES)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--split", default="train")
-    parser.add_argument("--first", type=int, default=0, help="index of the first face")
-    parser.add_argument("--rows", type=int, default=5)
-    parser.add_argument("--columns", type=int, default=8)
-    parser.add_argument("--no_points", action="store_true")
-    args = parser.parse_args()
-    sheet = contact_sheet(args.scheme, args.seed, args.rows, args.columns, args.split, args.first, not args.no_points)
-    if not cv2.imwrite(args.out, sheet):
-        raise ValueError(f"{args.out}: cannot be written; check the folder and the ending (.png or .jpg)")
+def draw(given: argparse.Namespace) -> None:
+    """Draws and writes what the command line asks for."""
+    if not cv2.haveImageWriter(str(given.out)):
+        raise ValueError(f"{given.out}: pictures of this ending cannot be written; name a .png or .jpg file")
+    sheet = contact_sheet(
+        given.scheme, given.seed, given.rows, given.columns, given.split, given.first, not given.no_points
+    )
+    files.write_bytes(given.out, cv2.imencode(given.out.suffix, sheet)[1].tobytes())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser("python -m data.synthetic.contact_sheet", __doc__)
+    parser.add_argument("out", type=Path, help="PNG or JPEG file to write")
+    parser.add_argument("--scheme", default="300w-68", choices=SCHEME_NAMES, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which faces are drawn (default: %(default)s)")
+    parser.add_argument("--split", default="train", help="(default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="index of the first face (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--columns", type=int, default=8, help="(default: %(default)s)")
+    parser.add_argument("--no-points", action="store_true", help="leave out the points and the box")
+    given = parser.parse_args(arguments)
+    for name, least in (("rows", 1), ("columns", 1), ("seed", 0), ("first", 0)):
+        if getattr(given, name) < least:
+            parser.error(f"--{name} {getattr(given, name)}: {least} or more")
+    return parser.run(given, lambda: draw(given))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

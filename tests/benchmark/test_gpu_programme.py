@@ -285,7 +285,7 @@ def test_what_a_call_consists_of():
 @needs_shared
 def test_a_pack_of_300w(tmp_path, capsys):
     out = tmp_path / "w300.npz"
-    given = ["pack", "--source", str(SHARED / "samples" / "300W"), "--out", str(out), "--data_dir", str(tmp_path)]
+    given = ["pack", "--source", str(SHARED / "samples" / "300W"), "--out", str(out), "--data-dir", str(tmp_path)]
     assert main(given) == 0 and "research only" in capsys.readouterr().out
     pack.unpack(out, tmp_path / "there", (256,))
     (built,) = tmp_path.glob("w300/*/w300/1.0.0")

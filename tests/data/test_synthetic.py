@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.faces.symmetry import find_scheme
 from data.synthetic.camera import Camera, Pose
-from data.synthetic.contact_sheet import TILE, contact_sheet
+from data.synthetic.contact_sheet import TILE, contact_sheet, main
 from data.synthetic.expression import CALM
 from data.synthetic.head import Head
 from data.synthetic.identity import MEAN_IDENTITY
@@ -314,3 +314,23 @@ def test_bad_options_are_refused(tmp_path):
 def test_contact_sheet_draws_points():
     with_points, without = (contact_sheet("cofw-29", 0, 1, 2, "train", 0, points) for points in (True, False))
     assert with_points.shape == (TILE, 2 * TILE, 3) and (with_points != without).any(-1).sum() > 200
+
+
+def test_the_contact_sheets_command_writes_a_picture_or_says_why_not(tmp_path, capsys):
+    few = ["--rows", "1", "--columns", "2", "--scheme", "cofw-29"]
+    for flag in ("--no-points", "--no_points"):
+        assert main([str(tmp_path / "new" / "sheet.png"), *few, flag]) == 0
+        (tmp_path / "new" / "sheet.png").rename(tmp_path / "sheet.png")
+        written = cv2.imread(str(tmp_path / "sheet.png"))
+        np.testing.assert_array_equal(written, contact_sheet("cofw-29", 0, 1, 2, "train", 0, points=False))
+    for place, said in (
+        (tmp_path / "sheet.txt", "pictures of this ending cannot be written; name a .png or .jpg file"),
+        (tmp_path / "sheet.png" / "below.png", "sheet.png: File exists"),
+    ):
+        assert main([str(place), *few]) == 1
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"data.synthetic.contact_sheet: {tmp_path}")
+        assert said in printed and printed.count("\n") == 1
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path / "sheet.png"), "--rows", "0"])
+    assert "--rows 0: 1 or more" in capsys.readouterr().err

@@ -127,6 +127,25 @@ def test_the_programs_beside_an_export_read_pictures_as_predict_does(program, tm
             program.main([str(tmp_path / "8.png"), *box])
 
 
+@pytest.mark.parametrize("program", [run_onnx, run_stablehlo])
+def test_the_programs_beside_an_export_say_in_one_line_what_is_missing(program, tmp_path, monkeypatch):
+    picture, broken = tmp_path / "8.png", tmp_path / "broken.png"
+    cv2.imwrite(str(picture), np.zeros((40, 30), np.uint8))
+    broken.write_bytes(picture.read_bytes()[:40])
+    monkeypatch.setattr(program, "__file__", str(tmp_path / "program"))
+    model = tmp_path / f"model-image.{program.__name__.rpartition('_')[2]}"
+    for words, said in (
+        ([tmp_path / "none.png", "0", "0", "9", "9"], f"{tmp_path / 'none.png'}: no picture can be read there"),
+        ([tmp_path, "0", "0", "9", "9"], f"{tmp_path}: no picture can be read there"),
+        ([broken, "0", "0", "9", "9"], f"{broken}: no picture can be read there"),
+        ([picture, "0", "0", "9", "wide"], "could not convert string to float: 'wide'; a box is four numbers"),
+        ([picture, "0", "0", "9", "9"], f"{model}: no model is there; keep this program beside the files"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            program.main([str(word) for word in words])
+        assert ended.value.code.startswith(said) and "\n" not in ended.value.code
+
+
 @pytest.mark.processes
 def test_run_onnx_prints_the_points(run, pictures, expected, tmp_path):
     image, boxes = pictures[1]

@@ -3,19 +3,22 @@
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from barrel_jax.pod import hlo, report
+from barrel_jax.pod import hlo, report, step_cost
 from barrel_jax.pod.__main__ import common_batch, main, slices
-from barrel_jax.pod.chips import CHIPS, make_target, sides_of
+from barrel_jax.pod.chips import CHIPS, Target, make_target, sides_of
 from barrel_jax.pod.hlo import Collective
-from barrel_jax.pod.program import compile_step
+from barrel_jax.pod.program import Program, compile_step, read_program
 from barrel_jax.pod.roofline import HOP_S, exchange_seconds
+from barrel_jax.pod.step_cost import Exchanged, StepCost
 from tests.kit import small
 from tests.kit.processes import ROOT
 
@@ -112,8 +115,40 @@ def test_slices_grow_fourfold_to_the_one_asked_for():
 
 
 def test_efficiency_is_the_share_of_the_smallest_slices_speed_per_chip():
-    rows = [{"faces_per_s": 100.0, "chips": 4}, {"faces_per_s": 360.0, "chips": 16}]
-    assert report.efficiencies(rows) == [1.0, pytest.approx(0.9)]
+    (kept, *_) = results("pod-v5e")["weak"]
+    small_slice, large_slice = (
+        step_cost.from_json(kept | {"faces_per_s": speed, "chips": chips}) for speed, chips in ((100.0, 4), (360.0, 16))
+    )
+    assert report.efficiencies([small_slice, large_slice]) == [1.0, pytest.approx(0.9)]
+
+
+def results(name):
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+def test_a_cost_is_written_as_it_was_read():
+    scaled = results("pod-v5e")
+    for row in (*scaled["rows"], *scaled["weak"], *scaled["strong"]):
+        assert json.dumps(step_cost.from_json(row).to_json()) == json.dumps(row)
+    for row in results("pods")["rows"]:  # which have the variant's name before
+        assert json.dumps({"variant": row["variant"]} | step_cost.from_json(row).to_json()) == json.dumps(row)
+
+
+def test_a_cost_by_hand():
+    gradient = [Collective("all-reduce", 100, 4, 2, "a"), Collective("all-reduce", 50, 4, 1, "b")]
+    program = Program(
+        "v5e:2x2", 4, 64, 10, 3, 4, 5, 197e12, 819e9, [*gradient, Collective("all-gather", 8, 2, 1, "")], 1.5
+    )
+    v5e = Target("v5e:2x2", [None] * 4, (2, 2), CHIPS["TPU v5 lite"])
+    cost = step_cost.step_cost(program, v5e)
+    assert cost.exchanged == [Exchanged("all-gather", 2, 1, 8), Exchanged("all-reduce", 4, 3, 250)]
+    assert (cost.memory, cost.chip_memory, cost.compute_ms, cost.memory_ms) == (12, 16e9, 1e3, 1e3)
+    assert cost.step_ms == pytest.approx(1e3 + cost.exchange_ms) and cost.exchange_ms > 0
+    assert cost.faces_per_s == pytest.approx(64 / (1e-3 * cost.step_ms))
+    # Where no rates are published there is no time.
+    bare = step_cost.step_cost(program, replace(v5e, chip=None))
+    assert type(bare) is StepCost and vars(bare).items() <= vars(cost).items()
+    assert step_cost.from_json(bare.to_json()) == bare and step_cost.from_json(cost.to_json()) == cost
 
 
 @pytest.mark.parametrize(
@@ -146,6 +181,13 @@ def test_a_norm_over_groups_leaves_the_gradients_exchange_alone(tmp_path, monkey
     kept = list((tmp_path / "pod").iterdir())
     assert compiled(target, tmp_path, monkeypatch, **fields) == grouped
     assert len(kept) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"collectives": [1]}', '{"collectives": [], "chips": 4}'])
+def test_a_damaged_program_on_the_disk_is_named(content, tmp_path):
+    (tmp_path / "kept.json").write_text(content)
+    with pytest.raises(ValueError, match=r"kept\.json: .*; delete it to have the step compiled again"):
+        read_program(tmp_path / "kept.json")
 
 
 @pytest.mark.parametrize(("per_chip", "batch"), [(8, 256), (16, 256), (24, 256), (32, 512), (40, 512)])
@@ -228,3 +270,26 @@ def test_the_command_line_refuses_no_devices(capsys):
     with pytest.raises(SystemExit):
         main(["--config", "configs/tiny.py", "--topology", "cpu:0"])
     assert "--topology cpu:0: there is at least 1 device" in capsys.readouterr().err
+
+
+def test_scaling_is_of_slices_from_four_chips_up(tmp_path, monkeypatch, capsys):
+    device = SimpleNamespace(device_kind="TPU v5 lite", platform="tpu")
+
+    def made(name):
+        sides = tuple(map(int, name.partition(":")[2].split("x")))
+        return Target(name, [device] * math.prod(sides), sides, CHIPS[device.device_kind])
+
+    def compiled(config, target, num_landmarks):
+        return Program(target.name, len(target.devices), config.batch_size, 10, 3, 4, 5, 1e9, 1e9, [], 1.5)
+
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # to which the command adds
+    monkeypatch.setattr("barrel_jax.pod.chips.make_target", made)
+    monkeypatch.setattr("barrel_jax.pod.program.compile_step", compiled)
+    given = ["--config", "configs/tiny.py", "--topology", "v5e:4x4", "--config.batch_size=32", "--scaling"]
+    assert main([*given, "--out", str(tmp_path / "pod.json")]) == 0
+    said = json.loads((tmp_path / "pod.json").read_text())
+    cases = {kind: [(row["topology"], row["chips"], row["batch"]) for row in said[kind]] for kind in ("weak", "strong")}
+    assert cases["weak"] == [("v5e:2x2", 4, 128), ("v5e:4x4", 16, 512)]
+    assert cases["strong"] == [("v5e:2x2", 4, 32), ("v5e:4x4", 16, 32)]
+    assert said["rows"] == said["weak"][1:] and (tmp_path / "pod.png").exists()
+    assert "| v5e:4x4 | 16 | 32 | " in capsys.readouterr().out  # both tables: 32 faces a chip, and 32 a step

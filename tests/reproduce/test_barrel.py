@@ -11,7 +11,8 @@ import pytest
 
 from barrel_jax import config as configuration
 from barrel_jax import files
-from barrel_jax.reproduce.barrel.compare_models import compare_models, group, main, set_heights
+from barrel_jax.reproduce.barrel.compare_models import compare_models, group, main, with_heights
+from barrel_jax.reproduce.barrel.comparison import Criterion, Figure, ModelComparison
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure, other_set
 from barrel_jax.reproduce.barrel.page import barrel_page
 from barrel_jax.reproduce.barrel.picture import draw_barrels
@@ -20,6 +21,7 @@ from barrel_jax.reproduce.barrel.training_time import Scored, common_epochs, tra
 from barrel_jax.training import loop
 from data.prepare import prepare_config
 from tests.kit import small
+from tests.kit.processes import ROOT
 from tests.kit.scores import make_scores, make_stress
 from tests.kit.toy import written
 
@@ -57,16 +59,26 @@ def three_runs(tmp_path):
 def test_heights_by_hand(tmp_path):
     models = group(three_runs(tmp_path))
     assert {name: [run.config.seed for run in runs] for name, runs in models.items()} == {"thin": [0, 1], "wide": [0]}
-    thin, wide = compare_models(models, cost)["models"]
+    thin, wide = compare_models(models, cost).models
     # Means over seeds: NME 5 against 4, stressed 3 times that, 100 against 50 FPS, 40 against 20 epochs.
-    heights = [{name: stave["height"] for name, stave in model["staves"].items()} for model in (thin, wide)]
+    heights = [{name: one.height for name, one in model.criteria.items()} for model in (thin, wide)]
     assert heights[0] == pytest.approx(dict(zip(HEIGHTS, (0.8, 0.8, 1.0, 1.0, 0.5), strict=True)))
     assert heights[1] == dict(zip(HEIGHTS, (1.0, 1.0, 0.5, None, 1.0), strict=True))
-    assert (thin["shortest"], thin["holds"], wide["shortest"]) == ("ease of training", 0.5, "efficiency")
-    assert thin["staves"]["accuracy"]["figures"]["nme"] == {"mean": 5.0, "std": pytest.approx(2**0.5)}
-    assert thin["staves"]["robustness"]["figures"]["nme"]["mean"] == pytest.approx(15)
-    assert thin["staves"]["efficiency"]["figures"]["fps"] == {"mean": 100.0, "std": None}
-    assert wide["staves"]["accuracy"]["figures"]["nme"]["std"] is None
+    assert (thin.shortest, thin.holds, wide.shortest) == ("ease of training", 0.5, "efficiency")
+    assert thin.criteria["accuracy"].figure("nme") == Figure(5.0, pytest.approx(2**0.5))
+    assert thin.criteria["robustness"].figure("nme").mean == pytest.approx(15)
+    assert thin.criteria["efficiency"].figure("fps") == Figure(100.0, None)
+    assert wide.criteria["accuracy"].figure("nme").std is None
+
+
+def test_what_is_written_is_read(tmp_path):
+    comparison = compare_models(group(three_runs(tmp_path)), cost)
+    assert ModelComparison.from_json(json.loads(json.dumps(files.plain(comparison.to_json())))) == comparison
+    kept = json.loads((ROOT / "benchmarks" / "results" / "barrel.json").read_text())
+    again = ModelComparison.from_json(kept).to_json()
+    assert len(again["models"]) == 5 and again["other"]["dataset"] == "coco"
+    about = ("benchmark", "machine", "versions", "commit", "command")
+    assert json.dumps(again) == json.dumps({name: value for name, value in kept.items() if name not in about})
 
 
 def test_tables_and_picture(tmp_path):
@@ -121,13 +133,11 @@ def test_runs_on_other_faces_are_not_compared(tmp_path):
             compare_models(group(runs), cost)
 
 
-def test_equal_models_have_height_1_even_without_an_error():
-    models = [
-        {"staves": {stave: {"figures": {HEIGHTS[stave][0]: {"mean": value}}} for stave in HEIGHTS}}
-        for value in (0.0, 0.0)
-    ]
-    set_heights(models)
-    assert {stave["height"] for model in models for stave in model["staves"].values()} == {1.0}
+def test_equal_models_have_height_1_even_without_an_error(tmp_path):
+    (model, _) = compare_models(group(three_runs(tmp_path)), cost).models
+    perfect = {name: Criterion({number: Figure(0.0, None)}) for name, (number, _) in HEIGHTS.items()}
+    models = with_heights([dataclasses.replace(model, criteria=perfect)] * 2)
+    assert {one.height for model in models for one in model.criteria.values()} == {1.0}
 
 
 def test_training_time_by_hand(tmp_path):
@@ -165,7 +175,7 @@ def test_who_is_scored_more_often_does_not_train_faster(tmp_path):
     runs = [measured(tmp_path, "often", 4.0), measured(tmp_path, "seldom", 4.0, model__width=64)]
     runs = [dataclasses.replace(run, curve=curve) for run, curve in zip(runs, (often, seldom), strict=True)]
     barrels = compare_models(group(runs), cost)
-    assert [model["staves"]["ease of training"]["height"] for model in barrels["models"]] == [1.0, 1.0]
+    assert [model.criteria["ease of training"].height for model in barrels.models] == [1.0, 1.0]
     assert "3 epochs at which all runs were scored (2, 4, 6)" in markdown(barrels)
     apart = [runs[0], dataclasses.replace(runs[1], curve=longer[1:])]
     assert "there is no epoch at which all were" in markdown(compare_models(group(apart), cost))
@@ -201,6 +211,24 @@ def test_a_folder_that_cannot_be_measured_is_named(tmp_path, capsys):
     with pytest.raises(ValueError, match="these are scores of predictions, not of the run's model"):
         measure(tmp_path / "run")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("run.json", '{"scheme": ', "this is no JSON"),
+        ("run.json", "{}", "a run's scheme and num_landmarks are missing"),
+        ("config.json", '{"model": ', "this is no JSON"),
+        ("config.json", "[]", "config"),
+    ],
+)
+def test_a_run_whose_files_are_damaged_is_named(name, content, said, tmp_path, capsys):
+    configuration.save(small.config(), tmp_path)
+    written(tmp_path / "run.json", {"num_landmarks": 29, "scheme": "cofw-29"})
+    (tmp_path / name).write_text(content)
+    assert main(["--workdirs", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]  # after the bar
+    assert line.startswith(f"reproduce barrel: {tmp_path / name}: ") and said in line and "; put the run's own" in line
 
 
 def test_only_scores_of_the_same_faces_crop_and_clamping_are_taken_again(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 """Grids that are run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -15,7 +15,9 @@ from barrel_jax.benchmark.rows import Failed, Inferred, Key, to_json
 from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
+from barrel_jax.reproduce.record import Record
 from barrel_jax.reproduce.results import collect, draw_figure4, markdown
+from tests.kit.processes import ROOT
 from tests.kit.scores import make_scores, summary
 
 SMALL = ["table3", "--dataset", "synthetic", "--config", "configs/tiny.py", "--backbone", "resnet18"]
@@ -149,11 +151,26 @@ def test_mean_and_spread_by_subset_by_hand(tmp_path):
         (row, 2, tmp_path / "missing.json"),
     ]
     records = collect(scored)
-    assert [record["subset"] for record in records] == ["", "common", "challenging"]
-    assert [record["nme"] for record in records] == [3.5, 2.0, 7.0]
-    assert [record["std"] for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
-    assert [record["std_crop"] for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
+    assert [record.subset for record in records] == ["", "common", "challenging"]
+    assert [record.nme for record in records] == [3.5, 2.0, 7.0]
+    assert [record.std for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
+    assert [record.std_crop for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
     assert "| 3.34 | 3.40 | 0.71 | 3.50 | 0.71 | 2 |" in markdown(records)
+
+
+def test_a_record_is_read_as_it_is_written(tmp_path):
+    row = GRIDS["table4"][0]
+    timing = Timing(**dict.fromkeys((field.name for field in fields(Timing)), 1.0))
+    timed = Inferred(Key(row.label, "jax", "cpu", "float32", 1), timing, 1, 1.0, None, {}, 1, None)
+    scored = [(row, seed, fake(tmp_path / f"{seed}.json", 3.0 + seed)) for seed in (0, 1)]
+    (record,) = collect(scored, [timed])
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+    # Results of before have no scores in the crop.
+    kept = json.loads((ROOT / "benchmarks" / "results" / "fig4-faces68.json").read_text())["rows"]
+    again = [Record.from_json(one) for one in kept]
+    assert {(one.nme_crop, one.std_crop) for one in again} == {(None, None)}
+    assert [{name: one.to_json()[name] for name in line} for one, line in zip(again, kept, strict=True)] == kept
+    assert "| Baseline | coco | resnet18 | 32 | 0 | 1 | all | 4.31 |  |  | 17.00 |  | 1 |" in markdown(again)
 
 
 def finished(given, capsys, path="eval/synthetic-test"):
@@ -181,6 +198,16 @@ def test_a_finished_run_of_another_command_is_refused(capsys, tmp_path):
     # Where nothing tells otherwise it is taken as it is.
     (Path(run["workdir"]) / "run.json").unlink()
     assert main([*given, "--pretrained", "imagenet"]) == 0
+
+
+@pytest.mark.parametrize("content", ["[]", '{"command": 1}', "{"])
+def test_a_finished_run_whose_file_is_damaged_is_named(content, capsys, tmp_path):
+    given = [*SMALL, "--seeds", "1", "--rows", "BarrelNet", "--runs", str(tmp_path)]
+    path = Path(finished(given, capsys)["workdir"]) / "run.json"
+    path.write_text(content)
+    assert main(given) == 1
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{path}: this is" in said and "or choose another --runs" in said
 
 
 def test_scores_on_another_set_are_of_the_folder_just_given(capsys, monkeypatch, tmp_path):
@@ -214,8 +241,8 @@ def test_figure4_is_drawn(tmp_path):
     picture = draw_figure4(records)
     assert picture.shape == (480, 1100, 3) and picture.std() > 10
     # What is drawn beside the paper's numbers is in the crop, as they are.
-    assert (draw_figure4([record | {"nme": 2.0, "std": 1.0} for record in records]) == picture).all()
-    assert (draw_figure4([record | {"nme_crop": 2.0} for record in records]) != picture).any()
+    assert (draw_figure4([replace(record, nme=2.0, std=1.0) for record in records]) == picture).all()
+    assert (draw_figure4([replace(record, nme_crop=2.0) for record in records]) != picture).any()
 
 
 def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_path):
@@ -250,6 +277,24 @@ def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_
     assert (measures("--rows", "Baseline"), measures()) == (0, 1)
     broken.clear()
     assert (measures(), measures()) == (1, 0)
+
+
+def test_damaged_files_of_the_speed_are_named(capsys, tmp_path):
+    given = ["table4", "--dataset", "synthetic", "--seeds", "1", "--runs", str(tmp_path), "--rows", "Baseline"]
+    runs = listed(capsys, *given)
+    for run in runs:
+        fake(Path(run["workdir"]) / "eval" / "synthetic-test" / "metrics.json", 5.0)
+    speed = Path(runs[0]["workdir"]).parent / "speed-table4-98-points-256-px.json"
+    for content in ("[]", "{}", '{"rows": [{"model": "BarrelNet-50"}]}', '{"rows": '):
+        speed.write_text(content)
+        assert main(given) == 1
+        said = capsys.readouterr().err.strip().splitlines()[-1]  # after the bar
+        assert f"reproduce: {speed}: " in said and "delete it to have the models timed again" in said
+    run_json = Path(runs[0]["workdir"]) / "run.json"
+    run_json.write_text('{"num_landmarks": 98}')
+    assert main(given) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"reproduce: {run_json}: a run's scheme and num_landmarks are missing; put the run's own back" in said
 
 
 @pytest.mark.processes

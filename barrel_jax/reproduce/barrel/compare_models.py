@@ -26,6 +26,7 @@ from barrel_jax.command_line import Parser
 from barrel_jax.evaluation.comparison import ALIKE
 from barrel_jax.plotting import write_picture
 from barrel_jax.report.page import write_page
+from barrel_jax.reproduce.barrel.comparison import Criterion, Figure, Model, ModelComparison, ScoredFaces, StressFigures
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure
 from barrel_jax.reproduce.barrel.page import barrel_page, beside
 from barrel_jax.reproduce.barrel.picture import draw_barrels
@@ -93,65 +94,76 @@ def check_alike(runs: Sequence[Measured]) -> None:
                 )
 
 
-def model_of(name: str, runs: Sequence[Measured], cost: dict[str, Any], epochs: Collection[float]) -> dict[str, Any]:
-    """What is measured of a model, one of `models` in `barrel.json` but for heights: means and spread over its runs.
+def model_of(name: str, runs: Sequence[Measured], cost: dict[str, Any], epochs: Collection[float]) -> Model:
+    """What is measured of a model, but for heights: means and spread over its runs.
 
     `epochs` are those at which all models were scored while they trained.
     """
     by_run = [run.figures(epochs) for run in runs]
-    staves: dict[str, dict[str, Any]] = {}
-    for stave in HEIGHTS:
-        numbers = dict.fromkeys(number for figures in by_run for number in figures.get(stave, {}))
-        staves[stave] = {"figures": {n: _spread([figures[stave].get(n) for figures in by_run]) for n in numbers}}
+    criteria = {}
+    for criterion in HEIGHTS:
+        numbers = dict.fromkeys(number for figures in by_run for number in figures.get(criterion, {}))
+        criteria[criterion] = Criterion(
+            {n: _over_seeds([figures[criterion].get(n) for figures in by_run]) for n in numbers}
+        )
     # Measured once, since seeds do not change it.
-    staves["efficiency"] = {
-        "figures": {number: _spread([value]) for number, value in cost.items() if number != "device"},
-        "device": cost["device"],
-    }
-    staves["robustness"]["records"] = [
-        vars(same[0]) | {name: _spread([getattr(record, name) for record in same]) for name in ("nme", "worst")}
-        for same in zip(*(run.stress.records for run in runs), strict=True)
-    ]
-    staves["robustness"]["pose"] = runs[0].stress.pose
-    staves["generalisation"]["why"] = runs[0].why_no_other
-    staves["ease of training"]["label_related"] = label_related(runs[0].config)
-    return {
-        "name": name,
-        "workdirs": [str(run.workdir) for run in runs],
-        "seeds": [run.config.seed for run in runs],
-        "checkpoint_steps": [run.scores.checkpoint_step for run in runs],
-        "staves": staves,
-    }
+    criteria["efficiency"] = Criterion(
+        {number: _over_seeds([value]) for number, value in cost.items() if number != "device"}
+    )
+    return Model(
+        name=name,
+        workdirs=[str(run.workdir) for run in runs],
+        seeds=[run.config.seed for run in runs],
+        checkpoint_steps=[run.scores.checkpoint_step for run in runs],
+        criteria=criteria,
+        stress=[
+            StressFigures(
+                kind=same[0].kind,
+                strength=same[0].strength,
+                unit=same[0].unit,
+                nme=_over_seeds([record.nme for record in same]),
+                worst=_over_seeds([record.worst for record in same]),
+                num_images=same[0].num_images,
+            )
+            for same in zip(*(run.stress.records for run in runs), strict=True)
+        ],
+        pose=runs[0].stress.pose,
+        device=cost["device"],
+        why_no_other=runs[0].why_no_other,
+        label_related=label_related(runs[0].config),
+    )
 
 
-def _spread(values: Sequence[float | None]) -> dict[str, float | None]:
+def _over_seeds(values: Sequence[float | None]) -> Figure:
     known = [value for value in values if value is not None and math.isfinite(value)]
-    return {
-        "mean": statistics.fmean(known) if known else None,
-        "std": statistics.stdev(known) if len(known) > 1 else None,
-    }
+    return Figure(
+        statistics.fmean(known) if known else None,
+        statistics.stdev(known) if len(known) > 1 else None,
+    )
 
 
-def set_heights(models: Sequence[dict[str, Any]]) -> None:
-    """Adds `height` to each stave, 0..1 with 1 for the best of the models and None for what is not measured.
-
-    Adds `holds`, the height of the shortest stave that is measured, and its name `shortest` to each model.
-    """
-    for stave, (number, best_is_low) in HEIGHTS.items():
-        values = [model["staves"][stave]["figures"].get(number, {}).get("mean") for model in models]
+def with_heights(models: Sequence[Model]) -> list[Model]:
+    """The models with the height of each criterion, 0..1 with 1 for the best and None for what is not measured."""
+    heights: list[dict[str, float | None]] = [{} for _ in models]
+    for criterion, (number, best_is_low) in HEIGHTS.items():
+        values = [model.criteria[criterion].figure(number).mean for model in models]
         known = [value for value in values if value is not None]
-        best = (min if best_is_low else max)(known, default=None)
-        for model, value in zip(models, values, strict=True):
-            height = None if value is None else 1.0 if value == best else best / value if best_is_low else value / best
-            model["staves"][stave]["height"] = height
-    for model in models:
-        heights = {name: stave["height"] for name, stave in model["staves"].items() if stave["height"] is not None}
-        model["shortest"] = min(heights, key=heights.__getitem__)
-        model["holds"] = heights[model["shortest"]]
+        best = (min if best_is_low else max)(known, default=0.0)
+        for own, value in zip(heights, values, strict=True):
+            own[criterion] = (
+                None if value is None else 1.0 if value == best else best / value if best_is_low else value / best
+            )
+    return [
+        dataclasses.replace(
+            model,
+            criteria={name: dataclasses.replace(one, height=own[name]) for name, one in model.criteria.items()},
+        )
+        for model, own in zip(models, heights, strict=True)
+    ]
 
 
-def compare_models(models: dict[str, list[Measured]], cost: Cost = cost_of) -> dict[str, Any]:
-    """The content of `barrel.json`. `cost(config, num_landmarks, image_size)` measures a model's efficiency.
+def compare_models(models: dict[str, list[Measured]], cost: Cost = cost_of) -> ModelComparison:
+    """The models beside each other. `cost(config, num_landmarks, image_size)` measures a model's efficiency.
 
     Raises ValueError as `check_alike`.
     """
@@ -165,31 +177,29 @@ def compare_models(models: dict[str, list[Measured]], cost: Cost = cost_of) -> d
         if repr(network) not in costs:
             costs[repr(network)] = cost(*network)
         found.append(model_of(name, [run, *others], costs[repr(network)], epochs))
-    set_heights(found)
-    fields = (*ALIKE, "normalised_by")
-    scores, other = runs[0].scores, next((run.other for run in runs if run.other), None)
-    return {
-        **{field: getattr(scores, field) for field in fields},
-        "other": None if other is None else {field: getattr(other, field) for field in fields},
-        "scored_epochs": sorted(epochs),
-        "models": found,
-    }
+    other = next((run.other for run in runs if run.other), None)
+    return ModelComparison(
+        faces=ScoredFaces.from_json(vars(runs[0].scores)),
+        other=ScoredFaces.from_json(vars(other)) if other else None,
+        scored_epochs=sorted(epochs),
+        models=with_heights(found),
+    )
 
 
 def barrel(given: argparse.Namespace) -> None:
     """Measures what is missing of the runs, prints the staves side by side, and writes them to `--out`."""
     with tqdm(given.workdirs, desc="measure", unit="run") as bar:
         runs = [measure(workdir, given.dataset, given.source) for workdir in bar]
-    barrels = compare_models(group(runs, [name for name in given.names.split(",") if name]))
-    text, picture = markdown(barrels), draw_barrels(barrels)
+    comparison = compare_models(group(runs, [name for name in given.names.split(",") if name]))
+    text, picture = markdown(comparison), draw_barrels(comparison)
     files.write(given.out / "barrel.md", lambda path: path.write_text(text + "\n"))
-    files.write_json(given.out / "barrel.json", files.plain(barrels))
+    files.write_json(given.out / "barrel.json", files.plain(comparison.to_json()))
     files.write(given.out / "barrel.png", lambda path: write_picture(path, picture))
     written = ["barrel.md", "barrel.json", "barrel.png"]
     if given.report:
-        write_page(given.out / "barrel.html", barrel_page(barrels, beside(runs)))
+        write_page(given.out / "barrel.html", barrel_page(comparison, beside(runs)))
         written.append("barrel.html")
-    print("\n".join([text, *(str(given.out / name) for name in written), *filter(None, [alone(barrels)])]))
+    print("\n".join([text, *(str(given.out / name) for name in written), *filter(None, [alone(comparison)])]))
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,6 @@
 All scores are of one checkpoint, that of the run's own `metrics.json`.
 """
 
-import json
 import math
 import shlex
 import subprocess
@@ -19,7 +18,7 @@ from barrel_jax.config import Config
 from barrel_jax.evaluation.scores import Scores, Stress, read_scores, read_stress
 from barrel_jax.evaluation.stress import UNPERTURBED
 from barrel_jax.faces.landmarks import SCHEMES
-from barrel_jax.files import read_text
+from barrel_jax.facts import read_facts
 from barrel_jax.reproduce.barrel.training_time import Scored, training_curve, training_time
 
 Result = TypeVar("Result", bound=Scores | Stress)
@@ -77,12 +76,12 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
 
     Raises:
         FileNotFoundError: the folder holds no run, or one without scores.
-        ValueError: the scores are not of the run's model, evaluate.py fails, or a line of the log is damaged; says
-            with what.
+        ValueError: a file of the run or a line of its log is damaged, the scores are not of the run's model, or
+            evaluate.py fails; says with what.
     """
     workdir = Path(workdir).absolute()
     config = configuration.load(workdir)
-    run = json.loads(read_text(workdir / "run.json"))
+    facts = read_facts(workdir)
     metrics = workdir / "eval" / f"{config.data.dataset}-{config.data.test_split}" / "metrics.json"
     again = f"python evaluate.py --workdir {workdir}"
     if not metrics.exists():
@@ -95,7 +94,7 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
     stressed = ["--stress", *alike, *(["--normaliser", scores.normaliser] if scores.normaliser else [])]
     stress = _evaluated(metrics.with_name("stress.json"), read_stress, metrics, SAME_FACES, stressed)
     scores = read_scores(metrics)  # which evaluate.py has written anew with the errors under stress
-    chosen, why = other_set(config, run["scheme"], dataset)
+    chosen, why = other_set(config, facts["scheme"], dataset)
     other = None
     if chosen:
         split = "val" if chosen == "coco" else "test"
@@ -105,7 +104,7 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
         # What lies in a folder is not known before evaluate.py has read it.
         other = _evaluated(path, read_scores, metrics, (), named, lambda there: not source and _by_default(there))
     curve = training_curve(workdir / "metrics.jsonl", config.data.scored_split, config.batch_size)
-    return Measured(workdir, config, run["num_landmarks"], scores, stress, other, why, curve)
+    return Measured(workdir, config, facts["num_landmarks"], scores, stress, other, why, curve)
 
 
 def other_set(config: Config, scheme: str, dataset: str) -> tuple[str, str]:

@@ -2,11 +2,12 @@
 """The picture of the paper's barrel: one barrel for each model, five wooden staves, and the water that it holds."""
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from barrel_jax.plotting import INK, MUTED, new_figure, pixels
+from barrel_jax.reproduce.barrel.comparison import Criterion, Model, ModelComparison
 from barrel_jax.reproduce.barrel.tables import HEIGHTS, alone
 
 if TYPE_CHECKING:
@@ -29,19 +30,19 @@ LABELS = {
 }
 
 
-def draw_barrels(barrels: dict[str, Any]) -> np.ndarray:
-    """The content of `barrel.json` as a picture: RGB uint8 [height, width, 3].
+def draw_barrels(comparison: ModelComparison) -> np.ndarray:
+    """A comparison as a picture: RGB uint8 [height, width, 3].
 
     Staves are as high as `height`, relative to the best of the models, with the figure that this compares above them;
     one that is not measured is a dashed outline. The water stands as high as the shortest stave.
     """
-    models = barrels["models"]
+    models = comparison.models
     columns = min(len(models), COLUMNS)
     rows = -(-len(models) // columns)
     width, height = columns * PANEL, HEAD + rows * TALL
     figure = new_figure(width, height)
-    title = f"The barrel: {barrels['dataset']} {barrels['split']}"
-    words = alone(barrels) or "Height of a stave: relative to the best of these models. It holds up to the shortest."
+    title = f"The barrel: {comparison.faces.dataset} {comparison.faces.split}"
+    words = alone(comparison) or "Height of a stave: relative to the best of these models. It holds up to the shortest."
     figure.text(18 / width, 1 - 24 / height, title, fontsize=13, weight="bold", color=INK, va="center")
     lines = textwrap.fill(words, columns * 82)
     figure.text(18 / width, 1 - 40 / height, lines, fontsize=9, color=MUTED, va="top")
@@ -69,23 +70,23 @@ def place_on_front(around: np.ndarray, up: np.ndarray) -> np.ndarray:
     return np.stack([radius * around, up - ARC * np.sqrt(np.maximum(1 - around**2, 0))], axis=1)
 
 
-def draw_barrel(figure: "Figure", inside: tuple[float, float, float, float], model: dict[str, Any]) -> None:
-    """Draws one of the `models` in `barrel.json` inside left, bottom, width and height, in parts of the figure's."""
+def draw_barrel(figure: "Figure", inside: tuple[float, float, float, float], model: Model) -> None:
+    """Draws a model's barrel inside left, bottom, width and height, in parts of the figure's."""
     from matplotlib.patches import Polygon
 
     axes = figure.add_axes(inside, xlim=ACROSS, ylim=UP)
     axes.set_axis_off()
-    name = textwrap.fill(model["name"], 44, max_lines=2, placeholder=" …")
+    name = textwrap.fill(model.name, 44, max_lines=2, placeholder=" …")
     axes.text(0, 1.38, name, ha="center", va="top", fontsize=11.5, weight="bold", color=INK)
-    level = model["holds"]
+    level = model.holds
     # The water's surface lies behind the staves and is seen above those that end at it.
     around = np.linspace(-1, 1, 60)
     front = place_on_front(around, np.full(60, level))
     back = front * [1, -1] + [0, 2 * level]
     axes.add_patch(Polygon(np.concatenate([front, back[::-1]]), fc=WATER, ec=DEEP, lw=0.8, alpha=0.55, zorder=1))
     ends = np.linspace(-1, 1, len(HEIGHTS) + 1)
-    for place, stave in enumerate(HEIGHTS):
-        _draw_stave(axes, stave, model["staves"][stave], ends[place], ends[place + 1], WOOD[place % 2], level)
+    for place, name in enumerate(HEIGHTS):
+        _draw_stave(axes, name, model.criteria[name], ends[place], ends[place + 1], WOOD[place % 2], level)
     axes.add_patch(Polygon(outline(-1, 1, 0, level), fc=WATER, ec="none", alpha=0.6, zorder=4))
     axes.plot(*front.T, color=DEEP, lw=1.8, zorder=5)
     edge = front[-1]
@@ -94,11 +95,11 @@ def draw_barrel(figure: "Figure", inside: tuple[float, float, float, float], mod
 
 
 def _draw_stave(
-    axes: "Axes", name: str, stave: dict[str, Any], left: float, right: float, colour: str, level: float
+    axes: "Axes", name: str, criterion: Criterion, left: float, right: float, colour: str, level: float
 ) -> None:
     from matplotlib.patches import Polygon
 
-    height, middle = stave["height"], (left + right) / 2
+    height, middle = criterion.height, (left + right) / 2
     foot, words = place_on_front(np.array([middle]), np.zeros(1))[0], name.replace("ease of ", "ease of\n")
     axes.text(foot[0], -0.1, words, ha="center", va="top", fontsize=8, color=INK, linespacing=1.1)
     words = "–" if height is None else f"{height:.2f}"
@@ -121,7 +122,7 @@ def _draw_stave(
         if height > hoop + 0.05:
             axes.add_patch(Polygon(outline(left, right, hoop, hoop + 0.045), fc=IRON, ec="none", zorder=3))
     number, unit = LABELS[name]
-    figure = stave["figures"][HEIGHTS[name][0]]["mean"]
+    figure = criterion.figure(HEIGHTS[name][0]).mean
     top = place_on_front(np.array([middle]), np.array([height]))[0]
     if height < level + 2 * ARC:  # above the water's surface behind it
         top[1] = max(top[1], 2 * level - place_on_front(np.array([middle]), np.array([level]))[0, 1])

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The staves of several models as tables: heights, the figures behind them, the errors under stress, and notes."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from barrel_jax.evaluation.score_table import metric_name
 from barrel_jax.markdown import table
+from barrel_jax.reproduce.barrel.comparison import Figure, ModelComparison
 
 # The staves; the figure by which models are compared, and whether less of it is better.
 HEIGHTS = {
@@ -42,9 +43,9 @@ NOTES = (
 ALONE = "One model alone has all heights 1: heights need at least two models."
 
 
-def alone(barrels: dict[str, Any]) -> str:
+def alone(comparison: ModelComparison) -> str:
     """What is to be said of the heights of one model alone; '' of several."""
-    return ALONE if len(barrels["models"]) == 1 else ""
+    return ALONE if len(comparison.models) == 1 else ""
 
 
 class Table(NamedTuple):
@@ -55,50 +56,49 @@ class Table(NamedTuple):
     rows: list[list[str]]
 
 
-def tables(barrels: dict[str, Any]) -> list[Table]:
-    """The content of `barrel.json` as tables, a column for each model."""
-    models, names = barrels["models"], [model["name"] for model in barrels["models"]]
-    heights = [[name, *(_cell(model["staves"][name]["height"], ".2f") for model in models)] for name in HEIGHTS]
-    heights.append(["holds water up to", *(f"{m['holds']:.2f} ({m['shortest']})" for m in models)])
-    records = [model["staves"]["robustness"]["records"] for model in models]
+def tables(comparison: ModelComparison) -> list[Table]:
+    """The comparison as tables, a column for each model."""
+    models, names = comparison.models, [model.name for model in comparison.models]
+    heights = [[name, *(_cell(model.criteria[name].height, ".2f") for model in models)] for name in HEIGHTS]
+    heights.append(["holds water up to", *(f"{model.holds:.2f} ({model.shortest})" for model in models)])
     stressed = [
         [
-            f"{same[0]['kind']} {same[0]['strength']:g}",
-            *(f"{_spread(one['nme'], 1, '.2f')} / {_spread(one['worst'], 1, '.2f')}" for one in same),
+            f"{same[0].kind} {same[0].strength:g}",
+            *(f"{_spread(one.nme, 1, '.2f')} / {_spread(one.worst, 1, '.2f')}" for one in same),
         ]
-        for same in zip(*records, strict=True)
+        for same in zip(*(model.stress for model in models), strict=True)
     ]
-    metric = metric_name("NME", barrels["normaliser"])
+    metric = metric_name("NME", comparison.faces.normaliser)
     return [
         Table("Heights of the staves", ["stave", *names], heights),
-        Table("What they are measured by", ["stave", "figure", *names], _figures(barrels)),
+        Table("What they are measured by", ["stave", "figure", *names], _figures(comparison)),
         Table(f"Under stress: {metric} % / largest error of a face %", ["kind and strength", *names], stressed),
     ]
 
 
-def notes(barrels: dict[str, Any]) -> list[str]:
+def notes(comparison: ModelComparison) -> list[str]:
     """What is to be said of the tables, a sentence or more each."""
-    models = barrels["models"]
-    stressed = models[0]["staves"]["robustness"]
-    units = {record["kind"]: record["unit"] for record in stressed["records"] if record["unit"]}
+    models = comparison.models
+    units = {one.kind: one.unit for one in models[0].stress if one.unit}
     found = [
         *NOTES,
-        _coarseness(barrels["scored_epochs"]),
+        _coarseness(comparison.scored_epochs),
         f"Strengths: {'; '.join(f'{kind}: {unit}' for kind, unit in units.items())}.",
     ]
-    found.append(f"Large pose: {stressed['pose']}.")
+    found.append(f"Large pose: {models[0].pose}.")
     for model in models:
-        if why := model["staves"]["generalisation"]["why"]:
-            found.append(f"Generalisation of {model['name']} is not measured: {why}.")
+        if model.why_no_other:
+            found.append(f"Generalisation of {model.name} is not measured: {model.why_no_other}.")
     return found
 
 
-def markdown(barrels: dict[str, Any]) -> str:
+def markdown(comparison: ModelComparison) -> str:
     """`tables` and `notes` as Markdown."""
-    parts = [f"# The barrel: {barrels['dataset']} {barrels['split']}", *filter(None, [alone(barrels)])]
-    for one in tables(barrels):
+    faces = comparison.faces
+    parts = [f"# The barrel: {faces.dataset} {faces.split}", *filter(None, [alone(comparison)])]
+    for one in tables(comparison):
         parts += [f"## {one.title}", table(one.head, one.rows)]
-    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(barrels))])
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(comparison))])
 
 
 def _coarseness(epochs: list[float]) -> str:
@@ -108,34 +108,32 @@ def _coarseness(epochs: list[float]) -> str:
     return f"Epochs and seconds are as coarse as the {len(epochs)} epochs at which all runs were scored{said}."
 
 
-def _figures(barrels: dict[str, Any]) -> list[list[str]]:
-    models, other = barrels["models"], barrels["other"]
-    devices = {model["staves"]["efficiency"]["device"] for model in models}
+def _figures(comparison: ModelComparison) -> list[list[str]]:
+    models, other = comparison.models, comparison.other
+    devices = {model.device for model in models}
     words = {
-        "NME": metric_name("NME", barrels["normaliser"]),
-        "other": f"{metric_name('NME', other['normaliser'])} on {other['dataset']} {other['split']}"
-        if other
-        else "NME",
+        "NME": metric_name("NME", comparison.faces.normaliser),
+        "other": f"{metric_name('NME', other.normaliser)} on {other.dataset} {other.split}" if other else "NME",
         "device": f" ({', '.join(sorted(devices))}, float32)",
     }
     rows = [
         [
-            stave,
+            criterion,
             text.format(**words),
-            *(_spread(model["staves"][stave]["figures"].get(number, {}), unit, form) for model in models),
+            *(_spread(model.criteria[criterion].figure(number), unit, form) for model in models),
         ]
-        for stave, number, text, unit, form in FIGURES
+        for criterion, number, text, unit, form in FIGURES
     ]
-    lists = [model["staves"]["ease of training"]["label_related"] for model in models]
+    lists = [model.label_related for model in models]
     rows.append(
         ["ease of training", "label-related hyperparameters", *(f"{len(n)} {' '.join(n)}".strip() for n in lists)]
     )
-    rows.append(["all", "seeds", *(", ".join(map(str, model["seeds"])) for model in models)])
+    rows.append(["all", "seeds", *(", ".join(map(str, model.seeds)) for model in models)])
     return rows
 
 
-def _spread(figure: dict[str, float | None], unit: float, form: str) -> str:
-    mean, std = figure.get("mean"), figure.get("std")
+def _spread(figure: Figure, unit: float, form: str) -> str:
+    mean, std = figure.mean, figure.std
     return _cell(mean and mean / unit, form) + ("" if std is None else f" ± {std / unit:{form}}")
 
 

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A record of a grid: the scores of a row on one subset, over its seeds, beside the paper's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+WRITTEN = ("model", "label", "set", "subset", "paper", "nme", "nme_crop", "std", "std_crop", "seeds", "speed")
+
+
+@dataclass(frozen=True)
+class Record:
+    """NME in percent, None where it is not known; deviations are those of the sample."""
+
+    model: str  # the row's title
+    label: str  # the model by the paper's name for it (`paper.Row.label`)
+    dataset: str
+    network: Mapping[str, Any]  # fields of config.model
+    subset: str  # '' for the whole test set
+    paper: float | None
+    nme: float | None  # in source pixels
+    nme_crop: float | None  # as PIPNet measures, which stands beside the paper's
+    std: float | None
+    std_crop: float | None
+    seeds: list[int]  # that are done
+    speed: Mapping[str, float | None]  # frames per second by column (`figure5.speed_columns`)
+
+    def to_json(self) -> dict[str, Any]:
+        """As one of `rows` in GRID.json, where the network's fields stand among the others."""
+        return {
+            "model": self.model,
+            "label": self.label,
+            "set": self.dataset,
+            **self.network,
+            "subset": self.subset,
+            "paper": self.paper,
+            "nme": self.nme,
+            "nme_crop": self.nme_crop,
+            "std": self.std,
+            "std_crop": self.std_crop,
+            "seeds": self.seeds,
+            "speed": self.speed,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Record":
+        """The inverse of `to_json`; earlier results have no scores in the crop. Raises KeyError for another field."""
+        return cls(
+            model=content["model"],
+            label=content["label"],
+            dataset=content["set"],
+            network={name: value for name, value in content.items() if name not in WRITTEN},
+            subset=content["subset"],
+            paper=content["paper"],
+            nme=content["nme"],
+            nme_crop=content.get("nme_crop"),
+            std=content["std"],
+            std_crop=content.get("std_crop"),
+            seeds=content["seeds"],
+            speed=content["speed"],
+        )
