@@ -88,7 +88,7 @@ def stress(
         dataset=crops.dataset,
         split=crops.split,
         fingerprint=crops.fingerprint,
-        normaliser=truth.scheme.normaliser_name,
+        normaliser=str(truth.scheme.normaliser),
         normalised_by=normaliser_words(truth.scheme),
         crop=protocol,
         seed=SEED,

@@ -88,7 +88,7 @@ def _check_scheme(main: FaceCrops, other: FaceCrops) -> None:
         return {
             "points": scheme.num_points,
             "left/right pairs": [(i, j) for i, j in enumerate(scheme.flip) if i < j],
-            "normaliser": f"{scheme.normaliser_name} {scheme.normaliser}",
+            "normaliser": f"{scheme.normaliser} {scheme.normaliser.points}",
         }
 
     theirs, ours = facts(other.scheme), facts(main.scheme)

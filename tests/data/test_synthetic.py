@@ -52,7 +52,7 @@ def shape_of(scheme, does=CALM, pose=FRONT, who=MEAN_IDENTITY):
     head, camera = Head(who, does), Camera(pose)
     jaw = camera.project(jaw_of(scheme, camera.outline(*jaw_paths(head))))
     points = in_order(scheme, jaw, camera.project(head.lift(frontal_points(head, scheme))))
-    left, right = points[list(SCHEMES[scheme].normaliser)]
+    left, right = points[list(SCHEMES[scheme].normaliser.points)]
     return (points - (left + right) / 2) / np.linalg.norm(right - left)
 
 

@@ -7,12 +7,12 @@ from matplotlib.colors import to_rgb
 
 from barrel_jax import plotting
 from barrel_jax.evaluation import error_curves, face_sheets
-from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.faces.landmarks import LandmarkScheme, Normaliser
 from barrel_jax.input.crops import FaceCrops
 from tests.kit.toy import make_crops
 
-SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "points_0_1", ())
-EYES = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "outer_eye_corners", ((0, 2, 1),))
+SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), Normaliser(points=(0, 1)), ())
+EYES = LandmarkScheme("custom-3", 3, (1, 0, 2), Normaliser("outer_eye_corners", (0, 1)), ((0, 2, 1),))
 TRUTH = np.array([[[0.25, 0.25], [0.75, 0.25], [0.5, 0.75]]], np.float32)
 
 

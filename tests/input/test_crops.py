@@ -9,6 +9,7 @@ import pytest
 from barrel_jax.config import DataConfig
 from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.faces.geometry import px_to_unit
+from barrel_jax.faces.landmarks import Normaliser
 from barrel_jax.input import crops
 from barrel_jax.input.crops import cut, load_crops, most_context
 from barrel_jax.input.source import decode, open_split, read_info
@@ -108,8 +109,8 @@ def test_what_is_not_there_is_named(drawn, tmp_path):
 
 
 def test_the_configs_normaliser_replaces_the_sets(drawn):
-    assert read_info(drawn, (), (16, 17)).scheme.normaliser == (16, 17)
-    assert read_info(Path(drawn)).scheme.normaliser == (8, 9)
+    assert read_info(drawn, (), (16, 17)).scheme.normaliser == Normaliser(points=(16, 17))
+    assert read_info(Path(drawn)).scheme.normaliser == Normaliser("outer_eye_corners", (8, 9))
 
 
 def test_context_is_the_picture_around_the_same_crop(drawn):
