@@ -10,6 +10,7 @@ scores, draws or prints them names the same one.
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Bool, Float, Real
 
 from barrel_jax.faces.landmarks import PUPILS, SCHEMES, LandmarkScheme, Normaliser
 
@@ -41,7 +42,9 @@ def normalised_by(scheme: LandmarkScheme, normaliser: Normaliser) -> LandmarkSch
     return replace(scheme, normaliser=Normaliser(points=(first, second)))
 
 
-def distances(scheme: LandmarkScheme, truth_px: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def distances(
+    scheme: LandmarkScheme, truth_px: Real[np.ndarray, "n K 2"], labelled: Bool[np.ndarray, "n K"]
+) -> Float[np.ndarray, " n"]:
     """The normalising distance of every face in source pixels: float64 [n].
 
     NaN where a point that it needs is not labelled (for the box: where no point is), 0 where points coincide.

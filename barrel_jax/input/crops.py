@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Real, UInt8
+from jaxtyping import Float, Int, Real, Shaped, UInt8
 
 from barrel_jax import files
 from barrel_jax.config import DataConfig
@@ -42,12 +42,12 @@ class FaceCrops(FaceTruth):
     parts: tuple[Part, ...] = ()  # the sets that the faces are of, in their order; () when they are of one
 
     @property
-    def records(self) -> tuple[str, np.ndarray]:
+    def records(self) -> tuple[str, Int[np.ndarray, " n"]]:
         """Where the faces lie in the built set: the split, and their rows in it, int [n]."""
         return self.stored or (self.split, np.arange(len(self)))
 
     @property
-    def points_unit(self) -> np.ndarray:
+    def points_unit(self) -> Float[np.ndarray, "n K 2"]:
         """float32 [n, K, 2] in crop units, NaN where not annotated."""
         return px_to_unit(self.points_px, self.windows)
 
@@ -78,14 +78,14 @@ def cut(
 class MadeImages:
     """Images uint8 [n, S, S, 3] that are made when they are asked for, by the numbers of their faces; none is kept."""
 
-    def __init__(self, count: int, make: Callable[[Any], np.ndarray]) -> None:
+    def __init__(self, count: int, make: Callable[[Any], UInt8[np.ndarray, "*m S S 3"]]) -> None:
         self._count = count
         self._make = make
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: np.ndarray | slice | int) -> np.ndarray:
+    def __getitem__(self, index: Shaped[np.ndarray, " _"] | slice | int) -> UInt8[np.ndarray, "*m S S 3"]:
         return self._make(index)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from barrel_jax import pictures
 from barrel_jax.faces.landmarks import NAMED, SCHEMES, LandmarkScheme, Normaliser, make_scheme
@@ -113,7 +114,7 @@ def _written_features(num_points: int, num_flags: int) -> dict[str, Any]:
     return {"featuresDict": {"features": features}, "pythonClassName": f"{classes}.features_dict.FeaturesDict"}
 
 
-def decode(encoded: bytes, name: str) -> np.ndarray:
+def decode(encoded: bytes, name: str) -> UInt8[np.ndarray, "H W 3"]:
     """JPEG or PNG to uint8 [H, W, 3], RGB; EXIF orientation is ignored, as points refer to the stored pixels.
 
     Raises:
