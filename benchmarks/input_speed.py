@@ -35,9 +35,10 @@ READ = """
 import time; start = time.perf_counter()
 import sys
 from data.prepare import prepare
+from barrel_jax.config import DataConfig
 from barrel_jax.input.crops import load_crops
 directory = prepare("coco", sys.argv[1], sys.argv[2])
-crops = [load_crops(directory, split, 128, "pipnet") for split in ("train", "val")]
+crops = [load_crops(DataConfig(image_size=128), directory, split) for split in ("train", "val")]
 faces = sum(int(c.images.sum(dtype="int64") > 0) * len(c) for c in crops)
 print("RESULT", faces, time.perf_counter() - start)
 """

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from barrel_jax.encodings import readable
 from data.duplicates import Contents
 from data.grouping import grouped, printable
 from data.metadata import face_metadata
-from data.regions import stored_regions
-from data.source import Source
-from data.tfds_builder import FaceSetBuilder, build_faces, face_record
+from data.regions import Region, stored_regions
+from data.source import Face, Source
+from data.tfds_builder import FaceSetBuilder, build_faces
 
 
 class SourceFaces(FaceSetBuilder, skip_registration=True):
@@ -21,16 +20,13 @@ class SourceFaces(FaceSetBuilder, skip_registration=True):
         self.source, self.parts, self.contents = source, parts, Contents()
         super().__init__(data_dir, metadata, {split: len(faces) for split, faces in source.splits.items() if faces})
 
-    def faces(self, split: str) -> Iterator[dict[str, Any]]:
-        """Yields the `face_record` of every face of a split. Raises ValueError when images have faults."""
+    def faces(self, split: str) -> Iterator[tuple[Face, Region]]:
+        """Yields every face of a split with its region. Raises ValueError when images have faults."""
         empty = True
         for face, stored in stored_regions(self.source, split, self.parts):
             empty = False
             self.contents.add(split, face.file, stored.content)
-            yield face_record(
-                stored.image, face.points, face.visible, face.box, stored.region, stored.size, face.flags,
-                readable(face.file), face.face,
-            )  # fmt: skip
+            yield face, stored
         # TFDS cannot write a split without faces, so that an empty one ends the build too.
         if empty or split == list(self.sizes)[-1]:
             self.source.raise_faults(allow_partial=True)

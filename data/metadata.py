@@ -21,7 +21,8 @@ def face_metadata(
 
     Args:
         dataset: 'coco', 'synthetic', ...
-        scheme: landmarks of the set. An empty `flip` or `normaliser` was not found: the config must give it.
+        scheme: landmarks of the set. An empty `flip`, or a `normaliser` without points, was not found: the config must
+            give it.
         found: sentences for people on how the scheme is known.
         source_digest: SHA-256 in hex that changes when the source changes.
         flag_names: names of the F flags.
@@ -34,8 +35,8 @@ def face_metadata(
         "scheme": scheme.name,
         "num_points": scheme.num_points,
         "flip": list(scheme.flip),
-        "normaliser": list(scheme.normaliser),
-        "normaliser_name": scheme.normaliser_name,
+        "normaliser": list(scheme.normaliser.points),
+        "normaliser_name": str(scheme.normaliser),
         "flag_names": list(flag_names),
         "found": found,
         "counts": dict(counts),

@@ -26,7 +26,7 @@ class Region:
     image: bytes  # encoded
     region: np.ndarray  # int32 [4], x, y, w, h in source pixels
     size: np.ndarray  # int32 [2], width and height of the source image
-    content: int  # what tells the picture from others (data.duplicates)
+    content: int = 0  # what tells the picture from others (data.duplicates); of drawn ones nobody asks
 
 
 def stored_regions(source: Source, split: str, parts: Path) -> Iterator[tuple[Face, Region]]:

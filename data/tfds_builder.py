@@ -10,7 +10,7 @@ import contextlib
 import errno
 import io
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer, writer
 
+from barrel_jax.encodings import readable
 from barrel_jax.progress import follow
+from data.regions import Region
+from data.source import Face
 
 SHARD = 1024  # faces in a file of a set
 
@@ -40,40 +43,18 @@ def face_features(num_points: int, num_flags: int) -> tfds.features.FeaturesDict
     )
 
 
-def face_record(
-    image: bytes,
-    points_px: np.ndarray,
-    visible: np.ndarray,
-    box: Sequence[float],
-    region: Sequence[int],
-    size: Sequence[int],
-    flags: Sequence[int],
-    file: str,
-    face: int,
-) -> dict[str, Any]:
-    """One face in the types of `face_features`.
-
-    Args:
-        image: the stored region as an encoded JPEG or PNG.
-        points_px: [K, 2], source pixels, NaN where not annotated.
-        visible: [K], 0 not labelled, 1 labelled but occluded, 2 visible.
-        box: x, y, w, h in source pixels.
-        region: x, y, w, h of the stored image inside the source image, whole pixels.
-        size: width and height of the source image.
-        flags: [F], 0 or 1.
-        file: name of the source image.
-        face: annotation id, or the face's index in the set.
-    """
+def face_record(face: Face, stored: Region) -> dict[str, Any]:
+    """One face, and what is stored of its image, in the types of `face_features`."""
     return {
-        "image": image,
-        "points": np.asarray(points_px, np.float32),
-        "visible": np.asarray(visible, np.uint8),
-        "box": np.asarray(box, np.float32),
-        "region": np.asarray(region, np.int32),
-        "size": np.asarray(size, np.int32),
-        "flags": np.asarray(flags, np.uint8),
-        "file": file,
-        "face": np.int64(face),
+        "image": stored.image,
+        "points": np.asarray(face.points, np.float32),
+        "visible": np.asarray(face.visible, np.uint8),
+        "box": np.asarray(face.box, np.float32),
+        "region": np.asarray(stored.region, np.int32),
+        "size": np.asarray(stored.size, np.int32),
+        "flags": np.asarray(face.flags, np.uint8),
+        "file": readable(face.file),
+        "face": np.int64(face.face),
     }
 
 
@@ -91,8 +72,8 @@ class FaceSetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.sizes = dict(sizes)
         super().__init__(data_dir=str(data_dir), file_format="array_record")
 
-    def faces(self, split: str) -> Iterator[dict[str, Any]]:
-        """Yields the `face_record` of every face of a split."""
+    def faces(self, split: str) -> Iterator[tuple[Face, Region]]:
+        """Yields every face of a split with what is stored of its image."""
         raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -105,7 +86,8 @@ class FaceSetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         label = f"{self.face_metadata['dataset']} {split}"
-        yield from enumerate(follow(self.faces(split), self.sizes[split], label, "face"))
+        faces = follow(self.faces(split), self.sizes[split], label, "face")
+        yield from enumerate(itertools.starmap(face_record, faces))
 
     def _generate_splits(
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig

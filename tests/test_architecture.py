@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +46,9 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Nothing in the package imports these; the package may, and `data` what it is allowed to.
 PROGRAMS = ("configs", "data", "tests", "benchmarks", "train", "evaluate")
 DATA_MAY = ("command_line", "config", "encodings", "faces", "files", "picture_heads", "pictures", "progress")
+# Folders whose public functions have the shapes of all arrays in their signatures; tests/conftest.py has them checked.
+SHAPED = ("faces", "evaluation", "input")
+BARE = {"np.ndarray", "jax.Array", "Array", "AnyArray", "OneKind"}
 # Each has one home.
 HOMES = {
     "flax.linen": ("models", "training"),
@@ -164,6 +168,60 @@ def test_no_habits_that_hide_faults():
             if isinstance(node, ast.ExceptHandler):
                 names = {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)} if node.type else {"Exception"}
                 assert not names & {"Exception", "BaseException"}, where
+
+
+def public_functions(body):
+    """Functions and methods of a module or class whose names are no one's own business."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public_functions(node.body)
+        elif isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name.endswith("__")):
+            yield node
+
+
+def is_bare(annotation):
+    """Whether an annotation has an array without a shape in it, as list[np.ndarray] does."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        annotation = ast.parse(annotation.value, mode="eval").body
+    if isinstance(annotation, ast.Name | ast.Attribute):
+        return ast.unparse(annotation) in BARE
+    if isinstance(annotation, ast.Subscript) and hasattr(jaxtyping, ast.unparse(annotation.value)):
+        return False
+    return any(is_bare(part) for part in ast.iter_child_nodes(annotation))
+
+
+def bare_arrays(source):
+    """Arguments and results (->) of public functions that are annotated as arrays of any shape."""
+    for function in public_functions(ast.parse(source).body):
+        about = function.args
+        for argument in (*about.posonlyargs, *about.args, *about.kwonlyargs, about.vararg, about.kwarg):
+            if argument and argument.annotation and is_bare(argument.annotation):
+                yield f"{function.name} {argument.arg}"
+        if function.returns and is_bare(function.returns):
+            yield f"{function.name} ->"
+
+
+@pytest.mark.parametrize("folder", SHAPED)
+def test_arrays_of_public_functions_have_shapes(folder):
+    files = sorted((ROOT / "barrel_jax" / folder).glob("*.py"))
+    assert len(files) > 1
+    assert {path.name: found for path in files if (found := list(bare_arrays(path.read_text())))} == {}
+
+
+@pytest.mark.parametrize(
+    ("function", "bare"),
+    [
+        ("def f(x: np.ndarray): ...", ["f x"]),
+        ("def f(*, x: 'jax.Array | None' = None) -> tuple[str, np.ndarray]: ...", ["f x", "f ->"]),
+        ("def f(x: Callable[[int], AnyArray], *rest: np.ndarray): ...", ["f x", "f rest"]),
+        ("class A:\n    @property\n    def f(self) -> dict[str, np.ndarray]: ...", ["f ->"]),
+        ("class A:\n    def __call__(self, x: np.ndarray): ...", ["__call__ x"]),
+        ("def f(x: Float[np.ndarray, 'n']) -> list[Bool[jax.Array, 'n']] | None: ...", []),
+        ("def _f(x: np.ndarray): ...\nclass _A:\n    def f(self, x: np.ndarray): ...", []),
+    ],
+)
+def test_an_array_without_a_shape_is_seen(function, bare):
+    assert list(bare_arrays(function)) == bare
 
 
 def test_pictures_lie_with_what_shows_them():

@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Shaped
 
 from barrel_jax import files
 
 FACE = 1 << 14  # bytes of one column for a face: the longest path that there is, four bytes a letter
 
 
-def read_archive(file: Path, names: Iterable[str], faces: int | None = None) -> dict[str, np.ndarray]:
+def read_archive(file: Path, names: Iterable[str], faces: int | None = None) -> dict[str, Shaped[np.ndarray, "..."]]:
     """The named arrays of a `.npz`, as far as it has them.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
-from jaxtyping import Real
+from jaxtyping import Int, Real
 
 from barrel_jax.evaluation.flicker import normalised_mean_flicker
 from barrel_jax.evaluation.metrics import mean
@@ -25,7 +25,7 @@ class ClipScore:
     nmf: float  # per cent (`flicker.normalised_mean_flicker`)
 
 
-def clips_of(faces: FaceTruth) -> dict[str, np.ndarray]:
+def clips_of(faces: FaceTruth) -> dict[str, Int[np.ndarray, " _"]]:
     """The clips by the folders of their frames, each with the numbers [T] of its faces in the order of time.
 
     The frames of a clip are the pictures of one folder, one face in each, in the order of the numbers in their names.

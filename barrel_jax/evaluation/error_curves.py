@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cumulative error curves: what share of the faces has at most an error, of one predictor by subsets or of several."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from barrel_jax.evaluation.metrics import THRESHOLDS, auc, cumulative_error, failure_rate
 from barrel_jax.plotting import INK, MUTED, PREDICTED, SUBSETS, new_figure, pixels
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_error_curve(curves: dict[str, np.ndarray], normalised_by: str, title: str) -> np.ndarray:
+def draw_error_curve(
+    curves: Mapping[str, Float[np.ndarray, " _"]], normalised_by: str, title: str
+) -> UInt8[np.ndarray, "height width 3"]:
     """Cumulative error distribution up to beyond the last threshold: RGB uint8 [height, width, 3].
 
     Args: `curves` maps a name to the errors of its faces [n] (fractions, NaN left out); the first is the whole set,
@@ -49,7 +53,9 @@ def draw_error_curve(curves: dict[str, np.ndarray], normalised_by: str, title: s
     return pixels(figure)
 
 
-def draw_error_curves(curves: dict[str, np.ndarray], normalised_by: str, title: str) -> np.ndarray:
+def draw_error_curves(
+    curves: Mapping[str, Float[np.ndarray, " _"]], normalised_by: str, title: str
+) -> UInt8[np.ndarray, "height width 3"]:
     """Cumulative error distributions of several predictors on the same faces: RGB uint8 [height, width, 3].
 
     Args: `curves` maps a predictor's name to the errors of the faces [n] (fractions, NaN left out). Raises ValueError

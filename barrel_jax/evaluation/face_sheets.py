@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float, Real, UInt8
 
 from barrel_jax.faces.geometry import px_to_unit
 from barrel_jax.faces.landmarks import LandmarkScheme
@@ -21,17 +22,17 @@ FINER = 2  # times finer than the sheet is what a face is drawn on: small dots o
 
 
 def draw_predictions(
-    images: np.ndarray,
-    predicted_unit: np.ndarray,
-    truth_unit: np.ndarray,
-    labelled: np.ndarray,
+    images: UInt8[np.ndarray, "n S S 3"],
+    predicted_unit: Real[np.ndarray, "n K 2"],
+    truth_unit: Real[np.ndarray, "n K 2"],
+    labelled: Bool[np.ndarray, "n K"],
     scheme: LandmarkScheme,
-    nmes: np.ndarray,
+    nmes: Float[np.ndarray, " n"],
     *,
     title: str = "Predicted landmarks",
     names: tuple[str, ...] = (),
     columns: int = 6,
-) -> np.ndarray:
+) -> UInt8[np.ndarray, "height width 3"]:
     """A sheet of faces with their points and errors: RGB uint8 [height, width, 3].
 
     Args:
@@ -74,7 +75,9 @@ def draw_predictions(
     return sheet
 
 
-def draw_worst(crops: FaceCrops, points_px: np.ndarray, nmes: np.ndarray, count: int = 24) -> np.ndarray:
+def draw_worst(
+    crops: FaceCrops, points_px: Real[np.ndarray, "n K 2"], nmes: Float[np.ndarray, " n"], count: int = 24
+) -> UInt8[np.ndarray, "height width 3"]:
     """The `count` faces with the largest error, worst first, with file and face number: RGB uint8 [height, width, 3].
 
     Args: `crops` of n faces, `points_px` predicted points [n, K, 2] in source pixels, `nmes` [n] fractions. Faces
@@ -85,7 +88,9 @@ def draw_worst(crops: FaceCrops, points_px: np.ndarray, nmes: np.ndarray, count:
     return _draw_chosen(crops, points_px, nmes, worst, title)
 
 
-def draw_sample(crops: FaceCrops, points_px: np.ndarray, nmes: np.ndarray, title: str, count: int = 24) -> np.ndarray:
+def draw_sample(
+    crops: FaceCrops, points_px: Real[np.ndarray, "n K 2"], nmes: Float[np.ndarray, " n"], title: str, count: int = 24
+) -> UInt8[np.ndarray, "height width 3"]:
     """`count` faces spread evenly over the split, good and bad: RGB uint8 [height, width, 3]; arguments as above."""
     return _draw_chosen(crops, points_px, nmes, np.unique(np.linspace(0, len(nmes) - 1, count).astype(int)), title)
 

@@ -8,13 +8,16 @@ given, and else counts the faces of a picture. Ids are taken for ids where their
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Int, Real
 
 from barrel_jax.faces.annotated import FaceTruth
 
 LEAST = 0.3  # overlap (intersection over union) of a face's boxes by two hands, or a hand and a detector
 
 
-def match_boxes(file: Path, files: list[str], ids: list[int] | None, boxes: np.ndarray, faces: FaceTruth) -> np.ndarray:
+def match_boxes(
+    file: Path, files: list[str], ids: list[int] | None, boxes: Real[np.ndarray, "n 4"], faces: FaceTruth
+) -> Int[np.ndarray, " m"]:
     """For each of the m faces of `faces` the row of the predictions that is of it [m].
 
     Args:
@@ -61,7 +64,7 @@ def match_boxes(file: Path, files: list[str], ids: list[int] | None, boxes: np.n
     return order
 
 
-def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def overlaps(first: Real[np.ndarray, "n 4"], second: Real[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
     """Intersection over union of boxes x, y, w, h [n, 4] with others [m, 4]: float64 [n, m]."""
     first, second = np.asarray(first, np.float64)[:, None], np.asarray(second, np.float64)[None]
     low = np.maximum(first[..., :2], second[..., :2])

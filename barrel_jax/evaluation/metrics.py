@@ -14,7 +14,7 @@ the error NaN: it is left out of the means and counted beside them.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Real
 
 from barrel_jax.evaluation.scores import Summary
 from barrel_jax.evaluation.significance import bootstrap_intervals
@@ -24,7 +24,10 @@ PERCENTILES = (50, 90, 95, 99)
 
 
 def point_errors(
-    points_px: np.ndarray, truth_px: np.ndarray, labelled: np.ndarray, distance: np.ndarray
+    points_px: Real[np.ndarray, "n K 2"],
+    truth_px: Real[np.ndarray, "n K 2"],
+    labelled: Bool[np.ndarray, "n K"],
+    distance: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, "n K"]:
     """Distance of every point from the truth, divided by the face's own normalising distance: float64 [n, K].
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from barrel_jax import files
 from barrel_jax.evaluation.archives import read_archive
@@ -15,7 +16,7 @@ from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.wflw_to_300w import mapping
 
 
-def read_predictions(file: Path, faces: FaceTruth) -> np.ndarray:
+def read_predictions(file: Path, faces: FaceTruth) -> Float[np.ndarray, "n K 2"]:
     """Anybody's predictions for the faces of `faces`, in their order: float32 [n, K, 2], source pixels.
 
     A `.npz` holds `points` [n, K, 2] and, to match by, `files` [n] and `faces` [n] (either or both). A `.json` holds

@@ -133,7 +133,7 @@ def score(
         split=faces.split,
         fingerprint=faces.fingerprint,
         scheme=scheme.name,
-        normaliser=scheme.normaliser_name,
+        normaliser=str(scheme.normaliser),
         normaliser_points=normaliser_points(scheme),
         normalised_by=normaliser_words(scheme),
         partial=faces.partial,

@@ -19,7 +19,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from barrel_jax.evaluation.metrics import face_means, mean, point_errors
 from barrel_jax.evaluation.scores import Stress, StressRecord
@@ -88,7 +88,7 @@ def stress(
         dataset=crops.dataset,
         split=crops.split,
         fingerprint=crops.fingerprint,
-        normaliser=truth.scheme.normaliser_name,
+        normaliser=str(truth.scheme.normaliser),
         normalised_by=normaliser_words(truth.scheme),
         crop=protocol,
         seed=SEED,
@@ -107,7 +107,7 @@ def _record(kind: str, strength: float, unit: str, errors: np.ndarray) -> Stress
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def draws(kind: str, count: int, strength: float | jax.Array) -> Draw:
+def draws(kind: str, count: int, strength: float | Real[jax.Array, ""]) -> Draw:
     """What happens to each face of a split at 'occlusion', 'rotation' or 'blur': a `Draw` of arrays [count, ...].
 
     `strength` is in the kind's unit (`KINDS`). Patches lie inside the crop; half of them have a random colour and half

@@ -85,7 +85,7 @@ def _landmarks(config: Config, facts: dict[str, Any]) -> dict[str, Any]:
     name, count = facts["scheme"], facts["num_landmarks"]
     scheme = SCHEMES.get(name)
     flip = scheme.flip if scheme else facts.get("flip", ())
-    pair = config.data.normaliser or (scheme.normaliser if scheme else ())
+    pair = config.data.normaliser or (scheme.normaliser.points if scheme else ())
     return {
         "scheme": name,
         "names": _names(name, count),

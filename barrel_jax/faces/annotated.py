@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Bool, Float, Real
 
 from barrel_jax.faces.landmarks import LandmarkScheme
 
@@ -33,7 +33,7 @@ class FaceTruth:
         return len(self.points_px)
 
     @property
-    def labelled(self) -> np.ndarray:
+    def labelled(self) -> Bool[np.ndarray, "n K"]:
         """bool [n, K]: points that count in the loss and in the score."""
         return (self.visible > 0) & np.isfinite(self.points_px).all(axis=-1)
 

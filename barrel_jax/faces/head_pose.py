@@ -30,7 +30,7 @@ def turned(
     """
     if scheme.name not in NOSE_TIP:
         return None
-    points = [NOSE_TIP[scheme.name], *SCHEMES[scheme.name].normaliser]
+    points = [NOSE_TIP[scheme.name], *SCHEMES[scheme.name].normaliser.points]
     known = np.asarray(labelled, bool)[:, points].all(axis=1)
     nose, left, right = np.moveaxis(np.asarray(truth_px, np.float64)[:, points], 1, 0)
     across = right - left

@@ -13,13 +13,15 @@ NAMED = ("outer_eye_corners", "pupils", "box")
 
 @dataclass(frozen=True)
 class Normaliser:
-    """What the error of a face is divided by: one of `NAMED`, or the distance of two points.
+    """What the error of a face is divided by: the distance of two points, which may have a name, or what a name says.
 
-    `str` is its name in files and flags; `parse` reads it back.
+    'pupils' and 'box' have no two points; 'outer_eye_corners' has those of the landmarks for which it is asked
+    (`normalisers.normalised_by`). Without name and points nothing is known. `str` is how files and flags name it;
+    `parse` reads that back.
     """
 
-    name: str = ""
-    points: tuple[int, int] | None = None
+    name: str = ""  # of `NAMED`, '' for two points without a name
+    points: tuple[int, ...] = ()  # two, or none
 
     @classmethod
     def parse(cls, text: str) -> "Normaliser":
@@ -36,24 +38,22 @@ class Normaliser:
         return cls(points=(int(pair[1]), int(pair[2])))
 
     def __str__(self) -> str:
-        return f"points_{self.points[0]}_{self.points[1]}" if self.points else self.name
+        return self.name or (f"points_{self.points[0]}_{self.points[1]}" if self.points else "")
 
 
 @dataclass(frozen=True)
 class LandmarkScheme:
     """A set of K landmarks, counted from 0.
 
-    `flip` is the left/right permutation, new[i] = old[flip[i]], an involution. The distance of the two points in
-    `normaliser` normalises the error; `normaliser_name` is the name of a `Normaliser`. For one evaluation it can be
-    'pupils' or 'box', which leave `normaliser` empty (normalisers.py). `contours` are lines through
-    points for drawing, () when unknown. An empty `flip` or `normaliser` was not found; the config must give it.
+    `flip` is the left/right permutation, new[i] = old[flip[i]], an involution. `normaliser` is the distance of two
+    points; for one evaluation it can be 'pupils' or 'box' (normalisers.py). `contours` are lines through points for
+    drawing, () when unknown. An empty `flip`, or a `normaliser` without points, was not found; the config must give it.
     """
 
     name: str
     num_points: int
     flip: tuple[int, ...]
-    normaliser: tuple[int, ...]
-    normaliser_name: str
+    normaliser: Normaliser
     contours: tuple[tuple[int, ...], ...]
 
 
@@ -68,7 +68,7 @@ WFLW_98 = LandmarkScheme(
      4, 3, 2, 1, 0, 46, 45, 44, 43, 42, 50, 49, 48, 47, 37, 36, 35, 34, 33, 41, 40, 39, 38, 51, 52, 53, 54, 59,
      58, 57, 56, 55, 72, 71, 70, 69, 68, 75, 74, 73, 64, 63, 62, 61, 60, 67, 66, 65, 82, 81, 80, 79, 78, 77, 76,
      87, 86, 85, 84, 83, 92, 91, 90, 89, 88, 95, 94, 93, 97, 96),
-    (60, 72), 'outer_eye_corners',
+    Normaliser('outer_eye_corners', (60, 72)),
     (_line(0, 32), _line(33, 41, True), _line(42, 50, True), _line(51, 54), _line(55, 59),
      _line(60, 67, True), _line(68, 75, True), _line(76, 87, True), _line(88, 95, True)),
 )
@@ -77,14 +77,14 @@ W300_68 = LandmarkScheme(
     (16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17,
      27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
      54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65),
-    (36, 45), 'outer_eye_corners',
+    Normaliser('outer_eye_corners', (36, 45)),
     (_line(0, 16), _line(17, 21), _line(22, 26), _line(27, 30), _line(31, 35),
      _line(36, 41, True), _line(42, 47, True), _line(48, 59, True), _line(60, 67, True)),
 )
 COFW_29 = LandmarkScheme(
     'cofw-29', 29,
     (1, 0, 3, 2, 6, 7, 4, 5, 9, 8, 11, 10, 14, 15, 12, 13, 17, 16, 19, 18, 20, 21, 23, 22, 24, 25, 26, 27, 28),
-    (8, 9), 'outer_eye_corners',
+    Normaliser('outer_eye_corners', (8, 9)),
     ((0, 4, 2, 5, 0), (1, 6, 3, 7, 1), (8, 12, 10, 13, 8), (9, 14, 11, 15, 9), (18, 21, 19), (20, 21),
      (22, 24, 23, 27, 22), (22, 25, 23, 26, 22)),
 )
@@ -139,9 +139,9 @@ def make_scheme(
         flip = _flip_of_pairs(num_points, flip_pairs)
         if flip != like.flip:
             scheme = replace(like, name=f"custom-{num_points}", flip=flip, contours=())
-    if len(normaliser) and tuple(normaliser) != like.normaliser:
-        first, second = _points_in_range("config.data.normaliser", normaliser, num_points)
-        scheme = replace(scheme, normaliser=(first, second), normaliser_name=str(Normaliser(points=(first, second))))
+    if len(normaliser) and tuple(normaliser) != like.normaliser.points:
+        points = _points_in_range("config.data.normaliser", normaliser, num_points)
+        scheme = replace(scheme, normaliser=Normaliser(points=points))
     if not scheme.flip:
         raise ValueError(
             "left and right points could not be paired: give config.data.flip_pairs, as in ((0, 1), (3, 4))"
@@ -150,7 +150,7 @@ def make_scheme(
         raise ValueError(
             f"the flip permutation of {scheme.name} is no involution of {num_points} points: {scheme.flip}"
         )
-    if not scheme.normaliser and num_points > 1:
+    if not scheme.normaliser.points and num_points > 1:
         raise ValueError("the error has no normaliser: give config.data.normaliser, two points such as (36, 45)")
     return scheme
 

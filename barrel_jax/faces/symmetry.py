@@ -118,7 +118,7 @@ def find_scheme(points: Real[np.ndarray, "n K 2"], visible: Shaped[np.ndarray, "
         raise ValueError(f"points {never.tolist()} are labelled in no face: label them or leave them out of the data")
     if num_points == 1:
         alone = "1 point, its own mirror image; there is no distance to normalise the error by."
-        return LandmarkScheme("custom-1", 1, (0,), (), "", ()), alone
+        return LandmarkScheme("custom-1", 1, (0,), Normaliser(), ()), alone
     shape = mean_shape(points, labelled)
     alike = [known for known in SCHEMES.values() if known.num_points == num_points]
     # Where every point falls nearest to its partner no pairing is better, and none is searched for.
@@ -137,18 +137,16 @@ def find_scheme(points: Real[np.ndarray, "n K 2"], visible: Shaped[np.ndarray, "
             f"points {lost} have no unique left/right partner in the mean shape of {len(points)} faces: "
             "give config.data.flip_pairs and config.data.normaliser"
         )
-    first, second = _widest_pair(shape, flip)
-    scheme = LandmarkScheme(
-        f"custom-{num_points}", num_points, flip, (first, second), str(Normaliser(points=(first, second))), ()
-    )
+    normaliser = Normaliser(points=_widest_pair(shape, flip))
+    scheme = LandmarkScheme(f"custom-{num_points}", num_points, flip, normaliser, ())
     return scheme, _describe(scheme, shape, len(points), "an order of their own")
 
 
 def _describe(scheme: LandmarkScheme, shape: np.ndarray, num_faces: int, order: str) -> str:
     midline = [i for i, partner in enumerate(scheme.flip) if i == partner]
     residual = 100 * mirror_residual(shape, scheme.flip).mean() / np.ptp(shape, axis=0).max()
-    first, second = scheme.normaliser
-    corners = "the outer eye corners, " if scheme.normaliser_name == "outer_eye_corners" else ""
+    first, second = scheme.normaliser.points
+    corners = "the outer eye corners, " if scheme.normaliser.name == "outer_eye_corners" else ""
     return (
         f"{scheme.num_points} points in {order}: {(scheme.num_points - len(midline)) // 2} left/right pairs and "
         f"{len(midline)} midline points {midline}; the mean shape of {num_faces} faces lies {residual:.1f} % of its "

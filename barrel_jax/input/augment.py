@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 from barrel_jax.arrays import AnyArray
 from barrel_jax.config import AugmentConfig
@@ -38,7 +38,7 @@ class Draw(NamedTuple):
     window: jax.Array | None = None  # [4], the box that is looked at in the end: x, y, w, h; None for the whole crop
 
 
-def draw(key: jax.Array, config: AugmentConfig) -> Draw:
+def draw(key: PRNGKeyArray, config: AugmentConfig) -> Draw:
     """Draws what happens to one image."""
     keys = iter(jax.random.split(key, 14))
 
@@ -167,7 +167,7 @@ def transform_image(image: UInt8[AnyArray, "S S 3"], one: Draw, around: int = 0)
 
 
 def augment(
-    key: jax.Array,
+    key: PRNGKeyArray,
     images: UInt8[AnyArray, "B S S 3"],
     points: Float[AnyArray, "B K 2"],
     flip: Flip,

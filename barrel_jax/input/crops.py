@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Real, UInt8
+from jaxtyping import Float, Int, Real, Shaped, UInt8
 
 from barrel_jax import files
+from barrel_jax.config import DataConfig
 from barrel_jax.faces.annotated import FaceTruth, clamp
 from barrel_jax.faces.crop_windows import CropProtocol, crop_window, protocol_of
 from barrel_jax.faces.geometry import px_to_unit
@@ -41,12 +42,12 @@ class FaceCrops(FaceTruth):
     parts: tuple[Part, ...] = ()  # the sets that the faces are of, in their order; () when they are of one
 
     @property
-    def records(self) -> tuple[str, np.ndarray]:
+    def records(self) -> tuple[str, Int[np.ndarray, " n"]]:
         """Where the faces lie in the built set: the split, and their rows in it, int [n]."""
         return self.stored or (self.split, np.arange(len(self)))
 
     @property
-    def points_unit(self) -> np.ndarray:
+    def points_unit(self) -> Float[np.ndarray, "n K 2"]:
         """float32 [n, K, 2] in crop units, NaN where not annotated."""
         return px_to_unit(self.points_px, self.windows)
 
@@ -77,14 +78,14 @@ def cut(
 class MadeImages:
     """Images uint8 [n, S, S, 3] that are made when they are asked for, by the numbers of their faces; none is kept."""
 
-    def __init__(self, count: int, make: Callable[[Any], np.ndarray]) -> None:
+    def __init__(self, count: int, make: Callable[[Any], UInt8[np.ndarray, "*m S S 3"]]) -> None:
         self._count = count
         self._make = make
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: np.ndarray | slice | int) -> np.ndarray:
+    def __getitem__(self, index: Shaped[np.ndarray, " _"] | slice | int) -> UInt8[np.ndarray, "*m S S 3"]:
         return self._make(index)
 
 
@@ -181,44 +182,33 @@ def most_context(rule: CropProtocol) -> float:
     return min((0.5 - max(low, high)) / (1 + low + high) for low, high in ((left, right), (top, bottom)))
 
 
-def load_crops(
-    directory: Path,
-    split: str,
-    image_size: int,
-    protocol: str,
-    flip_pairs: Sequence[tuple[int, int]] = (),
-    normaliser: Sequence[int] = (),
-    clamp_points: bool = False,
-    context: float = 0.0,
-) -> FaceCrops:
+def load_crops(data: DataConfig, directory: Path, split: str, context: float = 0.0) -> FaceCrops:
     """The crops of a split of a built set; cut at the first call, memory-mapped from then on.
 
     Args:
-      directory: of the built set, from data.prepare.
-      split: its name.
-      image_size: S, the crop's side in pixels.
-      protocol: a key of `barrel_jax.faces.crop_windows.PROTOCOLS`.
-      flip_pairs, normaliser: the config's, empty to take those found in the set.
-      clamp_points: moves points outside the image to its border, as PIPNet does with WFLW's, in the truth too.
-      context: how much of the picture around the crops the images show too, on each side, in shares of S; windows and
-        points are those of the crops.
+        data: size and protocol of the crops, whether points outside the image are moved to its border, and what is put
+            on top of the landmarks that were found in the set.
+        directory: of the built set, from data.prepare.
+        split: its name.
+        context: how much of the picture around the crops the images show too, on each side, in shares of S; windows and
+            points are those of the crops.
 
     Raises:
-      FileNotFoundError: no built set in `directory`.
-      ValueError: an unknown split or protocol, or overrides that do not fit the set.
+        FileNotFoundError: no built set in `directory`.
+        ValueError: an unknown split or protocol, or overrides that do not fit the set.
     """
     directory = Path(directory)
-    info = read_info(directory, flip_pairs, normaliser)
-    rule = protocol_of(protocol, info.dataset)
-    around = round(context * image_size)
+    info = read_info(directory, data.flip_pairs, data.normaliser)
+    rule = protocol_of(data.crop, info.dataset)
+    around = round(context * data.image_size)
     if (most := most_context(rule)) < context:
         raise ValueError(
             f"config.data.context={context}: a built set keeps the boxes grown twofold, which is {most:.2f} of the "
-            f"crop's side around the crops of config.data.crop={protocol!r}; give at most that"
+            f"crop's side around the crops of config.data.crop={data.crop!r}; give at most that"
         )
-    cache = directory / "crops" / f"{split}-{protocol}-{image_size}{f'-and-{around}' if around else ''}"
+    cache = directory / "crops" / f"{split}-{data.crop}-{data.image_size}{f'-and-{around}' if around else ''}"
     if not cache.exists():
-        _cut_split(directory, split, image_size, rule, cache, around)
+        _cut_split(directory, split, data.image_size, rule, cache, around)
     with np.load(cache / "faces.npz") as faces:
         return FaceCrops(
             dataset=info.dataset,
@@ -227,7 +217,7 @@ def load_crops(
             scheme=info.scheme,
             flag_names=info.flag_names,
             images=np.load(cache / "images.npy", mmap_mode="r"),
-            points_px=clamp(faces["points"], faces["sizes"]) if clamp_points else faces["points"],
+            points_px=clamp(faces["points"], faces["sizes"]) if data.clamp_points else faces["points"],
             visible=faces["visible"],
             windows=faces["windows"],
             boxes=faces["boxes"],
@@ -235,5 +225,5 @@ def load_crops(
             files=tuple(faces["files"].tolist()),
             faces=faces["faces"],
             partial=info.partial,
-            clamped=clamp_points,
+            clamped=data.clamp_points,
         )

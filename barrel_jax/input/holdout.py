@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
+from jaxtyping import Bool
 
 from barrel_jax.config import HOLDOUT
 from barrel_jax.input.crops import FaceCrops
@@ -29,7 +30,7 @@ def photo_of(file: str) -> str:
     return str(path.with_name(several[1] if several else stem))
 
 
-def held_out(files: Sequence[str], share: float) -> np.ndarray:
+def held_out(files: Sequence[str], share: float) -> Bool[np.ndarray, " n"]:
     """Whether each image's faces are kept from training: bool [n], about `share` of the photos."""
 
     def drawn(photo: str) -> float:

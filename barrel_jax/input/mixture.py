@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from barrel_jax.faces.landmarks import LandmarkScheme
 from barrel_jax.input.crops import FaceCrops, MadeImages, Part
 
 
-def select(crops: FaceCrops, rows: np.ndarray, split: str) -> FaceCrops:
+def select(crops: FaceCrops, rows: Int[np.ndarray, " m"], split: str) -> FaceCrops:
     """The faces `rows` (int [m]) of a split, as a split of that name."""
     stored, numbers = crops.records
     return replace(
@@ -88,7 +89,7 @@ def _check_scheme(main: FaceCrops, other: FaceCrops) -> None:
         return {
             "points": scheme.num_points,
             "left/right pairs": [(i, j) for i, j in enumerate(scheme.flip) if i < j],
-            "normaliser": f"{scheme.normaliser_name} {scheme.normaliser}",
+            "normaliser": f"{scheme.normaliser} {scheme.normaliser.points}",
         }
 
     theirs, ours = facts(other.scheme), facts(main.scheme)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Bool, Float, UInt8
 
 from barrel_jax.devices.sharding import replicated
 from barrel_jax.input.crops import FaceCrops
@@ -14,12 +15,12 @@ from barrel_jax.input.crops import FaceCrops
 class Faces(NamedTuple):
     """A split, or a batch of it: arrays of JAX's or NumPy's, or their shapes."""
 
-    images: Any  # uint8 [n, S, S, 3]
-    points: Any  # float32 [n, K, 2] in crop units, 0 where not labelled
-    labelled: Any  # bool [n, K]
+    images: UInt8[Any, "n S S 3"]
+    points: Float[Any, "n K 2"]  # float32, in crop units, 0 where not labelled
+    labelled: Bool[Any, "n K"]
 
 
-def labels(crops: FaceCrops) -> tuple[np.ndarray, np.ndarray]:
+def labels(crops: FaceCrops) -> tuple[Float[np.ndarray, "n K 2"], Bool[np.ndarray, "n K"]]:
     """`points` and `labelled` of a whole split on the host, as `Faces` has them."""
     return np.where(crops.labelled[..., None], crops.points_unit, 0.0).astype(np.float32), crops.labelled
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from barrel_jax import pictures
-from barrel_jax.faces.landmarks import SCHEMES, LandmarkScheme, make_scheme
+from barrel_jax.faces.landmarks import NAMED, SCHEMES, LandmarkScheme, Normaliser, make_scheme
 from barrel_jax.files import read_json
 
 
@@ -42,14 +43,18 @@ def read_info(directory: Path, flip_pairs: Sequence[tuple[int, int]] = (), norma
         name=name,
         num_points=data["num_points"],
         flip=tuple(data["flip"]),
-        normaliser=tuple(data["normaliser"]),
-        normaliser_name=data["normaliser_name"],
+        normaliser=_normaliser(data["normaliser_name"], data["normaliser"]),
         contours=SCHEMES[name].contours if name in SCHEMES else (),
     )
     scheme = make_scheme(data["num_points"], flip_pairs, normaliser, found)
     return SetInfo(
         data["dataset"], data["source_digest"], scheme, tuple(data["flag_names"]), data["found"], data["partial"]
     )
+
+
+def _normaliser(name: str, points: Sequence[int]) -> Normaliser:
+    # The name of two points that are not in `NAMED` repeats them.
+    return Normaliser(name if name in NAMED else "", tuple(points))
 
 
 def open_split(directory: Path, split: str) -> Sequence[dict[str, Any]]:
@@ -109,7 +114,7 @@ def _written_features(num_points: int, num_flags: int) -> dict[str, Any]:
     return {"featuresDict": {"features": features}, "pythonClassName": f"{classes}.features_dict.FeaturesDict"}
 
 
-def decode(encoded: bytes, name: str) -> np.ndarray:
+def decode(encoded: bytes, name: str) -> UInt8[np.ndarray, "H W 3"]:
     """JPEG or PNG to uint8 [H, W, 3], RGB; EXIF orientation is ignored, as points refer to the stored pixels.
 
     Raises:

@@ -25,7 +25,5 @@ def load_split(data: DataConfig, directory: Path, split: str, context: float = 0
     """
     stored = data.train_split if data.holdout and split == HOLDOUT else split
     with max_pixels(data.max_pixels):
-        crops = load_crops(
-            directory, stored, data.image_size, data.crop, data.flip_pairs, data.normaliser, data.clamp_points, context
-        )
+        crops = load_crops(data, directory, stored, context)
     return divide(crops, data.holdout, split) if data.holdout and stored == data.train_split else crops

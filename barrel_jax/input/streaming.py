@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Int
 
 from barrel_jax.devices.sharding import from_local, local_rows
 from barrel_jax.input.crops import FaceCrops
@@ -20,7 +21,7 @@ AHEAD = 8
 
 def stream(
     crops: FaceCrops,
-    order_of: Callable[[int], np.ndarray],
+    order_of: Callable[[int], Int[np.ndarray, " n"]],
     batch_size: int,
     steps_per_epoch: int,
     first: int,

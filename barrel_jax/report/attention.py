@@ -55,7 +55,7 @@ def attention(run: TrainedRun, crops: FaceCrops, nmes: Float[np.ndarray, " n"]) 
         caption = element("strong", f"{error}, {kind}"), element("span", name, class_="file"), element("output")
         figures.append(element("figure", view, element("figcaption", caption)))
     regions = {point: name for name, of in REGIONS.get(run.scheme, {}).items() for point in of}
-    first = next(iter(scheme.normaliser), 0)  # an eye's corner, where that is known
+    first = next(iter(scheme.normaliser.points), 0)  # an eye's corner, where that is known
     options = [
         element("option", f"{point} {regions.get(point, '')}".strip(), value=point, selected=point == first)
         for point in range(maps.shape[1])

@@ -296,9 +296,9 @@ def _read_predictions(name: str) -> Callable[[Path], np.ndarray]:
     def read(folder: Path) -> np.ndarray:
         from barrel_jax.evaluation.predictions import read_predictions
         from barrel_jax.faces.annotated import FaceTruth
-        from barrel_jax.faces.landmarks import LandmarkScheme
+        from barrel_jax.faces.landmarks import LandmarkScheme, Normaliser
 
-        scheme = LandmarkScheme("custom-5", K, (), (), "", ())
+        scheme = LandmarkScheme("custom-5", K, (), Normaliser(), ())
         faces = FaceTruth(
             "coco", "val", "0", scheme, (), POINTS.astype(np.float32), np.full((COUNT, K), 2, np.uint8),
             np.tile(np.float32([10, 10, 150, 120]), (COUNT, 1)), np.zeros((COUNT, 0), bool),

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from barrel_jax import files
+from barrel_jax.config import DataConfig
 from barrel_jax.input.crops import load_crops
 from barrel_jax.input.source import decode
 from benchmarks.gpu import cut_set
@@ -127,7 +128,7 @@ def main(arguments: list[str]) -> int:
     try:
         directory = prepare(given.dataset, given.source, given.data_dir, allow_partial=True)
         for split in SPLITS[given.dataset]:
-            load_crops(directory, split, given.size, cut_set.PROTOCOL)
+            load_crops(DataConfig(image_size=given.size, crop=cut_set.PROTOCOL), directory, split)
         splits = {split: cut_set.read_split(directory, split, given.size) for split in SPLITS[given.dataset]}
         metadata = json.loads((directory / "metadata.json").read_text())
         said = write_pack(given.out, metadata, splits, 1e6 * given.mb)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from barrel_jax.faces.crop_windows import landmark_box
-from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.faces.landmarks import LandmarkScheme, Normaliser
 from barrel_jax.faces.symmetry import find_scheme
 from data.coco.annotations import Row, read_rows
 from data.coco.categories import PointNames, count_points
@@ -266,7 +266,7 @@ def _scheme_of(points: list[np.ndarray], num_points: int) -> tuple[LandmarkSchem
     When left and right points cannot be paired, the scheme has an empty `flip` and `normaliser` and the sentence names
     the points: the set can be built, and the config must give both (`barrel_jax.faces.landmarks.make_scheme`).
     """
-    unknown = LandmarkScheme(f"custom-{num_points}", num_points, (), (), "", ())
+    unknown = LandmarkScheme(f"custom-{num_points}", num_points, (), Normaliser(), ())
     if not points:
         return unknown, ""
     every = np.concatenate(points)

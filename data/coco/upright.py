@@ -35,7 +35,7 @@ class Axes:
 def axes_of(scheme: LandmarkScheme, names: tuple[str, ...]) -> Axes | None:
     """What tells up from down among the points of a scheme, or of those names; None when nothing does."""
     if scheme.name in CHINS:
-        first, second = scheme.normaliser
+        first, second = scheme.normaliser.points
         return Axes((first, second), (CHINS[scheme.name],), (first,), (second,))
     upper = tuple(i for i, name in enumerate(names) if UPPER.search(name) and not LOWER.search(name))
     lower = tuple(i for i, name in enumerate(names) if LOWER.search(name) and not UPPER.search(name))

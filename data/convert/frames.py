@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.faces.landmarks import LandmarkScheme, Normaliser
 from barrel_jax.faces.symmetry import find_scheme
 from barrel_jax.pictures import TURNS
 from data.coco.annotations import Row
@@ -82,5 +82,5 @@ def _axes(records: Sequence[Record], names: Sequence[str]) -> Axes | None:
     try:
         scheme, _ = find_scheme(points, np.stack([row.visible for row in rows]))
     except ValueError:  # left and right cannot be paired
-        scheme = LandmarkScheme("", len(names), (), (), "", ())
+        scheme = LandmarkScheme("", len(names), (), Normaliser(), ())
     return axes_of(scheme, tuple(names))

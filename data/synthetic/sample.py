@@ -15,7 +15,7 @@ from data.synthetic.identity import Identity, sample_identity
 from data.synthetic.landmarks import SCHEME_NAMES, frontal_points, in_order, jaw_of, jaw_paths
 from data.synthetic.light import Light, sample_light
 from data.synthetic.looks import Looks, sample_looks
-from data.synthetic.occluders import Things, draw_glasses, draw_thing, sample_things
+from data.synthetic.occluders import THINGS, Sight, Things, draw_glasses, sample_things
 from data.synthetic.photo import Photo, sample_photo, take_photo
 from data.synthetic.render import draw_body, draw_ear, draw_head
 from data.synthetic.skin import paint_face
@@ -144,11 +144,12 @@ def draw_scene(scene: Scene, rng: np.random.Generator) -> Drawing:
     if show_ears:
         for side in (-1, 1):
             draw_ear(canvas, head, camera, looks, light, side, front=True)
+    sight = Sight(canvas, covered, head, camera, looks, light.brightness)
     if scene.things.glasses:
-        draw_glasses(canvas, covered, head, camera, scene.things.glasses, light.brightness, rng)
+        draw_glasses(sight, scene.things.glasses, rng)
     draw_strands(canvas, covered, camera, looks, light.brightness, rng)
     for kind in scene.things.others:
-        draw_thing(canvas, covered, head, camera, kind, looks, light.brightness, rng)
+        THINGS[kind](sight, rng)
     return Drawing(canvas, covered, head, jaw, camera, chart, shown)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from barrel_jax.faces.landmarks import SCHEMES
 from data.metadata import face_metadata
+from data.regions import Region
+from data.source import Face
 from data.synthetic.sample import FLAG_NAMES, sample_face
-from data.tfds_builder import FaceSetBuilder, build_faces, face_record
+from data.tfds_builder import FaceSetBuilder, build_faces
 
 OPTIONS = ("scheme", "train", "test", "seed")
 
@@ -39,21 +41,14 @@ class Synthetic(FaceSetBuilder):
             {"train": train, "test": test},
         )
 
-    def faces(self, split: str) -> Iterator[dict[str, Any]]:
-        """Yields the `face_record` of every face of a split."""
+    def faces(self, split: str) -> Iterator[tuple[Face, Region]]:
+        """Yields every face of a split with its picture, all of which is stored."""
         for index in range(self.sizes[split]):
-            face = sample_face(self.seed, split, index, self.scheme)
-            yield face_record(
-                face["image"],
-                face["points"],
-                face["visible"],
-                face["box"],
-                face["region"],
-                face["region"][2:],
-                face["flags"],
-                face["file"],
-                face["face"],
+            drawn = sample_face(self.seed, split, index, self.scheme)
+            face = Face(
+                drawn["face"], drawn["file"], drawn["box"], drawn["points"], drawn["visible"], tuple(drawn["flags"])
             )
+            yield face, Region(drawn["image"], drawn["region"], size=drawn["region"][2:])
 
 
 def build(options: Mapping[str, Any], folder: Path, source_digest: str) -> Path:

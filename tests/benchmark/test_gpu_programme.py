@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from barrel_jax.benchmark.train import faces_of, training_of
-from barrel_jax.config import ModelConfig, validate
+from barrel_jax.config import DataConfig, ModelConfig, validate
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.significance import sign_flip_p
 from barrel_jax.input.crops import load_crops
@@ -251,12 +251,12 @@ def test_a_pack_brings_the_same_faces(tmp_path):
     assert said["quality"] == max(pack.QUALITIES) and 0 < said["error"] < 2
     pack.unpack(tmp_path / "pack.npz", tmp_path / "there", (96, 48))
     for split, count in (("train", 6), ("test", 3)):
-        ours, theirs = (load_crops(folder, split, 96, "pipnet") for folder in (tmp_path / "there", made))
+        ours, theirs = (load_crops(DataConfig(image_size=96), folder, split) for folder in (tmp_path / "there", made))
         assert len(ours) == count and ours.files == theirs.files and ours.fingerprint == theirs.fingerprint
         for name in ("points_px", "visible", "windows", "boxes", "flags", "faces"):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
         assert np.abs(ours.images.astype(int) - theirs.images).mean() < 2
-        small = load_crops(tmp_path / "there", split, 48, "pipnet")
+        small = load_crops(DataConfig(image_size=48), tmp_path / "there", split)
         averaged = ours.images.reshape(count, 48, 2, 48, 2, 3).mean((2, 4))
         assert np.abs(small.images - averaged).max() <= 0.51
     with pytest.raises(ValueError, match="do not fit into 0 MB at quality 50"):
@@ -290,7 +290,7 @@ def test_a_pack_of_300w(tmp_path, capsys):
     pack.unpack(out, tmp_path / "there", (256,))
     (built,) = tmp_path.glob("w300/*/w300/1.0.0")
     for split in pack.SPLITS["w300"]:
-        ours, theirs = (load_crops(folder, split, 256, "pipnet") for folder in (tmp_path / "there", built))
+        ours, theirs = (load_crops(DataConfig(image_size=256), folder, split) for folder in (tmp_path / "there", built))
         np.testing.assert_array_equal(ours.points_unit, theirs.points_unit)
         assert ours.partial == theirs.partial != "" and ours.flag_names == ("common", "challenging")
         assert np.abs(ours.images.astype(int) - theirs.images).mean() < 3
@@ -300,7 +300,7 @@ def test_a_pack_of_300w(tmp_path, capsys):
 
 def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
     drawn.draw(tmp_path / "faces", {"train": 2}, (32,))
-    run = save_run(tmp_path / "run", small.config(), load_crops(tmp_path / "faces", "train", 32, "pipnet"))
+    run = save_run(tmp_path / "run", small.config(), load_crops(DataConfig(image_size=32), tmp_path / "faces", "train"))
     out = tmp_path / "start.safetensors"
     assert main(["start", str(run), "--out", str(out)]) == 0 and "0.6 MB" in capsys.readouterr().out
     there, kept = read_backbone(out, "resnet10_w16"), TrainedRun.open(run).variables

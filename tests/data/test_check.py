@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.faces.landmarks import LandmarkScheme, Normaliser
 from barrel_jax.faces.symmetry import mean_shape
 from data.check import check
 from data.coco.source import read_source
@@ -139,9 +139,9 @@ def test_a_panorama_longer_than_opencv_warps_is_checked_and_shown(tmp_path, whol
 
 def test_the_mean_shape_is_drawn_with_its_pairs():
     shape = np.array([[-1, -1], [1, -1], [0, 0], [-0.8, 1], [0.8, 1]])
-    drawn = draw_mean(shape, LandmarkScheme("custom-5", 5, tuple(FLIP), (0, 1), "points_0_1", ()), 200)
+    drawn = draw_mean(shape, LandmarkScheme("custom-5", 5, tuple(FLIP), Normaliser(points=(0, 1)), ()), 200)
     assert (drawn[14, 40:160] < 225).all(axis=1).sum() > 60  # the line between the eyes
-    alone = draw_mean(shape, LandmarkScheme("custom-5", 5, (), (), "", ()), 200)
+    alone = draw_mean(shape, LandmarkScheme("custom-5", 5, (), Normaliser(), ()), 200)
     assert (alone[14, 40:160] == 255).all()
 
 

@@ -145,7 +145,7 @@ def test_folders_of_any_name(source, tmp_path, name):
     source.rename(folder)
     directory = prepare("coco", str(folder), str(folder / "sets"))
     assert directory.is_relative_to(folder / "sets")
-    crops = load_crops(directory, "train", 32, "pipnet")
+    crops = load_crops(DataConfig(image_size=32), directory, "train")
     assert [int(image.max()) for image in crops.images] == [0, 40, 80, 120, 160, 200]
     assert prepare("coco", str(folder), str(folder / "sets")) == directory
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from barrel_jax.config import DataConfig
 from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.input.crops import load_crops
@@ -58,7 +59,9 @@ def dot(crop, x, y, radius):
 @pytest.mark.parametrize("cached", [False, True])
 def test_dots_come_back(built, protocol, cached):
     size = 256
-    crops = load_crops(built, "train", size, protocol, flip_pairs=[(0, 2)], normaliser=(0, 2))
+    crops = load_crops(
+        DataConfig(image_size=size, crop=protocol, flip_pairs=((0, 2),), normaliser=(0, 2)), built, "train"
+    )
     for number, name in enumerate(FACES):
         points_unit = crops.points_unit[number]
         step = crops.windows[number, 2:] / size  # source pixels in a pixel of the crop
@@ -78,7 +81,7 @@ def test_dots_come_back(built, protocol, cached):
 
 @pytest.mark.parametrize("number", range(len(FACES)))
 def test_the_square_window_shows_all_that_the_image_has(built, number):
-    crops = load_crops(built, "train", 64, "hrnet", flip_pairs=[(0, 2)], normaliser=(0, 2))
+    crops = load_crops(DataConfig(image_size=64, crop="hrnet", flip_pairs=((0, 2),), normaliser=(0, 2)), built, "train")
     # Nothing but the image's own border may be cut: all dots lie inside the square and are lit.
     crop = crops.images[number][..., 1].astype(float)
     for x, y in crops.points_unit[number] * 64 - 0.5:

@@ -20,7 +20,8 @@ from data.synthetic.head import Head
 from data.synthetic.identity import MEAN_IDENTITY
 from data.synthetic.landmarks import frontal_points, in_order, jaw_of, jaw_paths
 from data.synthetic.light import Light, direction
-from data.synthetic.occluders import Things
+from data.synthetic.looks import sample_looks
+from data.synthetic.occluders import THINGS, Sight, Things
 from data.synthetic.photo import Photo
 from data.synthetic.sample import FLAG_NAMES, draw_scene, face_rng, sample_face, sample_scene
 from data.synthetic.synthetic import build
@@ -51,7 +52,7 @@ def shape_of(scheme, does=CALM, pose=FRONT, who=MEAN_IDENTITY):
     head, camera = Head(who, does), Camera(pose)
     jaw = camera.project(jaw_of(scheme, camera.outline(*jaw_paths(head))))
     points = in_order(scheme, jaw, camera.project(head.lift(frontal_points(head, scheme))))
-    left, right = points[list(SCHEMES[scheme].normaliser)]
+    left, right = points[list(SCHEMES[scheme].normaliser.points)]
     return (points - (left + right) / 2) / np.linalg.norm(right - left)
 
 
@@ -240,6 +241,26 @@ def test_covered_points_are_marked_hidden():
         and (worn[[96, 97]] == 1).all()
         and (worn[76:96] == bare[76:96]).all()
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "hidden", "following"),
+    [
+        ("hand", 2886, 525354),
+        ("microphone", 655, 72946),
+        ("scarf", 3347, 626506),
+        ("blob", 671, 624654),
+        ("bar", 1604, 719510),
+    ],
+)
+def test_a_thing_is_the_same_under_its_seed(kind, hidden, following):
+    """Pixels that each hides, and the random number after it: what sets that were drawn before have."""
+    canvas, covered = np.full((128, 128, 3), 100, np.uint8), np.zeros((128, 128), np.uint8)
+    rng = np.random.default_rng(0)
+    sight = Sight(canvas, covered, Head(MEAN_IDENTITY, CALM), Camera(FRONT, 40.0, (64.0, 50.0)), sample_looks(rng), 1.0)
+    THINGS[kind](sight, rng)
+    assert ((covered > 0).sum(), int(rng.integers(10**6))) == (hidden, following)
+    assert (canvas[covered == 255] != 100).any(axis=-1).mean() > 0.9
 
 
 def test_a_turned_head_hides_its_far_eye_corner():

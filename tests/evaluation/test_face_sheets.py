@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sheets of faces: points where they are, in their colours, and nothing else in those colours."""
 
+import inspect
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
 from barrel_jax import plotting
 from barrel_jax.evaluation import error_curves, face_sheets
-from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.faces.landmarks import LandmarkScheme, Normaliser
 from barrel_jax.input.crops import FaceCrops
 from tests.kit.toy import make_crops
 
-SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "points_0_1", ())
-EYES = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "outer_eye_corners", ((0, 2, 1),))
+SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), Normaliser(points=(0, 1)), ())
+EYES = LandmarkScheme("custom-3", 3, (1, 0, 2), Normaliser("outer_eye_corners", (0, 1)), ((0, 2, 1),))
 TRUTH = np.array([[[0.25, 0.25], [0.75, 0.25], [0.5, 0.75]]], np.float32)
 
 
@@ -172,7 +174,9 @@ def test_crops_are_upright_and_errors_are_lines_to_the_prediction():
     assert (picture[row, column - 2 : column + 3] > 160).all(axis=-1).any()
 
 
-def test_arrays_of_different_lengths_are_refused():
+def test_arrays_of_different_lengths_are_refused(monkeypatch):
+    # Without its signature, which only tests check and which would refuse them first.
+    monkeypatch.setattr(face_sheets, "draw_predictions", inspect.unwrap(face_sheets.draw_predictions))
     with pytest.raises(ValueError, match=r"equally many and at least one, got \[1, 2\]"):
         draw(TRUTH, nmes=(0.1, 0.2))
     with pytest.raises(ValueError, match=r"at least one, got \[0\]"):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The score against numbers worked out by hand."""
 
+import inspect
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -116,11 +118,14 @@ def test_intervals_are_those_of_the_three_means():
 def test_wrong_shapes_points_and_normalisers_are_refused():
     points, truth = three_points()
     labelled = np.ones((1, 3), bool)
+    point_errors = inspect.unwrap(metrics.point_errors)  # its signature, which only tests check, would refuse shapes
     with pytest.raises(ValueError, match=r"predicted points \(1, 2, 2\), true points \(1, 3, 2\)"):
-        nme(points[:, :2], truth, labelled, UNIT)
+        point_errors(points[:, :2], truth, labelled, UNIT)
     for unit in ([10.0, 10.0], [-1.0], [np.inf]):
         with pytest.raises(ValueError, match="1 faces need as many normalising distances of 0 or more"):
-            nme(points, truth, labelled, np.array(unit))
+            point_errors(points, truth, labelled, np.array(unit))
+    with pytest.raises(jaxtyping.TypeCheckError, match="point_errors"):
+        metrics.point_errors(points[:, :2], truth, labelled, UNIT)
     points[0, 2, 1] = np.inf
     with pytest.raises(ValueError, match=r"1 predicted points are not finite, first: face 0 .*, point 2"):
         nme(points, truth, labelled, UNIT)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from barrel_jax.evaluation.matching import overlaps
 from barrel_jax.evaluation.predictions import read_predictions
-from barrel_jax.faces.landmarks import W300_68, WFLW_98, LandmarkScheme
+from barrel_jax.faces.landmarks import W300_68, WFLW_98, LandmarkScheme, Normaliser
 from tests.kit.toy import make_crops, make_truth, shifted, written
 
 
@@ -203,7 +203,7 @@ def test_text_is_matched_by_number_and_counted_from_one(tmp_path):
             np.testing.assert_allclose(read_predictions(file, crops), points_px, atol=1e-3)
     file.write_text("7\n1 11\n1 21\n0 0\n")
     pair = make_truth(
-        LandmarkScheme("custom-2", 2, (1, 0), (0, 1), "points_0_1", ()), np.zeros((1, 2, 2)), faces=np.array([7])
+        LandmarkScheme("custom-2", 2, (1, 0), Normaliser(points=(0, 1)), ()), np.zeros((1, 2, 2)), faces=np.array([7])
     )
     np.testing.assert_array_equal(read_predictions(file, pair), [[[0, 0], [10, 20]]])
     file.write_text("7\n-4.5 1.1e+01\n.5 +21\n0 1e-3\n")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import evaluate
+from barrel_jax.config import DataConfig
 from barrel_jax.evaluation.score_table import stress_table
 from barrel_jax.evaluation.stress import KINDS, _record, draws, predict_perturbed, shifts, stress, undo
 from barrel_jax.faces.geometry import unit_to_px
@@ -46,7 +47,9 @@ def dots(tmp_path_factory):
     document = {"images": images, "annotations": annotations, "categories": []}
     (folder / "train.json").write_text(json.dumps(document))
     directory = prepare("coco", str(folder), str(tmp_path_factory.mktemp("sets")))
-    return directory, load_crops(directory, "train", SIZE, "pipnet", flip_pairs=[(0, 1)], normaliser=(0, 1))
+    return directory, load_crops(
+        DataConfig(image_size=SIZE, flip_pairs=((0, 1),), normaliser=(0, 1)), directory, "train"
+    )
 
 
 def brightest(crops):

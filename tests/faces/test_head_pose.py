@@ -11,7 +11,7 @@ from tests.kit.toy import SCHEME, make_crops
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 def test_turns_by_hand(scheme):
-    eyes, nose = list(scheme.normaliser), NOSE_TIP[scheme.name]
+    eyes, nose = list(scheme.normaliser.points), NOSE_TIP[scheme.name]
     points = np.full((5, scheme.num_points, 2), 3.0)
     points[:, eyes] = [[10, 10], [30, 10]]
     points[:, nose] = [[20, 25], [15, 25], [30, 40], [35, 0], [20, 25]]

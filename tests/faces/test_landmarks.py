@@ -7,7 +7,17 @@ import json
 import numpy as np
 import pytest
 
-from barrel_jax.faces.landmarks import COFW_29, PUPILS, REGIONS, SCHEMES, W300_68, WFLW_98, is_involution, make_scheme
+from barrel_jax.faces.landmarks import (
+    COFW_29,
+    PUPILS,
+    REGIONS,
+    SCHEMES,
+    W300_68,
+    WFLW_98,
+    Normaliser,
+    is_involution,
+    make_scheme,
+)
 from barrel_jax.faces.symmetry import find_scheme, mean_shape
 from tests.kit.shared import SHARED, needs_shared
 
@@ -32,9 +42,9 @@ def test_known_permutations_are_the_protocols(name):
     assert sum(i < j for i, j in enumerate(scheme.flip)) == pairs
     assert [i for i, j in enumerate(scheme.flip) if i == j] == midline
     assert sum(i * i * j for i, j in enumerate(scheme.flip)) == checksum
-    assert scheme.normaliser == corners
+    assert scheme.normaliser.points == corners
     assert scheme.flip[corners[0]] == corners[1]
-    assert scheme.normaliser_name == "outer_eye_corners"
+    assert scheme.normaliser.name == "outer_eye_corners"
 
 
 def test_some_pairs_that_everybody_knows():
@@ -68,7 +78,7 @@ def test_every_point_is_in_one_facial_region(scheme):
     left, right = PUPILS[scheme.name]
     assert {scheme.flip[point] for point in left} == set(right)
     assert set(left) | set(right) <= set(regions["pupils" if "pupils" in regions else "eyes"])
-    assert set(scheme.normaliser) <= set(regions["eyes"])
+    assert set(scheme.normaliser.points) <= set(regions["eyes"])
 
 
 def test_is_involution():
@@ -105,7 +115,7 @@ def test_known_scheme_is_recognised(scheme, seed):
     assert found is scheme
     assert f"{PINNED[scheme.name][0]} left/right pairs" in sentence
     assert scheme.name in sentence
-    assert "{} and {}".format(*scheme.normaliser) in sentence
+    assert "{} and {}".format(*scheme.normaliser.points) in sentence
 
 
 def test_no_pairing_is_searched_for_where_every_point_is_nearest_to_its_partner(monkeypatch):
@@ -132,22 +142,22 @@ def test_unknown_permutation_is_found(num_points):
     assert found.flip == tuple(flip)
     assert found.name == f"custom-{num_points}"
     assert f"{(flip != np.arange(num_points)).sum() // 2} left/right pairs" in sentence
-    first, second = found.normaliser
+    first, second = found.normaliser.points
     assert first != second
-    assert found.normaliser_name == f"points_{first}_{second}"
+    assert str(found.normaliser) == f"points_{first}_{second}"
 
 
 def test_five_points_normalise_by_the_eyes_though_the_mouth_is_wider():
     found, sentence = find_scheme(FIVE[None] * 30 + 80, np.full((1, 5), 2))
     assert found.flip == (1, 0, 2, 4, 3)
-    assert found.normaliser == (0, 1)
+    assert found.normaliser == Normaliser(points=(0, 1))
     assert "1 midline points [2]" in sentence
 
 
 def test_the_widest_of_two_pairs_above_the_middle_normalises():
     inner_corners = np.array([[-0.4, -1], [0.4, -1]])
     found, _ = find_scheme(np.concatenate([inner_corners, FIVE])[None] * 30 + 80, np.full((1, 7), 1))
-    assert (found.flip, found.normaliser) == ((1, 0, 3, 2, 4, 6, 5), (2, 3))  # of points that are all occluded
+    assert (found.flip, found.normaliser.points) == ((1, 0, 3, 2, 4, 6, 5), (2, 3))  # of points that are all occluded
 
 
 def test_the_mean_shape_of_copies_is_the_shape_though_points_are_missing():
@@ -169,12 +179,12 @@ def test_two_eyes_and_two_midline_points():
     assert find_scheme(eyes, np.full((1, 2), 2))[0].flip == (1, 0)
     nose_and_chin = eyes[..., ::-1]
     found, _ = find_scheme(nose_and_chin, np.full((1, 2), 2))
-    assert (found.flip, found.normaliser) == ((0, 1), (0, 1))
+    assert (found.flip, found.normaliser.points) == ((0, 1), (0, 1))
 
 
 def test_one_point_has_no_normaliser():
     found, sentence = find_scheme(np.array([[[3.0, 4.0]], [[5.0, 6.0]]]), np.full((2, 1), 2))
-    assert (found.flip, found.normaliser) == ((0,), ())
+    assert (found.flip, found.normaliser) == ((0,), Normaliser())
     assert "no distance" in sentence
     assert make_scheme(1, (), (), found) is found
 
@@ -214,14 +224,14 @@ def test_config_overrides_what_was_found():
     same = make_scheme(68, [(i, j) for i, j in enumerate(W300_68.flip) if i < j], (36, 45), W300_68)
     assert same is W300_68
     inner = make_scheme(68, (), (39, 42), W300_68)
-    assert (inner.name, inner.flip, inner.normaliser) == ("300w-68", W300_68.flip, (39, 42))
-    assert inner.normaliser_name == "points_39_42"
+    assert (inner.name, inner.flip, inner.normaliser.points) == ("300w-68", W300_68.flip, (39, 42))
+    assert str(inner.normaliser) == "points_39_42"
     assert inner.contours == W300_68.contours
     other = make_scheme(5, ((0, 4), (3, 1)), (0, 4), scheme_of_five())
     assert (other.flip, other.contours) == ((4, 3, 2, 1, 0), ())
     mirrored_otherwise = make_scheme(68, ((0, 16),), (), W300_68)
     assert (mirrored_otherwise.name, mirrored_otherwise.contours) == ("custom-68", ())
-    assert mirrored_otherwise.normaliser_name == "outer_eye_corners"
+    assert str(mirrored_otherwise.normaliser) == "outer_eye_corners"
 
 
 def scheme_of_five():
@@ -246,7 +256,7 @@ def test_overrides_that_make_no_sense(pairs, normaliser, message):
 
 
 def test_what_was_not_found_must_be_given():
-    unknown = dataclasses.replace(scheme_of_five(), flip=(), normaliser=())
+    unknown = dataclasses.replace(scheme_of_five(), flip=(), normaliser=Normaliser())
     with pytest.raises(ValueError, match=r"config\.data\.flip_pairs"):
         make_scheme(5, (), (), unknown)
     with pytest.raises(ValueError, match=r"config\.data\.normaliser"):

@@ -70,7 +70,7 @@ def test_names():
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 def test_the_corners_given_as_points_are_the_corners(scheme):
-    first, second = scheme.normaliser
+    first, second = scheme.normaliser.points
     assert normalised_by(scheme, Normaliser.parse(f"points_{first}_{second}")) == scheme
     assert (
         normalised_by(normalised_by(scheme, Normaliser.parse("box")), Normaliser.parse("outer_eye_corners")) == scheme
@@ -90,7 +90,7 @@ def test_what_the_landmarks_do_not_have_is_refused():
     for name in ("points_0_3", "points_1_1"):
         with pytest.raises(ValueError, match=r"two different points between 0 and 2 \(custom-3\)"):
             normalised_by(SCHEME, Normaliser.parse(name))
-    alone = LandmarkScheme("custom-1", 1, (0,), (), "", ())
+    alone = LandmarkScheme("custom-1", 1, (0,), Normaliser(), ())
     with pytest.raises(ValueError, match="custom-1 have no normaliser"):
         distances(alone, np.zeros((1, 1, 2)), np.ones((1, 1), bool))
     with pytest.raises(ValueError, match=r"must be \[n, 68, 2\]"):

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from barrel_jax.config import DataConfig
 from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.faces.geometry import px_to_unit
+from barrel_jax.faces.landmarks import Normaliser
 from barrel_jax.input import crops
 from barrel_jax.input.crops import cut, load_crops, most_context
 from barrel_jax.input.source import decode, open_split, read_info
@@ -50,10 +52,10 @@ def test_beyond_the_image_is_black_only_where_the_protocol_pads():
 
 
 def test_the_second_load_reads_the_cache_and_gives_the_same(drawn):
-    first = load_crops(drawn, "test", 48, "pipnet")
+    first = load_crops(DataConfig(image_size=48), drawn, "test")
     files = sorted((drawn / "crops").rglob("*.npy"))
     stamp = files[0].stat().st_mtime_ns
-    second = load_crops(drawn, "test", 48, "pipnet")
+    second = load_crops(DataConfig(image_size=48), drawn, "test")
     assert len(first) == 7 and first.images.shape == (7, 48, 48, 3)
     assert isinstance(second.images, np.memmap) and files[0].stat().st_mtime_ns == stamp
     for name in ("images", "points_px", "visible", "windows", "boxes", "flags", "faces"):
@@ -70,13 +72,13 @@ def test_a_half_written_cache_is_not_taken_for_one(drawn, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", killed)
         with pytest.raises(OSError, match="No space left"):
-            load_crops(drawn, "train", 40, "pipnet")
+            load_crops(DataConfig(image_size=40), drawn, "train")
     assert not list((drawn / "crops").glob("*40"))
-    assert len(load_crops(drawn, "train", 40, "pipnet")) == 10
+    assert len(load_crops(DataConfig(image_size=40), drawn, "train")) == 10
 
 
 def test_runs_that_start_together_take_the_crops_of_the_one_that_was_sooner(drawn, monkeypatch):
-    first = load_crops(drawn, "train", 36, "pipnet")
+    first = load_crops(DataConfig(image_size=36), drawn, "train")
     cache = drawn / "crops" / "train-pipnet-36"
     sooner = cache.rename(drawn / "crops" / "sooner")
 
@@ -85,7 +87,7 @@ def test_runs_that_start_together_take_the_crops_of_the_one_that_was_sooner(draw
         return follow(*given)
 
     monkeypatch.setattr(crops, "follow", follow_and_find_it_done)
-    np.testing.assert_array_equal(load_crops(drawn, "train", 36, "pipnet").images, first.images)
+    np.testing.assert_array_equal(load_crops(DataConfig(image_size=36), drawn, "train").images, first.images)
     assert not sooner.exists() and not list((drawn / "crops").glob(".*"))
 
 
@@ -96,9 +98,9 @@ def test_records_come_back_as_they_were_given(drawn):
 
 def test_what_is_not_there_is_named(drawn, tmp_path):
     with pytest.raises(ValueError, match="pipnet, pipnet_cross, hrnet"):
-        load_crops(drawn, "test", 48, "pipnett")
+        load_crops(DataConfig(image_size=48, crop="pipnett"), drawn, "test")
     with pytest.raises(ValueError, match="its splits are"):
-        load_crops(drawn, "val", 48, "pipnet")
+        load_crops(DataConfig(image_size=48), drawn, "val")
     with pytest.raises(FileNotFoundError, match=r"data\.prepare"):
         read_info(tmp_path)
     with pytest.raises(ValueError, match="cannot be decoded; delete the built set"):
@@ -109,12 +111,13 @@ def test_what_is_not_there_is_named(drawn, tmp_path):
 
 
 def test_the_configs_normaliser_replaces_the_sets(drawn):
-    assert read_info(drawn, (), (16, 17)).scheme.normaliser == (16, 17)
-    assert read_info(Path(drawn)).scheme.normaliser == (8, 9)
+    assert read_info(drawn, (), (16, 17)).scheme.normaliser == Normaliser(points=(16, 17))
+    assert read_info(Path(drawn)).scheme.normaliser == Normaliser("outer_eye_corners", (8, 9))
 
 
 def test_context_is_the_picture_around_the_same_crop(drawn):
-    plain, wide = load_crops(drawn, "test", 64, "pipnet"), load_crops(drawn, "test", 64, "pipnet", context=0.25)
+    data = DataConfig(image_size=64)
+    plain, wide = load_crops(data, drawn, "test"), load_crops(data, drawn, "test", context=0.25)
     assert plain.images.shape[1:] == (64, 64, 3) and wide.images.shape[1:] == (96, 96, 3)
     np.testing.assert_array_equal(plain.windows, wide.windows)
     np.testing.assert_array_equal(plain.points_px, wide.points_px)
@@ -129,9 +132,9 @@ def test_more_context_than_a_set_keeps_is_refused(drawn):
     assert most_context(PROTOCOLS["pipnet"]["others"]) == pytest.approx(1 / 3)
     assert most_context(PROTOCOLS["pipnet_cross"]["wflw"]) == pytest.approx(min(0.4 / 1.2, 0.4 / 1.0))
     assert most_context(PROTOCOLS["hrnet"]["others"]) == math.inf
-    assert len(load_crops(drawn, "test", 32, "pipnet", context=0.33)) == 7
+    assert len(load_crops(DataConfig(image_size=32), drawn, "test", context=0.33)) == 7
     with pytest.raises(ValueError, match=r"data.context=0.4: .* is 0.33 of the crop's side .* give at most that"):
-        load_crops(drawn, "test", 32, "pipnet", context=0.4)
+        load_crops(DataConfig(image_size=32), drawn, "test", context=0.4)
 
 
 def test_room_for_all_crops_is_taken_before_the_first_is_cut(drawn, monkeypatch):
@@ -145,5 +148,5 @@ def test_room_for_all_crops_is_taken_before_the_first_is_cut(drawn, monkeypatch)
 
     monkeypatch.setattr(crops, "_crop", look)
     with pytest.raises(ValueError, match="seen"):
-        load_crops(drawn, "train", 64, "pipnet")
+        load_crops(DataConfig(image_size=64), drawn, "train")
     assert not list((drawn / "crops").glob("*train-pipnet-64"))

@@ -12,6 +12,7 @@ import pytest
 
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.faces.landmarks import Normaliser
 from barrel_jax.input.mixture import join, select
 from barrel_jax.input.placement import place
 from barrel_jax.input.streaming import stream
@@ -106,9 +107,10 @@ def test_brought_batches_are_the_gathered_ones(mixed, devices):
 
 def test_sets_with_other_points_are_refused(mixed):
     main, other = make_crops(6), make_crops(6)
+    pair = Normaliser(points=(0, 2))
     for scheme, words in (
         (dataclasses.replace(main.scheme, flip=(0, 1, 2)), r"left/right pairs: \[\] there, \[\(0, 1\)\] in toy"),
-        (dataclasses.replace(main.scheme, normaliser=(0, 2)), r"normaliser: points_0_1 \(0, 2\) there"),
+        (dataclasses.replace(main.scheme, normaliser=pair), r"normaliser: points_0_2 \(0, 2\) there"),
         (dataclasses.replace(main.scheme, num_points=4, flip=(1, 0, 2, 3)), "points: 4 there, 3 in toy"),
     ):
         with pytest.raises(ValueError, match=f"cannot be trained on together with toy .*{words}"):

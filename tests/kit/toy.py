@@ -6,10 +6,10 @@ import json
 import numpy as np
 
 from barrel_jax.faces.annotated import FaceTruth
-from barrel_jax.faces.landmarks import LandmarkScheme
+from barrel_jax.faces.landmarks import LandmarkScheme, Normaliser
 from barrel_jax.input.crops import FaceCrops
 
-SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), (0, 1), "points_0_1", ((0, 2, 1),))
+SCHEME = LandmarkScheme("custom-3", 3, (1, 0, 2), Normaliser(points=(0, 1)), ((0, 2, 1),))
 SHAPE = np.array([[10, 10], [30, 10], [20, 30]], np.float32)
 
 

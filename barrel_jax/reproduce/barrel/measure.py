@@ -125,7 +125,7 @@ def label_related(config: Config) -> list[str]:
 
 def _by_default(scores: Scores) -> bool:
     """Whether errors are known to be divided by what the set has by default."""
-    return scores.scheme in SCHEMES and scores.normaliser == SCHEMES[scores.scheme].normaliser_name
+    return scores.scheme in SCHEMES and scores.normaliser == str(SCHEMES[scores.scheme].normaliser)
 
 
 def _evaluated(
