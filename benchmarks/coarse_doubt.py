@@ -42,20 +42,18 @@ def agreement(doubt: Float[np.ndarray, "n K"], errors: Float[np.ndarray, "n K"])
 
 
 def doubts(opened: Any, crops: FaceCrops) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Of the faces of a set: the points' errors [n, K], NaN where not labelled, and each doubt [n, K]; in crop units."""
+    """The errors [n, K] of the points of a set's faces, NaN where not labelled, and each doubt [n, K]; in crop units."""
     fold = folded_model if isinstance(opened, Packed) else build_model
     model = fold(opened.config.model, opened.num_landmarks)
-    found = [
-        jax.device_get(jax.jit(predict_with_coarse, static_argnums=0)(model, opened.variables, crops.images[at:][:BATCH]))
-        for at in range(0, len(crops), BATCH)
-    ]
+    batches = [crops.images[at:][:BATCH] for at in range(0, len(crops), BATCH)]
+    predict = jax.jit(predict_with_coarse, static_argnums=0)
+    found = [jax.device_get(predict(model, opened.variables, images)) for images in batches]
     points, coarse = (np.concatenate(parts) for parts in zip(*found, strict=True))
     errors = np.linalg.norm(points - crops.points_unit, axis=-1)
     by = {"coarse to fine": np.linalg.norm(points - coarse, axis=-1)}
     if opened.config.model.uncertainty:
         scaled = jax.jit(predict_with_scale, static_argnums=0)
-        parts = [scaled(model, opened.variables, crops.images[at:][:BATCH])[1] for at in range(0, len(crops), BATCH)]
-        by["sigma"] = np.concatenate(jax.device_get(parts))
+        by["sigma"] = np.concatenate([np.asarray(scaled(model, opened.variables, images)[1]) for images in batches])
     return np.where(crops.labelled, errors, np.nan), by
 
 

@@ -47,7 +47,11 @@ def test_every_file_that_is_cited_is_here():
 
 def test_nothing_cites_a_folder_that_a_reader_does_not_have():
     """Where it was developed real faces lie beside the project; tests look for them there, and nobody else has them."""
-    citing = [path for path in FILES if "tests" not in path.parts and re.search(r"shared/(faces68|samples|w300|cofw68|cases)", read(path))]
+    citing = [
+        path
+        for path in FILES
+        if "tests" not in path.parts and re.search(r"shared/(faces68|samples|w300|cofw68|cases)", read(path))
+    ]
     assert citing == []
 
 

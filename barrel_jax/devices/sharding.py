@@ -4,7 +4,7 @@
 Batches are split over both axes. Parameters are on every device, but for DQInit's and QAMem's weights, of which each
 device along `model` has a part. Adam's moments may be split over `data` as well (ZeRO-1, Rajbhandari et al. 2020), so
 that each device updates its part and the parts are gathered. XLA derives every collective from these layouts: nothing
-else in this package names one. Numbers do not depend on the layout, but for the order of sums, and their type: where the
+else in this package names one. Numbers do not depend on the layout, but for the order of sums and their type: where the
 model computes in bfloat16 (on accelerators), weights' gradients are bfloat16 until they are added over the devices.
 """
 

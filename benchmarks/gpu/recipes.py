@@ -2,8 +2,9 @@
 """The runs of the accuracy part: which model on which faces, for how many steps, from what start and which seed.
 
 Augmentation and dropout are the config's defaults (PIPNet's numbers, as the paper gives none) throughout, but for the
-small model. The optimiser is configs/coco.py's, for a backbone that no ImageNet weights came to, or the paper's. Settings are fixed here beforehand; curves are of the tenth
-of the training faces that `config.data.holdout` keeps from training, and a finished run opens the test split once.
+small model. The optimiser is configs/coco.py's, for a backbone that no ImageNet weights came to, or the paper's.
+Settings are fixed here beforehand; curves are of the tenth of the training faces that `config.data.holdout` keeps from
+training, and a finished run opens the test split once.
 """
 
 from collections.abc import Mapping, Sequence

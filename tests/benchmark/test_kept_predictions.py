@@ -69,7 +69,11 @@ def test_openings_by_hand():
         "a": {"benchmark": "scored", **kept, "rows": [{"predictions": "x.npz"}]},
         "c": {"benchmark": "scored", "dataset": "coco", "split": "val", "rows": [{"predictions": "w.npz"}]},
         "d": {"benchmark": "stress", **kept, "rows": [{"kind": "none"}, {"kind": "blur"}, {"kind": "large pose"}]},
-        "gpu": {"benchmark": "gpu", "rows": [], "openings": {f"{SPLIT}: one": 1, f"{SPLIT}: two": 2, "coco val: one": 1}},
+        "gpu": {
+            "benchmark": "gpu",
+            "rows": [],
+            "openings": {f"{SPLIT}: one": 1, f"{SPLIT}: two": 2, "coco val: one": 1},
+        },
     }
     counted = [sum(count for _, count in of) for of in passes(results).values()]
     assert counted == [1 + 2 + 3, 0, 2, 0, 0]
