@@ -11,7 +11,8 @@ import pytest
 from barrel_jax.backbones import BACKBONES, RESNETS, HRNetPlan, Stage
 from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.hrnet import HRNet
-from barrel_jax.models.resnet import GroupedBatchNorm, ResNet
+from barrel_jax.models.norms import GroupedBatchNorm
+from barrel_jax.models.resnet import ResNet
 from barrel_jax.paper import model_of, row
 
 

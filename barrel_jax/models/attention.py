@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from barrel_jax.arrays import AnyArray
+from barrel_jax.models.norms import EPSILON
 
 # DETR draws every weight Xavier-uniform; torch holds the query, key and value projections in one [3 D, D] matrix,
 # whose fan-out is three times a single projection's: half the variance.
@@ -17,7 +18,7 @@ xavier_packed = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
 
 def layer_norm(name: str | None, dtype: Any) -> nn.LayerNorm:
     """LayerNorm with torch's epsilon."""
-    return nn.LayerNorm(epsilon=1e-5, dtype=dtype, name=name)
+    return nn.LayerNorm(epsilon=EPSILON, dtype=dtype, name=name)
 
 
 class Attention(nn.Module):

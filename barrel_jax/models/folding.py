@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-EPSILON = 1e-5  # of every batch norm here, and of PyTorch's
+from barrel_jax.models.norms import EPSILON
 
 
 def fold(variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from jaxtyping import UInt8
 
 from barrel_jax.arrays import AnyArray
 from barrel_jax.config import ModelConfig
-from barrel_jax.models.folding import EPSILON
 from barrel_jax.models.inference import folded_model
+from barrel_jax.models.norms import EPSILON
 
 
 def unfold(

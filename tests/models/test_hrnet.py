@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HRNet-W18 gives PyTorch's numbers with the same weights, has timm's names, and says which images it takes."""
 
-from functools import cache
+from functools import cache, partial
 
 from tests.kit.needs_torch import torch
 
@@ -15,6 +15,7 @@ from barrel_jax.config import Config
 from barrel_jax.models import hrnet
 from barrel_jax.models.build import build_model
 from barrel_jax.models.hrnet import HRNet
+from barrel_jax.models.resnet import ConvNorm
 from barrel_jax.pretrained import torch_names
 from barrel_jax.pytorch import hrnet as torch_hrnet
 from tests.kit import hrnet_reference
@@ -94,8 +95,12 @@ def test_training_normalises_by_the_batch_and_frozen_norm_does_not():
         norm.running_mean.normal_(generator=torch.Generator().manual_seed(3))
         norm.running_var.uniform_(0.5, 2, generator=torch.Generator().manual_seed(4))
     branches = [images(2, 32 >> i, 32 >> i, channels) for i, channels in enumerate(channels)]
+
+    def module(norm):
+        return hrnet.HighResolutionModule(channels, 1, partial(ConvNorm, norm=norm, dtype=jnp.float32))
+
     init = jax.eval_shape(
-        lambda key, x: hrnet.HighResolutionModule(channels, 1, "batch", jnp.float32).init(key, x, False),
+        lambda key, x: module("batch").init(key, x, False),
         jax.random.key(0),
         branches,
     )
@@ -105,8 +110,7 @@ def test_training_normalises_by_the_batch_and_frozen_norm_does_not():
         trained = [nhwc(y) for y in model.train()(list(map(nchw, branches)))]
     assert np.abs(evaluated[2] - trained[2]).max() > 0.1
     for norm, expected in (("frozen", evaluated), ("batch", trained)):
-        ours = hrnet.HighResolutionModule(channels, 1, norm, jnp.float32)
-        features, updated = ours.apply(before, branches, True, mutable=["batch_stats"])
+        features, updated = module(norm).apply(before, branches, True, mutable=["batch_stats"])
         for y, torchs in zip(features, expected, strict=True):
             np.testing.assert_allclose(y, torchs, rtol=0, atol=1e-4)
         change = jax.tree.map(lambda old, new: np.abs(new - old).max(), before["batch_stats"], updated["batch_stats"])

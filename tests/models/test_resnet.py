@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ResNet gives a PyTorch ResNet's numbers with the same weights, at each stride, in evaluation and training."""
 
+from functools import partial
+
 from tests.kit.needs_torch import torch
 
 import flax.linen as nn
@@ -10,12 +12,8 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from barrel_jax.models.resnet import (
-    Bottleneck,
-    ConvNorm,
-    GroupedBatchNorm,
-    ResNet,
-)
+from barrel_jax.models.norms import GroupedBatchNorm
+from barrel_jax.models.resnet import Bottleneck, ConvNorm, ResNet
 from barrel_jax.models.windows import from_subgrids, max_pool, to_subgrids
 from barrel_jax.pytorch.weights import flax_views, to_flax
 from tests.kit import torch_reference as reference
@@ -124,7 +122,7 @@ def test_frozen_norm_leaves_statistics_alone_and_gives_the_same_numbers_in_train
 
 
 def test_frozen_norm_does_not_train_its_scale_and_bias():
-    block = Bottleneck(channels=2, stride=2, dilation=1, norm="frozen", dtype=jnp.float32)
+    block = Bottleneck(2, stride=2, dilation=1, conv_norm=partial(ConvNorm, norm="frozen", dtype=jnp.float32))
     x = images(2, 6, 6, 4)
     variables = jax.jit(block.init, static_argnums=2)(jax.random.key(0), x, False)
 
