@@ -34,6 +34,7 @@ class Attention(nn.Module):
         query: Float[AnyArray, "B K D"],
         key: Float[AnyArray, "B S D"],
         value: Float[AnyArray, "B S D"],
+        *,
         train: bool,
     ) -> Float[Array, "B K D"]:
         """query [B, K, D], key and value [B, S, D] -> [B, K, D]."""
@@ -67,7 +68,7 @@ class FeedForward(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[AnyArray, "B S D"], train: bool) -> Float[Array, "B S D"]:
+    def __call__(self, x: Float[AnyArray, "B S D"], *, train: bool) -> Float[Array, "B S D"]:
         """[B, S, D] -> [B, S, D]."""
         y = nn.relu(nn.Dense(self.hidden, kernel_init=xavier, dtype=self.dtype, name="linear1")(x))
         y = nn.Dropout(self.dropout, name="dropout")(y, deterministic=not train)

@@ -30,7 +30,7 @@ def attention_maps(
     """
     if not model.decoder_layers:
         raise ValueError("a model without decoder has no cross-attention")
-    points, kept = model.apply(variables, images.astype(jnp.float32) / 255.0, False, mutable=["intermediates"])
+    points, kept = model.apply(variables, images.astype(jnp.float32) / 255.0, train=False, mutable=["intermediates"])
     last = kept["intermediates"][f"decoder{model.decoder_layers - 1}"]
     (weights,) = last["cross_attention"]["attention_weights"]
     batch, _, landmarks, cells = weights.shape

@@ -27,7 +27,7 @@ def draw(model: nn.Module, image_size: int, key: jax.Array) -> dict[str, Any]:
 
     JAX traces them once for a model and a size, whether they are drawn or, by jax.eval_shape, only their shapes are.
     """
-    return dict(model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32), False))
+    return dict(model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32), train=False))
 
 
 def shapes_of(model: nn.Module, image_size: int) -> dict[str, Any]:

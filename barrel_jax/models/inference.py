@@ -52,11 +52,11 @@ def predict_with_scale(model: nn.Module, variables: Any, images: jax.Array) -> t
 
     The model is one with `uncertainty`; sqrt(2) b is the standard deviation of a Laplace distribution.
     """
-    points, kept = model.apply(variables, images.astype(jnp.float32) / 255.0, False, mutable=["intermediates"])
+    points, kept = model.apply(variables, images.astype(jnp.float32) / 255.0, train=False, mutable=["intermediates"])
     return points[-1], 2**0.5 * jnp.exp(sown(kept, "log_scale"))
 
 
 def predict_points(model: nn.Module, variables: Any, images: jax.Array) -> jax.Array:
     """Images uint8 [B, S, S, 3] -> points float32 [B, K, 2] in crop units, those of the last decoder layer."""
-    points: Any = model.apply(variables, images.astype(jnp.float32) / 255.0, False)
+    points: Any = model.apply(variables, images.astype(jnp.float32) / 255.0, train=False)
     return points[-1]

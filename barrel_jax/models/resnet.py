@@ -35,7 +35,7 @@ class ConvNorm(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
+    def __call__(self, x: AnyArray, *, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features]."""
         conv = nn.Conv(
             self.features,
@@ -69,13 +69,13 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     @nn.compact
-    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
+    def __call__(self, x: AnyArray, *, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         first = self.conv_norm(self.channels, 3, stride=self.stride, dilation=self.dilation, name="conv1")
-        y = nn.relu(first(x, train))
-        y = self.conv_norm(self.channels, 3, dilation=self.dilation, name="conv2")(y, train)
+        y = nn.relu(first(x, train=train))
+        y = self.conv_norm(self.channels, 3, dilation=self.dilation, name="conv2")(y, train=train)
         if x.shape != y.shape:
-            x = self.conv_norm(self.channels, 1, stride=self.stride, name="downsample")(x, train)
+            x = self.conv_norm(self.channels, 1, stride=self.stride, name="downsample")(x, train=train)
         return nn.relu(x + y)
 
 
@@ -89,14 +89,14 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     @nn.compact
-    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
+    def __call__(self, x: AnyArray, *, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         middle = self.conv_norm(self.channels, 3, stride=self.stride, dilation=self.dilation, name="conv2")
-        y = nn.relu(self.conv_norm(self.channels, 1, name="conv1")(x, train))
-        y = nn.relu(middle(y, train))
-        y = self.conv_norm(self.channels * self.expansion, 1, name="conv3")(y, train)
+        y = nn.relu(self.conv_norm(self.channels, 1, name="conv1")(x, train=train))
+        y = nn.relu(middle(y, train=train))
+        y = self.conv_norm(self.channels * self.expansion, 1, name="conv3")(y, train=train)
         if x.shape != y.shape:
-            x = self.conv_norm(y.shape[-1], 1, stride=self.stride, name="downsample")(x, train)
+            x = self.conv_norm(y.shape[-1], 1, stride=self.stride, name="downsample")(x, train=train)
         return nn.relu(x + y)
 
 
@@ -118,12 +118,12 @@ class ResNet(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
+    def __call__(self, images: Real[AnyArray, "B H W 3"], *, train: bool) -> Float[Array, "B h w C"]:
         """Normalised images [B, H, W, 3] to features [B, ceil(H / stride), ceil(W / stride), C]."""
         plan = RESNETS[self.layout]
         conv_norm = partial(ConvNorm, norm=self.norm, dtype=self.dtype, norm_group=self.norm_group)
         block = partial(Bottleneck if plan.bottleneck else BasicBlock, conv_norm=conv_norm)
-        x = conv_norm(plan.width, 7, stride=2, name="stem")(images.astype(self.dtype), train)
+        x = conv_norm(plan.width, 7, stride=2, name="stem")(images.astype(self.dtype), train=train)
         x = max_pool(nn.relu(x))
         for stage in plan.stages(self.stride):
             for index in range(stage.blocks):
@@ -132,5 +132,5 @@ class ResNet(nn.Module):
                     stride=stage.stride if index == 0 else 1,
                     dilation=stage.first_dilation if index == 0 else stage.dilation,
                     name=f"{stage.name}_{index}",
-                )(x, train)
+                )(x, train=train)
         return x

@@ -42,7 +42,7 @@ def unfold(
         _, kept = model.apply(
             folded,
             jnp.asarray(images, jnp.float32) / 255.0,
-            False,
+            train=False,
             capture_intermediates=lambda module, _: isinstance(module, nn.Conv),
             mutable=["intermediates"],
         )

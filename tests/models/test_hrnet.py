@@ -26,7 +26,7 @@ from tests.kit.torch_reference import images, nchw, nhwc
 @cache
 def abstract(model, *size):
     x = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: model.init_with_output(key, x, False), jax.random.key(0), x)
+    return jax.eval_shape(lambda key, x: model.init_with_output(key, x, train=False), jax.random.key(0), x)
 
 
 def flax_weights(model, variables):
@@ -84,7 +84,7 @@ def test_features_are_pytorchs():
     assert expected.shape == (1, 16, 24, 270)
     assert all(0.3 < part.std() < 3 for part in np.split(expected, (18, 54, 126), axis=3))
     ours = HRNet("batch", jnp.float32)
-    features = ours.apply(flax_weights(model, abstract(ours, 32, 32)[1]), x, False)
+    features = ours.apply(flax_weights(model, abstract(ours, 32, 32)[1]), x, train=False)
     np.testing.assert_allclose(features, expected, rtol=0, atol=1e-4)
 
 
@@ -100,7 +100,7 @@ def test_training_normalises_by_the_batch_and_frozen_norm_does_not():
         return hrnet.HighResolutionModule(channels, 1, partial(ConvNorm, norm=norm, dtype=jnp.float32))
 
     init = jax.eval_shape(
-        lambda key, x: module("batch").init(key, x, False),
+        lambda key, x: module("batch").init(key, x, train=False),
         jax.random.key(0),
         branches,
     )
@@ -110,7 +110,7 @@ def test_training_normalises_by_the_batch_and_frozen_norm_does_not():
         trained = [nhwc(y) for y in model.train()(list(map(nchw, branches)))]
     assert np.abs(evaluated[2] - trained[2]).max() > 0.1
     for norm, expected in (("frozen", evaluated), ("batch", trained)):
-        features, updated = module(norm).apply(before, branches, True, mutable=["batch_stats"])
+        features, updated = module(norm).apply(before, branches, train=True, mutable=["batch_stats"])
         for y, torchs in zip(features, expected, strict=True):
             np.testing.assert_allclose(y, torchs, rtol=0, atol=1e-4)
         change = jax.tree.map(lambda old, new: np.abs(new - old).max(), before["batch_stats"], updated["batch_stats"])
