@@ -75,23 +75,24 @@ class HRNet(nn.Module):
         Raises:
           ValueError: H or W does not divide by 32, so that the branches' grids do not lie on each other.
         """
-        batch, height, width, _ = images.shape
+        _, height, width, _ = images.shape
         plan = self.plan
         if height % plan.divisor or width % plan.divisor:
             raise ValueError(f"HRNet needs images whose sides divide by {plan.divisor}, not {height} x {width}")
         conv_norm = partial(ConvNorm, norm=self.norm, dtype=self.dtype, norm_group=self.norm_group)
-        x = nn.relu(conv_norm(64, 3, stride=2, name="stem1")(images.astype(self.dtype), train=train))
-        x = nn.relu(conv_norm(64, 3, stride=2, name="stem2")(x, train=train))
-        for index in range(plan.blocks):
-            x = Bottleneck(64, 1, 1, conv_norm, name=f"layer1_{index}")(x, train=train)
+        first, *branched = plan.stages()
+        x = nn.relu(conv_norm(plan.width, 3, stride=2, name="stem1")(images.astype(self.dtype), train=train))
+        x = nn.relu(conv_norm(plan.width, 3, stride=2, name="stem2")(x, train=train))
+        for index in range(first.blocks):
+            x = Bottleneck(first.width, 1, 1, conv_norm, name=f"{first.name}_{index}")(x, train=train)
         branches, lowest = [nn.relu(conv_norm(plan.branches[0], 3, name="transition1_0")(x, train=train))], x
-        for stage in plan.stages():
+        for stage in branched:
             name = f"{stage.transition}_{len(branches)}_0"
             branches.append(nn.relu(conv_norm(stage.channels[-1], 3, stride=2, name=name)(lowest, train=train)))
             for index in range(stage.modules):
                 module = HighResolutionModule(stage.channels, plan.blocks, conv_norm, name=f"{stage.name}_{index}")
                 branches = module(branches, train=train)
             lowest = branches[-1]
-        size = (batch, height // 4, width // 4)
+        size = branches[0].shape[:3]
         raised = [jax.image.resize(y, (*size, y.shape[-1]), "bilinear") for y in branches[1:]]
         return jnp.concatenate([branches[0], *raised], axis=-1)

@@ -16,7 +16,7 @@ import jax
 from jaxtyping import Array, Float, Real
 
 from barrel_jax.arrays import AnyArray
-from barrel_jax.backbones import RESNETS
+from barrel_jax.backbones import EXPANSION, RESNETS
 from barrel_jax.models.norms import EPSILON, FrozenBatchNorm, GroupedBatchNorm
 from barrel_jax.models.windows import convolve, max_pool
 
@@ -86,7 +86,7 @@ class Bottleneck(nn.Module):
     stride: int
     dilation: int
     conv_norm: Callable[..., ConvNorm]
-    expansion = 4
+    expansion = EXPANSION
 
     @nn.compact
     def __call__(self, x: AnyArray, *, train: bool) -> jax.Array:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+from barrel_jax.backbones import HRNetPlan
 from barrel_jax.config import Config
 from barrel_jax.models import hrnet
 from barrel_jax.models.build import build_model
@@ -73,6 +74,22 @@ def test_weights_have_timms_names_and_shapes():
     ours = torch_names.torch_shapes(variables)
     assert ours == {name: shape for name, shape in state.items() if not name.endswith("num_batches_tracked")}
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 9_562_260
+
+
+def test_stem_and_first_stage_have_the_widths_that_the_backbone_says():
+    narrow = HRNetPlan("narrow", "", branches=(8, 8, 8, 8), modules=(1, 1, 1), blocks=1, width=16)
+    with torch.device("meta"):
+        state = {name: tuple(tensor.shape) for name, tensor in torch_hrnet.HRNet(plan=narrow).state_dict().items()}
+    shapes = torch_names.torch_shapes(abstract(HRNet("batch", jnp.float32, plan=narrow), 32, 32)[1])
+    assert shapes == {name: shape for name, shape in state.items() if not name.endswith("num_batches_tracked")}
+    by_hand = {
+        "conv1.weight": (16, 3, 3, 3),
+        "conv2.weight": (16, 16, 3, 3),
+        "layer1.0.conv2.weight": (16, 16, 3, 3),
+        "layer1.0.conv3.weight": (64, 16, 1, 1),
+        "transition1.0.0.weight": (8, 64, 3, 3),
+    }
+    assert by_hand.items() <= shapes.items()
 
 
 def test_features_are_pytorchs():
