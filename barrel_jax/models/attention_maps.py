@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the query of each landmark looks: the decoder's cross-attention over the crop, for people to see."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from barrel_jax.arrays import AnyArray
+from barrel_jax.arrays import AnyArray, ArrayTree
 from barrel_jax.models.barrelnet import BarrelNet
 
 
 def attention_maps(
-    model: BarrelNet, variables: Any, images: UInt8[AnyArray, "B S S 3"]
+    model: BarrelNet, variables: ArrayTree, images: UInt8[AnyArray, "B S S 3"]
 ) -> tuple[Float[Array, "B K 2"], Float[Array, "B K h w"]]:
     """Points of crops and the attention behind them.
 

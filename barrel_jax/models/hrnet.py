@@ -31,7 +31,9 @@ class HighResolutionModule(nn.Module):
     conv_norm: Callable[..., ConvNorm]
 
     @nn.compact
-    def __call__(self, branches: list[AnyArray], *, train: bool) -> list[jax.Array]:
+    def __call__(
+        self, branches: list[Float[AnyArray, "B _h _w _c"]], *, train: bool
+    ) -> list[Float[Array, "B _h _w _c"]]:
         """Branches [B, H / 2^i, W / 2^i, channels[i]] -> the same shapes."""
         branches = list(branches)
         for i, channels in enumerate(self.channels):

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from barrel_jax.arrays import AnyArray
 
@@ -18,7 +19,7 @@ class FrozenBatchNorm(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: AnyArray) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "B H W C"]) -> Float[Array, "B H W C"]:
         """[B, H, W, C] -> the same shape."""
         shape = (x.shape[-1],)
         scale = jax.lax.stop_gradient(self.param("scale", nn.initializers.ones, shape))
@@ -42,7 +43,7 @@ class GroupedBatchNorm(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: AnyArray) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "B H W C"]) -> Float[Array, "B H W C"]:
         """[B, H, W, C] -> the same shape; B divides by the group."""
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape)

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 from jaxtyping import Array, Float, Real
 
 from barrel_jax.arrays import AnyArray
@@ -35,7 +34,7 @@ class ConvNorm(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, x: AnyArray, *, train: bool) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "B H W C"], *, train: bool) -> Float[Array, "B h w {self.features}"]:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features]."""
         conv = nn.Conv(
             self.features,
@@ -69,7 +68,7 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     @nn.compact
-    def __call__(self, x: AnyArray, *, train: bool) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "B H W C"], *, train: bool) -> Float[Array, "B h w {self.channels}"]:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         first = self.conv_norm(self.channels, 3, stride=self.stride, dilation=self.dilation, name="conv1")
         y = nn.relu(first(x, train=train))
@@ -89,7 +88,9 @@ class Bottleneck(nn.Module):
     expansion = EXPANSION
 
     @nn.compact
-    def __call__(self, x: AnyArray, *, train: bool) -> jax.Array:
+    def __call__(
+        self, x: Float[AnyArray, "B H W C"], *, train: bool
+    ) -> Float[Array, "B h w {self.channels*self.expansion}"]:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
         middle = self.conv_norm(self.channels, 3, stride=self.stride, dilation=self.dilation, name="conv2")
         y = nn.relu(self.conv_norm(self.channels, 1, name="conv1")(x, train=train))
