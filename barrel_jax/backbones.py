@@ -5,8 +5,11 @@ This is what the Flax and the PyTorch model, the ONNX writer, the readers of wei
 as timm's `feature_info` is there. A new size of a known kind is one line at the end of this file.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+EXPANSION = 4  # channels of a bottleneck's output for each of its 3x3 convolution's
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,45 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class ResNetPlan:
-    """A ResNet of torchvision's v1.5 layout."""
+class BranchedStage:
+    """High-resolution modules one after another, which begin with a new branch below those of the stage before."""
 
-    name: str
-    size: str  # the paper's word for it in the name of a model, such as BarrelNet-18
+    name: str  # 'stage2'
+    transition: str  # what the new branch comes from, 'transition1'
+    modules: int
+    channels: tuple[int, ...]  # of the branches; each has half the resolution of the one before
+
+
+@dataclass(frozen=True)
+class Backbone(ABC):
+    """What is known of every backbone; whoever builds or writes one has a table from its class to what does that."""
+
+    name: str  # in a config
+    size: str  # the paper's word for it in the name of a model, such as 18 in BarrelNet-18
+    width: int = field(default=64, kw_only=True)  # channels of the stem and of the first stage's 3x3 convolutions
+    strides: ClassVar[tuple[int, ...]]  # of the output, one of which a model chooses
+    divisor: ClassVar[int]  # of the images' sides
+    classifier: ClassVar[str]  # a pattern of what a state dict holds beside the backbone
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Of the output."""
+
+    @abstractmethod
+    def stages(self, stride: int) -> tuple[Stage | BranchedStage, ...]:
+        """The stages behind the stem (stride 4) of a backbone whose output has a stride."""
+
+
+@dataclass(frozen=True)
+class ResNetPlan(Backbone):
+    """A ResNet of torchvision's v1.5 layout; the width doubles from stage to stage."""
+
     blocks: tuple[int, ...]  # of each stage
     bottleneck: bool  # 1x1, 3x3 and 1x1 convolutions in a block, or two of 3x3
-    width: int = 64  # channels of the stem and of the first stage's 3x3 convolutions; they double from stage to stage
-    strides = (8, 16, 32)  # of the output, one of which a model chooses
-    divisor = 1  # of the images' sides
-    classifier = r"fc\.(weight|bias)$"  # what a state dict holds beside the backbone
+    strides = (8, 16, 32)
+    divisor = 1
+    classifier = r"fc\.(weight|bias)$"
 
     @property
     def channels(self) -> int:
@@ -53,27 +84,15 @@ class ResNetPlan:
                 step, dilation = 1, dilation * 2
             reached *= step
             width = self.width * 2**index
-            channels = width * (4 if self.bottleneck else 1)
+            channels = width * (EXPANSION if self.bottleneck else 1)
             stages.append(Stage(f"layer{index + 1}", blocks, width, channels, step, first_dilation, dilation))
         return tuple(stages)
 
 
 @dataclass(frozen=True)
-class BranchedStage:
-    """High-resolution modules one after another, which begin with a new branch below those of the stage before."""
-
-    name: str  # 'stage2'
-    transition: str  # what the new branch comes from, 'transition1'
-    modules: int
-    channels: tuple[int, ...]  # of the branches; each has half the resolution of the one before
-
-
-@dataclass(frozen=True)
-class HRNetPlan:
+class HRNetPlan(Backbone):
     """An HRNet with the HRNetV2 head: all branches brought to the resolution of the first, and concatenated."""
 
-    name: str
-    size: str
     branches: tuple[int, ...]  # channels at stride 4, 8, 16, 32
     modules: tuple[int, ...]  # of the stages of two, three, four branches
     blocks: int  # of the first stage, and of every branch of a module
@@ -86,10 +105,15 @@ class HRNetPlan:
         """Of the output."""
         return sum(self.branches)
 
-    def stages(self) -> Iterator[BranchedStage]:
-        """The stages behind the first one, which is of bottlenecks at stride 4."""
-        for number, modules in enumerate(self.modules, start=2):
-            yield BranchedStage(f"stage{number}", f"transition{number - 1}", modules, self.branches[:number])
+    def stages(self, stride: int = 4) -> tuple[Stage, *tuple[BranchedStage, ...]]:
+        """The stages behind the stem, of which the first is of bottlenecks; they are the same for any stride."""
+        del stride
+        first = Stage("layer1", self.blocks, self.width, EXPANSION * self.width, 1, 1, 1)
+        branched = (
+            BranchedStage(f"stage{number}", f"transition{number - 1}", modules, self.branches[:number])
+            for number, modules in enumerate(self.modules, start=2)
+        )
+        return first, *branched
 
 
 RESNETS = {
@@ -104,4 +128,4 @@ RESNETS = {
     )
 }
 HRNET_W18 = HRNetPlan("hrnet_w18", "HRNet", branches=(18, 36, 72, 144), modules=(1, 4, 3), blocks=4)
-BACKBONES: dict[str, ResNetPlan | HRNetPlan] = {**RESNETS, HRNET_W18.name: HRNET_W18}
+BACKBONES: dict[str, Backbone] = {**RESNETS, HRNET_W18.name: HRNET_W18}

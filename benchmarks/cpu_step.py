@@ -29,7 +29,7 @@ if dilated:
 class Net(nn.Module):
     @nn.compact
     def __call__(self, x):
-        y = resnet.ResNet("resnet18", stride, "batch", jnp.float32, name="backbone")(x, True)
+        y = resnet.ResNet("resnet18", stride, "batch", jnp.float32, name="backbone")(x, train=True)
         return nn.Dense(136, name="dense")(y.mean((1, 2)))
 net, tx = Net(), optax.adam(1e-3)
 x = jnp.array(np.random.default_rng(0).random((16, 128, 128, 3)), jnp.float32)

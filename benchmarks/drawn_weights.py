@@ -36,7 +36,7 @@ def _drawn_variables(config: ModelConfig, images: np.ndarray) -> Any:
     @jax.jit
     def batch_statistics(variables: Any, pixels: jax.Array) -> Any:
         dropout = {"dropout": jax.random.key(0)}
-        _, changed = model.apply(variables, pixels / 255, True, mutable=["batch_stats"], rngs=dropout)
+        _, changed = model.apply(variables, pixels / 255, train=True, mutable=["batch_stats"], rngs=dropout)
         return changed["batch_stats"]
 
     after = batch_statistics(variables, images.astype(np.float32))
@@ -55,7 +55,7 @@ def draw_images(count: int) -> np.ndarray:
 def spread_variables(config: ModelConfig, images: np.ndarray) -> Any:
     """Variables of a model with 98 landmarks whose points of `images` uint8 [B, 256, 256, 3] lie apart as a face's."""
     variables, model = _drawn_variables(config, images), build_model(config, LANDMARKS)
-    points = np.float64(jax.jit(lambda v, x: model.apply(v, x / 255, False)[-1])(variables, np.float32(images)))
+    points = np.float64(jax.jit(lambda v, x: model.apply(v, x / 255, train=False)[-1])(variables, np.float32(images)))
     layer = variables["params"]["head"]["layer3"]
     layer["kernel"] *= SPREAD / np.log(points / (1 - points)).std()
     layer["bias"] *= 0

@@ -59,7 +59,7 @@ def points_of_paths(trained: TrainedRun, images: np.ndarray) -> dict[str, np.nda
     config = dataclasses.replace(trained.config.model, dtype="float32")
     num_landmarks, variables = trained.num_landmarks, trained.variables
     model = build_model(config, num_landmarks)
-    paths = {"Flax": jax.jit(lambda v, x: model.apply(v, x / 255, False)[-1])(variables, np.float32(images))}
+    paths = {"Flax": jax.jit(lambda v, x: model.apply(v, x / 255, train=False)[-1])(variables, np.float32(images))}
     for name, dtype in (("Flax, folded", "float32"), ("Flax, folded, bfloat16", "bfloat16")):
         predict, weights = make_inference(dataclasses.replace(config, dtype=dtype), num_landmarks, variables)
         paths[name] = jax.jit(predict)(weights, images)

@@ -11,7 +11,8 @@ import pytest
 from barrel_jax.backbones import BACKBONES, RESNETS, HRNetPlan, Stage
 from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.hrnet import HRNet
-from barrel_jax.models.resnet import GroupedBatchNorm, ResNet
+from barrel_jax.models.norms import GroupedBatchNorm
+from barrel_jax.models.resnet import ResNet
 from barrel_jax.paper import model_of, row
 
 
@@ -22,7 +23,9 @@ def test_strides_and_channels_are_those_of_the_features(name):
     for stride in plan.strides:
         model = make_backbone(name, stride, "batch", jnp.float32)
         images = jax.ShapeDtypeStruct((1, 64, 96, 3), jnp.float32)
-        features, _ = jax.eval_shape(lambda x, model=model: model.init_with_output(jax.random.key(0), x, False), images)
+        features, _ = jax.eval_shape(
+            lambda x, model=model: model.init_with_output(jax.random.key(0), x, train=False), images
+        )
         assert features.shape == (1, 64 // stride, 96 // stride, plan.channels)
 
 
@@ -75,5 +78,5 @@ def test_a_group_is_that_of_every_norm(model):
 
     images = jax.ShapeDtypeStruct((4, 64, 64, 3), jnp.float32)
     with nn.intercept_methods(note):
-        jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, True), images)
+        jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, train=True), images)
     assert list(kinds) == [(GroupedBatchNorm, 2)]

@@ -34,7 +34,7 @@ def flops_of(model: ModelConfig, num_landmarks: int, image_size: int) -> float |
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     with jax.default_device(host()):
         variables = shapes_of(network, image_size)
-        lowered = jax.jit(lambda v, x: network.apply(v, x, False)[-1]).lower(variables, images)
+        lowered = jax.jit(lambda v, x: network.apply(v, x, train=False)[-1]).lower(variables, images)
         analysis = lowered.cost_analysis() or lowered.compile().cost_analysis()
     return float(analysis["flops"]) if analysis else None
 

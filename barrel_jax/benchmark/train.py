@@ -224,7 +224,7 @@ def compare_losses(work: Training, implementations: Sequence[str]) -> float:
     plain = dataclasses.replace(work.config.model, dropout=0.0)
     model = build_model(plain, points.shape[1])
     with jax.default_matmul_precision(MATMUL[work.precision]):
-        predicted = jax.jit(lambda v, x: model.apply(v, x / 255.0, True, mutable=["batch_stats"])[0])(
+        predicted = jax.jit(lambda v, x: model.apply(v, x / 255.0, train=True, mutable=["batch_stats"])[0])(
             work.variables, images.astype(np.float32)
         )
     ours = float(landmark_l1(predicted, jax.numpy.asarray(points), jax.numpy.ones(points.shape[:2], bool)))

@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from barrel_jax.arrays import AnyArray
+from barrel_jax.models.norms import EPSILON
 
 # DETR draws every weight Xavier-uniform; torch holds the query, key and value projections in one [3 D, D] matrix,
 # whose fan-out is three times a single projection's: half the variance.
@@ -17,7 +18,7 @@ xavier_packed = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
 
 def layer_norm(name: str | None, dtype: Any) -> nn.LayerNorm:
     """LayerNorm with torch's epsilon."""
-    return nn.LayerNorm(epsilon=1e-5, dtype=dtype, name=name)
+    return nn.LayerNorm(epsilon=EPSILON, dtype=dtype, name=name)
 
 
 class Attention(nn.Module):
@@ -33,6 +34,7 @@ class Attention(nn.Module):
         query: Float[AnyArray, "B K D"],
         key: Float[AnyArray, "B S D"],
         value: Float[AnyArray, "B S D"],
+        *,
         train: bool,
     ) -> Float[Array, "B K D"]:
         """query [B, K, D], key and value [B, S, D] -> [B, K, D]."""
@@ -66,7 +68,7 @@ class FeedForward(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[AnyArray, "B S D"], train: bool) -> Float[Array, "B S D"]:
+    def __call__(self, x: Float[AnyArray, "B S D"], *, train: bool) -> Float[Array, "B S D"]:
         """[B, S, D] -> [B, S, D]."""
         y = nn.relu(nn.Dense(self.hidden, kernel_init=xavier, dtype=self.dtype, name="linear1")(x))
         y = nn.Dropout(self.dropout, name="dropout")(y, deterministic=not train)

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention maps for people to see: the decoder's cross-attention of each landmark's query over the crop."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from barrel_jax.arrays import AnyArray
+from barrel_jax.arrays import AnyArray, ArrayTree
 from barrel_jax.models.barrelnet import BarrelNet
 
 
 def attention_maps(
-    model: BarrelNet, variables: Any, images: UInt8[AnyArray, "B S S 3"]
+    model: BarrelNet, variables: ArrayTree, images: UInt8[AnyArray, "B S S 3"]
 ) -> tuple[Float[Array, "B K 2"], Float[Array, "B K h w"]]:
     """Points of crops and the attention behind them.
 
@@ -30,7 +28,7 @@ def attention_maps(
     """
     if not model.decoder_layers:
         raise ValueError("a model without decoder has no cross-attention")
-    points, kept = model.apply(variables, images.astype(jnp.float32) / 255.0, False, mutable=["intermediates"])
+    points, kept = model.apply(variables, images.astype(jnp.float32) / 255.0, train=False, mutable=["intermediates"])
     last = kept["intermediates"][f"decoder{model.decoder_layers - 1}"]
     (weights,) = last["cross_attention"]["attention_weights"]
     batch, _, landmarks, cells = weights.shape

@@ -48,7 +48,7 @@ class BarrelNet(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Shaped[AnyArray, "..."], train: bool) -> Float[Array, "L B K 2"]:
+    def __call__(self, images: Shaped[AnyArray, "..."], *, train: bool) -> Float[Array, "L B K 2"]:
         """Images [B, H, W, 3], RGB in 0..1, to points [L, B, K, 2] in crop units, float32.
 
         L is the number of decoder layers, the last one is the prediction; with no decoder L = 1.
@@ -67,7 +67,7 @@ class BarrelNet(nn.Module):
             raise ValueError(f"width={self.width} does not divide by 4 and by heads={self.heads}")
         images = (images - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
         backbone = make_backbone(self.backbone, self.stride, self.norm, self.dtype, self.norm_group, name="backbone")
-        features = backbone(images, train)
+        features = backbone(images, train=train)
         if self.decoder_layers == 0:
             pooled = features.mean(axis=(1, 2)).astype(jnp.float32)
             # In full precision for the reason of the head's last layer.
@@ -87,7 +87,7 @@ class BarrelNet(nn.Module):
             "dtype": self.dtype,
         }
         for index in range(self.encoder_layers):
-            memory = EncoderLayer(**shared, name=f"encoder{index}")(memory, memory_positions, train)
+            memory = EncoderLayer(**shared, name=f"encoder{index}")(memory, memory_positions, train=train)
 
         query_positions = QueryPositions(self.num_landmarks, self.width, name="query_positions")().astype(self.dtype)
         norm = layer_norm("decoder_norm", self.dtype)
@@ -113,7 +113,7 @@ class BarrelNet(nn.Module):
         points = []
         for index in range(self.decoder_layers):
             layer = DecoderLayer(**qamem, **shared, name=f"decoder{index}")
-            queries = layer(queries, memory, query_positions, memory_positions, train, reference)
+            queries = layer(queries, memory, query_positions, memory_positions, reference, train=train)
             found = norm(queries)
             points.append(nn.sigmoid(origin + offset(found) if self.reference_points else head(found)))
         if self.uncertainty:

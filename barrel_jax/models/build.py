@@ -7,7 +7,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 
+from barrel_jax.arrays import ArrayTree
 from barrel_jax.config import ModelConfig
 from barrel_jax.models.barrelnet import BarrelNet
 
@@ -22,12 +24,12 @@ def build_model(config: ModelConfig, num_landmarks: int, platform: str | None = 
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def draw(model: nn.Module, image_size: int, key: jax.Array) -> dict[str, Any]:
+def draw(model: nn.Module, image_size: int, key: Key[Array, ""]) -> ArrayTree:
     """New variables {params, batch_stats} of a model for crops of so many pixels.
 
     JAX traces them once for a model and a size, whether they are drawn or, by jax.eval_shape, only their shapes are.
     """
-    return dict(model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32), False))
+    return dict(model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32), train=False))
 
 
 def shapes_of(model: nn.Module, image_size: int) -> dict[str, Any]:

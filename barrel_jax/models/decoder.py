@@ -29,8 +29,9 @@ class DecoderLayer(nn.Module):
         memory: Float[AnyArray, "B S D"],
         query_positions: Float[AnyArray, "K D"],
         memory_positions: Float[AnyArray, "S D"],
-        train: bool,
         reference: Float[AnyArray, "B K D"] | None = None,
+        *,
+        train: bool,
     ) -> Float[Array, "B K D"]:
         """queries [B, K, D], memory [B, S, D], their positions [K, D] and [S, D] -> [B, K, D].
 
@@ -39,18 +40,18 @@ class DecoderLayer(nn.Module):
         drop = nn.Dropout(self.dropout, deterministic=not train, name="dropout")
         located = queries + query_positions[None]
         attended = Attention(self.heads, self.dropout, self.dtype, name="self_attention")(
-            located, located, queries, train
+            located, located, queries, train=train
         )
         queries = layer_norm("norm1", self.dtype)(queries + drop(attended))
         located = queries + query_positions[None]
         if reference is not None:
             located = located + reference
         extracted = Attention(self.heads, self.dropout, self.dtype, name="cross_attention")(
-            located, memory + memory_positions[None], memory, train
+            located, memory + memory_positions[None], memory, train=train
         )
         if self.qamem_layers:
             qamem = QAMem(self.qamem_layers, self.qamem_init, self.qamem_rank, self.dtype, name="qamem")
             extracted = qamem(extracted)
         queries = layer_norm("norm2", self.dtype)(queries + drop(extracted))
-        transformed = FeedForward(self.feedforward, self.dropout, self.dtype, name="feedforward")(queries, train)
+        transformed = FeedForward(self.feedforward, self.dropout, self.dtype, name="feedforward")(queries, train=train)
         return layer_norm("norm3", self.dtype)(queries + drop(transformed))

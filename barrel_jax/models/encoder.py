@@ -20,14 +20,14 @@ class EncoderLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, memory: Float[AnyArray, "B S D"], positions: Float[AnyArray, "S D"], train: bool
+        self, memory: Float[AnyArray, "B S D"], positions: Float[AnyArray, "S D"], *, train: bool
     ) -> Float[Array, "B S D"]:
         """memory [B, S, D] and the positions [S, D] of its tokens -> [B, S, D]."""
         drop = nn.Dropout(self.dropout, deterministic=not train, name="dropout")
         located = memory + positions[None]
         attended = Attention(self.heads, self.dropout, self.dtype, name="self_attention")(
-            located, located, memory, train
+            located, located, memory, train=train
         )
         memory = layer_norm("norm1", self.dtype)(memory + drop(attended))
-        transformed = FeedForward(self.feedforward, self.dropout, self.dtype, name="feedforward")(memory, train)
+        transformed = FeedForward(self.feedforward, self.dropout, self.dtype, name="feedforward")(memory, train=train)
         return layer_norm("norm2", self.dtype)(memory + drop(transformed))

@@ -5,15 +5,15 @@ XLA cannot do this by itself, since weights are arguments of the program and not
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-EPSILON = 1e-5  # of every batch norm here, and of PyTorch's
+from barrel_jax.arrays import ArrayTree
+from barrel_jax.models.norms import EPSILON
 
 
-def fold(variables: Mapping[str, Any]) -> dict[str, Any]:
+def fold(variables: ArrayTree) -> ArrayTree:
     """The variables of the same model with `norm='folded'`, whose convolutions have a bias and no norm behind them.
 
     Args:
@@ -26,7 +26,7 @@ def fold(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {"params": _fold(variables["params"], variables.get("batch_stats", {}))}
 
 
-def _fold(params: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[str, Any]:
+def _fold(params: ArrayTree, statistics: ArrayTree) -> ArrayTree:
     if "conv" in params and "norm" in params:
         norm, seen = params["norm"], statistics["norm"]
         factor = norm["scale"] * jax.lax.rsqrt(seen["var"] + EPSILON)

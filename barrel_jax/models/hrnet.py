@@ -6,6 +6,8 @@ The layout is that of the ImageNet classification network (github.com/HRNet/HRNe
 no weights: the branches are brought to stride 4 by bilinear up-sampling and concatenated.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -26,28 +28,27 @@ class HighResolutionModule(nn.Module):
 
     channels: tuple[int, ...]  # of the branches
     blocks: int  # on each
-    norm: str
-    dtype: Any
-    norm_group: int = 0
+    conv_norm: Callable[..., ConvNorm]
 
     @nn.compact
-    def __call__(self, branches: list[AnyArray], train: bool) -> list[jax.Array]:
+    def __call__(
+        self, branches: list[Float[AnyArray, "B _h _w _c"]], *, train: bool
+    ) -> list[Float[Array, "B _h _w _c"]]:
         """Branches [B, H / 2^i, W / 2^i, channels[i]] -> the same shapes."""
-        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
         branches = list(branches)
         for i, channels in enumerate(self.channels):
             for index in range(self.blocks):
-                block = BasicBlock(channels=channels, stride=1, dilation=1, **kind, name=f"branch{i}_{index}")
-                branches[i] = block(branches[i], train)
+                block = BasicBlock(channels, 1, 1, self.conv_norm, name=f"branch{i}_{index}")
+                branches[i] = block(branches[i], train=train)
 
         def brought(x: AnyArray, j: int, i: int) -> jax.Array:
             if j > i:
-                x = ConvNorm(self.channels[i], 1, **kind, name=f"fuse{i}_{j}")(x, train)
+                x = self.conv_norm(self.channels[i], 1, name=f"fuse{i}_{j}")(x, train=train)
                 x = x.repeat(2 ** (j - i), axis=1).repeat(2 ** (j - i), axis=2)
             for step in range(i - j):
                 last = step == i - j - 1
                 channels = self.channels[i if last else j]
-                x = ConvNorm(channels, 3, **kind, stride=2, name=f"fuse{i}_{j}_{step}")(x, train)
+                x = self.conv_norm(channels, 3, stride=2, name=f"fuse{i}_{j}_{step}")(x, train=train)
                 x = x if last else nn.relu(x)
             return x
 
@@ -70,29 +71,30 @@ class HRNet(nn.Module):
     plan: HRNetPlan = HRNET_W18
 
     @nn.compact
-    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
+    def __call__(self, images: Real[AnyArray, "B H W 3"], *, train: bool) -> Float[Array, "B h w C"]:
         """Normalised images [B, H, W, 3] to features [B, H / 4, W / 4, C], 270 channels in HRNet-W18.
 
         Raises:
           ValueError: H or W does not divide by 32, so that the branches' grids do not lie on each other.
         """
-        batch, height, width, _ = images.shape
+        _, height, width, _ = images.shape
         plan = self.plan
         if height % plan.divisor or width % plan.divisor:
             raise ValueError(f"HRNet needs images whose sides divide by {plan.divisor}, not {height} x {width}")
-        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
-        x = nn.relu(ConvNorm(64, 3, **kind, stride=2, name="stem1")(images.astype(self.dtype), train))
-        x = nn.relu(ConvNorm(64, 3, **kind, stride=2, name="stem2")(x, train))
-        for index in range(plan.blocks):
-            x = Bottleneck(channels=64, stride=1, dilation=1, **kind, name=f"layer1_{index}")(x, train)
-        branches, lowest = [nn.relu(ConvNorm(plan.branches[0], 3, **kind, name="transition1_0")(x, train))], x
-        for stage in plan.stages():
+        conv_norm = partial(ConvNorm, norm=self.norm, dtype=self.dtype, norm_group=self.norm_group)
+        first, *branched = plan.stages()
+        x = nn.relu(conv_norm(plan.width, 3, stride=2, name="stem1")(images.astype(self.dtype), train=train))
+        x = nn.relu(conv_norm(plan.width, 3, stride=2, name="stem2")(x, train=train))
+        for index in range(first.blocks):
+            x = Bottleneck(first.width, 1, 1, conv_norm, name=f"{first.name}_{index}")(x, train=train)
+        branches, lowest = [nn.relu(conv_norm(plan.branches[0], 3, name="transition1_0")(x, train=train))], x
+        for stage in branched:
             name = f"{stage.transition}_{len(branches)}_0"
-            branches.append(nn.relu(ConvNorm(stage.channels[-1], 3, **kind, stride=2, name=name)(lowest, train)))
+            branches.append(nn.relu(conv_norm(stage.channels[-1], 3, stride=2, name=name)(lowest, train=train)))
             for index in range(stage.modules):
-                module = HighResolutionModule(stage.channels, plan.blocks, **kind, name=f"{stage.name}_{index}")
-                branches = module(branches, train)
+                module = HighResolutionModule(stage.channels, plan.blocks, conv_norm, name=f"{stage.name}_{index}")
+                branches = module(branches, train=train)
             lowest = branches[-1]
-        size = (batch, height // 4, width // 4)
+        size = branches[0].shape[:3]
         raised = [jax.image.resize(y, (*size, y.shape[-1]), "bilinear") for y in branches[1:]]
         return jnp.concatenate([branches[0], *raised], axis=-1)

@@ -2,13 +2,15 @@
 """The network as it is used: batch norm folded, weights in the compute type, uint8 crops in, points out."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, UInt8
 
+from barrel_jax.arrays import AnyArray, ArrayTree
 from barrel_jax.config import ModelConfig
 from barrel_jax.models.barrelnet import BarrelNet
 from barrel_jax.models.build import build_model
@@ -16,8 +18,8 @@ from barrel_jax.models.folding import fold
 
 
 def make_inference(
-    config: ModelConfig, num_landmarks: int, variables: Mapping[str, Any]
-) -> tuple[Callable[[Any, jax.Array], jax.Array], Any]:
+    config: ModelConfig, num_landmarks: int, variables: ArrayTree
+) -> tuple[Callable[[ArrayTree, jax.Array], jax.Array], ArrayTree]:
     """The function of a trained model, not jitted, and the weights that it takes.
 
     Args:
@@ -31,7 +33,7 @@ def make_inference(
     model = folded_model(config, num_landmarks)
     weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, model.dtype), jax.jit(fold)(variables))
 
-    def predict(weights: Any, images: jax.Array) -> jax.Array:
+    def predict(weights: ArrayTree, images: UInt8[AnyArray, "B S S 3"]) -> Float[Array, "B K 2"]:
         return predict_points(model, weights, images)
 
     return predict, weights
@@ -42,21 +44,44 @@ def folded_model(config: ModelConfig, num_landmarks: int) -> BarrelNet:
     return dataclasses.replace(build_model(config, num_landmarks), norm="folded")
 
 
-def sown(changed: Mapping[str, Any], name: str) -> jax.Array:
+def sown(changed: ArrayTree, name: str) -> jax.Array:
     """What a model left in Flax's collection of intermediates under a name."""
     return changed["intermediates"][name][0]
 
 
-def predict_with_scale(model: nn.Module, variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+def predict_with_scale(
+    model: nn.Module, variables: ArrayTree, images: UInt8[AnyArray, "B S S 3"]
+) -> tuple[Float[Array, "B K 2"], Float[Array, "B K"]]:
     """As `predict_points`, and the standard deviations [B, K] of the points' errors along an axis, in crop units.
 
     The model is one with `uncertainty`; sqrt(2) b is the standard deviation of a Laplace distribution.
     """
-    points, kept = model.apply(variables, images.astype(jnp.float32) / 255.0, False, mutable=["intermediates"])
+    points, kept = _with_intermediates(model, variables, images)
     return points[-1], 2**0.5 * jnp.exp(sown(kept, "log_scale"))
 
 
-def predict_points(model: nn.Module, variables: Any, images: jax.Array) -> jax.Array:
+def predict_with_coarse(
+    model: BarrelNet, variables: ArrayTree, images: UInt8[AnyArray, "B S S 3"]
+) -> tuple[Float32[Array, "B K 2"], Float32[Array, "B K 2"]]:
+    """As `predict_points`, and the coarse points that the head reads from DQInit's queries, both in crop units.
+
+    Raises:
+        ValueError: the model has no DQInit, or no decoder that would start from its queries.
+    """
+    if not (model.dqinit and model.decoder_layers):
+        raise ValueError(
+            f"this model has no coarse points: they are read from DQInit's queries, and it has model.dqinit="
+            f"{model.dqinit} and model.decoder_layers={model.decoder_layers}"
+        )
+    points, kept = _with_intermediates(model, variables, images)
+    return points[-1], sown(kept, "coarse")
+
+
+def _with_intermediates(model: nn.Module, variables: ArrayTree, images: AnyArray) -> Any:
+    return model.apply(variables, images.astype(jnp.float32) / 255.0, train=False, mutable=["intermediates"])
+
+
+def predict_points(model: nn.Module, variables: ArrayTree, images: UInt8[AnyArray, "B S S 3"]) -> Float[Array, "B K 2"]:
     """Images uint8 [B, S, S, 3] -> points float32 [B, K, 2] in crop units, those of the last decoder layer."""
-    points: Any = model.apply(variables, images.astype(jnp.float32) / 255.0, False)
+    points: Any = model.apply(variables, images.astype(jnp.float32) / 255.0, train=False)
     return points[-1]

@@ -17,9 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Float32, Shaped
 
 from barrel_jax import config as configuration
 from barrel_jax import files
+from barrel_jax.arrays import ArrayTree
 from barrel_jax.config import Config
 from barrel_jax.facts import Described, check_facts
 from barrel_jax.models.build import shapes_of
@@ -39,11 +41,11 @@ class Packed(Described):
 
     config: Config
     facts: dict[str, Any]  # as in a run's run.json: scheme, num_landmarks, box_fit, ...
-    variables: dict[str, Any]  # {params} of the model whose batch norm is folded, float32
+    variables: ArrayTree  # {params} of the model whose batch norm is folded, float32
     step: int = 0  # after which it was saved, which no file says
 
 
-def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
+def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: ArrayTree) -> int:
     """Writes a model's file and returns its bytes.
 
     Args:
@@ -113,7 +115,9 @@ def unpack(path: Path) -> Packed:
     return Packed(config, facts, {"params": unflatten_dict(params, sep="/")})
 
 
-def _weights(stored: np.ndarray | None, step: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+def _weights(
+    stored: Shaped[np.ndarray, "..."] | None, step: Shaped[np.ndarray, "..."] | None, shape: tuple[int, ...]
+) -> Float32[np.ndarray, "..."] | None:
     """Weights of a shape from what a file holds of them: floats, or levels with their step; None where it does not."""
     if stored is None or stored.shape != shape or stored.dtype != (np.float32 if step is None else np.int8):
         return None

@@ -7,66 +7,19 @@ Output stride 16 and 8 replace the stride of the last one or two stages by dilat
 DETR.) The same is done for the basic blocks of the smaller ones, for which torchvision has no such option.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
 from barrel_jax.arrays import AnyArray
-from barrel_jax.backbones import RESNETS
+from barrel_jax.backbones import EXPANSION, RESNETS
+from barrel_jax.models.norms import EPSILON, FrozenBatchNorm, GroupedBatchNorm
 from barrel_jax.models.windows import convolve, max_pool
 
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-
-
-class FrozenBatchNorm(nn.Module):
-    """Batch norm with given statistics and affine numbers, none of them trained (DETR's FrozenBatchNorm2d)."""
-
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: AnyArray) -> jax.Array:
-        """[B, H, W, C] -> the same shape."""
-        shape = (x.shape[-1],)
-        scale = jax.lax.stop_gradient(self.param("scale", nn.initializers.ones, shape))
-        bias = jax.lax.stop_gradient(self.param("bias", nn.initializers.zeros, shape))
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape).value
-        variance = self.variable("batch_stats", "var", jnp.ones, shape).value
-        factor = scale * jax.lax.rsqrt(variance + 1e-5)
-        factor, offset = factor[None, None, None], (bias - mean * factor)[None, None, None]
-        return x * factor.astype(self.dtype) + offset.astype(self.dtype)
-
-
-class GroupedBatchNorm(nn.Module):
-    """Batch norm in training whose statistics are those of `group` faces, whatever the batch (ghost batch norm).
-
-    A group that lies on one device needs no all-reduce before the next layer, forward or backward: a batch of 16 on
-    each of many chips trains like the paper's 16. Variables are those of flax.linen.BatchNorm; the moving averages
-    take the mean over the groups.
-    """
-
-    group: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: AnyArray) -> jax.Array:
-        """[B, H, W, C] -> the same shape; B divides by the group."""
-        shape = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape)
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        variance = self.variable("batch_stats", "var", jnp.ones, shape)
-        grouped = x.reshape(-1, self.group, *x.shape[1:])
-        wide = grouped.astype(jnp.float32)
-        own_mean = wide.mean((1, 2, 3), keepdims=True)
-        own_variance = jnp.maximum((wide * wide).mean((1, 2, 3), keepdims=True) - own_mean * own_mean, 0.0)
-        mean.value = 0.9 * mean.value + 0.1 * own_mean.mean((0, 1, 2, 3))
-        variance.value = 0.9 * variance.value + 0.1 * own_variance.mean((0, 1, 2, 3))
-        scale, bias = scale[None, None, None, None], bias[None, None, None, None]
-        y = (wide - own_mean) * (scale * jax.lax.rsqrt(own_variance + 1e-5)) + bias
-        return y.astype(self.dtype).reshape(x.shape)
 
 
 class ConvNorm(nn.Module):
@@ -81,7 +34,7 @@ class ConvNorm(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "B H W C"], *, train: bool) -> Float[Array, "B h w {self.features}"]:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features]."""
         conv = nn.Conv(
             self.features,
@@ -102,7 +55,7 @@ class ConvNorm(nn.Module):
             return FrozenBatchNorm(dtype=self.dtype, name="norm")(x)
         if self.norm_group and train:
             return GroupedBatchNorm(self.norm_group, dtype=self.dtype, name="norm")(x)
-        return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")(x)
+        return nn.BatchNorm(not train, momentum=0.9, epsilon=EPSILON, dtype=self.dtype, name="norm")(x)
 
 
 class BasicBlock(nn.Module):
@@ -111,20 +64,17 @@ class BasicBlock(nn.Module):
     channels: int
     stride: int
     dilation: int
-    norm: str
-    dtype: Any
-    norm_group: int = 0
+    conv_norm: Callable[..., ConvNorm]
     expansion = 1
 
     @nn.compact
-    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "B H W C"], *, train: bool) -> Float[Array, "B h w {self.channels}"]:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
-        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
-        first: dict[str, Any] = {"stride": self.stride, "dilation": self.dilation}
-        y = nn.relu(ConvNorm(self.channels, 3, **kind, **first, name="conv1")(x, train))
-        y = ConvNorm(self.channels, 3, **kind, dilation=self.dilation, name="conv2")(y, train)
+        first = self.conv_norm(self.channels, 3, stride=self.stride, dilation=self.dilation, name="conv1")
+        y = nn.relu(first(x, train=train))
+        y = self.conv_norm(self.channels, 3, dilation=self.dilation, name="conv2")(y, train=train)
         if x.shape != y.shape:
-            x = ConvNorm(self.channels, 1, **kind, stride=self.stride, name="downsample")(x, train)
+            x = self.conv_norm(self.channels, 1, stride=self.stride, name="downsample")(x, train=train)
         return nn.relu(x + y)
 
 
@@ -134,21 +84,20 @@ class Bottleneck(nn.Module):
     channels: int
     stride: int
     dilation: int
-    norm: str
-    dtype: Any
-    norm_group: int = 0
-    expansion = 4
+    conv_norm: Callable[..., ConvNorm]
+    expansion = EXPANSION
 
     @nn.compact
-    def __call__(self, x: AnyArray, train: bool) -> jax.Array:
+    def __call__(
+        self, x: Float[AnyArray, "B H W C"], *, train: bool
+    ) -> Float[Array, "B h w {self.channels*self.expansion}"]:
         """[B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), channels * expansion]."""
-        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
-        middle: dict[str, Any] = {"stride": self.stride, "dilation": self.dilation}
-        y = nn.relu(ConvNorm(self.channels, 1, **kind, name="conv1")(x, train))
-        y = nn.relu(ConvNorm(self.channels, 3, **kind, **middle, name="conv2")(y, train))
-        y = ConvNorm(self.channels * self.expansion, 1, **kind, name="conv3")(y, train)
+        middle = self.conv_norm(self.channels, 3, stride=self.stride, dilation=self.dilation, name="conv2")
+        y = nn.relu(self.conv_norm(self.channels, 1, name="conv1")(x, train=train))
+        y = nn.relu(middle(y, train=train))
+        y = self.conv_norm(self.channels * self.expansion, 1, name="conv3")(y, train=train)
         if x.shape != y.shape:
-            x = ConvNorm(y.shape[-1], 1, **kind, stride=self.stride, name="downsample")(x, train)
+            x = self.conv_norm(y.shape[-1], 1, stride=self.stride, name="downsample")(x, train=train)
         return nn.relu(x + y)
 
 
@@ -170,12 +119,12 @@ class ResNet(nn.Module):
     norm_group: int = 0
 
     @nn.compact
-    def __call__(self, images: Real[AnyArray, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
+    def __call__(self, images: Real[AnyArray, "B H W 3"], *, train: bool) -> Float[Array, "B h w C"]:
         """Normalised images [B, H, W, 3] to features [B, ceil(H / stride), ceil(W / stride), C]."""
         plan = RESNETS[self.layout]
-        block = Bottleneck if plan.bottleneck else BasicBlock
-        kind = {"norm": self.norm, "dtype": self.dtype, "norm_group": self.norm_group}
-        x = ConvNorm(plan.width, 7, **kind, stride=2, name="stem")(images.astype(self.dtype), train)
+        conv_norm = partial(ConvNorm, norm=self.norm, dtype=self.dtype, norm_group=self.norm_group)
+        block = partial(Bottleneck if plan.bottleneck else BasicBlock, conv_norm=conv_norm)
+        x = conv_norm(plan.width, 7, stride=2, name="stem")(images.astype(self.dtype), train=train)
         x = max_pool(nn.relu(x))
         for stage in plan.stages(self.stride):
             for index in range(stage.blocks):
@@ -183,7 +132,6 @@ class ResNet(nn.Module):
                     channels=stage.width,
                     stride=stage.stride if index == 0 else 1,
                     dilation=stage.first_dilation if index == 0 else stage.dilation,
-                    **kind,
                     name=f"{stage.name}_{index}",
-                )(x, train)
+                )(x, train=train)
         return x

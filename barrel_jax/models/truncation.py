@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
+from barrel_jax.arrays import ArrayTree
 from barrel_jax.config import ModelConfig
-
-Tree = Mapping[str, Any]
-
 
 MODULES = ("dqinit", "qamem")
 
 
 def truncate(
-    config: ModelConfig, variables: Tree, rank: int, modules: Sequence[str] = MODULES
-) -> tuple[ModelConfig, dict[str, Any]]:
+    config: ModelConfig, variables: ArrayTree, rank: int, modules: Sequence[str] = MODULES
+) -> tuple[ModelConfig, ArrayTree]:
     """A model whose per-query weights have a rank, in the place of a trained one with full weights.
 
     DQInit's weights [D, K D] become a product of [D, r] and [r, K D], every T^i - 1 of QAMem one of [D, r] and [r, D]:
@@ -51,10 +50,10 @@ def truncate(
     return ranked, {**variables, "params": _truncated(variables["params"], rank, chosen)}
 
 
-def _truncated(params: Tree, rank: int, modules: Sequence[str]) -> dict[str, Any]:
+def _truncated(params: ArrayTree, rank: int, modules: Sequence[str]) -> ArrayTree:
     kinds = {"dqinit": _dqinit, "qamem": _qamem}
 
-    def one(name: str, part: Any) -> Any:
+    def one(name: str, part: ArrayTree) -> ArrayTree:
         if name in modules:
             return kinds[name](part, rank)
         return _truncated(part, rank, modules) if isinstance(part, Mapping) else part
@@ -62,13 +61,13 @@ def _truncated(params: Tree, rank: int, modules: Sequence[str]) -> dict[str, Any
     return {name: one(name, part) for name, part in params.items()}
 
 
-def _dqinit(params: Tree, rank: int) -> dict[str, Any]:
+def _dqinit(params: ArrayTree, rank: int) -> ArrayTree:
     left, right = low_rank(np.asarray(params["dense"]["kernel"]), rank)
     return {"reduce": {"kernel": left}, "dense": {"kernel": right, "bias": params["dense"]["bias"]}}
 
 
-def _qamem(params: Tree, rank: int) -> dict[str, Any]:
-    factored: dict[str, Any] = {}
+def _qamem(params: ArrayTree, rank: int) -> ArrayTree:
+    factored: dict[str, np.ndarray] = {}
     for name, leaf in params.items():
         if name.startswith("kernel"):
             kernel = np.asarray(leaf)
@@ -80,7 +79,9 @@ def _qamem(params: Tree, rank: int) -> dict[str, Any]:
     return factored
 
 
-def low_rank(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+def low_rank(
+    matrix: Float[np.ndarray, "*stack D E"], rank: int
+) -> tuple[Float[np.ndarray, "*stack D {rank}"], Float[np.ndarray, "*stack {rank} E"]]:
     """Matrices [..., D, E] as products of [..., D, r] and [..., r, E], the singular values in equal parts in both."""
     left, values, right = np.linalg.svd(matrix.astype(np.float32), full_matrices=False)
     roots = np.sqrt(values[..., :rank])

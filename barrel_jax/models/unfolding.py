@@ -6,24 +6,19 @@ those of its batch; so it is given those that the convolution has on faces to tr
 model is.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import UInt8
 
-from barrel_jax.arrays import AnyArray
+from barrel_jax.arrays import AnyArray, ArrayTree
 from barrel_jax.config import ModelConfig
-from barrel_jax.models.folding import EPSILON
 from barrel_jax.models.inference import folded_model
+from barrel_jax.models.norms import EPSILON
 
 
-def unfold(
-    config: ModelConfig, num_landmarks: int, folded: Mapping[str, Any], images: UInt8[AnyArray, "B S S 3"]
-) -> dict[str, Any]:
+def unfold(config: ModelConfig, num_landmarks: int, folded: ArrayTree, images: UInt8[AnyArray, "B S S 3"]) -> ArrayTree:
     """The variables of the model with `norm='batch'` whose outputs are those of a folded one, but for rounding.
 
     Args:
@@ -38,11 +33,11 @@ def unfold(
     model = folded_model(config, num_landmarks)
 
     @jax.jit
-    def outputs(folded: Mapping[str, Any], images: AnyArray) -> Any:
+    def outputs(folded: ArrayTree, images: AnyArray) -> ArrayTree:
         _, kept = model.apply(
             folded,
             jnp.asarray(images, jnp.float32) / 255.0,
-            False,
+            train=False,
             capture_intermediates=lambda module, _: isinstance(module, nn.Conv),
             mutable=["intermediates"],
         )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The backbones of models/ in ONNX, channels first, from folded weights whose names say what there is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from barrel_jax.backbones import BACKBONES, HRNetPlan, ResNetPlan
+from barrel_jax.backbones import BACKBONES, Backbone, HRNetPlan, ResNetPlan
 from barrel_jax.onnx.graph import Graph
 
 Params = Mapping[str, Any]
@@ -40,9 +40,7 @@ def _block(graph: Graph, x: str, params: Params, stride: int = 1, dilation: int 
 def write_backbone(graph: Graph, images: str, params: Params, backbone: str, stride: int) -> str:
     """Normalised images [B, 3, H, W] -> features [B, C, ceil(H / stride), ceil(W / stride)] of a backbone by name."""
     plan = BACKBONES[backbone]
-    if isinstance(plan, HRNetPlan):
-        return _hrnet(graph, images, params, plan)
-    return _resnet(graph, images, params, plan, stride)
+    return WRITERS[type(plan)](graph, images, params, plan, stride)
 
 
 def _resnet(graph: Graph, images: str, params: Params, plan: ResNetPlan, output_stride: int) -> str:
@@ -56,7 +54,7 @@ def _resnet(graph: Graph, images: str, params: Params, plan: ResNetPlan, output_
     return x
 
 
-def _hrnet(graph: Graph, images: str, params: Params, plan: HRNetPlan) -> str:
+def _hrnet(graph: Graph, images: str, params: Params, plan: HRNetPlan, output_stride: int) -> str:
     """models/hrnet.py."""
 
     def conv(x: str, name: str, stride: int = 1) -> str:
@@ -66,10 +64,11 @@ def _hrnet(graph: Graph, images: str, params: Params, plan: HRNetPlan) -> str:
         return graph("Resize", x, "", np.array([1, 1, factor, factor], np.float32), **how)
 
     x = graph("Relu", conv(graph("Relu", conv(images, "stem1", 2)), "stem2", 2))
-    for index in range(plan.blocks):
-        x = _block(graph, x, params[f"layer1_{index}"])
+    first, *branched = plan.stages(output_stride)
+    for index in range(first.blocks):
+        x = _block(graph, x, params[f"{first.name}_{index}"])
     branches, lowest = [graph("Relu", conv(x, "transition1_0"))], x
-    for stage in plan.stages():
+    for stage in branched:
         branches.append(graph("Relu", conv(lowest, f"{stage.transition}_{len(branches)}_0", 2)))
         for index in range(stage.modules):
             branches = _module(graph, branches, params[f"{stage.name}_{index}"], plan.blocks, raised)
@@ -101,3 +100,6 @@ def _module(graph: Graph, branches: list[str], params: Params, blocks: int, rais
             total = graph("Add", total, brought(branches[j], j, i))
         sums.append(graph("Relu", total))
     return sums
+
+
+WRITERS: dict[type[Backbone], Callable[..., str]] = {ResNetPlan: _resnet, HRNetPlan: _hrnet}

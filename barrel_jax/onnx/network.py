@@ -17,6 +17,7 @@ import onnx
 from barrel_jax.config import ModelConfig
 from barrel_jax.faces.crop_windows import CropProtocol
 from barrel_jax.models.barrelnet import MEAN, STD
+from barrel_jax.models.norms import EPSILON
 from barrel_jax.models.positions import sine_positions
 from barrel_jax.models.uncertainty import LEAST, MOST, START
 from barrel_jax.onnx.backbone import convolution, write_backbone
@@ -235,7 +236,7 @@ def _dense(graph: Graph, x: str, params: Params) -> str:
 
 
 def _norm(graph: Graph, x: str, params: Params) -> str:
-    return graph("LayerNormalization", x, params["scale"], params["bias"], axis=-1, epsilon=1e-5)
+    return graph("LayerNormalization", x, params["scale"], params["bias"], axis=-1, epsilon=EPSILON)
 
 
 def _reshaped(graph: Graph, x: str, *shape: int) -> str:

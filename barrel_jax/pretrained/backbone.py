@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from barrel_jax.arrays import ArrayTree
 from barrel_jax.backbones import BACKBONES
 from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.build import shapes_of
@@ -23,7 +24,7 @@ from barrel_jax.pretrained.torch_names import to_flax, to_torch, torch_shapes
 COUNTER = ".num_batches_tracked"
 
 
-def load(pretrained: str, backbone: str) -> dict[str, Any]:
+def load(pretrained: str, backbone: str) -> ArrayTree:
     """The weights that `config.pretrained` ('imagenet' or a file) names, as the {params, batch_stats} of a backbone.
 
     Raises:
@@ -38,7 +39,7 @@ def load(pretrained: str, backbone: str) -> dict[str, Any]:
     return read_backbone(find_weights(backbone) if pretrained == "imagenet" else Path(pretrained), backbone)
 
 
-def read_backbone(path: Path, backbone: str) -> dict[str, Any]:
+def read_backbone(path: Path, backbone: str) -> ArrayTree:
     """A backbone's {params, batch_stats}, float32, from a file.
 
     Raises:
@@ -67,7 +68,7 @@ def read_backbone(path: Path, backbone: str) -> dict[str, Any]:
     return to_flax(weights, like)
 
 
-def write_backbone(path: Path, variables: dict[str, Any]) -> None:
+def write_backbone(path: Path, variables: ArrayTree) -> None:
     """Writes a backbone's {params, batch_stats} as PyTorch's state dict, `.safetensors` or `.pth`.
 
     Raises:

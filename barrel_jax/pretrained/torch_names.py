@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from barrel_jax.arrays import ArrayTree
+
 # In this order; the first convolution of a ResNet is conv1, those of HRNet are conv1 and conv2.
 SPELLINGS = (("_", "."), ("branch", "branches."), ("fuse", "fuse_layers."), ("stem$", "conv1"), ("stem", "conv"))
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
@@ -30,7 +32,7 @@ def torch_name(path: tuple[str, ...]) -> str:
     return f"{name}.{LEAVES[leaf]}"
 
 
-def torch_shapes(variables: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def torch_shapes(variables: Any) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the state dict of a backbone's {params, batch_stats}, which may be abstract."""
 
     def shape(of: tuple[int, ...]) -> tuple[int, ...]:
@@ -39,7 +41,7 @@ def torch_shapes(variables: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     return {torch_name(path): shape(leaf.shape) for path, leaf in flatten_dict(variables).items()}
 
 
-def to_torch(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+def to_torch(variables: ArrayTree) -> dict[str, np.ndarray]:
     """A backbone's {params, batch_stats} as PyTorch's state dict, copied."""
     weights = {}
     for path, leaf in flatten_dict(variables).items():
@@ -49,7 +51,7 @@ def to_torch(variables: dict[str, Any]) -> dict[str, np.ndarray]:
     return weights
 
 
-def to_flax(weights: dict[str, np.ndarray], like: dict[str, Any]) -> dict[str, Any]:
+def to_flax(weights: dict[str, np.ndarray], like: Any) -> ArrayTree:
     """The inverse of `to_torch`: float32 leaves in the tree of `like`, which may be abstract."""
 
     def leaf(path: tuple[str, ...]) -> np.ndarray:

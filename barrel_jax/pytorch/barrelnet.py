@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from barrel_jax.backbones import BACKBONES, HRNetPlan
+from barrel_jax.backbones import BACKBONES, HRNetPlan, ResNetPlan
 from barrel_jax.config import ModelConfig
 from barrel_jax.pytorch.hrnet import HRNet
 from barrel_jax.pytorch.resnet import ResNet
@@ -244,6 +244,12 @@ class BarrelNet(nn.Module):
         return embeddings, origin
 
 
+BUILDERS = {
+    ResNetPlan: lambda plan, stride, norm: ResNet(plan.name, stride, norm),
+    HRNetPlan: lambda plan, _, norm: HRNet(norm, plan),
+}
+
+
 def build_model(config: ModelConfig, num_landmarks: int, image_size: int) -> BarrelNet:
     """The model of a config for square crops; `config.dtype` is left to the caller (see the top of this file).
 
@@ -256,5 +262,5 @@ def build_model(config: ModelConfig, num_landmarks: int, image_size: int) -> Bar
     if fields.pop("norm_group"):
         raise ValueError(f"model.norm_group={config.norm_group}: PyTorch's batch norm is over the whole batch, 0 here")
     plan = BACKBONES[layout]
-    backbone = HRNet(norm, plan) if isinstance(plan, HRNetPlan) else ResNet(layout, stride, norm)
+    backbone = BUILDERS[type(plan)](plan, stride, norm)
     return BarrelNet(backbone, num_landmarks, (-(-image_size // stride),) * 2, **fields)

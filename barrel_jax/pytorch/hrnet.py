@@ -67,13 +67,15 @@ class HRNet(nn.Module):
         super().__init__()
         kind = NORMS[norm]
         self.channels = plan.channels
-        self.conv1, self.bn1, _ = conv_norm(3, 64, 3, kind, stride=2)
-        self.conv2, self.bn2, _ = conv_norm(64, 64, 3, kind, stride=2)
-        widen = nn.Sequential(*conv_norm(64, 256, 1, kind, relu=False))
-        first = Bottleneck(64, 64, 1, 1, widen, kind)
-        self.layer1 = nn.Sequential(first, *(Bottleneck(256, 64, 1, 1, None, kind) for _ in range(plan.blocks - 1)))
-        kept, lowest = [nn.Sequential(*conv_norm(256, plan.branches[0], 3, kind))], 256
-        for stage in plan.stages():
+        stem, (first, *branched) = plan.width, plan.stages()
+        self.conv1, self.bn1, _ = conv_norm(3, stem, 3, kind, stride=2)
+        self.conv2, self.bn2, _ = conv_norm(stem, stem, 3, kind, stride=2)
+        widen = nn.Sequential(*conv_norm(stem, first.channels, 1, kind, relu=False))
+        others = (Bottleneck(first.channels, first.width, 1, 1, None, kind) for _ in range(first.blocks - 1))
+        self.layer1 = nn.Sequential(Bottleneck(stem, first.width, 1, 1, widen, kind), *others)
+        lowest = first.channels
+        kept = [nn.Sequential(*conv_norm(lowest, plan.branches[0], 3, kind))]
+        for stage in branched:
             lower = nn.Sequential(nn.Sequential(*conv_norm(lowest, stage.channels[-1], 3, kind, stride=2)))
             setattr(self, stage.transition, nn.ModuleList([*kept, lower]))
             modules = (HighResolutionModule(stage.channels, plan.blocks, kind) for _ in range(stage.modules))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from barrel_jax.backbones import RESNETS, Stage
+from barrel_jax.backbones import EXPANSION, RESNETS, Stage
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -57,7 +57,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 (with the stride), 1x1 convolutions and a shortcut (ResNet-50/101)."""
 
-    expansion = 4
+    expansion = EXPANSION
 
     def __init__(
         self,

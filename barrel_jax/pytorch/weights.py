@@ -8,13 +8,13 @@ into them sets the module's weights: the two directions cannot differ.
 
 from collections.abc import Mapping
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 import torch
 from flax.traverse_util import flatten_dict, unflatten_dict
 from torch import nn
 
+from barrel_jax.arrays import ArrayTree
 from barrel_jax.pytorch.barrelnet import BarrelNet, Head, Perceptron, PerQueryLowRank, QAMem
 from barrel_jax.pytorch.hrnet import HighResolutionModule, HRNet
 from barrel_jax.pytorch.resnet import BasicBlock, Bottleneck, ResNet
@@ -189,7 +189,7 @@ def _all_views(model: nn.Module) -> dict[str, torch.Tensor]:
     return views
 
 
-def to_flax(model: nn.Module) -> dict[str, Any]:
+def to_flax(model: nn.Module) -> ArrayTree:
     """Flax's variables {'params', 'batch_stats'} of a module, copied to numpy.
 
     Raises:
@@ -199,7 +199,7 @@ def to_flax(model: nn.Module) -> dict[str, Any]:
     return unflatten_dict(leaves, sep="/")
 
 
-def from_flax(variables: Mapping[str, Any], model: nn.Module) -> None:
+def from_flax(variables: ArrayTree, model: nn.Module) -> None:
     """Sets every weight and every running statistic of a module to those of Flax's variables.
 
     Raises:

@@ -133,7 +133,7 @@ class TrainStep:
             points, changed = self.model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 images,
-                True,
+                train=True,
                 mutable=kept,
                 rngs={"dropout": dropout_key},
             )

@@ -266,7 +266,9 @@ def test_pytorch_compiles_a_function_more_than_eight_times(monkeypatch):
     for count, mode in zip(range(1, 10), itertools.cycle(list(TORCH_MODES)[1:])):
         # Models of other shapes, as Table 4 has them: of the same shapes one program would do for all.
         network, key = build_model(SMALL, count), jax.random.key(0)
-        shapes = jax.eval_shape(lambda key, x, network=network: network.init(key, x, False), key, np.float32(images))
+        shapes = jax.eval_shape(
+            lambda key, x, network=network: network.init(key, x, train=False), key, np.float32(images)
+        )
         variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, np.float32), shapes)
         sides.make_side(mode, sides.Work(SMALL, count, variables, images, "float32", "cpu"))
     assert len(modes) == 9 and set(modes) == {"default", "reduce-overhead", "max-autotune"}

@@ -108,6 +108,15 @@ def test_query_weights_are_split_over_model_and_moments_over_data():
     assert by_name["step"] == by_name[f"batch_stats/{kernel.replace('conv/kernel', 'norm/mean')}"] == ()
 
 
+def test_the_factors_of_a_rank_are_split_by_whole_queries():
+    """U and V of QAMem are [K, D, r]: a device along `model` has all of some queries', and nothing of the others'."""
+    by_name = specs(4, 2, model__qamem_layers=2, model__qamem_rank=8, mesh__split_moments=False)
+    factors = {name: spec for name, spec in by_name.items() if re.search(r"qamem/[uv]\d$", name)}
+    parameters = {f"params/decoder0/qamem/{factor}{layer}" for factor in "uv" for layer in (1, 2)}
+    moments = {name.replace("params", f"opt_state/0/{moment}") for name in parameters for moment in ("mu", "nu")}
+    assert parameters | moments <= factors.keys() and set(factors.values()) == {("model",)}
+
+
 def test_queries_that_model_does_not_divide_are_split_along_the_width_without_padding():
     assert specs(2, 4)["params/decoder0/qamem/kernel1"] == (None, None, "model")
 

@@ -94,7 +94,9 @@ def points(workdir):
     """What the Flax model says, not folded."""
     trained = TrainedRun.open(workdir)
     model = build_model(trained.config.model, K)
-    found = jax.jit(lambda v, x: model.apply(v, x / 255.0, False)[-1])(trained.variables, IMAGES.astype(np.float32))
+    found = jax.jit(lambda v, x: model.apply(v, x / 255.0, train=False)[-1])(
+        trained.variables, IMAGES.astype(np.float32)
+    )
     assert trained.step == 7 and np.ptp(found) > 0.1
     return np.asarray(found)
 

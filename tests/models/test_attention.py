@@ -25,7 +25,7 @@ def test_attention_is_pytorchs():
         expected, _ = mha(*map(torch.from_numpy, (query, key, value)))
     same = torch_transformer.Attention(16, 4, 0.1)
     same.load_state_dict(mha.state_dict())
-    ours = Attention(heads=4, dropout=0.1, dtype=jnp.float32).apply(to_flax(same), query, key, value, False)
+    ours = Attention(heads=4, dropout=0.1, dtype=jnp.float32).apply(to_flax(same), query, key, value, train=False)
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
@@ -35,7 +35,9 @@ def test_xavier_bounds_are_pytorchs():
     x = jnp.zeros((1, 2, width))
     attention = Attention(heads=4, dropout=0.0, dtype=jnp.float32)
     forward = FeedForward(hidden, dropout=0.0, dtype=jnp.float32)
-    draw = jax.jit(lambda key: attention.init(key, x, x, x, False)["params"] | forward.init(key, x, False)["params"])
+    draw = jax.jit(
+        lambda key: attention.init(key, x, x, x, train=False)["params"] | forward.init(key, x, train=False)["params"]
+    )
     bounds = {name: np.sqrt(6 / (4 * width)) for name in ("query", "key", "value")} | {"out": np.sqrt(6 / (2 * width))}
     bounds |= {name: np.sqrt(6 / (width + hidden)) for name in ("linear1", "linear2")}
     params = draw(jax.random.key(0))
@@ -58,7 +60,7 @@ def test_dropout_falls_on_single_weights():
         "value": zeros | {"bias": jnp.ones(8)},
         "out": zeros | {"kernel": jnp.eye(8)},
     }
-    joined = attention.apply({"params": params}, query, memory, memory, True, rngs={"dropout": jax.random.key(1)})
+    joined = attention.apply({"params": params}, query, memory, memory, train=True, rngs={"dropout": jax.random.key(1)})
     read = np.asarray(joined).reshape(8, 50, 4, 2)
     np.testing.assert_array_equal(read[..., 0], read[..., 1])
     np.testing.assert_allclose(np.unique(read), [0, 4 / 3], rtol=1e-6)
@@ -74,10 +76,10 @@ def test_dropout_of_the_feed_forward_part_falls_between_its_layers():
     params = {"linear1": {"kernel": jnp.zeros((8, 8)), "bias": jnp.ones(8)}}
     params["linear2"] = {"kernel": jnp.eye(8), "bias": jnp.zeros(8)}
     x = jnp.zeros((4, 50, 8))
-    read = np.asarray(forward.apply({"params": params}, x, True, rngs={"dropout": jax.random.key(0)}))
+    read = np.asarray(forward.apply({"params": params}, x, train=True, rngs={"dropout": jax.random.key(0)}))
     np.testing.assert_array_equal(np.unique(read), [0, 2])
     assert abs((read == 0).mean() - 0.5) < 0.05  # of 1,600 draws
-    np.testing.assert_array_equal(forward.apply({"params": params}, x, False), 1)
+    np.testing.assert_array_equal(forward.apply({"params": params}, x, train=False), 1)
 
 
 def test_layer_norm_has_pytorchs_epsilon():

@@ -15,10 +15,10 @@ def test_weights_are_the_softmax_of_queries_and_keys():
     rng = np.random.default_rng(0)
     query, memory = rng.normal(size=(2, 3, 8)).astype(np.float32), rng.normal(size=(2, 5, 8)).astype(np.float32)
     module = Attention(heads=2, dropout=0.1, dtype=np.float32)
-    variables = module.init(jax.random.key(0), query, memory, memory, False)
+    variables = module.init(jax.random.key(0), query, memory, memory, train=False)
     assert variables.keys() == {"params"}
-    plain = module.apply(variables, query, memory, memory, False)
-    kept_out, kept = module.apply(variables, query, memory, memory, False, mutable=["intermediates"])
+    plain = module.apply(variables, query, memory, memory, train=False)
+    kept_out, kept = module.apply(variables, query, memory, memory, train=False, mutable=["intermediates"])
     np.testing.assert_array_equal(plain, kept_out)
     (weights,) = kept["intermediates"]["attention_weights"]
 
@@ -36,7 +36,7 @@ def test_maps_are_the_last_layers_means_over_heads_row_by_row():
     model = BarrelNet(3, backbone="resnet10_w16", stride=32, width=8, heads=2, feedforward=16, decoder_layers=2)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     scaled = images.astype(np.float32) / np.float32(255)
-    shapes = jax.eval_shape(lambda key: model.init(key, scaled, False), jax.random.key(0))
+    shapes = jax.eval_shape(lambda key: model.init(key, scaled, train=False), jax.random.key(0))
     random = np.random.default_rng(1)
 
     def draw(leaf):
@@ -54,7 +54,7 @@ def test_maps_are_the_last_layers_means_over_heads_row_by_row():
 
     with nn.intercept_methods(note):
         points, maps = attention_maps(model, variables, images)
-    np.testing.assert_allclose(points, model.apply(variables, scaled, False)[-1], rtol=1e-6)
+    np.testing.assert_allclose(points, model.apply(variables, scaled, train=False)[-1], rtol=1e-6)
     query, key, *_ = given["decoder1", "cross_attention"]
     params = variables["params"]["decoder1"]["cross_attention"]
     q, k = (

@@ -55,7 +55,7 @@ def images(*shape):
 def abstract(model, *shape, **kwargs):
     """Output, variables (and captured intermediates) as shapes and types; nothing is computed."""
     x = jax.ShapeDtypeStruct((*shape, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: model.init_with_output(key, x, False, **kwargs), jax.random.key(0), x)
+    return jax.eval_shape(lambda key, x: model.init_with_output(key, x, train=False, **kwargs), jax.random.key(0), x)
 
 
 def flat(tree):
@@ -100,7 +100,7 @@ def test_normalisation_is_imagenets():
 )
 def test_what_a_loop_of_ones_own_gives_wrongly_is_said(shallow, fields, images, message):
     with pytest.raises(ValueError, match=message):
-        jax.eval_shape(lambda: BarrelNet(**shallow | fields).init(jax.random.key(0), images, False))
+        jax.eval_shape(lambda: BarrelNet(**shallow | fields).init(jax.random.key(0), images, train=False))
 
 
 @pytest.mark.quick
@@ -145,9 +145,9 @@ def test_bfloat16_is_computed_in_bfloat16_up_to_the_last_layer(shallow):
 def test_the_product_that_gives_coordinates_is_computed_in_full(shallow, decoder_layers, result):
     model = BarrelNet(**TINY | {"decoder_layers": decoder_layers})
     x = images(1, 32, 32)
-    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), x, False))
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), x, train=False))
     with jax.default_matmul_precision("bfloat16"):
-        program = jax.jit(lambda v, x: model.apply(v, x, False)).lower(variables, x).as_text()
+        program = jax.jit(lambda v, x: model.apply(v, x, train=False)).lower(variables, x).as_text()
     products = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
     (last,) = [line for line in products if line.endswith(f"-> tensor<{result}>")]
     assert "precision = [HIGHEST, HIGHEST]" in last
@@ -161,14 +161,14 @@ def test_evaluation_in_bfloat16_lies_near_float32_and_draws_nothing(shallow):
     @jax.jit
     def evaluate(variables, key):
         models = (BarrelNet(**(shallow | {"dtype": dtype})) for dtype in (jnp.float32, jnp.bfloat16))
-        return [model.apply(variables, x, False, rngs={"dropout": key}) for model in models]
+        return [model.apply(variables, x, train=False, rngs={"dropout": key}) for model in models]
 
     exact, coarse = evaluate(variables, jax.random.key(1))
     assert 0 < exact.min() < exact.max() < 1
     assert 0 < np.abs(exact - coarse).max() < 0.05
     again, _ = evaluate(variables, jax.random.key(2))
     np.testing.assert_array_equal(exact, again)
-    jax.eval_shape(lambda: BarrelNet(**shallow).apply(variables, x, False))  # needs no key at all
+    jax.eval_shape(lambda: BarrelNet(**shallow).apply(variables, x, train=False))  # needs no key at all
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,9 @@ def test_every_parameter_learns(shallow, options, without):
     def gradient(params, key):
         def total(params):
             rngs = {"dropout": key}
-            points, updated = model.apply({**variables, "params": params}, x, True, mutable=["batch_stats"], rngs=rngs)
+            points, updated = model.apply(
+                {**variables, "params": params}, x, train=True, mutable=["batch_stats"], rngs=rngs
+            )
             return (points * random_like(points)).sum(), (points, updated)
 
         return jax.grad(total, has_aux=True)(params)

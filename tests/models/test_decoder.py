@@ -45,7 +45,7 @@ def test_layer_and_its_gradients_are_detrs(qamem_layers):
     @jax.jit
     def ours(variables, *arrays):
         def total(*arrays):
-            output = decoder_layer(qamem_layers).apply(variables, *arrays, False)
+            output = decoder_layer(qamem_layers).apply(variables, *arrays, train=False)
             return (output * weights).sum(), output
 
         return jax.grad(total, argnums=(0, 1, 2, 3), has_aux=True)(*arrays)
@@ -65,7 +65,7 @@ def test_parameter_counts_at_68_points():
         qamem = {"qamem_layers": qamem_layers, "qamem_init": "identity", "qamem_rank": 0}
         layer = DecoderLayer(heads=8, feedforward=2048, dropout=0.1, **qamem, dtype=jnp.float32)
         arrays = jnp.zeros((1, 68, 256)), jnp.zeros((1, 4, 256)), jnp.zeros((68, 256)), jnp.zeros((4, 256))
-        variables = jax.eval_shape(lambda key, m=layer, a=arrays: m.init(key, *a, False), jax.random.key(0))
+        variables = jax.eval_shape(lambda key, m=layer, a=arrays: m.init(key, *a, train=False), jax.random.key(0))
         counts.append(sum(leaf.size for leaf in jax.tree.leaves(variables)))
     assert counts == [1_578_752, 1_578_752 + 4_473_856, 1_578_752 + 2 * 4_473_856]
 
@@ -73,9 +73,9 @@ def test_parameter_counts_at_68_points():
 def test_dropout_falls_where_detr_has_it():
     """On each of the three parts' outputs and inside the feed-forward part; attention weights have their own."""
     layer = decoder_layer(0, dropout=0.5)
-    variables = jax.eval_shape(lambda key: layer.init(key, *inputs(), False), jax.random.key(0))
+    variables = jax.eval_shape(lambda key: layer.init(key, *inputs(), train=False), jax.random.key(0))
     variables = jax.tree.map(lambda leaf: normal(leaf.size, *leaf.shape), variables)
-    trained = jax.jit(lambda key: layer.apply(variables, *inputs(), True, rngs={"dropout": key}))
+    trained = jax.jit(lambda key: layer.apply(variables, *inputs(), train=True, rngs={"dropout": key}))
     with dropouts.noted() as (fallen, inside):
         first, second = (trained(jax.random.key(seed, impl="rbg")) for seed in (1, 2))  # rbg is quicker to compile
     whole, hidden = ((B, K, D), 0.5), ((B, K, HIDDEN), 0.5)

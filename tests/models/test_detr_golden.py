@@ -59,7 +59,7 @@ def decode(queries):
     layer, found = DecoderLayer(HEADS, HIDDEN, 0.1, 0, "identity", 0, jnp.float32), []
     for index in range(2):
         inputs = queries, GOLDEN["encoded"], GOLDEN["query_positions"], POSITIONS
-        queries = layer.apply(weights_of(f"decoder.layers.{index}"), *inputs, False)
+        queries = layer.apply(weights_of(f"decoder.layers.{index}"), *inputs, train=False)
         found.append(layer_norm(None, jnp.float32).apply(norm, queries))
     return np.stack(found)
 
@@ -68,8 +68,8 @@ def test_the_encoder_layer_is_detrs():
     layer = EncoderLayer(HEADS, HIDDEN, 0.1, jnp.float32)
     weights = weights_of("encoder.layers.0")
     shapes = jax.tree.map(np.shape, weights)
-    assert shapes == jax.tree.map(np.shape, layer.init(jax.random.key(0), MEMORY, POSITIONS, False))
-    found = layer.apply(weights, MEMORY, POSITIONS, False)
+    assert shapes == jax.tree.map(np.shape, layer.init(jax.random.key(0), MEMORY, POSITIONS, train=False))
+    found = layer.apply(weights, MEMORY, POSITIONS, train=False)
     assert GOLDEN["encoded"].std() > 0.2
     np.testing.assert_allclose(found, GOLDEN["encoded"], atol=1e-5)
 

@@ -28,7 +28,7 @@ def test_layer_and_its_gradients_are_detrs():
     ours = EncoderLayer(heads=4, feedforward=24, dropout=0.1, dtype=jnp.float32)
 
     def total(memory, positions):
-        output = ours.apply(variables, memory, positions, False)
+        output = ours.apply(variables, memory, positions, train=False)
         return (output * weights).sum(), output
 
     gradients, output = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(memory, positions)
@@ -42,9 +42,9 @@ def test_layer_and_its_gradients_are_detrs():
 def test_dropout_falls_where_detr_has_it():
     """On both parts' outputs, inside the feed-forward part and on attention weights; without training nowhere."""
     layer, memory, positions = EncoderLayer(4, 24, 0.5, jnp.float32), normal(1, 2, 6, 16), normal(2, 6, 16)
-    variables = layer.init(jax.random.key(0), memory, positions, False)
+    variables = layer.init(jax.random.key(0), memory, positions, train=False)
     with dropouts.noted() as (fallen, inside):
-        first = layer.apply(variables, memory, positions, True, rngs={"dropout": jax.random.key(1)})
+        first = layer.apply(variables, memory, positions, train=True, rngs={"dropout": jax.random.key(1)})
     whole, hidden = ((2, 6, 16), 0.5), ((2, 6, 24), 0.5)
     assert fallen == [whole, hidden, whole] and inside == [0.5]
-    assert np.abs(first - layer.apply(variables, memory, positions, False)).max() > 0.1
+    assert np.abs(first - layer.apply(variables, memory, positions, train=False)).max() > 0.1

@@ -44,7 +44,7 @@ def test_folded_outputs_are_those_of_the_running_statistics(backbone, stride):
     config = ModelConfig(backbone=backbone, stride=stride, **SMALL)
     model, variables = drawn(config)
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-    plain = jax.jit(lambda v, x: model.apply(v, x / 255.0, False)[-1], compiler_options=QUICK)
+    plain = jax.jit(lambda v, x: model.apply(v, x / 255.0, train=False)[-1], compiler_options=QUICK)
     expected = plain(variables, images.astype(np.float32))
     predict, weights = make_inference(config, K, variables)
     assert np.ptp(expected) > 1e-2
@@ -70,7 +70,7 @@ def test_the_last_layers_points_and_their_standard_deviations():
     last = variables["params"]["scale"]["layer2"]
     last["kernel"], last["bias"] = np.zeros_like(last["kernel"]), np.full(1, np.log(0.1) - START, np.float32)
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-    layers = model.apply(variables, images.astype(np.float32) / np.float32(255), False)
+    layers = model.apply(variables, images.astype(np.float32) / np.float32(255), train=False)
     assert np.abs(layers[0] - layers[1]).max() > 1e-3
     points, deviations = predict_with_scale(model, variables, jnp.asarray(images))
     np.testing.assert_allclose(points, layers[-1], atol=1e-5)

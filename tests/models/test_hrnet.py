@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HRNet-W18 against PyTorch's numbers with the same weights, timm's names, and the images that it takes."""
 
-from functools import cache
+from functools import cache, partial
 
 from tests.kit.needs_torch import torch
 
@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from torch import nn
 
+from barrel_jax.backbones import HRNetPlan
 from barrel_jax.config import Config
 from barrel_jax.models import hrnet
 from barrel_jax.models.build import build_model
 from barrel_jax.models.hrnet import HRNet
+from barrel_jax.models.resnet import ConvNorm
 from barrel_jax.pretrained import torch_names
 from barrel_jax.pytorch import hrnet as torch_hrnet
 from tests.kit import hrnet_reference
@@ -25,7 +27,7 @@ from tests.kit.torch_reference import images, nchw, nhwc
 @cache
 def abstract(model, *size):
     x = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: model.init_with_output(key, x, False), jax.random.key(0), x)
+    return jax.eval_shape(lambda key, x: model.init_with_output(key, x, train=False), jax.random.key(0), x)
 
 
 def flax_weights(model, variables):
@@ -74,6 +76,22 @@ def test_weights_have_timms_names_and_shapes():
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 9_562_260
 
 
+def test_stem_and_first_stage_have_the_widths_that_the_backbone_says():
+    narrow = HRNetPlan("narrow", "", branches=(8, 8, 8, 8), modules=(1, 1, 1), blocks=1, width=16)
+    with torch.device("meta"):
+        state = {name: tuple(tensor.shape) for name, tensor in torch_hrnet.HRNet(plan=narrow).state_dict().items()}
+    shapes = torch_names.torch_shapes(abstract(HRNet("batch", jnp.float32, plan=narrow), 32, 32)[1])
+    assert shapes == {name: shape for name, shape in state.items() if not name.endswith("num_batches_tracked")}
+    by_hand = {
+        "conv1.weight": (16, 3, 3, 3),
+        "conv2.weight": (16, 16, 3, 3),
+        "layer1.0.conv2.weight": (16, 16, 3, 3),
+        "layer1.0.conv3.weight": (64, 16, 1, 1),
+        "transition1.0.0.weight": (8, 64, 3, 3),
+    }
+    assert by_hand.items() <= shapes.items()
+
+
 def test_features_are_pytorchs():
     """Not compiled as a whole: XLA takes longer for its 300 convolutions than they take one by one."""
     model = hrnet_reference.randomise(torch_hrnet.HRNet(), seed=1)
@@ -83,7 +101,7 @@ def test_features_are_pytorchs():
     assert expected.shape == (1, 16, 24, 270)
     assert all(0.3 < part.std() < 3 for part in np.split(expected, (18, 54, 126), axis=3))
     ours = HRNet("batch", jnp.float32)
-    features = ours.apply(flax_weights(model, abstract(ours, 32, 32)[1]), x, False)
+    features = ours.apply(flax_weights(model, abstract(ours, 32, 32)[1]), x, train=False)
     np.testing.assert_allclose(features, expected, rtol=0, atol=1e-4)
 
 
@@ -94,8 +112,12 @@ def test_training_normalises_by_the_batch_and_frozen_norm_does_not():
         norm.running_mean.normal_(generator=torch.Generator().manual_seed(3))
         norm.running_var.uniform_(0.5, 2, generator=torch.Generator().manual_seed(4))
     branches = [images(2, 32 >> i, 32 >> i, channels) for i, channels in enumerate(channels)]
+
+    def module(norm):
+        return hrnet.HighResolutionModule(channels, 1, partial(ConvNorm, norm=norm, dtype=jnp.float32))
+
     init = jax.eval_shape(
-        lambda key, x: hrnet.HighResolutionModule(channels, 1, "batch", jnp.float32).init(key, x, False),
+        lambda key, x: module("batch").init(key, x, train=False),
         jax.random.key(0),
         branches,
     )
@@ -105,8 +127,7 @@ def test_training_normalises_by_the_batch_and_frozen_norm_does_not():
         trained = [nhwc(y) for y in model.train()(list(map(nchw, branches)))]
     assert np.abs(evaluated[2] - trained[2]).max() > 0.1
     for norm, expected in (("frozen", evaluated), ("batch", trained)):
-        ours = hrnet.HighResolutionModule(channels, 1, norm, jnp.float32)
-        features, updated = ours.apply(before, branches, True, mutable=["batch_stats"])
+        features, updated = module(norm).apply(before, branches, train=True, mutable=["batch_stats"])
         for y, torchs in zip(features, expected, strict=True):
             np.testing.assert_allclose(y, torchs, rtol=0, atol=1e-4)
         change = jax.tree.map(lambda old, new: np.abs(new - old).max(), before["batch_stats"], updated["batch_stats"])

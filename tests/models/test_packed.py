@@ -32,7 +32,7 @@ def config_of(**fields):
 def drawn(config):
     model = build_model(config.model, K)
     images = np.zeros((1, SIZE, SIZE, 3), np.float32)
-    variables = jax.jit(lambda key: model.init(key, images, False))(jax.random.key(0))
+    variables = jax.jit(lambda key: model.init(key, images, train=False))(jax.random.key(0))
     random = np.random.default_rng(0)
 
     def noisy(leaf):

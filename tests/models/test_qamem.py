@@ -36,9 +36,11 @@ def test_equation_2_is_equation_3(rank):
     queries, memory = normal(1, B, K, D), normal(2, B, S, D)
     query_positions, memory_positions = normal(3, K, D), normal(4, S, D)
     inputs = queries, memory, query_positions, memory_positions
-    variables = jax.eval_shape(lambda key: layer.init(key, *inputs, False), jax.random.key(0))
+    variables = jax.eval_shape(lambda key: layer.init(key, *inputs, train=False), jax.random.key(0))
     variables = jax.tree.map(lambda leaf: 0.5 * normal(leaf.size, *leaf.shape), variables)
-    _, state = jax.jit(lambda variables: layer.apply(variables, *inputs, False, capture_intermediates=True))(variables)
+    _, state = jax.jit(lambda variables: layer.apply(variables, *inputs, train=False, capture_intermediates=True))(
+        variables
+    )
     names = ("norm1", "cross_attention", "qamem")
     inside = {name: np.asarray(state["intermediates"][name]["__call__"][0]) for name in names}
 

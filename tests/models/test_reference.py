@@ -22,11 +22,11 @@ def test_a_point_in_the_middle_of_a_cell_is_encoded_as_the_cell():
 def test_training_starts_from_the_coarse_points_and_a_gradient_moves_them():
     model = BarrelNet(num_landmarks=5, reference_points=True, **SMALL)
     images = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
-    variables = jax.jit(lambda key: model.init(key, images, False))(jax.random.key(0))
+    variables = jax.jit(lambda key: model.init(key, images, train=False))(jax.random.key(0))
     assert "intermediates" not in variables
 
     def mean(params):
-        points, kept = model.apply({**variables, "params": params}, images, False, mutable=["intermediates"])
+        points, kept = model.apply({**variables, "params": params}, images, train=False, mutable=["intermediates"])
         return points.mean(), (points, kept["intermediates"]["coarse"][0])
 
     (_, (points, coarse)), gradient = jax.jit(jax.value_and_grad(mean, has_aux=True))(variables["params"])
@@ -40,7 +40,7 @@ def test_the_decoder_looks_where_the_coarse_points_are():
     """With another head for the coarse points, and the offsets' own the same, the offsets change."""
     model = BarrelNet(num_landmarks=5, reference_points=True, **SMALL)
     images = np.random.default_rng(0).random((1, 64, 64, 3), np.float32)
-    variables = jax.jit(lambda key: model.init(key, images, False))(jax.random.key(0))
+    variables = jax.jit(lambda key: model.init(key, images, train=False))(jax.random.key(0))
     drawn = jax.random.normal(jax.random.key(1), (32, 2))
     params = variables["params"]
     params["offset_head"]["layer3"]["kernel"] = drawn
@@ -48,7 +48,7 @@ def test_the_decoder_looks_where_the_coarse_points_are():
     @jax.jit
     def offsets(bias):
         moved = {**params, "head": {**params["head"], "layer3": {**params["head"]["layer3"], "bias": bias}}}
-        points, kept = model.apply({**variables, "params": moved}, images, False, mutable=["intermediates"])
+        points, kept = model.apply({**variables, "params": moved}, images, train=False, mutable=["intermediates"])
         coarse = kept["intermediates"]["coarse"][0]
         return jax.scipy.special.logit(points[-1]) - jax.scipy.special.logit(coarse)
 

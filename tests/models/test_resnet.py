@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ResNets against PyTorch's numbers with the same weights, at each stride, in evaluation and training."""
 
+from functools import partial
+
 from tests.kit.needs_torch import torch
 
 import flax.linen as nn
@@ -10,12 +12,8 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from barrel_jax.models.resnet import (
-    Bottleneck,
-    ConvNorm,
-    GroupedBatchNorm,
-    ResNet,
-)
+from barrel_jax.models.norms import GroupedBatchNorm
+from barrel_jax.models.resnet import Bottleneck, ConvNorm, ResNet
 from barrel_jax.models.windows import from_subgrids, max_pool, to_subgrids
 from barrel_jax.pytorch.weights import flax_views, to_flax
 from tests.kit import torch_reference as reference
@@ -40,7 +38,9 @@ def shapes(leaves):
 )
 def test_every_layout_has_torchvisions_weights(layout, count):
     model = ResNet(layout, 32, "batch", jnp.float32)
-    variables = jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    variables = jax.eval_shape(
+        lambda key, x: model.init(key, x, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3))
+    )
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
     with torch.device("meta"):
         theirs = reference.ResNet(layout, 32)
@@ -66,8 +66,8 @@ def test_features_are_pytorchs(layout, stride, height, width):
         expected = nhwc(model(nchw(x)))
     assert expected.shape[1:3] == (-(-height // stride), -(-width // stride))
     assert expected.std() > 0.3
-    ours = jax.jit(ResNet(layout, stride, "batch", jnp.float32).apply, static_argnums=2)
-    np.testing.assert_allclose(ours(to_flax(model), x, False), expected, rtol=0, atol=1e-4)
+    ours = jax.jit(ResNet(layout, stride, "batch", jnp.float32).apply, static_argnames="train")
+    np.testing.assert_allclose(ours(to_flax(model), x, train=False), expected, rtol=0, atol=1e-4)
 
 
 def test_training_normalises_and_records_as_pytorch_does():
@@ -86,7 +86,7 @@ def test_training_normalises_and_records_as_pytorch_does():
 
     @jax.jit
     def apply(variables, x):
-        return ResNet("resnet18", 32, "batch", jnp.float32).apply(variables, x, True, mutable=["batch_stats"])
+        return ResNet("resnet18", 32, "batch", jnp.float32).apply(variables, x, train=True, mutable=["batch_stats"])
 
     features, updated = apply(before, x)
     np.testing.assert_allclose(features, expected, rtol=0, atol=1e-3)
@@ -116,7 +116,7 @@ def test_frozen_norm_leaves_statistics_alone_and_gives_the_same_numbers_in_train
 
     @jax.jit
     def apply(variables, x):
-        return ResNet("resnet18", 32, "frozen", jnp.float32).apply(variables, x, True, mutable=["batch_stats"])
+        return ResNet("resnet18", 32, "frozen", jnp.float32).apply(variables, x, train=True, mutable=["batch_stats"])
 
     features, updated = apply(before, x)
     np.testing.assert_allclose(features, expected, rtol=0, atol=1e-4)
@@ -124,12 +124,12 @@ def test_frozen_norm_leaves_statistics_alone_and_gives_the_same_numbers_in_train
 
 
 def test_frozen_norm_does_not_train_its_scale_and_bias():
-    block = Bottleneck(channels=2, stride=2, dilation=1, norm="frozen", dtype=jnp.float32)
+    block = Bottleneck(2, stride=2, dilation=1, conv_norm=partial(ConvNorm, norm="frozen", dtype=jnp.float32))
     x = images(2, 6, 6, 4)
-    variables = jax.jit(block.init, static_argnums=2)(jax.random.key(0), x, False)
+    variables = jax.jit(block.init, static_argnames="train")(jax.random.key(0), x, train=False)
 
     def total(params):
-        y, _ = block.apply({**variables, "params": params}, x, True, mutable=["batch_stats"])
+        y, _ = block.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats"])
         return (y * images(*y.shape)).sum()
 
     gradients = jax.jit(jax.grad(total))(variables["params"])
@@ -164,11 +164,11 @@ def test_subgrids_hold_every_dilationth_pixel():
 def test_dilated_convolution_and_its_gradients_are_pytorchs(dilation, size):
     layer = ConvNorm(features=4, kernel=3, norm="batch", dtype=jnp.float32, dilation=dilation)
     x, kernel, weights = images(2, *size, 3), images(3, 3, 3, 4), images(2, *size, 4)
-    statistics = jax.jit(layer.init, static_argnums=2)(jax.random.key(0), x, False)
+    statistics = jax.jit(layer.init, static_argnames="train")(jax.random.key(0), x, train=False)
 
     def ours(x, kernel):
         params = {"conv": {"kernel": kernel}, "norm": statistics["params"]["norm"]}
-        return layer.apply({**statistics, "params": params}, x, False)
+        return layer.apply({**statistics, "params": params}, x, train=False)
 
     torch_x, torch_kernel = nchw(x).requires_grad_(), torch.from_numpy(kernel).permute(3, 2, 0, 1).requires_grad_()
     # A fresh batch norm divides by the root of 1 + epsilon.
@@ -188,7 +188,7 @@ def test_grid_is_the_ceiling_of_size_over_stride():
     for stride, grid in ((32, (3, 5)), (16, (5, 9)), (8, (10, 17))):
         model = ResNet("resnet18", stride, "batch", jnp.bfloat16)
         features, variables = jax.eval_shape(
-            lambda key, x, m=model: m.init_with_output(key, x, False), jax.random.key(0), x
+            lambda key, x, m=model: m.init_with_output(key, x, train=False), jax.random.key(0), x
         )
         assert features.shape == (1, *grid, 512)
         assert features.dtype == jnp.bfloat16

@@ -18,7 +18,7 @@ IMAGES = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
 @pytest.fixture(scope="module")
 def variables():
     model = build_model(CONFIG, 3)
-    drawn = jax.jit(lambda key: model.init(key, IMAGES, False))(jax.random.key(0))
+    drawn = jax.jit(lambda key: model.init(key, IMAGES, train=False))(jax.random.key(0))
     random = np.random.default_rng(1)
     qamem = drawn["params"]["decoder0"]["qamem"]
     for name in ("kernel1", "kernel2"):  # 1 + two columns times two rows
@@ -31,7 +31,7 @@ def variables():
 
 def points(config, variables):
     model = build_model(config, 3)
-    return np.asarray(jax.jit(lambda variables: model.apply(variables, IMAGES, False))(variables))
+    return np.asarray(jax.jit(lambda variables: model.apply(variables, IMAGES, train=False))(variables))
 
 
 def test_weights_of_the_rank_asked_for_stay_what_they_are(variables):

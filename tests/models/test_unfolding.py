@@ -21,7 +21,7 @@ IMAGES = jnp.asarray(np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), n
 def test_it_computes_what_it_did_and_its_norms_know_the_faces(fields):
     config = ModelConfig(**SMALL | fields)
     model, rng = build_model(config, 5), np.random.default_rng(1)
-    drawn = model.init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32), False)
+    drawn = model.init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32), train=False)
     variables = jax.tree.map_with_path(  # every norm with numbers of its own
         lambda path, leaf: leaf + rng.uniform(0, 0.5, leaf.shape).astype(np.float32) * ("'norm'" in str(path)), drawn
     )
@@ -36,7 +36,11 @@ def test_it_computes_what_it_did_and_its_norms_know_the_faces(fields):
         predict_points(model, unfolded, other), predict_points(folded_model(config, 5), folded, other), atol=1e-5
     )
     in_training, changed = model.apply(
-        unfolded, IMAGES.astype(jnp.float32) / 255, True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(0)}
+        unfolded,
+        IMAGES.astype(jnp.float32) / 255,
+        train=True,
+        mutable=["batch_stats"],
+        rngs={"dropout": jax.random.key(0)},
     )
     np.testing.assert_allclose(in_training[-1], points, atol=1e-5)
     seen = flatten_dict(changed["batch_stats"], sep="/")

@@ -30,9 +30,9 @@ def count(text, name):
 def test_a_step_for_cuda_or_a_tpu_has_the_plain_operations_and_one_for_a_cpu_the_tricks():
     """ResNet-18 at stride 16: two 3x3 convolutions of dilation 2; forward, then forward and backward."""
     model, images = ResNet("resnet18", 16, "batch", jnp.float32), jnp.zeros((2, 64, 64, 3))
-    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, False))
-    forward = lowered(lambda v, x: model.apply(v, x, False), variables, images)
-    backward = lowered(jax.grad(lambda v, x: model.apply(v, x, False).sum()), variables, images)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    forward = lowered(lambda v, x: model.apply(v, x, train=False), variables, images)
+    backward = lowered(jax.grad(lambda v, x: model.apply(v, x, train=False).sum()), variables, images)
     for name in ("cuda", "tpu"):
         assert "optimization_barrier" not in forward[name] + backward[name]
         assert count(forward[name], "reduce_window") == 1
@@ -49,8 +49,8 @@ def test_a_step_for_cuda_or_a_tpu_has_the_plain_operations_and_one_for_a_cpu_the
 def test_the_third_row_of_zeros_is_for_cpus():
     """Crops of 64 px at stride 32 end in grids of 2 x 2."""
     model, images = ResNet("resnet18", 32, "batch", jnp.float32), jnp.zeros((2, 64, 64, 3))
-    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, False))
-    texts = lowered(lambda v, x: model.apply(v, x, False), variables, images)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    texts = lowered(lambda v, x: model.apply(v, x, train=False), variables, images)
     convolved = {
         name: re.findall(r"stablehlo\.convolution.*: \(tensor<2x(\d)x\dx512xf32>", texts[name]) for name in texts
     }

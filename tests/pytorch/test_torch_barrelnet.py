@@ -129,10 +129,10 @@ def test_points_and_gradients_of_every_parameter_agree(case):
 
     def ours(variables, x):
         def loss(params):
-            points, _ = flax_model.apply({**variables, "params": params}, x, True, mutable=["batch_stats"])
+            points, _ = flax_model.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats"])
             return landmark_l1(points, truth, labelled)
 
-        return flax_model.apply(variables, x, False), *jax.value_and_grad(loss)(variables["params"])
+        return flax_model.apply(variables, x, train=False), *jax.value_and_grad(loss)(variables["params"])
 
     points, loss, gradients = jax.jit(ours, compiler_options=QUICK)(variables, x)
 
@@ -168,7 +168,7 @@ def test_coarse_points_and_scales_agree_and_a_scales_gradient_reaches_no_point()
 
     def ours(variables, x):
         def loss(params):
-            points, kept = flax_model.apply({**variables, "params": params}, x, False, mutable=["intermediates"])
+            points, kept = flax_model.apply({**variables, "params": params}, x, train=False, mutable=["intermediates"])
             log_scale = kept["intermediates"]["log_scale"][0]
             return scale_likelihood(points[-1], log_scale, truth, labelled), (points, kept["intermediates"])
 
@@ -201,7 +201,7 @@ def test_prediction_is_the_last_layers_points(case):
 def same_weights(config, num_landmarks):
     """How many numbers both models train, after their names and shapes are found equal; nothing is computed."""
     ours = build.build_model(config, num_landmarks)
-    variables = jax.eval_shape(lambda: ours.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), False))
+    variables = jax.eval_shape(lambda: ours.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))
     with torch.device("meta"):
         theirs = build_model(config, num_landmarks, 256)
     shapes = {path: leaf.shape for path, leaf in flatten_dict(variables, sep="/").items()}
@@ -243,8 +243,8 @@ def test_first_draws_are_flaxs(fields):
     """Spread and largest value of every parameter of a hundred; biases, norms and QAMem start from the same numbers."""
     fields = {"width": 64, "feedforward": 128, "encoder_layers": 1, "qamem_layers": 2, "uncertainty": True} | fields
     config = ModelConfig(backbone="resnet10", dtype="float32", **fields)
-    init = jax.jit(build.build_model(config, 29).init, static_argnums=2)
-    ours = init(jax.random.key(0, impl="rbg"), jnp.zeros((1, 32, 32, 3)), False)  # rbg is quicker to compile
+    init = jax.jit(build.build_model(config, 29).init, static_argnames="train")
+    ours = init(jax.random.key(0, impl="rbg"), jnp.zeros((1, 32, 32, 3)), train=False)  # rbg is quicker to compile
     torch.manual_seed(0)
     theirs = flatten_dict(to_flax(build_model(config, 29, 32)), sep="/")
     for path, leaf in flatten_dict(ours, sep="/").items():

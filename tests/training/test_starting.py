@@ -153,7 +153,7 @@ def test_a_packed_models_weights_are_taken_with_norms_that_know_the_faces(sets, 
     assert "  taken: backbone 4.91M\n" in said
     assert "backbone/blocks (the run's resnet10 has fewer; each begins as the identity)" in said
     mesh, crops = make_mesh(config.mesh), load_split(config.data, prepare_config(config.data), "train", 0.25)
-    like = build_model(config.model, 29).init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32), False)
+    like = build_model(config.model, 29).init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32), train=False)
     start = begin(read_origin(config, mesh), config, like, crops)
     # Folded again they are what was packed: the statistics, which are of these faces, cancel.
     packed, taken = unpack(file).variables["params"]["backbone"], {}

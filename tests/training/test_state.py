@@ -33,7 +33,7 @@ def test_the_model_is_traced_once_for_the_shapes_and_the_numbers_of_every_seed()
 
     class Model(nn.Module):
         @nn.compact
-        def __call__(self, images, train):
+        def __call__(self, images, *, train):
             traces.append(images.shape)
             return nn.BatchNorm(not train)(nn.Dense(2)(images))
 

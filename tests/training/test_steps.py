@@ -194,7 +194,9 @@ def test_the_loss_is_of_the_last_decoder_layer_or_of_all_when_asked():
     config, model, state = train_step.config, train_step.model, train_step.create(0)
     faces, order = small.faces(20, 32, 29), epoch_order(config.seed, 0, 20)
     chosen = np.asarray(order[: config.batch_size])
-    points, _ = model.apply(state.variables(), faces.images[chosen] / np.float32(255), True, mutable=["batch_stats"])
+    points, _ = model.apply(
+        state.variables(), faces.images[chosen] / np.float32(255), train=True, mutable=["batch_stats"]
+    )
     labelled = faces.labelled[chosen]
     layers = np.abs(np.asarray(points) - faces.points[chosen])[:, labelled].mean((1, 2))
     assert len(layers) == 3 and abs(layers.mean() - layers[-1]) > 1e-4
@@ -211,7 +213,9 @@ def test_the_coarse_loss_and_the_likelihood_have_their_weights_and_a_wider_crop_
     config, state = train_step.config, train_step.create(0)
     faces, chosen = small.faces(20, 48, 29), np.asarray(epoch_order(config.seed, 0, 20)[: config.batch_size])
     images, labelled = faces.images[chosen, 8:40, 8:40] / np.float32(255), faces.labelled[chosen]
-    points, kept = train_step.model.apply(state.variables(), images, True, mutable=["batch_stats", "intermediates"])
+    points, kept = train_step.model.apply(
+        state.variables(), images, train=True, mutable=["batch_stats", "intermediates"]
+    )
 
     def error(points):
         return np.abs(np.asarray(points) - faces.points[chosen])[labelled].mean()

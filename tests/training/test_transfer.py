@@ -203,8 +203,10 @@ def test_another_backbone_is_drawn_with_what_reads_its_features():
 def test_a_deeper_backbone_takes_what_the_run_has_and_begins_where_it_is(theirs, ours, added):
     images = np.random.default_rng(1).uniform(size=(2, 64, 64, 3)).astype(np.float32)
     shallow, deep = (build_model(model_of(backbone=name), 68) for name in (theirs, ours))
-    trained = Trained("runs/a", shallow.init(jax.random.key(3), images, False), model_of(backbone=theirs), FACTS_68)
-    crops, drawn = dataclasses.replace(make_crops(1), scheme=W300_68), deep.init(jax.random.key(4), images, False)
+    trained = Trained(
+        "runs/a", shallow.init(jax.random.key(3), images, train=False), model_of(backbone=theirs), FACTS_68
+    )
+    crops, drawn = dataclasses.replace(make_crops(1), scheme=W300_68), deep.init(jax.random.key(4), images, train=False)
     start = fit(trained, drawn, model_of(backbone=ours), crops)
     given = flat(start.weights)
     missing = {name.split("/")[2] for name in set(flat(drawn)) - set(given)}
@@ -214,7 +216,7 @@ def test_a_deeper_backbone_takes_what_the_run_has_and_begins_where_it_is(theirs,
     variables = unflatten_dict({tuple(name.split("/")): leaf for name, leaf in {**flat(drawn), **given}.items()})
     for train in (False, True):
         points = [
-            model.apply(weights, images, train, mutable=["batch_stats"], rngs={"dropout": jax.random.key(0)})[0]
+            model.apply(weights, images, train=train, mutable=["batch_stats"], rngs={"dropout": jax.random.key(0)})[0]
             for model, weights in ((shallow, trained.variables), (deep, variables))
         ]
         np.testing.assert_allclose(*points, atol=1e-6)
