@@ -42,7 +42,7 @@ def agreement(doubt: Float[np.ndarray, "n K"], errors: Float[np.ndarray, "n K"])
 
 
 def doubts(opened: Any, crops: FaceCrops) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The errors [n, K] of the points of a set's faces, NaN where not labelled, and each doubt [n, K]; in crop units."""
+    """Errors [n, K] of the points of a set's faces, NaN where not labelled, and each doubt [n, K]; in crop units."""
     fold = folded_model if isinstance(opened, Packed) else build_model
     model = fold(opened.config.model, opened.num_landmarks)
     batches = [crops.images[at:][:BATCH] for at in range(0, len(crops), BATCH)]

@@ -4,8 +4,8 @@
 python train.py --config configs/cofw68.py
 python evaluate.py --workdir runs/cofw68 --dataset cofw68
 
-Needs two downloads: 300W to train on, COFW-68 to score. They are looked for in ~/.cache/barrel_jax/downloads/w300 and .../cofw68 (COFW_test_color.mat and COFW68_Data/);
---config.data.source=DIR and --source DIR name other folders.
+Needs two downloads: 300W to train on, COFW-68 to score. They are looked for in ~/.cache/barrel_jax/downloads/w300 and
+.../cofw68 (COFW_test_color.mat and COFW68_Data/); --config.data.source=DIR and --source DIR name other folders.
 360 epochs of 3,148 faces, 70,560 steps of 16; hours: not measured. The paper's NME on COFW-68, with ImageNet
 weights: 4.41 % (ResNet-18), 4.27 % (resnet101).
 """
