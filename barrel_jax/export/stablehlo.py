@@ -12,10 +12,9 @@ import jax.numpy as jnp
 from jax import export
 
 from barrel_jax.faces.crop_windows import CropProtocol, windows_around
-from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.input.device_crop import crop_image
 from barrel_jax.models.barrelnet import BarrelNet
-from barrel_jax.models.inference import predict_points, predict_with_scale
+from barrel_jax.models.source_points import source_points
 
 NAME, IMAGE_NAME = "model.stablehlo", "model-image.stablehlo"
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -63,10 +62,8 @@ def image_program(
         extent = jnp.array([image.shape[1], image.shape[0]], jnp.float32)
         windows = windows_around(protocol, boxes, extent)
         crops = crop_image(image, windows, image_size, protocol.padded)
-        if not model.uncertainty:
-            return (unit_to_px(predict_points(model, weights, crops), windows),)
-        points, sigma = predict_with_scale(model, weights, crops)
-        return unit_to_px(points, windows), sigma * jnp.sqrt((windows[:, 2:] ** 2).mean(axis=1))[:, None]
+        points, sigma = source_points(model, weights, crops, windows)
+        return (points,) if sigma is None else (points, sigma)
 
     return run
 

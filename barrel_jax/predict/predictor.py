@@ -24,9 +24,9 @@ from barrel_jax.config import Config, validate
 from barrel_jax.devices.xla import graph_options
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
-from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.input.device_crop import crop_regions, region_side, take_region
-from barrel_jax.models.inference import folded_model, make_inference, predict_points, predict_with_scale
+from barrel_jax.models.inference import folded_model, make_inference
+from barrel_jax.models.source_points import source_points
 from barrel_jax.predict.backend import choose, onnx_network
 from barrel_jax.predict.detectors import Detector, make_detector
 from barrel_jax.predict.face import Face, face_score
@@ -255,12 +255,8 @@ def _program(model: Any, size: int, padded: bool) -> jax.stages.Wrapped:
 
     def program(weights: Any, regions: Any, extents: Any, insides: Any, windows: Any) -> jax.Array:
         crops = crop_regions(regions, extents, insides, size, padded)
-        if not model.uncertainty:
-            return unit_to_px(predict_points(model, weights, crops), windows)
-        points, sigma = predict_with_scale(model, weights, crops)
-        # Along x and along y an error in crop units is of other pixels: the root of their mean square.
-        side = jnp.sqrt((windows[:, 2:] ** 2).mean(axis=1))
-        return jnp.concatenate([unit_to_px(points, windows), (sigma * side[:, None])[..., None]], axis=-1)
+        points, sigma = source_points(model, weights, crops, windows)
+        return points if sigma is None else jnp.concatenate([points, sigma[..., None]], axis=-1)
 
     # The arguments come from the host, so nothing keeps their buffers. Donating them would save nothing more: no output
     # has the shape of the regions, and JAX only warns about such donations.
