@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from barrel_jax import config as configuration
+from barrel_jax.config import load_run_config
 from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.paper import MODULES
 from barrel_jax.provenance import ROOT, describe, write
@@ -34,7 +34,7 @@ def train(name: str, source: Path, runs: Path, seed: int, extra: list[str]) -> d
     command += ["--workdir", str(workdir), f"--config.data.source={source}", f"--config.seed={seed}"]
     command += [f"--config.model.{field}={value}" for field, value in MODELS[name].items()]
     subprocess.run(command + extra, check=True, cwd=ROOT)
-    config = configuration.load(workdir)
+    config = load_run_config(workdir)
     scores = read_scores(workdir / "eval" / f"coco-{config.data.scored_split}" / "metrics.json")
     speeds = sorted(line["faces_per_s"] for line in read_log(workdir / "metrics.jsonl") if "faces_per_s" in line)
     return {

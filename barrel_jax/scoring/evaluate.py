@@ -3,9 +3,8 @@
 
 from pathlib import Path
 
-from barrel_jax import config as configuration
 from barrel_jax import files
-from barrel_jax.config import DataConfig
+from barrel_jax.config import DataConfig, load_run_config
 from barrel_jax.evaluation import score_table
 from barrel_jax.evaluation.clips import ClipScore, score_clips
 from barrel_jax.evaluation.data_to_score import data_to_score
@@ -71,7 +70,7 @@ def _data_settings(request: Request) -> DataConfig:
     own, scheme = DataConfig(), DataConfig().scheme
     workdir = request.workdir
     if workdir is not None and ((workdir / "config.json").exists() or not isinstance(request.subject, Path)):
-        own, scheme = configuration.load(workdir).data, read_facts(workdir)["scheme"]
+        own, scheme = load_run_config(workdir).data, read_facts(workdir)["scheme"]
     return data_to_score(own, scheme, **request.data)
 
 

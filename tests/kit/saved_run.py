@@ -3,7 +3,7 @@
 
 import jax
 
-from barrel_jax.config import MeshConfig, load
+from barrel_jax.config import MeshConfig, load_run_config
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.facts import read_facts
 from barrel_jax.models.build import build_model
@@ -24,7 +24,7 @@ def save_run(workdir, config, crops):
 
 def another_step(workdir):
     """Writes the same weights as the checkpoint of step 1 of such a run."""
-    config, facts = load(workdir), read_facts(workdir)
+    config, facts = load_run_config(workdir), read_facts(workdir)
     state = _state(config, facts["num_landmarks"])
     checkpoints = Checkpoints(workdir)
     checkpoints.save("latest", state.replace(step=state.step + 1), {})
