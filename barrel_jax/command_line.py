@@ -3,7 +3,8 @@
 
 Wrong usage ends with status 2. What a user can mend (a file, a setting, a machine) ends with status 1 and one line on
 standard error that names it and the remedy, as does a device or a process that is lost; `--debug` shows the traceback.
-Ctrl-C ends with status 130, as shells say it. Any other exception is a fault of this project and keeps its traceback.
+Ctrl-C ends with status 130, as shells say it, but for a camera (`barrel_jax.predict`), which has no other end. Any
+other exception is a fault of this project and keeps its traceback.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from barrel_jax.picture_heads import MAX_PIXELS
 
 # Raised, in this project's words, for what a user gave. What libraries raise at the border is turned into these there.
 MENDABLE = (ValueError, OSError, FloatingPointError)
+STOPPED = 130  # status of a program that Ctrl-C ended, 128 and the number of SIGINT
 
 
 class Parser(argparse.ArgumentParser):
@@ -98,7 +100,7 @@ class Parser(argparse.ArgumentParser):
             if given.debug:
                 raise
             self.complain("stopped; the same command starts again")
-            return 130
+            return STOPPED
 
     def _end(self, text: str) -> int:
         with _nothing_after() if self._is_program else contextlib.nullcontext():

@@ -386,12 +386,12 @@ def flatten(config: Config, *, strange: bool = False) -> dict[str, object]:
     return walk("", config)
 
 
-def save(config: Config, workdir: Path) -> None:
+def save_run_config(config: Config, workdir: Path) -> None:
     """Writes the resolved config to `workdir/config.json`."""
     files.write_json(workdir / "config.json", dataclasses.asdict(config))
 
 
-def load(workdir: Path) -> Config:
+def load_run_config(workdir: Path) -> Config:
     """The config that a run saved.
 
     Raises:
@@ -409,7 +409,7 @@ def from_dict(said: object, where: str, remedy: str) -> Config:
     """A config from what JSON said of it; fields that it lacks have their defaults.
 
     Args:
-      said: the fields, as `save` writes them.
+      said: the fields, as `save_run_config` writes them.
       where: where they were read, for messages.
       remedy: what to do about faults.
 

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from barrel_jax import config as configuration
+from barrel_jax.config import Config, flatten, load_run_config
 from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.reproduce.barrel.training_time import training_curve
@@ -18,11 +18,11 @@ def read_run(name: str, workdir: Path) -> dict[str, Any]:
     """The scores of a run by epoch, its NME on its training faces (`evaluate.py --split train`, else None), and the
     settings that are not the project's defaults.
     """
-    config = configuration.load(workdir)
+    config = load_run_config(workdir)
     curve = training_curve(workdir / "metrics.jsonl", config.data.scored_split, config.batch_size)
     scores = [{"epoch": round(score.epoch), "nme": score.nme} for score in curve]
-    defaults = configuration.flatten(configuration.Config())
-    changed = {k: v for k, v in configuration.flatten(config).items() if v != defaults[k] and not k.startswith("data.")}
+    defaults = flatten(Config())
+    changed = {k: v for k, v in flatten(config).items() if v != defaults[k] and not k.startswith("data.")}
     own = workdir / "eval" / f"{config.data.dataset}-{config.data.train_split}" / "metrics.json"
     train = read_scores(own).nme if own.exists() else None
     return {"name": name, "epochs": config.optim.epochs, "scores": scores, "train_nme": train, "settings": changed}

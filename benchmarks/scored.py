@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from barrel_jax import config as configuration
 from barrel_jax import files
+from barrel_jax.config import load_run_config
 from barrel_jax.evaluation.archives import read_archive
 from barrel_jax.evaluation.comparison import Evaluation, compare, read_evaluation
 from barrel_jax.facts import read_facts
@@ -59,7 +59,7 @@ def read_row(label: str, workdirs: Sequence[Path], evaluation: str, keep: Path) 
         columns = read_archive(folder / "predictions.npz", ("points", "files", "faces", "nme"))
         columns["points"] = columns["points"].astype(np.float32)
         kept.append(keep_predictions(columns, keep.with_name(f"{keep.name}-{workdir.name}.npz"), workdir.name))
-    config = configuration.load(workdirs[0])
+    config = load_run_config(workdirs[0])
     logged = [line for workdir in workdirs for line in read_log(workdir / "metrics.jsonl")]
     row = {
         "name": label,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from barrel_jax import config as configuration
-from barrel_jax.config import Config, ModelConfig, validate
+from barrel_jax.config import Config, ModelConfig, load_run_config, save_run_config, validate
 from barrel_jax.config_arguments import load_config
 from tests.kit.in_process import run
 
@@ -225,16 +225,16 @@ def test_every_field_is_read_somewhere():
 def test_saved_and_loaded_is_the_same(tmp_path):
     config = Config()
     config.data.flip_pairs, config.data.normaliser, config.optim.epochs = ((0, 1), (2, 3)), (4, 5), 7
-    configuration.save(config, tmp_path)
-    assert dataclasses.asdict(configuration.load(tmp_path)) == dataclasses.asdict(config)
+    save_run_config(config, tmp_path)
+    assert dataclasses.asdict(load_run_config(tmp_path)) == dataclasses.asdict(config)
 
 
 def test_loading_names_what_is_wrong(tmp_path):
     with pytest.raises(FileNotFoundError, match="no run there"):
-        configuration.load(tmp_path)
+        load_run_config(tmp_path)
     (tmp_path / "config.json").write_text('{"model": {"strid": 3}}')
     with pytest.raises(ValueError, match=re.escape("unknown field model.strid")):
-        configuration.load(tmp_path)
+        load_run_config(tmp_path)
     for content, said in (
         ("[" * 100_000, "this is no JSON"),
         ("[]", "the whole is not made of fields"),
@@ -249,7 +249,7 @@ def test_loading_names_what_is_wrong(tmp_path):
     ):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(ValueError, match=re.escape(said)) as caught:
-            configuration.load(tmp_path)
+            load_run_config(tmp_path)
         assert str(caught.value).startswith(str(tmp_path / "config.json"))
 
 

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 import evaluate
+from barrel_jax.evaluation.rank_cost import read_rank_costs
+from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.faces.landmarks import WFLW_98
 from data.face_sets import DOWNLOADED
 from tests.kit import small
 from tests.kit.in_process import run
 from tests.kit.own_faces import draw, write_faces
-from tests.kit.saved_run import save_run
+from tests.kit.saved_run import another_step, save_run
 from tests.kit.shared import SHARED, needs_shared
 from tests.kit.toy import SHAPE, make_crops, written
 
@@ -129,6 +131,44 @@ def test_evaluate_scores_predictions_for_own_faces(tmp_path):
     done = run_evaluate(*common, "--normaliser", "0,2")
     assert done.returncode == 0, done.stderr
     assert f"{100 * 2 / np.sqrt(500):.2f}" in done.stdout and "nothing is written" in done.stdout
+
+
+def test_what_a_rank_costs_is_measured_here_and_said_by_the_export(tmp_path):
+    own_faces(tmp_path / "faces")
+    workdir = save_run(tmp_path / "run", small.config(model__backbone="resnet10"), make_crops(2))
+    for rank in ((), ("--rank", 2)):
+        done = run_evaluate("--workdir", workdir, *on_own_faces(tmp_path), *rank)
+        assert done.returncode == 0, done.stderr
+    full, ranked = (read_scores(workdir / f"eval/coco-val{end}/metrics.json") for end in ("", "-rank2"))
+    assert abs(full.nme - ranked.nme) > 0.01
+    cost = (
+        f"at rank 2 NME(points 0 1) is {ranked.nme:.3f} %, at full rank {full.nme:.3f} %: "
+        f"{100 * (ranked.nme / full.nme - 1):+.2f} % of it\n"
+    )
+    assert f"\n{cost}" in done.stdout
+    another_step(workdir)
+
+    def export(*arguments):
+        done = run("barrel_jax.export.__main__", [str(workdir), "--formats", "packed", *arguments])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert export("--rank", "2", "--checkpoint", "0").startswith(f"coco val, step 0: {cost}")
+    measure = f"python evaluate.py --workdir {workdir} --rank"
+    assert export("--rank", "2").startswith(f"at rank 2 the error of step 1 is not measured yet: {measure} 2\n")
+    other_rank = export("--rank", "3", "--checkpoint", "0")
+    assert other_rank.startswith(f"at rank 3 the error of step 0 is not measured yet: {measure} 3 --checkpoint 0\n")
+
+
+@pytest.mark.parametrize("content", ["[]", '{"rank": 2}', '{"rank": 2, "nme": 4.0, "colour": "red"}', "{"])
+def test_a_damaged_cost_of_a_rank_is_named(tmp_path, content):
+    path = tmp_path / "eval/coco-val-rank2/rank_cost.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(
+        ValueError, match=r"rank_cost\.json: (this is no JSON|not what evaluate\.py writes).*remove the"
+    ):
+        read_rank_costs(tmp_path, 2, 0)
 
 
 @pytest.mark.processes

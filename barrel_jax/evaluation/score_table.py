@@ -8,6 +8,7 @@ import numpy as np
 
 from barrel_jax.evaluation.clips import ClipScore
 from barrel_jax.evaluation.metrics import mean
+from barrel_jax.evaluation.rank_cost import RankCost
 from barrel_jax.evaluation.scores import Scores, Stress, Summary
 from barrel_jax.paper import paper_nmes
 
@@ -47,11 +48,11 @@ def table(scores: Scores) -> str:
     return "\n".join(lines)
 
 
-def rank_cost(scores: Scores, full: Scores, rank: int) -> str:
-    """What a rank of the per-query weights costs, as a line to print: `scores` at the rank, `full` at all of it."""
-    name = metric_name("NME", scores.normaliser)
-    change = 100 * (scores.nme / full.nme - 1)
-    return f"\nat rank {rank} {name} is {scores.nme:.3f} %, at full rank {full.nme:.3f} %: {change:+.2f} % of it"
+def rank_cost(cost: RankCost) -> str:
+    """What a rank of the per-query weights costs, as a line to print."""
+    name, full = metric_name("NME", cost.normaliser), cost.nme_at_full_rank
+    change = 100 * (cost.nme / full - 1)
+    return f"at rank {cost.rank} {name} is {cost.nme:.3f} %, at full rank {full:.3f} %: {change:+.2f} % of it"
 
 
 def stress_table(stress: Stress) -> str:

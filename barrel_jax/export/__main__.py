@@ -10,11 +10,12 @@ inside, an image uint8 [H, W, 3] and boxes float32 [n, 4] to points float32 [n, 
 model-image.stablehlo and model-image.onnx, which run_stablehlo.py and run_onnx.py run where this project is not.
 Each is checked against the Flax model; manifest.json says what they are. `barrel_jax.export.load` reads those of crops.
 --web writes a page that finds points in a browser. --rank R gives DQInit's and QAMem's weights a rank, without
-training; what that costs says python evaluate.py --workdir RUN --rank R. --formats packed writes one file of 8-bit
-weights, model.npz, which Predictor.load reads as it reads a run.
+training, and says what that costs in NME where python evaluate.py --workdir RUN --rank R has measured it. --formats
+packed writes one file of 8-bit weights, model.npz, which Predictor.load reads as it reads a run.
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def export_run(given: argparse.Namespace) -> None:
             raise ValueError(f"{given.workdir}: this model is packed; --rank and --formats {PACKED} are for a run")
     elif given.rank:
         trained = trained.at_rank(given.rank)
-        print(f"at rank {given.rank}; its error: python evaluate.py --workdir {given.workdir} --rank {given.rank}")
+        print(rank_costs(given.workdir, given.checkpoint, trained.step, given.rank))
     out = given.out or given.workdir / "export"
     formats = [name for name in given.formats if name != PACKED]
     if len(formats) < len(given.formats):
@@ -65,6 +66,29 @@ def export_run(given: argparse.Namespace) -> None:
 
         write_page(out, given.web)
         print(f"{given.web}: a page; python -m http.server -d {given.web}, then http://localhost:8000")
+
+
+def rank_costs(workdir: Path, checkpoint: str, step: int, rank: int) -> str:
+    """What a rank costs on each split where evaluate.py measured it, a line each; the command that does, where none is.
+
+    Args:
+        workdir: of the run.
+        checkpoint: as the command line names it.
+        step: of that checkpoint.
+        rank: of DQInit's and QAMem's weights.
+
+    Raises:
+        ValueError: what was measured is damaged (`read_rank_costs`).
+    """
+    from barrel_jax.evaluation.rank_cost import read_rank_costs
+    from barrel_jax.evaluation.score_table import rank_cost
+
+    costs = read_rank_costs(workdir, rank, step)
+    if costs:
+        return "\n".join(f"{cost.dataset} {cost.split}, step {step}: {rank_cost(cost)}" for cost in costs)
+    command = ["python", "evaluate.py", "--workdir", str(workdir), "--rank", str(rank)]
+    command += ["--checkpoint", checkpoint] if checkpoint != "latest" else []
+    return f"at rank {rank} the error of step {step} is not measured yet: {shlex.join(command)}"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
+from jaxtyping import Float, PyTree, UInt8
 
+from barrel_jax.arrays import AnyArray
 from barrel_jax.devices.xla import graph_options
 from barrel_jax.files import read_text
 
@@ -63,7 +65,12 @@ def _flags() -> list[str]:
     return next((line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features"))), [])
 
 
-def serialise(predict: Callable[[Any, jax.Array], jax.Array], weights: Any, image_size: int, batch: int) -> bytes:
+def serialise(
+    predict: Callable[[PyTree, UInt8[jax.Array, "B S S 3"]], Float[jax.Array, "B K 2"]],
+    weights: PyTree,
+    image_size: int,
+    batch: int,
+) -> bytes:
     """Compiles for the first device.
 
     Args:
@@ -94,7 +101,7 @@ def _no_cache() -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
-def deserialise(content: bytes) -> Callable[[jax.Array], jax.Array]:
+def deserialise(content: bytes) -> Callable[[UInt8[AnyArray, "B S S 3"]], Float[jax.Array, "B K 2"]]:
     """The program, with its weights on the first device."""
     (executable, in_tree, out_tree), weights = pickle.loads(content)
     device = jax.devices()[0]

@@ -13,11 +13,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from barrel_jax.export import executable, manifest, stablehlo
 from barrel_jax.onnx import runtime
 
-Predict = Callable[[np.ndarray], np.ndarray]
+Predict = Callable[[UInt8[np.ndarray, "B S S 3"]], Float[np.ndarray, "B K 2"]]
 
 
 def load_stablehlo(directory: Path, *, workdir: Path | None = None) -> Predict:
@@ -62,11 +63,13 @@ def load_onnx(directory: Path, *, threads: int | None = None, workdir: Path | No
 
 
 def _guarded(
-    predict: Callable[[Any], jax.Array | np.ndarray], about: dict[str, Any], batch: int | None = None
+    predict: Callable[[Any], Float[jax.Array, "B K 2"] | Float[np.ndarray, "B K 2"]],
+    about: dict[str, Any],
+    batch: int | None = None,
 ) -> Predict:
     size = about["image_size"]
 
-    def guarded(images: np.ndarray) -> np.ndarray:
+    def guarded(images: UInt8[np.ndarray, "B S S 3"]) -> Float[np.ndarray, "B K 2"]:
         if len(images) == 0:
             return np.zeros((0, about["num_landmarks"], 2), np.float32)
         if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or len(images) != (batch or len(images)):

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from barrel_jax import config as configuration
 from barrel_jax import files
+from barrel_jax.config import Config, flatten, load_run_config
 from barrel_jax.export.conventions import conventions
 from barrel_jax.export.executable import machine
 from barrel_jax.facts import read_facts
@@ -116,12 +116,12 @@ def written_before(directory: Path) -> set[str]:
 
 
 def _differing(manifest: dict[str, Any], workdir: Path) -> list[str]:
-    config = configuration.load(workdir)
+    config = load_run_config(workdir)
     facts = read_facts(workdir)
     theirs = {name: facts[name] for name in ("dataset", "fingerprint", "scheme", "num_landmarks")}
     ours = {name: manifest.get(name) for name in theirs}
-    theirs |= {name: value for name, value in configuration.flatten(config).items() if not name.startswith(FREE)}
-    ours |= configuration.flatten(configuration.Config())  # what an earlier version's config does not name
+    theirs |= {name: value for name, value in flatten(config).items() if not name.startswith(FREE)}
+    ours |= flatten(Config())  # what an earlier version's config does not name
     ours |= _flat(config_there if isinstance(config_there := manifest.get("config"), dict) else {})
     for name in ("model.dqinit_rank", "model.qamem_rank"):  # an export may lower them
         ours[name] = theirs[name] = 0

@@ -10,18 +10,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import export
+from jaxtyping import Float, PyTree, UInt8
 
 from barrel_jax.faces.crop_windows import CropProtocol, windows_around
-from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.input.device_crop import crop_image
 from barrel_jax.models.barrelnet import BarrelNet
-from barrel_jax.models.inference import predict_points, predict_with_scale
+from barrel_jax.models.source_points import source_points
 
 NAME, IMAGE_NAME = "model.stablehlo", "model-image.stablehlo"
+# Of an image uint8 [H, W, 3] and boxes [n, 4]: points [n, K, 2] and, where the model says it, sigma [n, K].
+ImageProgram = Callable[[UInt8[jax.Array, "H W 3"], Float[jax.Array, "n 4"]], tuple[Float[jax.Array, "n ..."], ...]]
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def serialise(predict: Callable[[Any, jax.Array], jax.Array], weights: Any, image_size: int) -> bytes:
+def serialise(
+    predict: Callable[[PyTree, UInt8[jax.Array, "B S S 3"]], Float[jax.Array, "B K 2"]],
+    weights: PyTree,
+    image_size: int,
+) -> bytes:
     """The content of the file of crops.
 
     Args:
@@ -34,7 +40,7 @@ def serialise(predict: Callable[[Any, jax.Array], jax.Array], weights: Any, imag
     return _serialised(lambda images: predict(weights, images), images)
 
 
-def serialise_image(run: Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]) -> bytes:
+def serialise_image(run: ImageProgram) -> bytes:
     """The content of the file of images: `run` is `image_program`'s."""
     height, width, faces = export.symbolic_shape("H, W, n")
     image = jax.ShapeDtypeStruct((height, width, 3), jnp.uint8)
@@ -45,9 +51,7 @@ def _serialised(run: Callable, *given: jax.ShapeDtypeStruct) -> bytes:
     return bytes(export.export(jax.jit(run), platforms=PLATFORMS)(*given).serialize())
 
 
-def image_program(
-    model: BarrelNet, weights: Any, protocol: CropProtocol, image_size: int
-) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]:
+def image_program(model: BarrelNet, weights: PyTree, protocol: CropProtocol, image_size: int) -> ImageProgram:
     """The function of an image uint8 [H, W, 3] and boxes float32 [n, 4], n at least 1.
 
     It gives points float32 [n, K, 2] in source pixels and, where the model says it, sigma float32 [n, K].
@@ -59,14 +63,12 @@ def image_program(
       image_size: S.
     """
 
-    def run(image: jax.Array, boxes: jax.Array) -> tuple[jax.Array, ...]:
+    def run(image: UInt8[jax.Array, "H W 3"], boxes: Float[jax.Array, "n 4"]) -> tuple[Float[jax.Array, "n ..."], ...]:
         extent = jnp.array([image.shape[1], image.shape[0]], jnp.float32)
         windows = windows_around(protocol, boxes, extent)
         crops = crop_image(image, windows, image_size, protocol.padded)
-        if not model.uncertainty:
-            return (unit_to_px(predict_points(model, weights, crops), windows),)
-        points, sigma = predict_with_scale(model, weights, crops)
-        return unit_to_px(points, windows), sigma * jnp.sqrt((windows[:, 2:] ** 2).mean(axis=1))[:, None]
+        points, sigma = source_points(model, weights, crops, windows)
+        return (points,) if sigma is None else (points, sigma)
 
     return run
 

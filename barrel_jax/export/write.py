@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, PyTree, UInt8
 
 from barrel_jax import files
 from barrel_jax.export import executable, manifest, stablehlo
@@ -61,7 +62,7 @@ def export(
 
 
 def _serialised(
-    trained: TrainedRun | Packed, predict: Callable, weights: Any, formats: Sequence[str], batches: Sequence[int]
+    trained: TrainedRun | Packed, predict: Callable, weights: PyTree, formats: Sequence[str], batches: Sequence[int]
 ) -> Iterator[tuple[str, bytes, Callable, int | None]]:
     # Name and content of each file, the function read back from that content, and its batch unless it takes any.
     size = trained.config.data.image_size
@@ -78,7 +79,7 @@ def _serialised(
 
 
 def _image_forms(
-    trained: TrainedRun | Packed, weights: Any, formats: Sequence[str], out: Path
+    trained: TrainedRun | Packed, weights: PyTree, formats: Sequence[str], out: Path
 ) -> Iterator[tuple[str, bytes, float]]:
     # Name and content of each file that takes an image and boxes, and its difference in shares of the windows.
     wanted = [name for name in (stablehlo.IMAGE_NAME, runtime.IMAGE_NAME) if name.rpartition(".")[2] in formats]
@@ -105,7 +106,7 @@ def _image_forms(
         yield name, content, _checked(out / name, np.abs(np.asarray(found) - expected) / sides)
 
 
-def _checked(path: Path, differences: np.ndarray) -> float:
+def _checked(path: Path, differences: Float[np.ndarray, "B K 2"]) -> float:
     difference = float(differences.max())
     if not difference <= TOLERANCE:
         raise ValueError(
@@ -115,13 +116,13 @@ def _checked(path: Path, differences: np.ndarray) -> float:
     return difference
 
 
-def _edge_cases(size: int) -> np.ndarray:
-    # Noise, a black image and a white one, uint8 [3, S, S, 3].
+def _edge_cases(size: int) -> UInt8[np.ndarray, "3 {size} {size} 3"]:
+    # Noise, a black image and a white one.
     noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     return np.stack([noise, np.zeros_like(noise), np.full_like(noise, 255)])
 
 
-def _parts(images: np.ndarray, batch: int | None) -> list[np.ndarray]:
+def _parts(images: UInt8[np.ndarray, "n S S 3"], batch: int | None) -> list[UInt8[np.ndarray, "B S S 3"]]:
     # In batches of one size, the last filled up from the start; at once where any size will do.
     batch = batch or len(images)
     whole = -(-len(images) // batch) * batch

@@ -19,10 +19,9 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float32, Shaped
 
-from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.arrays import ArrayTree
-from barrel_jax.config import Config
+from barrel_jax.config import Config, from_dict, validate
 from barrel_jax.facts import Described, check_facts
 from barrel_jax.models.build import shapes_of
 from barrel_jax.models.folding import fold
@@ -96,9 +95,9 @@ def unpack(path: Path) -> Packed:
         said, facts = about["config"], about["facts"]
     except files.BROKEN_ARCHIVE as error:
         raise ValueError(f"{path}: this is no packed model ({error}); {remedy}") from error
-    config = configuration.from_dict(said, str(path), remedy)
+    config = from_dict(said, str(path), remedy)
     try:
-        configuration.validate(config, trained=True)
+        validate(config, trained=True)
     except ValueError as error:
         raise ValueError(f"{path}: {error}; {remedy}") from error
     facts = check_facts(facts, path, remedy)

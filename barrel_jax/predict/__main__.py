@@ -8,7 +8,8 @@ python -m barrel_jax.predict IMAGE|FOLDER|VIDEO|0 [--workdir RUN|FILE|NAME] [--o
 Without --workdir the small model of this package is used (docs/models/small.md). Writes to DIR a drawing of every
 picture (NAME.png) or of the video (NAME.mp4), points.json and points.csv. A number is a camera; Ctrl-C ends it, and all
 is written. Of a folder the pictures directly in it are taken. What cannot be read or predicted is listed, the rest is
-written all the same, and the exit status is 1.
+written all the same, and the exit status is 1. Ctrl-C in a folder or a video leaves the rest out: what was done is
+written, and the exit status is 130. For a camera, which has no other end, it is the usual one.
 
 points.json is a list of {file, frame, face, box, points}: frame counts from 0 and is null for pictures, face counts
 from 0 in each picture, is the number that a face keeps in all frames of a video, or the id that the file of boxes gives
@@ -23,7 +24,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from barrel_jax.command_line import Parser
+from barrel_jax.command_line import STOPPED, Parser
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from barrel_jax.faces.geometry import UNITS
 from barrel_jax.faces.landmarks import SCHEMES
@@ -42,8 +43,13 @@ from barrel_jax.predict.tracks import LIKELY
 from barrel_jax.predict.video import Frames
 
 
-def predict(given: argparse.Namespace) -> list[str]:
-    """Does what the command line says; returns what was wrong with single pictures and boxes."""
+def predict(given: argparse.Namespace) -> tuple[list[str], bool]:
+    """Does what the command line says.
+
+    Returns:
+        What was wrong with single pictures and boxes, and whether Ctrl-C left a part of the source out: of a camera,
+        which ends by it, never.
+    """
     tune_cpu()
     keep_compiled()
     source = Path(given.source)
@@ -84,6 +90,7 @@ def predict(given: argparse.Namespace) -> list[str]:
         )
     annotator = Annotator(predictor, given.out)
     given.out.mkdir(parents=True, exist_ok=True)
+    stopped = False
     try:
         if frames is None:
             annotator.pictures(paths, boxes.find if given.boxes else detected(detect), searched=not given.boxes)
@@ -94,6 +101,7 @@ def predict(given: argparse.Namespace) -> list[str]:
             annotator.video(frames, frames.rate, frames.promised, name, tracker)
             faults += [fault for fault in (frames.fault(),) if fault]
     except KeyboardInterrupt:
+        stopped = frames is None or not frames.is_camera
         print("stopped; what was done until now is written")
     finally:
         written = annotator.write()
@@ -113,7 +121,7 @@ def predict(given: argparse.Namespace) -> list[str]:
     unlikely = f" ({annotator.unlikely} of them unlikely, with a score below {LIKELY})" * bool(annotator.unlikely)
     points = " and ".join(map(str, written))
     print(f"faces: {annotator.records.count}{unlikely}; {given.out} has the drawings, {points} the points")
-    return faults
+    return faults, stopped
 
 
 def _unknown(known: BoxFile, path: Path) -> bool:
@@ -131,7 +139,7 @@ def _frames(text: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status, 1 when anything could not be read or predicted."""
+    """The command; returns its exit status: 1 when anything could not be read or predicted, 130 when stopped."""
     parser = Parser("python -m barrel_jax.predict", __doc__)
     parser.add_argument("source", metavar="IMAGE|FOLDER|VIDEO|0", help="what to find landmarks in")
     parser.add_argument(
@@ -189,10 +197,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> int:
         with max_pixels(given.max_pixels):
-            faults = predict(given)
+            faults, stopped = predict(given)
         for fault in faults:
             parser.complain(fault)
-        return 1 if faults else 0
+        return STOPPED if stopped else 1 if faults else 0
 
     return parser.run(given, work)
 

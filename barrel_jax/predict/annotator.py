@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from barrel_jax import files
@@ -43,7 +44,7 @@ class Annotator:
         self.faults: list[str] = []
         self.unlikely = 0  # faces whose points hardly show one
 
-    def annotate(self, faces: Faces, file: str, frame: int | None) -> np.ndarray:
+    def annotate(self, faces: Faces, file: str, frame: int | None) -> UInt8[np.ndarray, "H W 3"]:
         """The drawing of a picture, a new array; its faces are recorded. Raises ValueError as `predict`."""
         image, boxes, ids = faces
         found = self._predictor.faces(image, boxes)
@@ -51,8 +52,13 @@ class Annotator:
         return self._record(image, found, numbers, file, frame)
 
     def _record(
-        self, image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int | None], file: str, frame: int | None
-    ) -> np.ndarray:
+        self,
+        image: UInt8[np.ndarray, "H W 3"],
+        faces: Sequence[Face],
+        numbers: Sequence[int | None],
+        file: str,
+        frame: int | None,
+    ) -> UInt8[np.ndarray, "H W 3"]:
         for number, face in zip(numbers, faces, strict=True):
             said: dict[str, Any] = {"box": _rounded(face.box), "points": _rounded(face.points)}
             if face.sigma is not None and face.score is not None:
@@ -97,7 +103,7 @@ class Annotator:
                 kept.append(number)
         return Faces(faces.image, faces.boxes[kept], [faces.ids[number] for number in kept] if faces.ids else ())
 
-    def _write_drawing(self, path: Path, drawing: np.ndarray) -> None:
+    def _write_drawing(self, path: Path, drawing: UInt8[np.ndarray, "H W 3"]) -> None:
         if not self._draws:
             return
         try:
@@ -108,7 +114,9 @@ class Annotator:
             ends = "" if self._draws else "; the points of all pictures follow, and no more drawings"
             self.faults.append(f"{path}: this drawing cannot be written: {error.strerror}{ends}")
 
-    def video(self, frames: Iterable[np.ndarray], rate: float, total: int, name: str, track: Tracker) -> None:
+    def video(
+        self, frames: Iterable[UInt8[np.ndarray, "H W 3"]], rate: float, total: int, name: str, track: Tracker
+    ) -> None:
         """Annotates RGB frames into `<name without suffix>.mp4`; `total` is 0 where it is not known."""
         empty = count = 0
         watch = self._predictor.stopwatch
@@ -183,6 +191,6 @@ def drawing_names(paths: Sequence[Path]) -> list[str]:
     return [f"{name}.png" for name in names]
 
 
-def _rounded(numbers: np.ndarray) -> list[Any]:
+def _rounded(numbers: Float[np.ndarray, "..."]) -> list[Any]:
     """Numbers as JSON has them, to a thousandth of a pixel."""
     return np.round(np.asarray(numbers, float), 3).tolist()

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, PyTree, UInt8
 
 from barrel_jax.config import Config, ModelConfig
 from barrel_jax.faces.crop_windows import protocol_of
@@ -49,8 +49,8 @@ def _say(text: str) -> None:
 
 
 def onnx_network(
-    config: Config, num_landmarks: int, variables: Mapping[str, Any]
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    config: Config, num_landmarks: int, variables: Mapping[str, PyTree]
+) -> Callable[[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "n 4"]], Float[np.ndarray, "n K C"]]:
     """The network with its crop in ONNX Runtime.
 
     Args:
@@ -59,7 +59,7 @@ def onnx_network(
       variables: of its model, {params, batch_stats}.
 
     Returns:
-      A function of an image uint8 [H, W, 3] and boxes [n, 4] in source pixels: float32 [n, K, 2 or 3], x, y and, where
+      A function of an image uint8 [H, W, 3] and boxes [n, 4] in source pixels: float32 [n, K, C], x, y and, where
       the model says it, sigma.
 
     Raises:
@@ -71,11 +71,11 @@ def onnx_network(
     content = runtime.serialise(config.model, num_landmarks, size, weights, protocol=protocol)
     network = runtime.open_network(content)
 
-    def run(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def run(image: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n K C"]:
         points, *sigma = network(np.ascontiguousarray(image), boxes.astype(np.float32))
         return np.concatenate([points, *(values[..., None] for values in sigma)], axis=-1)
 
-    def in_parts(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def in_parts(image: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n K C"]:
         starts = range(0, max(len(boxes), 1), MOST_FACES)
         return np.concatenate([run(image, boxes[start : start + MOST_FACES]) for start in starts])
 

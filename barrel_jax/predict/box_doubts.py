@@ -2,13 +2,14 @@
 """Boxes that are plausible numbers in another unit, known by all of them together and their pictures' sizes."""
 
 import numpy as np
+from jaxtyping import Float, Real
 
 FEW = 0.2  # share of boxes that may reach out of their pictures
 MOST = 0.9  # share of boxes of which must be true what is said of all
 BORDER = 0.03  # of a side: x1 + x2 of a face in the middle of its picture ends there, and no face's box needs to
 
 
-def doubt(boxes: np.ndarray, sizes: np.ndarray) -> str:
+def doubt(boxes: Float[np.ndarray, "n 4"], sizes: Real[np.ndarray, "n 2"]) -> str:
     """The likely cause why boxes are not x, y, w, h in pixels, '' where nothing speaks for one.
 
     Args:
@@ -36,7 +37,7 @@ def doubt(boxes: np.ndarray, sizes: np.ndarray) -> str:
     return ""
 
 
-def _alike_in_per_cent(sides: np.ndarray, sizes: np.ndarray) -> bool:
+def _alike_in_per_cent(sides: Float[np.ndarray, "n 2"], sizes: Real[np.ndarray, "n 2"]) -> bool:
     """Whether boxes do not grow with their pictures, as those of faces do that were cut out; of three at least."""
     given, shares = np.log(sides).std(axis=0), np.log(sides / sizes).std(axis=0)
-    return len(sides) > 2 and (np.log(sizes).std(axis=0) > 0.1).all() and (given < shares / 2).all()
+    return len(sides) > 2 and bool((np.log(sizes).std(axis=0) > 0.1).all() and (given < shares / 2).all())

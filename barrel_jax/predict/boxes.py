@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from barrel_jax.encodings import readable
 from barrel_jax.predict.box_tables import Row, read_table, read_text
@@ -21,7 +22,7 @@ SHOWN = 3  # missed names for which near ones are looked for: that takes long, a
 class PictureBoxes:
     """The boxes of one picture."""
 
-    boxes: list[np.ndarray] = field(default_factory=list)  # x, y, w, h [4]
+    boxes: list[Float[np.ndarray, " 4"]] = field(default_factory=list)  # x, y, w, h
     faces: list[int | None] = field(default_factory=list)  # the id that the file gives each, if it does
     size: tuple[int, int] | None = None  # width and height of the picture, as the file has them
 

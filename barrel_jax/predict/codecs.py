@@ -14,20 +14,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_nvenc")  # of ffmpeg, the best first
 BROWSERS = "H.264, which browsers play"
 PLAYERS = "Motion JPEG, which players play and browsers do not; for H.264 put ffmpeg on the path (apt install ffmpeg)"
 
 
+@runtime_checkable
 class Coder(Protocol):
     """Takes frames, BGR uint8 [H, W, 3] of one size, one after another."""
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: UInt8[np.ndarray, "H W 3"]) -> None:
         """Adds a frame. Raises OSError when it cannot."""
         ...
 
@@ -46,7 +48,7 @@ class OpenCVCoder:
         if not self._writer.isOpened():
             raise OSError("OpenCV cannot write it")
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: UInt8[np.ndarray, "H W 3"]) -> None:
         """As `Coder` says; OpenCV does not tell that a write has failed."""
         self._writer.write(frame)
 
@@ -69,7 +71,7 @@ class FFmpegCoder:
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said, start_new_session=True
         )
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: UInt8[np.ndarray, "H W 3"]) -> None:
         """As `Coder` says."""
         if self._process.stdin is not None:
             self._process.stdin.write(np.ascontiguousarray(frame).data)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.plain_path import PlainPath
@@ -86,14 +86,14 @@ def thin(boxes: Float[np.ndarray, "n 4"], scores: Float[np.ndarray, " n"] | None
     return _largest_first(boxes[kept])
 
 
-def _common(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Areas [n, m] that boxes [n, 4] and [m, 4] have in common."""
+def _common(first: Float[np.ndarray, "n 4"], second: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
+    """Areas that boxes have in common."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
     return np.maximum(high - low, 0).prod(axis=2)
 
 
-def _largest_first(boxes: np.ndarray) -> np.ndarray:
+def _largest_first(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
     return boxes[np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable")]
 
 
@@ -107,7 +107,7 @@ def _haar() -> Detector:
     # 539 of 564), with fewer boxes that are no face (3 against 5), and more small faces of group pictures.
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")  # type: ignore[attr-defined]
 
-    def detect(image: np.ndarray) -> np.ndarray:
+    def detect(image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "n 4"]:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         longest = max(grey.shape)
         shrink = min(LONGEST / longest, 1.0)
@@ -137,7 +137,7 @@ def _yunet(model: Path) -> Detector:
     except cv2.error as error:
         raise ValueError(f"{unfit} ({error.err})") from error
 
-    def detect(image: np.ndarray) -> np.ndarray:
+    def detect(image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "n 4"]:
         network.setInputSize(image.shape[1::-1])
         try:
             _, found = network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -3,6 +3,7 @@
 
 import cv2
 import numpy as np
+from jaxtyping import Real, UInt8
 
 from barrel_jax.plotting import BITS, PREDICTED, fixed, rgb
 
@@ -10,8 +11,11 @@ POINT, RIM, BOX = rgb(PREDICTED), (20, 20, 20), (255, 255, 255)  # RGB
 
 
 def draw_faces(
-    image: np.ndarray, points_px: np.ndarray, contours: tuple[tuple[int, ...], ...], boxes: np.ndarray
-) -> np.ndarray:
+    image: UInt8[np.ndarray, "H W 3"],
+    points_px: Real[np.ndarray, "n K 2"],
+    contours: tuple[tuple[int, ...], ...],
+    boxes: Real[np.ndarray, "n 4"],
+) -> UInt8[np.ndarray, "H W 3"]:
     """The picture with the faces on it: a new array uint8 [H, W, 3].
 
     Args:

@@ -15,9 +15,9 @@ EVEN = 0.05
 class Face:
     """Of one picture; lengths in its pixels, the centre of the top-left one is (0, 0)."""
 
-    box: np.ndarray  # float64 [4], x, y, w, h, in edge coordinates (the left edge of the first column is 0)
-    points: np.ndarray  # float32 [K, 2]
-    sigma: np.ndarray | None = None  # float32 [K], standard deviation of a point's error along an axis; None if unknown
+    box: Float[np.ndarray, " 4"]  # float64, x, y, w, h, in edge coordinates (the left edge of the first column is 0)
+    points: Float[np.ndarray, "K 2"]  # float32 of a predictor
+    sigma: Float[np.ndarray, " K"] | None = None  # standard deviation of a point's error along an axis; None if unknown
     score: float | None = None  # 0..1, how much like a face it looks; None where sigma is unknown
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from barrel_jax.faces.geometry import UNITS
 from barrel_jax.files import open_file
@@ -21,8 +22,8 @@ from barrel_jax.predict.picture_files import Picture
 class Faces(NamedTuple):
     """Where the faces of a picture are."""
 
-    image: np.ndarray  # RGB uint8 [H, W, 3], in whose pixels the boxes are
-    boxes: np.ndarray  # x, y, w, h [n, 4]
+    image: UInt8[np.ndarray, "H W 3"]  # RGB, in whose pixels the boxes are
+    boxes: Float[np.ndarray, "n 4"]  # x, y, w, h
     ids: Sequence[int | None] = ()  # of the faces, where they have some
 
 
@@ -38,7 +39,7 @@ class GivenBoxes:
         is taken as viewers, and most tools, show it.
         """
         self._given, self._exif, self._unit = given, exif, unit
-        self._boxes: list[np.ndarray] = []
+        self._boxes: list[Float[np.ndarray, " 4"]] = []
         self._sizes: list[tuple[int, int]] = []
         self._open: list[tuple[str, int]] = []
         votes = Counter(self._by_size(path) for path in paths) if exif == "auto" else Counter()
@@ -98,7 +99,7 @@ class GivenBoxes:
 
     def doubt(self) -> str:
         """What is to be doubted of all boxes together, '' for nothing."""
-        why = doubt(np.array(self._boxes), np.array(self._sizes))
+        why = doubt(np.array(self._boxes).reshape(-1, 4), np.array(self._sizes).reshape(-1, 2))
         return f"{self._given.path}: {why}" if why else ""
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real, UInt8
 
 REACH = 0.5  # how far around a face's box is looked, in its sides
 MOST = 256  # pixels of a view's side
@@ -82,7 +82,9 @@ def moved_box(matrix: Float[np.ndarray, "2 3"], box: Float[np.ndarray, " 4"]) ->
     return np.concatenate([middle - sides / 2, sides])
 
 
-def _grey(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _grey(
+    image: UInt8[np.ndarray, "H W 3"], low: Real[np.ndarray, " 2"], high: Real[np.ndarray, " 2"]
+) -> UInt8[np.ndarray, "h w"]:
     region = image[low[1] : high[1], low[0] : high[0]]
     shrink = min(MOST / max(region.shape[:2]), 1.0)
     if shrink < 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from barrel_jax import pictures
 from barrel_jax.files import read_bytes, readable_name
@@ -68,7 +69,7 @@ class Picture:
     """The pixels of a picture file as it stores them, and how viewers turn them."""
 
     path: Path
-    stored: np.ndarray  # RGB uint8 [H, W, 3]
+    stored: UInt8[np.ndarray, "H W 3"]  # RGB
     orientation: int  # EXIF's, 1 to 8
     held: int = 1  # pictures in the file, of which this is the first
 
@@ -78,7 +79,7 @@ class Picture:
         return readable_name(self.path)
 
     @property
-    def upright(self) -> np.ndarray:
+    def upright(self) -> UInt8[np.ndarray, "H W 3"]:
         """The pixels as viewers show them, RGB uint8 [H, W, 3]."""
         return pictures.turned(self.stored, self.orientation)
 

@@ -14,19 +14,22 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, PyTree, UInt8
+from numpy.typing import ArrayLike
 
 from barrel_jax.config import Config, validate
 from barrel_jax.devices.xla import graph_options
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
-from barrel_jax.faces.geometry import unit_to_px
 from barrel_jax.input.device_crop import crop_regions, region_side, take_region
-from barrel_jax.models.inference import folded_model, make_inference, predict_points, predict_with_scale
+from barrel_jax.models.barrelnet import BarrelNet
+from barrel_jax.models.inference import folded_model, make_inference
+from barrel_jax.models.source_points import source_points
 from barrel_jax.predict.backend import choose, onnx_network
 from barrel_jax.predict.detectors import Detector, make_detector
 from barrel_jax.predict.face import Face, face_score
@@ -38,10 +41,18 @@ MOST_FACES = 64  # in one call of the program
 MOST_PIXELS = 64 * 512 * 512  # of the regions in one call: 50 MB, and four times that as float32
 
 
+# What people give. `check` says in its own words what of it is no image or no box, which is why nothing else looks.
+if TYPE_CHECKING:
+    AnyImage = UInt8[np.ndarray, "H W 3"]
+    AnyBoxes = ArrayLike
+else:
+    AnyImage = AnyBoxes = Any
+
+
 class _Face(NamedTuple):
-    region: np.ndarray  # uint8 [h, w, 3]
-    inside: np.ndarray  # its window [4] in the region's edge coordinates
-    window: np.ndarray  # and in the image's
+    region: UInt8[np.ndarray, "h w 3"]
+    inside: Float[np.ndarray, " 4"]  # its window in the region's edge coordinates
+    window: Float[np.ndarray, " 4"]  # and in the image's
 
 
 class Predictor:
@@ -58,7 +69,7 @@ class Predictor:
         config: Config,
         scheme: str,
         num_landmarks: int,
-        variables: Mapping[str, Any],
+        variables: Mapping[str, PyTree],
         *,
         refine: int = 0,
         box_fit: BoxFit | None = None,
@@ -125,7 +136,7 @@ class Predictor:
         given = (config, run.scheme, run.num_landmarks, run.variables)
         return cls(*given, refine=refine, box_fit=run.box_fit, backend=backend)
 
-    def __call__(self, image: np.ndarray) -> list[Face]:
+    def __call__(self, image: AnyImage) -> list[Face]:
         """The faces of an image uint8 [H, W, 3], RGB, where OpenCV's Haar cascade finds them, the largest first.
 
         Raises ValueError when it is no such array.
@@ -134,7 +145,7 @@ class Predictor:
         self._detect = self._detect or make_detector("haar")
         return self.faces(image, self._detect(image))
 
-    def faces(self, image: np.ndarray, boxes: np.ndarray) -> list[Face]:
+    def faces(self, image: AnyImage, boxes: AnyBoxes) -> list[Face]:
         """The faces in boxes of an image, with points, and how sure they are where the model says so; as `predict`."""
         boxes = check(image, boxes)
         found = []
@@ -143,7 +154,7 @@ class Predictor:
             found.append(Face(box, points, sigma, None if sigma is None else face_score(points, sigma)))
         return found
 
-    def predict(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def predict(self, image: AnyImage, boxes: AnyBoxes) -> Float[np.ndarray, "n K 2"]:
         """Points of the faces in an image: float32 [n, K, 2] in source pixels, the top-left pixel's centre is (0, 0).
 
         Args:
@@ -156,7 +167,7 @@ class Predictor:
         """
         return self._refined([image], [check(image, boxes)])[0][..., :2]
 
-    def predict_batch(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def predict_batch(self, images: Sequence[AnyImage], boxes: Sequence[AnyBoxes]) -> list[Float[np.ndarray, "_ K 2"]]:
         """`predict` of several images, of any sizes, with the faces of all of them in the same calls of the program.
 
         Args: `boxes` [n_i, 4] for each image. Raises ValueError as `predict`, naming the image too.
@@ -167,8 +178,10 @@ class Predictor:
         checked = [check(image, given, f"image {number}, ") for number, (image, given) in pairs]
         return [found[..., :2] for found in self._refined(images, checked)]
 
-    def _refined(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """x and y, and sigma where the model says it: [n_i, K, 2 or 3]."""
+    def _refined(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], boxes: Sequence[Float[np.ndarray, "_ 4"]]
+    ) -> list[Float[np.ndarray, "_ K C"]]:
+        """x and y, and sigma where the model says it, of each image's faces."""
         pairs = list(zip(images, boxes, strict=True))
         points = self._located(pairs)
         for _ in range(self.refine):
@@ -179,8 +192,10 @@ class Predictor:
             points = self._located(list(zip(images, again, strict=True)))
         return points
 
-    def _located(self, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
-        """x, y and sigma [n_i, K, 2 or 3] of images and their boxes. Raises ValueError when one is not finite."""
+    def _located(
+        self, pairs: list[tuple[UInt8[np.ndarray, "_ _ 3"], Float[np.ndarray, "_ 4"]]]
+    ) -> list[Float[np.ndarray, "_ K C"]]:
+        """x, y and sigma of the faces in boxes of images. Raises ValueError when one is not finite."""
         if self.backend == "onnxruntime":
             with self.stopwatch.during("network"):  # the crop is in it
                 points = [self._network(image, boxes) for image, boxes in pairs]
@@ -190,8 +205,8 @@ class Predictor:
             raise ValueError("the model's points are not finite; use an earlier checkpoint of the run")
         return points
 
-    def boxes_around(self, points: np.ndarray) -> np.ndarray | None:
-        """The boxes [n, 4] that belong to points [n, K, 2], such as those of the frame before.
+    def boxes_around(self, points: Float[np.ndarray, "n K 2"]) -> Float[np.ndarray, "n 4"] | None:
+        """The boxes that belong to points, such as those of the frame before.
 
         None where the crop protocol starts from the set's boxes and the run does not say how they lie.
         """
@@ -201,22 +216,24 @@ class Predictor:
             return tight
         return None if self._box_fit is None else self._box_fit.apply(tight)
 
-    def _boxes_of(self, image: np.ndarray, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """The boxes [n, 4] that belong to points [n, K, 2]; the given ones where there is no face in those."""
+    def _boxes_of(
+        self, image: UInt8[np.ndarray, "H W 3"], points: Float[np.ndarray, "n K 2"], boxes: Float[np.ndarray, "n 4"]
+    ) -> Float[np.ndarray, "n 4"]:
+        """The boxes that belong to points; the given ones where there is no face in those."""
         fitted = self.boxes_around(points)
         if fitted is None:
             return boxes
         lost = np.array([bool(box_fault(box, image)) for box in fitted], bool)
         return np.where(lost[:, None], boxes, fitted)
 
-    def _faces(self, image: np.ndarray, boxes: np.ndarray) -> list[_Face]:
+    def _faces(self, image: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[_Face]:
         with self.stopwatch.during("crop"):
             extent = np.array([image.shape[1], image.shape[0]])
             unknown, unlabelled = np.zeros((self.num_landmarks, 2)), np.zeros(self.num_landmarks, bool)
             windows = [crop_window(self._protocol, box, unknown, unlabelled, extent) for box in boxes]
             return [_Face(*take_region(image, window, self._size), window) for window in windows]
 
-    def _predict(self, groups: list[list[_Face]]) -> list[np.ndarray]:
+    def _predict(self, groups: list[list[_Face]]) -> list[Float[np.ndarray, "_ K C"]]:
         faces = [face for group in groups for face in group]
         points = np.empty((len(faces), self.num_landmarks, 2 + self.uncertain), np.float32)
         sides = np.array([region_side(face.region) for face in faces], int)
@@ -233,7 +250,7 @@ class Predictor:
         ends = np.cumsum([len(group) for group in groups])
         return [points[end - len(group) : end] for group, end in zip(groups, ends, strict=True)]
 
-    def _dispatch(self, faces: list[_Face], side: int) -> jax.Array:
+    def _dispatch(self, faces: list[_Face], side: int) -> Float[jax.Array, "m K C"]:
         """Starts the program on faces of one side, padded to the next power of two with black faces."""
         count = 1 << (len(faces) - 1).bit_length()
         regions = np.zeros((count, side, side, 3), np.uint8)
@@ -250,25 +267,27 @@ class Predictor:
 
 
 @lru_cache(maxsize=PROGRAMS)
-def _program(model: Any, size: int, padded: bool) -> jax.stages.Wrapped:
+def _program(model: BarrelNet, size: int, padded: bool) -> jax.stages.Wrapped:
     """Crop, network and the way back, jitted: one for all predictors of a model, since JAX keeps what it compiles."""
 
-    def program(weights: Any, regions: Any, extents: Any, insides: Any, windows: Any) -> jax.Array:
+    def program(
+        weights: PyTree,
+        regions: UInt8[jax.Array, "n R R 3"],
+        extents: Float[jax.Array, "n 2"],
+        insides: Float[jax.Array, "n 4"],
+        windows: Float[jax.Array, "n 4"],
+    ) -> Float[jax.Array, "n K C"]:
         crops = crop_regions(regions, extents, insides, size, padded)
-        if not model.uncertainty:
-            return unit_to_px(predict_points(model, weights, crops), windows)
-        points, sigma = predict_with_scale(model, weights, crops)
-        # Along x and along y an error in crop units is of other pixels: the root of their mean square.
-        side = jnp.sqrt((windows[:, 2:] ** 2).mean(axis=1))
-        return jnp.concatenate([unit_to_px(points, windows), (sigma * side[:, None])[..., None]], axis=-1)
+        points, sigma = source_points(model, weights, crops, windows)
+        return points if sigma is None else jnp.concatenate([points, sigma[..., None]], axis=-1)
 
     # The arguments come from the host, so nothing keeps their buffers. Donating them would save nothing more: no output
     # has the shape of the regions, and JAX only warns about such donations.
     return jax.jit(program, compiler_options=graph_options())
 
 
-def check(image: np.ndarray, boxes: np.ndarray, name: str = "") -> np.ndarray:
-    """The boxes as float64 [n, 4]; ValueError, whose message starts with `name`, says what `predict` cannot take."""
+def check(image: AnyImage, boxes: AnyBoxes, name: str = "") -> Float[np.ndarray, "n 4"]:
+    """The boxes as float64; ValueError, whose message starts with `name`, says what `predict` cannot take."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         seen = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"{name}an image is uint8 [H, W, 3] in RGB, this one is {seen}")
@@ -279,8 +298,8 @@ def check(image: np.ndarray, boxes: np.ndarray, name: str = "") -> np.ndarray:
     return boxes
 
 
-def as_boxes(boxes: Any, name: str = "") -> np.ndarray:
-    """Boxes as float64 [n, 4]; ValueError, whose message starts with `name`, says that they are of another shape."""
+def as_boxes(boxes: AnyBoxes, name: str = "") -> Float[np.ndarray, "n 4"]:
+    """Boxes as float64; ValueError, whose message starts with `name`, says that they are of another shape."""
     boxes = np.asarray(boxes, np.float64)
     boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
     if boxes.ndim != 2 or boxes.shape[1] != 4:
@@ -288,8 +307,8 @@ def as_boxes(boxes: Any, name: str = "") -> np.ndarray:
     return boxes
 
 
-def box_fault(box: np.ndarray, image: np.ndarray) -> str:
-    """Why there can be no face in a box x, y, w, h [4] of an image [H, W, 3]; '' where there can."""
+def box_fault(box: Float[np.ndarray, " 4"], image: UInt8[np.ndarray, "H W 3"]) -> str:
+    """Why there can be no face in a box x, y, w, h of an image; '' where there can."""
     (x, y, w, h), (height, width) = box, image.shape[:2]
     if not np.isfinite(box).all() or w <= 0 or h <= 0:
         return "x, y, w, h must be finite, w and h above 0"

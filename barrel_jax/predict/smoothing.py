@@ -7,7 +7,7 @@ alike; how far each lags behind is measured in docs/video.md.
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,7 @@ SMOOTHERS = ("none", "one-euro", "kalman")
 SMOOTH = "kalman"  # by default: docs/video.md has what each takes from the jitter, and how far it lags behind
 
 
+@runtime_checkable
 class Smoother(Protocol):
     """Smooths the points of one face, frame after frame."""
 
@@ -46,10 +47,12 @@ class OneEuro:
     def __init__(self, rate: float, cutoff: float = 0.5, slope: float = 4.0, speed_cutoff: float = 1.0) -> None:
         self._rate, self._cutoff, self._slope, self._speed_cutoff = rate, cutoff, slope, speed_cutoff
         self._steps = 1  # frames from the last points to the next ones
-        self._points: np.ndarray | None = None
+        self._points: Float[np.ndarray, "K 2"] | None = None
         self._speeds = np.zeros(2)
 
-    def __call__(self, points: np.ndarray, sigma: np.ndarray | None, side: float) -> np.ndarray:
+    def __call__(
+        self, points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"] | None, side: float
+    ) -> Float[np.ndarray, "K 2"]:
         """As `Smoother` says; sigma is not used."""
         given = np.asarray(points, np.float64)
         if self._points is None:
@@ -67,7 +70,7 @@ class OneEuro:
         self._steps += 1
 
 
-def _share(cutoff: float | np.ndarray, rate: float) -> np.ndarray:
+def _share(cutoff: float | Float[np.ndarray, "K 2"], rate: float) -> float | Float[np.ndarray, "K 2"]:
     """What a first-order low pass of a cutoff in Hz takes of a new value: dt / (dt + 1 / (2 pi cutoff))."""
     turns = 2 * math.pi * np.asarray(cutoff, np.float64) / rate
     return turns / (turns + 1)
@@ -83,10 +86,12 @@ class Kalman:
 
     def __init__(self, rate: float, noise: float = 0.01, acceleration: float = 2.0, velocity: float = 1.0) -> None:
         self._dt, self._noise, self._acceleration, self._velocity = 1 / rate, noise, acceleration, velocity
-        self._state: np.ndarray | None = None  # [K, 2, 2]: place and velocity, of x and y
+        self._state: Float[np.ndarray, "K 2 2"] | None = None  # place and velocity, of x and y
         self._covariance = np.zeros((0, 2, 2))  # [K, 2, 2]
 
-    def __call__(self, points: np.ndarray, sigma: np.ndarray | None, side: float) -> np.ndarray:
+    def __call__(
+        self, points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"] | None, side: float
+    ) -> Float[np.ndarray, "K 2"]:
         """As `Smoother` says."""
         given = np.asarray(points, np.float64)
         unknown = self._noise * side

@@ -9,15 +9,16 @@ numbers: one that is hidden by the other goes on as it moved before, until a det
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Float, UInt8
 from scipy.optimize import linear_sum_assignment
 
 from barrel_jax.faces.box_fit import fit_of_landmarks
 from barrel_jax.predict.detectors import Detector, overlaps
 from barrel_jax.predict.face import Face
-from barrel_jax.predict.predictor import as_boxes, box_fault, check
+from barrel_jax.predict.predictor import AnyImage, as_boxes, box_fault, check
 from barrel_jax.predict.smoothing import Smoother
 from barrel_jax.predict.tracks import GATE, LIKELY, Track, distance, same, side, tight
 from barrel_jax.training.stopwatch import Stopwatch
@@ -29,17 +30,18 @@ TRIAL = 2  # detections that have to confirm a new face, unless its score does
 LOST = 1.5  # seconds until a face is given up that is not found, or that no detector confirms
 
 
+@runtime_checkable
 class Looks(Protocol):
     """What tracking wants of a predictor."""
 
     stopwatch: Stopwatch
 
-    def faces(self, image: np.ndarray, boxes: np.ndarray) -> list[Face]:
-        """The faces in boxes [n, 4] of an image [H, W, 3]."""
+    def faces(self, image: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Face]:
+        """The faces in boxes of an image."""
         ...
 
-    def boxes_around(self, points: np.ndarray) -> np.ndarray | None:
-        """The boxes [n, 4] that belong to points [n, K, 2], None where that is not known."""
+    def boxes_around(self, points: Float[np.ndarray, "n K 2"]) -> Float[np.ndarray, "n 4"] | None:
+        """The boxes that belong to points, None where that is not known."""
         ...
 
 
@@ -52,8 +54,8 @@ class Tracked(NamedTuple):
 
 class _Find(NamedTuple):
     face: Face
-    box: np.ndarray  # [4] around its points
-    detected: np.ndarray | None = None  # the detector's box [4], where it finds the face too
+    box: Float[np.ndarray, " 4"]  # around its points
+    detected: Float[np.ndarray, " 4"] | None = None  # the detector's box, where it finds the face too
     sure: bool = True  # whether it is where the pixels of the last frame say
 
 
@@ -91,7 +93,7 @@ class Tracker:
         self.count = 0  # faces that came up
         self.detections = 0  # frames in which the detector ran
 
-    def __call__(self, image: np.ndarray) -> list[Tracked]:
+    def __call__(self, image: AnyImage) -> list[Tracked]:
         """The faces of the next frame, RGB uint8 [H, W, 3], the oldest first.
 
         Raises:
@@ -106,8 +108,8 @@ class Tracker:
         with self._predictor.stopwatch.during("track"):
             return self._next(image)
 
-    def _next(self, image: np.ndarray) -> list[Tracked]:
-        for track, crowded in zip(self._tracks, self._crowded(), strict=True):
+    def _next(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Tracked]:
+        for track, crowded in zip(self._tracks, self._crowded().tolist(), strict=True):
             track.expect(image, crowded)
         self._tracks = [track for track in self._tracks if track.in_sight(image)]
         finds = self._known(image)
@@ -125,7 +127,7 @@ class Tracker:
         self._frame += 1
         return [Tracked(track.number, shown[track.number]) for track in self._tracks if track.number in shown]
 
-    def _known(self, image: np.ndarray) -> list[_Find]:
+    def _known(self, image: UInt8[np.ndarray, "H W 3"]) -> list[_Find]:
         """What is where the faces of the last frame are expected, each face once."""
         tracks = [track for track in self._tracks if not track.lost]
         faces = self._predictor.faces(image, np.array([track.box for track in tracks]).reshape(-1, 4))
@@ -136,7 +138,7 @@ class Tracker:
                 finds.append(_Find(face, box, sure=track.sure))
         return finds
 
-    def _detected(self, image: np.ndarray, finds: list[_Find]) -> list[_Find]:
+    def _detected(self, image: UInt8[np.ndarray, "H W 3"], finds: list[_Find]) -> list[_Find]:
         """The same finds, those that the detector finds too marked so, and what it finds besides."""
         self.detections += 1
         with self._predictor.stopwatch.during("detect"):
@@ -154,7 +156,7 @@ class Tracker:
         # Points are found in a wall, too: where the pixels changed, somebody else has to see a face.
         return [find for find in finds if find.sure or find.detected is not None or find.face.score is not None]
 
-    def _assign(self, image: np.ndarray, finds: Sequence[_Find]) -> dict[int, Face]:
+    def _assign(self, image: UInt8[np.ndarray, "H W 3"], finds: Sequence[_Find]) -> dict[int, Face]:
         """Gives the finds to the tracks, and those that are left to new ones; the faces by their tracks' numbers."""
         known = list(self._tracks)
         costs = np.array([[distance(track.box, find.box) for find in finds] for track in known])
@@ -184,7 +186,7 @@ class Tracker:
         self.count += 1
         return track
 
-    def _show(self, image: np.ndarray, track: Track, find: _Find) -> Face:
+    def _show(self, image: UInt8[np.ndarray, "H W 3"], track: Track, find: _Find) -> Face:
         """A track's face in this frame."""
         face = find.face
         if track.lost > 1:  # where it comes back has nothing to do with where it went
@@ -197,15 +199,15 @@ class Tracker:
         points = track.smoother(face.points, face.sigma, side(tight(face.points)))
         return dataclasses.replace(face, points=points.astype(np.float32))
 
-    def _around(self, face: Face, track: Track | None) -> np.ndarray:
-        """The box [4] that belongs to the points of a face."""
+    def _around(self, face: Face, track: Track | None) -> Float[np.ndarray, " 4"]:
+        """The box that belongs to the points of a face."""
         boxes = self._predictor.boxes_around(face.points[None])
         if boxes is not None:
             return boxes[0]
         return face.box if track is None or track.fit is None else track.fit.apply(tight(face.points)[None])[0]
 
-    def _crowded(self) -> np.ndarray:
-        """Which of the faces are near another one [n]."""
+    def _crowded(self) -> Bool[np.ndarray, " n"]:
+        """Which of the faces are near another one."""
         boxes = np.array([track.box for track in self._tracks]).reshape(-1, 4)
         near = overlaps(boxes, boxes) > CLOSE
         np.fill_diagonal(near, False)

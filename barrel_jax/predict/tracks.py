@@ -7,7 +7,7 @@ Lengths without a unit are in sides of the face, the root of width times height 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.predict.face import Face
@@ -31,18 +31,18 @@ class Track:
     """What is known of a face until now; boxes are x, y, w, h [4], such as the model wants them."""
 
     number: int
-    box: np.ndarray
-    points: np.ndarray  # [K, 2] in the last frame that shows it, as predicted
+    box: Float[np.ndarray, " 4"]
+    points: Float[np.ndarray, "K 2"]  # in the last frame that shows it, as predicted
     fit: BoxFit | None  # from the tight box of the points to its box, where the predictor does not know it
     smoother: Smoother | None
     confirmed: int  # the last frame in which a detector, or its score, said that it is a face
     trials: int  # detections that still have to agree
-    velocity: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))  # pixels per frame
+    velocity: Float[np.ndarray, " 2"] = dataclasses.field(default_factory=lambda: np.zeros(2))  # pixels per frame
     lost: int = 0  # frames since it was seen
     sure: bool = True  # whether its pixels say where it is expected
     seen: View | None = None  # its pixels in the last frame that shows it
 
-    def expect(self, image: np.ndarray, crowded: bool) -> None:
+    def expect(self, image: UInt8[np.ndarray, "H W 3"], crowded: bool) -> None:
         """Moves the box to where the face is expected in a new frame: with its pixels, or as it moved before."""
         found = motion(self.seen, image, self.points) if self.seen is not None and not self.lost else None
         self.sure = found is not None and found[1] >= (STEADY_CROWDED if crowded else STEADY)
@@ -54,7 +54,13 @@ class Track:
             step = middle(self.box) - before
             self.velocity = INERTIA * self.velocity + (1 - INERTIA) * step
 
-    def show(self, image: np.ndarray, points: np.ndarray, box: np.ndarray, detected: np.ndarray | None) -> None:
+    def show(
+        self,
+        image: UInt8[np.ndarray, "H W 3"],
+        points: Float[np.ndarray, "K 2"],
+        box: Float[np.ndarray, " 4"],
+        detected: Float[np.ndarray, " 4"] | None,
+    ) -> None:
         """Its points in a frame, the box [4] around them, and the detector's box, where it finds the face too."""
         self.box = self.box + (1.0 if self.lost else DRAWN) * (box - self.box)
         if detected is not None:
@@ -68,14 +74,14 @@ class Track:
         if self.smoother is not None:
             self.smoother.skip(side(tight(self.points)))
 
-    def plausible(self, face: Face, box: np.ndarray) -> bool:
+    def plausible(self, face: Face, box: Float[np.ndarray, " 4"]) -> bool:
         """Whether a face with a box around its points can be this one, where it is expected."""
         if face.score is not None and face.score < LIKELY:
             return False
         near = distance(self.box, box) <= GATE and 1 / GROWN < side(box) / side(self.box) < GROWN
         return near and bent(self.points, face.points) <= BENT
 
-    def in_sight(self, image: np.ndarray) -> bool:
+    def in_sight(self, image: UInt8[np.ndarray, "H W 3"]) -> bool:
         """Whether the middle of the face is expected in an image."""
         x, y = middle(self.box)
         return bool(0 <= x < image.shape[1] and 0 <= y < image.shape[0])

@@ -7,6 +7,7 @@ from types import TracebackType
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from barrel_jax.picture_heads import too_large
 from barrel_jax.plain_path import PlainPath
@@ -42,7 +43,7 @@ class Frames:
         self.promised = 0 if self.is_camera else max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         self.count = 0  # frames read
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         try:
             while True:
                 there, frame = self._capture.read()
@@ -76,7 +77,7 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: UInt8[np.ndarray, "H W 3"]) -> None:
         """Adds a frame, RGB uint8 [H, W, 3]. Raises OSError when the file cannot be written."""
         try:
             if self._coder is None:

@@ -5,7 +5,7 @@ import base64
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from barrel_jax.evaluation.predictions import face_name
 from barrel_jax.faces.geometry import px_to_unit
@@ -17,8 +17,8 @@ WORST, QUALITY, SIDE = 30, 85, 256  # faces; of JPEG; the largest side of a pict
 LAYERS = {"true": "true points", "predicted": "predicted points", "error": "errors", "contour": "contours"}
 
 
-def worst_first(nmes: Float[np.ndarray, " n"]) -> np.ndarray:
-    """The faces in the order of their errors, the largest first and those without a score last: [n]."""
+def worst_first(nmes: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The faces in the order of their errors, the largest first and those without a score last."""
     return np.argsort(-np.nan_to_num(nmes, nan=-1.0), kind="stable")
 
 
@@ -125,16 +125,16 @@ def _enlarged() -> Markup:
     )
 
 
-def _contours(points: np.ndarray, scheme: LandmarkScheme, kind: str) -> Markup:
+def _contours(points: Float[np.ndarray, "K 2"], scheme: LandmarkScheme, kind: str) -> Markup:
     lines = [points[list(contour)] for contour in scheme.contours]
     path = joined("M" + "L".join(map(_place, line)) for line in lines if np.isfinite(line).all())
     return element("path", class_=f"contour {kind}", d=path)
 
 
-def _dots(points: np.ndarray, kind: str) -> Content:
+def _dots(points: Float[np.ndarray, "K 2"], kind: str) -> Content:
     path = "".join(f"M{_place(point)}h0" for point in points if np.isfinite(point).all())
     return element("path", class_=f"rim {kind}", d=path), element("path", class_=f"dots {kind}", d=path)
 
 
-def _place(point: np.ndarray) -> str:
+def _place(point: Float[np.ndarray, " 2"]) -> str:
     return f"{point[0]:.4f} {point[1]:.4f}"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Real
 
 from barrel_jax.report.markup import Markup, data, element
 
@@ -18,11 +19,11 @@ HUNDREDFOLD = 100  # a range from which on an axis is logarithmic
 
 
 class Line(NamedTuple):
-    """A line: y [n] at ascending x [n], and what the legend says of it, in the order of the plot's `columns`."""
+    """A line: y at ascending x, and what the legend says of it, in the order of the plot's `columns`."""
 
     name: str
-    x: np.ndarray
-    y: np.ndarray
+    x: Real[np.ndarray, " n"]
+    y: Real[np.ndarray, " n"]
     about: tuple[str, ...] = ()
 
 
@@ -35,7 +36,7 @@ class Axis(NamedTuple):
     log: bool = False
     unit: str = ""  # behind a number that is read off
 
-    def share(self, values: np.ndarray) -> np.ndarray:
+    def share(self, values: Real[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         """Where values lie on the axis: 0 at its start, 1 at its end."""
         low, high = (math.log10(end) if self.log else end for end in (self.low, self.high))
         return ((np.log10(values) if self.log else values) - low) / (high - low)
@@ -146,7 +147,7 @@ def _straight(kind: str, share: float, upright: bool) -> Markup:
     return element("path", class_=kind, d=f"M{place} 0V100" if upright else f"M0 {place}H100")
 
 
-def _path(across: np.ndarray, up: np.ndarray) -> str:
+def _path(across: Float[np.ndarray, " n"], up: Float[np.ndarray, " n"]) -> str:
     return "M" + "L".join(f"{100 * a:.2f} {100 - 100 * u:.2f}" for a, u in zip(across, up, strict=True))
 
 
@@ -154,5 +155,5 @@ def _kind(place: int) -> str:
     return f"line c{place % COLOURS}" + (" dashed" if place >= COLOURS else "")
 
 
-def _short(values: np.ndarray, digits: int) -> list[float]:
+def _short(values: Real[np.ndarray, " n"], digits: int) -> list[float]:
     return [float(f"{value:.{digits}g}") for value in values]

@@ -4,7 +4,7 @@
 import math
 
 import numpy as np
-from jaxtyping import Real
+from jaxtyping import Float, Real
 
 from barrel_jax.evaluation import score_table as words
 from barrel_jax.evaluation.metrics import face_means, point_errors
@@ -97,14 +97,19 @@ def _scores(scores: Scores) -> Markup:
     return joined(*parts, explained(scores.normalised_by, scores.crop_frame))
 
 
-def _worst(faces: FaceTruth, points_px: np.ndarray, errors: np.ndarray, nmes: np.ndarray) -> Markup:
+def _worst(
+    faces: FaceTruth,
+    points_px: Real[np.ndarray, "n K 2"],
+    errors: Float[np.ndarray, "n K"],
+    nmes: Float[np.ndarray, " n"],
+) -> Markup:
     if isinstance(faces, FaceCrops):
         return worst_faces(faces, points_px, errors, nmes)
     text = "The images of the set are not here: faces are listed below, without pictures."
     return element("p", text, class_="note")
 
 
-def _attention(run: TrainedRun | None, crops: FaceCrops | None, nmes: np.ndarray) -> Markup:
+def _attention(run: TrainedRun | None, crops: FaceCrops | None, nmes: Float[np.ndarray, " n"]) -> Markup:
     if run is None or crops is None:
         text = "These predictions come from elsewhere: where their model looked is not known."
         return element("p", text, class_="note")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from barrel_jax.evaluation.comparison import Compared
 from barrel_jax.evaluation.metrics import THRESHOLDS, auc, cumulative_error, failure_rate
@@ -111,7 +111,7 @@ def face_table(
     files: Sequence[str],
     numbers: Sequence[int],
     errors: Mapping[str, Float[np.ndarray, " n"]],
-    flags: np.ndarray,
+    flags: Bool[np.ndarray, "n F"],
     flag_names: Sequence[str],
 ) -> Markup:
     """All faces, the largest error of the first column first.
@@ -119,7 +119,7 @@ def face_table(
     Args:
       files, numbers: of each face [n].
       errors: columns of errors, fractions, NaN without a score.
-      flags: bool [n, F]; the names of those that a face has stand in its row.
+      flags: of each face; the names of those that a face has stand in its row.
       flag_names: [F].
     """
     rows: list[list[str | float | None]] = []

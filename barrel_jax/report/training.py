@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from barrel_jax import config as configuration
 from barrel_jax import files
-from barrel_jax.config import Config
+from barrel_jax.config import Config, flatten
 from barrel_jax.provenance import versions
 from barrel_jax.report.markup import Markup, element, joined
 from barrel_jax.report.page import fold
@@ -74,7 +73,7 @@ def _curve(lines: list[dict[str, float]], name: str) -> Line:
 
 def settings(config: Config, facts: Mapping[str, Any]) -> Markup:
     """The settings of a run, those that are not the defaults first, its facts, and the versions then and now."""
-    own, default = configuration.flatten(config), configuration.flatten(Config())
+    own, default = flatten(config), flatten(Config())
     rows = [[name, str(value), str(default[name])] for name, value in own.items()]
     changed = [row for row in rows if row[1] != row[2]]
     then, now = dict(facts.get("versions", {})), versions()

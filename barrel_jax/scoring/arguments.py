@@ -64,7 +64,7 @@ class RequestParser(Parser):
         add(
             "--rank",
             type=int,
-            help="score the run's model with DQInit's and QAMem's weights at this rank, and at full rank",
+            help="score the run with DQInit's and QAMem's weights at this rank, and at full rank: rank_cost.json",
         )
         add(
             "--normaliser",

@@ -3,12 +3,12 @@
 
 from pathlib import Path
 
-from barrel_jax import config as configuration
 from barrel_jax import files
-from barrel_jax.config import DataConfig
+from barrel_jax.config import DataConfig, load_run_config
 from barrel_jax.evaluation import score_table
 from barrel_jax.evaluation.clips import ClipScore, score_clips
 from barrel_jax.evaluation.data_to_score import data_to_score
+from barrel_jax.evaluation.rank_cost import RankCost, write_rank_cost
 from barrel_jax.evaluation.score import write_evaluation
 from barrel_jax.evaluation.scores import Scores, Stress
 from barrel_jax.evaluation.stress import stress
@@ -39,17 +39,20 @@ def evaluate(request: Request, readers: FaceReaders) -> None:
     scores = predicted.score()
     print(score_table.table(scores))
     model = predicted.model
-    if model and model.choice.rank:
-        print(score_table.rank_cost(scores, predicted.score_at_full_rank(model), model.choice.rank))
+    cost = _rank_cost(predicted, scores)
+    if cost:
+        print("\n" + score_table.rank_cost(cost))
     if request.workdir is None:
         if request.sequences:
             _score_clips(predicted, scores)
         print("nothing is written without --workdir")
         return
-    at_rank = f"-rank{model.choice.rank}" if model and model.choice.rank else ""
+    at_rank = f"-rank{cost.rank}" if cost else ""
     folder = request.workdir / "eval" / f"{scores.dataset}-{scores.split}{at_rank}"
     for path in write_evaluation(folder, scores, predicted.points_px, predicted.faces):
         print(path)
+    if cost:
+        print(write_rank_cost(folder, cost))
     if request.sequences:  # what may be no clips costs nothing of the above
         files.write_json(folder / "sequences.json", files.plain(_score_clips(predicted, scores)))
         print(folder / "sequences.json")
@@ -67,8 +70,24 @@ def _data_settings(request: Request) -> DataConfig:
     own, scheme = DataConfig(), DataConfig().scheme
     workdir = request.workdir
     if workdir is not None and ((workdir / "config.json").exists() or not isinstance(request.subject, Path)):
-        own, scheme = configuration.load(workdir).data, read_facts(workdir)["scheme"]
+        own, scheme = load_run_config(workdir).data, read_facts(workdir)["scheme"]
     return data_to_score(own, scheme, **request.data)
+
+
+def _rank_cost(predicted: Predicted, scores: Scores) -> RankCost | None:
+    """The error of scores at a rank beside that of the same model at full rank; None where no rank was chosen."""
+    model = predicted.model
+    if model is None or not model.choice.rank:
+        return None
+    return RankCost(
+        rank=model.choice.rank,
+        checkpoint_step=model.run.step,
+        dataset=scores.dataset,
+        split=scores.split,
+        normaliser=scores.normaliser,
+        nme=scores.nme,
+        nme_at_full_rank=predicted.score_at_full_rank(model).nme,
+    )
 
 
 def _score_clips(predicted: Predicted, scores: Scores) -> list[ClipScore]:

@@ -61,7 +61,7 @@ class Predicted:
         """The metrics of the points that the model predicts at full rank."""
         return self._score(comparable(model.full.predict(model.crops), self.faces)[0])
 
-    def _score(self, points_px: np.ndarray) -> Scores:
+    def _score(self, points_px: Real[np.ndarray, "n K 2"]) -> Scores:
         about: dict[str, Any] = {"crop_frame": self.crop_frame}
         if self.model:
             run = self.model.run
@@ -106,7 +106,11 @@ def predict(choice: ModelChoice, data: DataConfig, readers: FaceReaders, normali
 
 
 def _compared(
-    points_px: np.ndarray, faces: FaceTruth, crop: str, normaliser: Normaliser | None, model: Model | None
+    points_px: Real[np.ndarray, "n K 2"],
+    faces: FaceTruth,
+    crop: str,
+    normaliser: Normaliser | None,
+    model: Model | None,
 ) -> Predicted:
     crop_frame = "" if faces.windows is None else crop
     points_px, faces, mapped = comparable(points_px, faces)

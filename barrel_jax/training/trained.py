@@ -12,8 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, UInt8
 
-from barrel_jax import config as configuration
-from barrel_jax.config import Config, MeshConfig
+from barrel_jax.config import Config, MeshConfig, load_run_config
 from barrel_jax.devices.distributed import together
 from barrel_jax.devices.sharding import layout, make_mesh, replicated
 from barrel_jax.evaluation.score import predict_all
@@ -54,7 +53,7 @@ class TrainedRun(Described):
           ValueError: its files are damaged, or the checkpoint is of another model than the config describes.
         """
         workdir, mesh = Path(workdir), mesh or make_mesh(MeshConfig(data=1))
-        config, facts = together(lambda: (configuration.load(workdir), read_facts(workdir)))
+        config, facts = together(lambda: (load_run_config(workdir), read_facts(workdir)))
         variables, step = restore_variables(workdir, config, facts["num_landmarks"], checkpoint, mesh)
         return cls(workdir, config, facts, step, variables, mesh)
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import jax
 
-from barrel_jax import config as configuration
 from barrel_jax import files
-from barrel_jax.config import Config
+from barrel_jax.config import Config, load_run_config, save_run_config, settings
 from barrel_jax.devices.distributed import is_first
 from barrel_jax.faces.box_fit import fit_of_landmarks
 from barrel_jax.facts import read_facts
@@ -67,8 +66,8 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
                 "choose another --workdir"
             )
         kept = {name: theirs[name] for name in ("init_from", "lengthened") if name in theirs}
-        before: dict[str, Any] = configuration.settings(configuration.load(workdir))
-        now: dict[str, Any] = configuration.settings(config)
+        before: dict[str, Any] = settings(load_run_config(workdir))
+        now: dict[str, Any] = settings(config)
         if now["optim.epochs"] > before["optim.epochs"]:
             said = _lengthened(workdir, config, before["optim.epochs"])
             kept["lengthened"] = [*kept.get("lengthened", []), [before["optim.epochs"], config.optim.epochs]]
@@ -107,7 +106,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
     run |= {"also": [part._asdict() for part in crops.parts[1:]]} if crops.parts else {}
     run |= kept | ({"init_from": start} if start else {})
     files.write_json(workdir / "run.json", run)
-    configuration.save(config, workdir)
+    save_run_config(config, workdir)
     return said
 
 

@@ -340,9 +340,9 @@ def _read_facts(folder: Path) -> None:
 
 
 def _read_config(folder: Path) -> None:
-    from barrel_jax import config
+    from barrel_jax.config import load_run_config
 
-    config.load(folder)
+    load_run_config(folder)
 
 
 def _read_manifest(folder: Path) -> None:

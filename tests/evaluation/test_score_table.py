@@ -7,6 +7,7 @@ import numpy as np
 
 from barrel_jax import files
 from barrel_jax.evaluation import score_table
+from barrel_jax.evaluation.rank_cost import RankCost
 from barrel_jax.evaluation.scores import Summary, read_stress
 from tests.kit import scores as kit
 from tests.kit.scores import NMES, make_scores, make_stress
@@ -85,8 +86,17 @@ def test_many_subsets_are_wrapped():
 
 
 def test_what_a_rank_costs_by_hand():
-    said = score_table.rank_cost(make_scores(nme=5.0), make_scores(nme=4.0), 8)
-    assert said == "\nat rank 8 NME(outer eye corners) is 5.000 %, at full rank 4.000 %: +25.00 % of it"
+    cost = RankCost(
+        rank=8,
+        checkpoint_step=12,
+        dataset="wflw",
+        split="test",
+        normaliser="outer_eye_corners",
+        nme=5.0,
+        nme_at_full_rank=4.0,
+    )
+    said = score_table.rank_cost(cost)
+    assert said == "at rank 8 NME(outer eye corners) is 5.000 %, at full rank 4.000 %: +25.00 % of it"
 
 
 def test_errors_under_stress_by_hand():

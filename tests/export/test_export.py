@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from barrel_jax import config as configuration
-from barrel_jax.config import MeshConfig, ModelConfig
+from barrel_jax.config import MeshConfig, ModelConfig, load_run_config, save_run_config
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.export import executable, manifest, stablehlo
 from barrel_jax.export.__main__ import main
@@ -63,7 +62,7 @@ def workdir(tmp_path_factory):
     """A run of one checkpoint, step 7."""
     folder = tmp_path_factory.mktemp("run")
     config = small(data__image_size=SIZE, model__dtype="float32")
-    configuration.save(config, folder)
+    save_run_config(config, folder)
     facts = {"dataset": "toy", "fingerprint": "f00d", "scheme": "custom-5", "num_landmarks": K}
     written(folder / "run.json", facts)
     model, tx = build_model(config.model, K), optimiser(config.optim, 1)
@@ -192,14 +191,14 @@ def test_files_of_another_run_are_refused(workdir, copied, tmp_path):
     other.mkdir()
     for name in ("config.json", "run.json"):
         shutil.copy(workdir / name, other)
-    config = configuration.load(other)
+    config = load_run_config(other)
     config.seed, config.loop.log_steps = 3, 99  # how often a run speaks does not make it another
-    configuration.save(config, other)
+    save_run_config(config, other)
     for load in LOADERS.values():
         with pytest.raises(ValueError, match=r"of another run than .*other \(seed: 0 exported, 3 there\); write it"):
             load(copied, workdir=other)
     config.seed = 0
-    configuration.save(config, other)
+    save_run_config(config, other)
     written(other / "run.json", json.loads((other / "run.json").read_text()) | {"fingerprint": "beef"})
     with pytest.raises(ValueError, match="fingerprint: 'f00d' exported, 'beef' there"):
         load_onnx(copied, workdir=other)

@@ -17,8 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from barrel_jax import config as configuration
-from barrel_jax.config import Config
+from barrel_jax.config import Config, load_run_config, save_run_config
 from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.files import plain, write_json
 from barrel_jax.predict.detectors import make_detector
@@ -157,9 +156,9 @@ def multiply_runs(folder: Path) -> None:
         write_json(runs / name / "eval" / "coco-val" / "stress.json", plain(stress))
         other = dataclasses.replace(scores, dataset="synthetic", split="test", fingerprint="drawn")
         write_json(runs / name / "eval" / "synthetic-test" / "metrics.json", plain(other))
-    config = configuration.load(runs / "b")
+    config = load_run_config(runs / "b")
     config.seed = 1
-    configuration.save(config, runs / "b")
+    save_run_config(config, runs / "b")
 
 
 def write_backbone_of_pretrain(folder: Path) -> None:

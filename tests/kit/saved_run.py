@@ -3,8 +3,9 @@
 
 import jax
 
-from barrel_jax.config import MeshConfig
+from barrel_jax.config import MeshConfig, load_run_config
 from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.facts import read_facts
 from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
@@ -19,6 +20,15 @@ def save_run(workdir, config, crops):
     checkpoints.save("latest", _state(config, crops.scheme.num_points), {})
     checkpoints.close()
     return workdir
+
+
+def another_step(workdir):
+    """Writes the same weights as the checkpoint of step 1 of such a run."""
+    config, facts = load_run_config(workdir), read_facts(workdir)
+    state = _state(config, facts["num_landmarks"])
+    checkpoints = Checkpoints(workdir)
+    checkpoints.save("latest", state.replace(step=state.step + 1), {})
+    checkpoints.close()
 
 
 def steep(config, num_landmarks):

@@ -15,6 +15,7 @@ from barrel_jax.predict.annotator import Annotator, drawing_names
 from barrel_jax.predict.detectors import make_detector, stated
 from barrel_jax.predict.drawing import draw_faces
 from barrel_jax.predict.find_faces import Faces
+from barrel_jax.predict.picture_files import read_picture
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.predict.tracking import Tracker
 from barrel_jax.predict.video import Frames, VideoWriter
@@ -175,6 +176,43 @@ def test_faces_of_frames_are_recorded_until_the_user_stops(workdir, tmp_path):
     records = json.loads((tmp_path / "points.json").read_text())
     assert [(r["frame"], r["face"]) for r in records] == [(n, face) for n in range(3) for face in range(2)]
     assert Frames(str(tmp_path / "camera-0.mp4")).promised == 3
+
+
+@pytest.mark.parametrize(("is_camera", "expected"), [(True, 0), (False, 130)])
+def test_ctrl_c_ends_a_camera_as_usual_and_breaks_a_video_off(
+    workdir, tmp_path, capsys, monkeypatch, is_camera, expected
+):
+    class Interrupted(Frames):
+        def __init__(self, source):
+            super().__init__(str(video(tmp_path / "clip.mp4")))
+            self.source, self.is_camera = source, is_camera
+
+        def __iter__(self):
+            yield from (noise(64, 96) for _ in range(3))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("barrel_jax.predict.__main__.Frames", Interrupted)
+    source = "0" if is_camera else video(tmp_path / "clip.mp4")
+    status, said, wrong = call(capsys, source, "--workdir", workdir, "--out", tmp_path / "out")
+    assert (status, wrong) == (expected, "") and "stopped; what was done until now is written\n" in said
+    assert Frames(str(tmp_path / "out" / ("camera-0.mp4" if is_camera else "clip.mp4"))).promised == 3
+    assert json.loads((tmp_path / "out" / "points.json").read_text()) == []
+
+
+def test_ctrl_c_breaks_a_folder_off(workdir, folder, tmp_path, capsys, monkeypatch):
+    first, read = [], read_picture
+
+    def read_one(path):
+        if first:
+            raise KeyboardInterrupt
+        first.append(path)
+        return read(path)
+
+    monkeypatch.setattr("barrel_jax.predict.annotator.read_picture", read_one)
+    boxes = written(tmp_path / "boxes.json", {"b.png": [[10, 20, 30, 40]], "a b.jpg": [[10, 20, 30, 30]]})
+    status, said, wrong = call(capsys, folder, "--workdir", workdir, "--boxes", boxes, "--out", tmp_path / "out")
+    assert (status, wrong) == (130, "") and "stopped; what was done until now is written\n" in said
+    assert [r["file"] for r in json.loads((tmp_path / "out" / "points.json").read_text())] == [first[0].name]
 
 
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path):

@@ -12,8 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from barrel_jax import config as configuration
-from barrel_jax.config import MeshConfig
+from barrel_jax.config import MeshConfig, load_run_config, save_run_config
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.evaluation.score import predict_all
 from barrel_jax.faces.crop_windows import landmark_box
@@ -160,10 +159,10 @@ def test_a_folder_that_is_not_one_run_is_named(run, tmp_path):
         Predictor.load(workdir, dtype="float8")
     other = tmp_path / "other"
     shutil.copytree(workdir, other)
-    configuration.save(small.config(data__image_size=128, model__decoder_layers=2), other)
+    save_run_config(small.config(data__image_size=128, model__decoder_layers=2), other)
     with pytest.raises(ValueError, match="this checkpoint is of another model"):
         Predictor.load(other)
-    configuration.save(config, other)
+    save_run_config(config, other)
     (other / "run.json").write_text("{")
     with pytest.raises(ValueError, match=r"run\.json: .* JSON"):
         Predictor.load(other)
@@ -230,7 +229,7 @@ def test_onnx_runtime_gives_the_points_of_xla(strange, changes):
 
 def test_the_fastest_backend_is_taken_and_said_once(run, capsys, monkeypatch):
     pytest.importorskip("onnx")
-    config = configuration.load(run[0]).model
+    config = load_run_config(run[0]).model
     backend._say.cache_clear()
     assert [backend.choose("auto", config) for _ in range(2)] == ["onnxruntime"] * 2
     assert capsys.readouterr().err.count("note: points by ONNX Runtime, which is faster on a CPU than XLA") == 1

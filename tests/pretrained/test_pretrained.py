@@ -21,8 +21,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from barrel_jax import config as configuration
-from barrel_jax.config import MeshConfig
+from barrel_jax.backbones import BACKBONES
+from barrel_jax.config import MeshConfig, load_run_config
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.build import build_model
@@ -373,7 +373,7 @@ def test_without_a_network_the_address_and_the_place_are_said(published, monkeyp
 
 
 def test_every_backbone_but_the_two_small_ones_has_an_address_with_a_sha256():
-    assert set(imagenet.ADDRESSES) == set(configuration.BACKBONES) - {"resnet10", "resnet10_w16"}
+    assert set(imagenet.ADDRESSES) == set(BACKBONES) - {"resnet10", "resnet10_w16"}
     with pytest.raises(ValueError, match=r"none are published for resnet10, only for resnet18, .*PATH, or ''"):
         pretrained.load("imagenet", "resnet10")
     for address in imagenet.ADDRESSES.values():
@@ -381,7 +381,7 @@ def test_every_backbone_but_the_two_small_ones_has_an_address_with_a_sha256():
 
 
 def last_state(workdir):
-    config = configuration.load(workdir)
+    config = load_run_config(workdir)
     shape = (build_model(config.model, 29), optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
     checkpoints = Checkpoints(workdir)
     state = jax.device_get(checkpoints.restore("latest", checkpoints.steps("latest")[-1], abstract(*shape)))

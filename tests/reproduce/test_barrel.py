@@ -9,8 +9,8 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
-from barrel_jax import config as configuration
 from barrel_jax import files
+from barrel_jax.config import save_run_config
 from barrel_jax.reproduce.barrel.compare_models import compare_models, group, main, with_heights
 from barrel_jax.reproduce.barrel.comparison import Criterion, Figure, ModelComparison
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure, other_set
@@ -201,7 +201,7 @@ def test_label_related_hyperparameters_are_named():
 def test_a_folder_that_cannot_be_measured_is_named(tmp_path, capsys):
     assert main(["--workdirs", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 1
     assert "none/config.json: no run there; train first" in capsys.readouterr().err
-    configuration.save(small.config(), tmp_path / "run")
+    save_run_config(small.config(), tmp_path / "run")
     written(tmp_path / "run" / "run.json", {"num_landmarks": 29, "scheme": "cofw-29"})
     with pytest.raises(
         FileNotFoundError, match=r"this run has no scores yet; train it to the end, or python evaluate\.py"
@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_measured_is_named(tmp_path, capsys):
     ],
 )
 def test_a_run_whose_files_are_damaged_is_named(name, content, said, tmp_path, capsys):
-    configuration.save(small.config(), tmp_path)
+    save_run_config(small.config(), tmp_path)
     written(tmp_path / "run.json", {"num_landmarks": 29, "scheme": "cofw-29"})
     (tmp_path / name).write_text(content)
     assert main(["--workdirs", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
@@ -233,7 +233,7 @@ def test_a_run_whose_files_are_damaged_is_named(name, content, said, tmp_path, c
 
 def test_only_scores_of_the_same_faces_crop_and_clamping_are_taken_again(tmp_path, monkeypatch):
     config = small.config(data__dataset="coco")
-    configuration.save(config, tmp_path)
+    save_run_config(config, tmp_path)
     written(tmp_path / "run.json", {"num_landmarks": 98, "scheme": "wflw-98"})
     fields = {"dataset": "coco", "split": "test", "checkpoint_step": 12, "crop": "pipnet", "clamped": True}
     own = tmp_path / "eval" / f"coco-{config.data.test_split}"

@@ -13,8 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from barrel_jax import config as configuration
-from barrel_jax.config import MeshConfig
+from barrel_jax.config import MeshConfig, load_run_config
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints
@@ -43,7 +42,7 @@ def called(workdir, *extra, devices=1):
 
 
 def last_state(workdir, num_landmarks=29):
-    config = configuration.load(workdir)
+    config = load_run_config(workdir)
     model = build_model(config.model, num_landmarks)
     shape = (model, optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
     checkpoints = Checkpoints(workdir)
@@ -208,7 +207,7 @@ def test_the_folder_of_another_run_is_refused(whole, capsys):
 
 
 def test_a_checkpoint_of_another_model_is_refused(whole):
-    config = configuration.load(whole)
+    config = load_run_config(whole)
     config.model.qamem_layers = 0
     shape = (build_model(config.model, 29), optimiser(config.optim, 6), config, make_mesh(MeshConfig(data=1)))
     checkpoints = Checkpoints(whole)

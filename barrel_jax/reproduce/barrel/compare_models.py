@@ -19,10 +19,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from barrel_jax import config as configuration
 from barrel_jax import files
 from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.command_line import Parser
+from barrel_jax.config import flatten
 from barrel_jax.evaluation.comparison import ALIKE
 from barrel_jax.plotting import write_picture
 from barrel_jax.report.page import write_page
@@ -47,9 +47,7 @@ def group(runs: Sequence[Measured], names: Sequence[str] = ()) -> dict[str, list
     models: dict[str, list[Measured]] = {}
     for run in runs:
         settings = {
-            name: value
-            for name, value in configuration.flatten(run.config).items()
-            if name != "seed" and not name.startswith(FREE)
+            name: value for name, value in flatten(run.config).items() if name != "seed" and not name.startswith(FREE)
         }
         same = models.setdefault(repr(settings), [])
         for other in same:

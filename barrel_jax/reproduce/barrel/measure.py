@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from barrel_jax import config as configuration
-from barrel_jax.config import Config
+from barrel_jax.config import Config, flatten, load_run_config
 from barrel_jax.evaluation.scores import Scores, Stress, read_scores, read_stress
 from barrel_jax.evaluation.stress import UNPERTURBED
 from barrel_jax.faces.landmarks import SCHEMES
@@ -80,7 +79,7 @@ def measure(workdir: Path, dataset: str = "", source: str = "") -> Measured:
             evaluate.py fails; says with what.
     """
     workdir = Path(workdir).absolute()
-    config = configuration.load(workdir)
+    config = load_run_config(workdir)
     facts = read_facts(workdir)
     metrics = workdir / "eval" / f"{config.data.dataset}-{config.data.test_split}" / "metrics.json"
     again = f"python evaluate.py --workdir {workdir}"
@@ -119,7 +118,7 @@ def other_set(config: Config, scheme: str, dataset: str) -> tuple[str, str]:
 
 def label_related(config: Config) -> list[str]:
     """The names of the label-related hyperparameters that a run makes use of."""
-    values = configuration.flatten(config)
+    values = flatten(config)
     return [name for name in LABEL_RELATED if values[name]]
 
 
