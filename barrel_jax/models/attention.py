@@ -54,6 +54,7 @@ class Attention(nn.Module):
             dropout_rate=self.dropout,
             deterministic=not train,
             dtype=self.dtype,
+            force_fp32_for_softmax=True,  # in bfloat16 the weights of a query would not add up to one
             module=self,  # keeps the weights [B, N, K, S] where 'intermediates' is asked for (attention_maps.py)
         )
         joined = jax.numpy.einsum("bnks,bsnh->bknh", weights, v).reshape(batch, targets, width)

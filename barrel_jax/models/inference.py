@@ -2,6 +2,7 @@
 """The network as it is used: batch norm folded, weights in the compute type, uint8 crops in, points out."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,10 @@ from barrel_jax.models.barrelnet import BarrelNet
 from barrel_jax.models.build import build_model
 from barrel_jax.models.folding import fold
 
+# Kernels that are computed with in float32 whatever the model's type, since their results are coordinates or sizes of
+# errors. Vectors, among them those of layer norms, stay as they are too: they cost nothing.
+IN_FULL = re.compile(r"(layer3|regression|scale/layer2)/kernel$")
+
 
 def make_inference(
     config: ModelConfig, num_landmarks: int, variables: ArrayTree
@@ -23,7 +28,7 @@ def make_inference(
     """The function of a trained model, not jitted, and the weights that it takes.
 
     Args:
-      config: of the run; its `dtype` is the type of weights and computation.
+      config: of the run; its `dtype` is the type of computation, and of the weights that are computed with in it.
       num_landmarks: K.
       variables: of the run's model, {params, batch_stats}.
 
@@ -31,7 +36,12 @@ def make_inference(
       predict(weights, images uint8 [B, S, S, 3]) -> points float32 [B, K, 2] in crop units; weights.
     """
     model = folded_model(config, num_landmarks)
-    weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, model.dtype), jax.jit(fold)(variables))
+
+    def cast(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return leaf if leaf.ndim == 1 or IN_FULL.search(name) else jnp.asarray(leaf, model.dtype)
+
+    weights = jax.tree_util.tree_map_with_path(cast, jax.jit(fold)(variables))
 
     def predict(weights: ArrayTree, images: UInt8[AnyArray, "B S S 3"]) -> Float[Array, "B K 2"]:
         return predict_points(model, weights, images)

@@ -26,9 +26,11 @@ class FrozenBatchNorm(nn.Module):
         bias = jax.lax.stop_gradient(self.param("bias", nn.initializers.zeros, shape))
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape).value
         variance = self.variable("batch_stats", "var", jnp.ones, shape).value
-        factor = scale * jax.lax.rsqrt(variance + EPSILON)
-        factor, offset = factor[None, None, None], (bias - mean * factor)[None, None, None]
-        return x * factor.astype(self.dtype) + offset.astype(self.dtype)
+        factor, mean, bias = (
+            leaf[None, None, None] for leaf in (scale * jax.lax.rsqrt(variance + EPSILON), mean, bias)
+        )
+        # In float32, since what the mean and the factor leave of a bfloat16 offset may be its rounding alone.
+        return ((x.astype(jnp.float32) - mean) * factor + bias).astype(self.dtype)
 
 
 class GroupedBatchNorm(nn.Module):
@@ -54,8 +56,9 @@ class GroupedBatchNorm(nn.Module):
         wide = grouped.astype(jnp.float32)
         own_mean = wide.mean((1, 2, 3), keepdims=True)
         own_variance = jnp.maximum((wide * wide).mean((1, 2, 3), keepdims=True) - own_mean * own_mean, 0.0)
-        mean.value = 0.9 * mean.value + 0.1 * own_mean.mean((0, 1, 2, 3))
-        variance.value = 0.9 * variance.value + 0.1 * own_variance.mean((0, 1, 2, 3))
+        if not self.is_initializing():  # what it is drawn on is no face
+            mean.value = 0.9 * mean.value + 0.1 * own_mean.mean((0, 1, 2, 3))
+            variance.value = 0.9 * variance.value + 0.1 * own_variance.mean((0, 1, 2, 3))
         scale, bias = scale[None, None, None, None], bias[None, None, None, None]
         y = (wide - own_mean) * (scale * jax.lax.rsqrt(own_variance + EPSILON)) + bias
         return y.astype(self.dtype).reshape(x.shape)

@@ -42,7 +42,8 @@ def unfold(config: ModelConfig, num_landmarks: int, folded: ArrayTree, images: U
             mutable=["intermediates"],
         )
         moments = {
-            path[:-1]: (output.mean((0, 1, 2)), output.var((0, 1, 2)))
+            # In float32, as norms keep them, also where the model computes in bfloat16.
+            path[:-1]: (output.mean((0, 1, 2), jnp.float32), output.var((0, 1, 2), jnp.float32))
             for path, (output,) in flatten_dict(kept["intermediates"]).items()
             if path[-2:] == ("conv", "__call__")
         }

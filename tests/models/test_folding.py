@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from scipy.stats import laplace
 
 from barrel_jax.config import ModelConfig
@@ -83,8 +84,15 @@ def test_weights_are_of_the_compute_type():
     config = ModelConfig(**SMALL)
     _, variables = drawn(config)
     predict, weights = make_inference(dataclasses.replace(config, dtype="bfloat16"), K, variables)
-    assert {leaf.dtype for leaf in jax.tree.leaves(weights)} == {jnp.dtype("bfloat16")}
-    assert jax.eval_shape(predict, weights, jnp.zeros((1, 64, 64, 3), jnp.uint8)).dtype == jnp.float32
+    full = {
+        name for name, leaf in flatten_dict(weights, sep="/").items() if leaf.ndim > 1 and leaf.dtype == jnp.float32
+    }
+    assert full == {"params/head/layer3/kernel"}
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8))
+    points = predict(weights, images)
+    assert points.dtype == jnp.float32
+    # Rounded beforehand is rounded in place, and what is computed with in float32 is not rounded at all.
+    np.testing.assert_array_equal(points, predict(jax.jit(fold)(variables), images))
 
 
 def test_pytorch_folds_to_the_same_numbers():
