@@ -211,7 +211,7 @@ def test_a_training_side_that_fails_costs_its_row(monkeypatch):
         return lambda: np.float32(1)
 
     monkeypatch.setattr(train, "_torch_steps", steps)
-    monkeypatch.setattr(train, "_jax_steps", steps)
+    monkeypatch.setattr(train, "_JaxSteps", steps)
     impls = ["torch-dataloader", "jax", "torch-compile", "torch-eager"]
     given = {"devices": ["cpu"], "rounds": 2, "num_landmarks": 1, "image_size": 32, "dispatch_steps": 4}
     rows = train.measure(["BarrelNet-10"], [2], ["float32"], impls, **given)
