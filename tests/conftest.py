@@ -32,7 +32,8 @@ import pytest
 from absl import flags
 
 # Shapes in the signatures are checked at every call, the axes of one call against each other.
-CHECKED = ("evaluation", "faces", "input", "models", "predict", "training.losses")
+# `training.steps` and `training.trained` name chex.ArrayTree, of whose old typing words beartype warns.
+CHECKED = ("evaluation", "faces", "input", "models", "predict", "training.losses", "training.order", "training.streams")
 jaxtyping.install_import_hook([f"barrel_jax.{name}" for name in CHECKED], "beartype.beartype")
 
 from barrel_jax.devices.xla import tune_cpu

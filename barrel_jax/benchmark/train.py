@@ -26,7 +26,6 @@ from barrel_jax.pytorch.modes import TORCH_MODES
 from barrel_jax.training.dispatch import steps_at_once
 from barrel_jax.training.losses import landmark_l1
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import State
 from barrel_jax.training.steps import TrainStep, epoch_order
 from barrel_jax.training.streams import seed_data
 
@@ -83,7 +82,7 @@ def measure(
     workers would take the processor from them, and would fill its queue while the others run.
 
     Raises:
-      ValueError: a label that is no model; before anything is measured.
+        ValueError: a label that is no model; before anything is measured.
     """
     models = {label: ModelConfig(**model_of(label)) for label in labels}
     rows = Rows(write, done)
@@ -160,31 +159,33 @@ def make_steps(impl: str, work: Training) -> Steps:
     """Puts model, optimiser and faces on the device and takes the first steps; `impl` is one of `IMPLEMENTATIONS`."""
     flags(impl, work.precision)
     start = time.perf_counter()
-    run = (_jax_steps if impl.startswith("jax") else _torch_steps)(impl, work)
+    run = (_JaxSteps if impl.startswith("jax") else _torch_steps)(impl, work)
     losses = run()
     cold_s = time.perf_counter() - start
     return Steps(run, cold_s, float(losses[0] if losses.ndim else losses))
 
 
-def _jax_steps(impl: str, work: Training) -> Callable[[], jax.Array]:
-    mesh, num_landmarks, config = make_mesh(MeshConfig(data=1)), work.points.shape[1], work.config
-    model = build_model(config.model, num_landmarks)
-    tx = optimiser(config.optim, len(work.images) // config.batch_size)
-    train_step = TrainStep(model, tx, config, mesh, tuple(range(num_landmarks)), work.xla)
-    at_once = work.steps if impl == "jax" else 1
-    with jax.default_matmul_precision(MATMUL[work.precision]):
-        state: list[State] = [train_step.create(config.seed, work.variables)]
-        faces = jax.device_put(Faces(work.images, work.points, np.ones(work.points.shape[:2], bool)))
-        order, seed = epoch_order(0, 0, len(work.images)), seed_data(config.seed)
-        program = train_step.in_one_dispatch(at_once) if at_once > 1 else train_step.on_faces
-        step = program.lower(state[0], seed, faces, order).compile()
+class _JaxSteps:
+    """The run's own step, whose state goes from one call to the next; `impl` is jax or jax-single."""
 
-    def run() -> jax.Array:
-        for _ in range(work.steps // at_once):
-            state[0], loss = step(state[0], seed, faces, order)
+    def __init__(self, impl: str, work: Training) -> None:
+        mesh, num_landmarks, config = make_mesh(MeshConfig(data=1)), work.points.shape[1], work.config
+        model = build_model(config.model, num_landmarks)
+        tx = optimiser(config.optim, len(work.images) // config.batch_size)
+        train_step = TrainStep(model, tx, config, mesh, tuple(range(num_landmarks)), work.xla)
+        at_once = work.steps if impl == "jax" else 1
+        self._dispatches = work.steps // at_once
+        with jax.default_matmul_precision(MATMUL[work.precision]):
+            self._state = train_step.create(config.seed, work.variables)
+            self._faces = jax.device_put(Faces(work.images, work.points, np.ones(work.points.shape[:2], bool)))
+            self._order, self._seed = epoch_order(0, 0, len(work.images)), seed_data(config.seed)
+            program = train_step.in_one_dispatch(at_once) if at_once > 1 else train_step.on_faces
+            self._step = program.lower(self._state, self._seed, self._faces, self._order).compile()
+
+    def __call__(self) -> jax.Array:
+        for _ in range(self._dispatches):
+            self._state, loss = self._step(self._state, self._seed, self._faces, self._order)
         return jax.block_until_ready(loss)
-
-    return run
 
 
 def _torch_steps(impl: str, work: Training) -> Callable[[], Any]:
@@ -210,7 +211,7 @@ def compare_losses(work: Training, implementations: Sequence[str]) -> float:
     """The difference of both sides' losses on a batch without augmentation and dropout, in crop units.
 
     Raises:
-      Disagreement: it is more than rounding, so that the sides do not train the same model.
+        Disagreement: it is more than rounding, so that the sides do not train the same model.
     """
     if not {impl[:3] for impl in implementations} >= {"jax", "tor"}:
         return 0.0

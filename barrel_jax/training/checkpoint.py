@@ -12,14 +12,13 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-import tensorstore as ts
 from absl import logging
 from orbax.checkpoint import checkpoint_managers
 
 from barrel_jax import files
 from barrel_jax.devices.distributed import gather, is_first, together
 from barrel_jax.plain_path import PlainPath
-from barrel_jax.training import checksums
+from barrel_jax.training import array_store, checksums
 from barrel_jax.training.state import State
 
 # Orbax would have every device write a share of what all of them hold: every process compiles a slice for each shape,
@@ -86,7 +85,7 @@ class Checkpoints:
         """Saves a state with a few facts (JSON) about it; a step that is already there is left alone.
 
         Raises:
-          OSError: this checkpoint, or the one before it, could not be written. Earlier ones stay whole.
+            OSError: this checkpoint, or the one before it, could not be written. Earlier ones stay whole.
         """
         step = int(state.step)
         if step in self._managers[kind].all_steps():
@@ -105,7 +104,8 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError) as error:
-            # TensorStore reports the operating system's errors as ValueErrors with their text.
+            if not array_store.is_file_error(error):
+                raise
             saved = ocp.utils.checkpoint_steps(self._address.path / "latest") if self._root.is_dir() else []
             good = f"the run goes on from step {max(saved)}" if saved else "the run starts anew"
             raise OSError(
@@ -127,7 +127,7 @@ class Checkpoints:
         are moved into `checkpoints/damaged`.
 
         Raises:
-          ValueError: none can be read.
+            ValueError: none can be read.
         """
         before = self.steps("latest")
         try:
@@ -145,7 +145,7 @@ class Checkpoints:
             state, failure = None, ""
             try:
                 state = self.restore("latest", step, like)
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 failure = str(error)
             failures = [words for words in gather(failure) if words]
             if not failures:
@@ -164,7 +164,7 @@ class Checkpoints:
         # Orbax takes what it can read of a damaged array, so that files are looked at before it.
         folder = self._root / kind / str(step) / "state"
         damage = checksums.damage(folder)
-        return _unreadable(self._address.path / kind / str(step) / "state") if damage is None else damage
+        return array_store.unreadable(self._address.path / kind / str(step) / "state") if damage is None else damage
 
     def best_nme(self) -> float:
         """The lowest scored NME of a kept state in percent; infinite when there is none."""
@@ -194,7 +194,8 @@ class Checkpoints:
         Every process of a run calls it.
 
         Raises:
-          ValueError: the checkpoint is damaged, or of another model.
+            ValueError: the checkpoint is damaged, or of another model.
+            OSError: one of its files cannot be read.
         """
         path = self._root / kind / str(step)
         damage = "".join(gather(self._damage(kind, step) if is_first() else ""))
@@ -207,7 +208,15 @@ class Checkpoints:
         try:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
             return self._managers[kind].restore(step, args=args)["state"]
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, OSError) as error:
+            if array_store.is_file_error(error):
+                raise OSError(
+                    f"{path}: this checkpoint cannot be read; see that its files are there and may be read, then start "
+                    f"the same command again ({str(error)[:300]})"
+                ) from error
+            # Orbax has no error of its own for this, and says it in many ways.
+            if _shapes(self._managers[kind].item_metadata(step)["state"]) == _shapes(like):
+                raise
             raise ValueError(
                 f"{path}: this checkpoint is of another model than the config describes; use the config of its run, or "
                 f"another --workdir ({str(error)[:300]})"
@@ -234,7 +243,7 @@ class _Arrays(ocp.StandardCheckpointHandler):
 
     def finalize(self, directory: Path) -> None:
         super().finalize(directory)
-        if not _open(directory).list().result():
+        if not array_store.open_store(directory).list().result():
             raise OSError("what was written cannot be found again")
         checksums.write(Path(directory))
 
@@ -247,18 +256,7 @@ class _Facts(ocp.JsonCheckpointHandler):
         checksums.write(Path(directory))
 
 
-def _open(address: Path) -> ts.KvStore:
-    """The array store at an address that any library takes."""
-    return ts.KvStore.open({"driver": "ocdbt", "base": {"driver": "file", "path": f"{address}/"}}).result()
-
-
-def _unreadable(address: Path) -> str:
-    """Why the arrays of a checkpoint without checksums cannot be read; '' when all can."""
-    try:
-        store = _open(address)
-        keys = store.list().result()
-        for value in [store.read(key) for key in keys]:
-            value.result()
-    except (ValueError, OSError) as error:
-        return str(error)[:300]
-    return "" if keys else "there are no arrays"
+def _shapes(state: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of each array of a state, or of what orbax says of one, by its name."""
+    named = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in named}

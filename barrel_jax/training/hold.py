@@ -29,7 +29,7 @@ class Hold:
         """Makes the folder and holds it.
 
         Raises:
-          ValueError: there is a file in its place, or another run holds it; says which process.
+            ValueError: there is a file in its place, or another run holds it; says which process.
         """
         self._workdir, self._lock = Path(workdir), Path(workdir) / "lock"
         self._stream: Any = None
@@ -66,7 +66,7 @@ class Hold:
         """Sees that the folder is still there, before something is written: nothing would miss it.
 
         Raises:
-          OSError: it was deleted, or is another now.
+            OSError: it was deleted, or is another now.
         """
         if self._stream is None:
             return

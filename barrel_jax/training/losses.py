@@ -17,15 +17,15 @@ def landmark_l1(
     """Mean absolute coordinate error over the labelled points of the batch and over the layers given.
 
     Args:
-      points: predictions [L, B, K, 2] in crop units.
-      truth: [B, K, 2] in crop units; any finite number where a point is not labelled.
-      labelled: bool [B, K].
+        points: predictions [L, B, K, 2] in crop units.
+        truth: [B, K, 2] in crop units; any finite number where a point is not labelled.
+        labelled: bool [B, K].
 
     Returns:
-      float32 scalar in crop units; zero when no point of the batch is labelled.
+        float32 scalar in crop units; zero when no point of the batch is labelled.
 
     Raises:
-      ValueError: the shapes do not belong together; broadcast, they would give a wrong number in silence.
+        ValueError: the shapes do not belong together; broadcast, they would give a wrong number in silence.
     """
     if points.ndim != 4 or points.shape[1:] != truth.shape or truth.shape[:2] != labelled.shape or truth.ndim != 3:
         raise ValueError(
@@ -50,13 +50,13 @@ def scale_likelihood(
     which are read from the queries, it does reach what the points are made of.
 
     Args:
-      points: predictions [B, K, 2] in crop units.
-      log_scale: log b [B, K], b in crop units.
-      truth: [B, K, 2] in crop units; any finite number where a point is not labelled.
-      labelled: bool [B, K].
+        points: predictions [B, K, 2] in crop units.
+        log_scale: log b [B, K], b in crop units.
+        truth: [B, K, 2] in crop units; any finite number where a point is not labelled.
+        labelled: bool [B, K].
 
     Returns:
-      float32 scalar, over labelled points and both coordinates; zero when no point of the batch is labelled.
+        float32 scalar, over labelled points and both coordinates; zero when no point of the batch is labelled.
     """
     weight = labelled.astype(jnp.float32)
     error = jax.lax.stop_gradient(jnp.abs(points - truth)).mean(-1)

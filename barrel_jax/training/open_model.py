@@ -15,8 +15,8 @@ def open_model(model: str | Path, checkpoint: str = "latest") -> "Packed | Train
     """A run's folder, a packed model's file or a name, opened: config, scheme, num_landmarks, variables, box_fit.
 
     Raises:
-      FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
-      ValueError: its files are damaged or of another version; a checkpoint is asked of a packed model, which has one.
+        FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
+        ValueError: its files are damaged or of another version; a checkpoint is asked of a packed model, which has one.
     """
     path = Path(model)
     if path.is_dir():

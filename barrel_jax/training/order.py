@@ -7,6 +7,7 @@ together; each of the others goes through all its faces, in an order drawn anew 
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int
 
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.training.steps import epoch_order, shuffled
@@ -18,8 +19,8 @@ def epoch_length(crops: FaceCrops) -> int:
     return sum(part.visits for part in crops.parts) if crops.parts else len(crops)
 
 
-def epoch_order_of(seed: int, epoch: int, crops: FaceCrops) -> jax.Array:
-    """The faces that an epoch visits, in their order: int [epoch_length]; the last ones fill no batch and are left out.
+def epoch_order_of(seed: int, epoch: int, crops: FaceCrops) -> Int[Array, " n"]:
+    """The faces that an epoch visits, in their order, n = `epoch_length`; the last ones fill no batch and are left out.
 
     With one set this is `epoch_order`.
     """

@@ -39,12 +39,12 @@ def read_origin(config: Config, mesh: Mesh) -> Origin:
     """Reads `config.init_from`, and `config.pretrained` unless the former has the backbone; needs no faces.
 
     Args:
-      config: the run's.
-      mesh: devices that the weights of a run pass through.
+        config: the run's.
+        mesh: devices that the weights of a run pass through.
 
     Raises:
-      FileNotFoundError: what is named is not there.
-      ValueError: it is not what it should be, or a backbone that is to be frozen would be drawn.
+        FileNotFoundError: what is named is not there.
+        ValueError: it is not what it should be, or a backbone that is to be frozen would be drawn.
     """
     backbone, trained = config.model.backbone, None
     if config.init_from:
@@ -65,14 +65,14 @@ def begin(origin: Origin, config: Config, like: Mapping[str, Any], crops: FaceCr
     """What a new run starts from.
 
     Args:
-      origin: what was read.
-      config: the run's.
-      like: its {params, batch_stats}, which may be abstract.
-      crops: what it is trained on, which says the points.
+        origin: what was read.
+        config: the run's.
+        like: its {params, batch_stats}, which may be abstract.
+        crops: what it is trained on, which says the points.
 
     Raises:
-      ValueError: nothing of the run that `config.init_from` names fits, or its backbone does not and the one that is
-        drawn would get the small rate of a trained one.
+        ValueError: nothing of the run that `config.init_from` names fits, or its backbone does not and the one that is
+          drawn would get the small rate of a trained one.
     """
     trained = origin.trained
     if trained and trained.model and trained.folded:
@@ -101,13 +101,13 @@ def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:
     the weights that it predicts with; a packed model; or the file of a backbone.
 
     Args:
-      init_from: a run's folder, a packed model (`.npz`) or the name of one, or a `.pth` or `.safetensors` file.
-      backbone: of the new run, which a file must be of.
-      mesh: devices that it passes through.
+        init_from: a run's folder, a packed model (`.npz`) or the name of one, or a `.pth` or `.safetensors` file.
+        backbone: of the new run, which a file must be of.
+        mesh: devices that it passes through.
 
     Raises:
-      FileNotFoundError: there is neither, or the run has no checkpoint yet.
-      ValueError: the folder is damaged, or the file is none of a backbone's weights, or of another.
+        FileNotFoundError: there is neither, or the run has no checkpoint yet.
+        ValueError: the folder is damaged, or the file is none of a backbone's weights, or of another.
     """
     path = Path(init_from).expanduser()
     if init_from in NAMED and not path.exists():

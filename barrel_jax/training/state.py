@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of a run, all that changes during training: order and randomness are functions of (seed, step)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -30,7 +30,7 @@ class State(flax.struct.PyTreeNode):
     opt_state: optax.OptState
     ema: ArrayTree | None  # moving average {params, batch_stats}
 
-    def variables(self) -> dict[str, Any]:
+    def variables(self) -> ArrayTree:
         """What predictions are made with: the moving average where there is one."""
         return {"params": self.params, "batch_stats": self.batch_stats} if self.ema is None else self.ema
 
@@ -38,7 +38,7 @@ class State(flax.struct.PyTreeNode):
 def _initialiser(model: nn.Module, optimiser: optax.GradientTransformation, config: Config) -> Callable[..., State]:
     averaged = config.optim.ema_decay > 0
 
-    def init(seed: jax.Array, start: Mapping[str, Any] | None = None) -> State:
+    def init(seed: jax.Array, start: ArrayTree | None = None) -> State:
         variables = draw(model, config.data.image_size, seed_key(seed))
         if start:
             given = jax.tree.map(jnp.copy, flatten_dict(start))
@@ -57,7 +57,8 @@ def is_finite(state: State) -> Bool[Array, ""]:
     """Whether all numbers of a state are finite: an update may break what its own loss did not show.
 
     The largest size of a leaf, which is finite only if all of its numbers are, compiles in half the time that a look at
-    each of them takes; there are hundreds of leaves.
+    each of them takes; there are hundreds of leaves. It is one program on the devices: of a state that is split over
+    processes no host has all numbers, which `chex.assert_tree_all_finite` would fetch.
     """
     inexact = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.isfinite(jnp.stack([jnp.abs(x).max() for x in inexact])).all()
@@ -78,7 +79,7 @@ def create(
     optimiser: optax.GradientTransformation,
     config: Config,
     like: State,
-    start: Mapping[str, Any] | None = None,
+    start: ArrayTree | None = None,
 ) -> State:
     """The state at step 0, made on the devices it lives on, which are those of `like` (`abstract`).
 

@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from chex import ArrayTree
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
@@ -29,9 +29,8 @@ from barrel_jax.input.placement import Faces
 from barrel_jax.models.inference import predict_points, sown
 from barrel_jax.training.losses import landmark_l1, scale_likelihood
 from barrel_jax.training.state import State, abstract, create
-from barrel_jax.training.streams import Stream, seed_data, stream_key
+from barrel_jax.training.streams import Seed, Stream, seed_data, step_keys, stream_key
 
-Seed = UInt32[Array | np.ndarray, " 2"]  # of `streams.seed_data`
 Order = Int[Array | np.ndarray, " n"]
 
 
@@ -53,12 +52,12 @@ class TrainStep:
     and the loss of the batch, a float32 scalar in crop units.
 
     Args:
-      model: BarrelNet, or any module from images [B, S, S, 3] to points [L, B, K, 2] in crop units.
-      optimiser: what makes updates of gradients.
-      config: of the run; its seed is not read.
-      mesh: the devices, and how a run lies on them.
-      flip: the permutation [K] of the points of a mirrored face.
-      xla: what XLA is told of the programs; None for what this package tells it (`devices.xla.graph_options`).
+        model: BarrelNet, or any module from images [B, S, S, 3] to points [L, B, K, 2] in crop units.
+        optimiser: what makes updates of gradients.
+        config: of the run; its seed is not read.
+        mesh: the devices, and how a run lies on them.
+        flip: the permutation [K] of the points of a mirrored face.
+        xla: what XLA is told of the programs; None for what this package tells it (`devices.xla.graph_options`).
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class TrainStep:
         """Shapes, types and layout of the state (`state.abstract`)."""
         return abstract(self.model, self.optimiser, self.config, self.mesh)
 
-    def create(self, seed: int, start: Mapping[str, Any] | None = None) -> State:
+    def create(self, seed: int, start: ArrayTree | None = None) -> State:
         """The state at step 0 (`state.create`)."""
         return create(self.model, self.optimiser, replace(self.config, seed=seed), self.like, start)
 
@@ -123,10 +122,12 @@ class TrainStep:
         chex.assert_shape(batch.images, (count, None, None, 3))
         chex.assert_shape((batch.points, batch.labelled), ((count, landmarks, 2), (count, landmarks)))
         kept = ["batch_stats"] + ["intermediates"] * bool(config.optim.dqinit_loss or config.model.uncertainty)
-        draw_key, dropout_key = jax.random.split(jax.random.fold_in(stream_key(seed, Stream.STEP), state.step))
+        keys = step_keys(seed, state.step)
         batch = jax.lax.with_sharding_constraint(batch, split(mesh))
         around = round(config.data.context * config.data.image_size)
-        images, truth, flipped = augment(draw_key, batch.images, batch.points, self._flip, config.augment, around)
+        images, truth, flipped = augment(
+            keys.augmentation, batch.images, batch.points, self._flip, config.augment, around
+        )
         labelled = jnp.where(flipped[:, None], batch.labelled[:, self._flip], batch.labelled)
 
         def loss_of(params: ArrayTree) -> tuple[Float[Array, ""], ArrayTree]:
@@ -135,7 +136,7 @@ class TrainStep:
                 images,
                 train=True,
                 mutable=kept,
-                rngs={"dropout": dropout_key},
+                rngs={"dropout": keys.dropout},
             )
             trained = points if config.optim.aux_loss else points[-1:]
             loss = landmark_l1(trained, truth, labelled)
@@ -160,6 +161,8 @@ class TrainStep:
             decay = jnp.minimum(config.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
             ema = optax.incremental_update({"params": params, "batch_stats": batch_stats}, ema, 1 - decay)
         following = State(state.step + 1, params, batch_stats, opt_state, ema)
+        chex.assert_trees_all_equal_shapes_and_dtypes(following, state)
+        chex.assert_shape(loss, ())
         return jax.lax.with_sharding_constraint(following, layout(following, mesh, config.mesh)), loss
 
 

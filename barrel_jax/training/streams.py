@@ -5,10 +5,14 @@ The seed is an argument of every program that draws: runs that differ in nothing
 """
 
 import enum
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int, Key, UInt32
+
+Seed = UInt32[Array | np.ndarray, " 2"]  # of `seed_data`
 
 
 class Stream(enum.IntEnum):
@@ -20,16 +24,32 @@ class Stream(enum.IntEnum):
     MIXTURE = 4  # in which an epoch visits the faces of all sets together
 
 
-def seed_data(seed: int) -> np.ndarray:
+class StepKeys(NamedTuple):
+    """The keys of one step."""
+
+    augmentation: Key[Array, ""]
+    dropout: Key[Array, ""]
+
+
+def seed_data(seed: int) -> UInt32[np.ndarray, " 2"]:
     """A seed as programs take it: uint32 [2]."""
     return np.asarray(jax.random.key_data(jax.random.key(seed)))
 
 
-def seed_key(seed: jax.Array | np.ndarray) -> jax.Array:
+def seed_key(seed: Seed) -> Key[Array, ""]:
     """The key of `seed_data`, within a program."""
     return jax.random.wrap_key_data(jnp.asarray(seed))
 
 
-def stream_key(seed: jax.Array | np.ndarray, stream: Stream) -> jax.Array:
+def stream_key(seed: Seed, stream: Stream) -> Key[Array, ""]:
     """The key of one stream, from `seed_data`."""
     return jax.random.fold_in(seed_key(seed), int(stream))
+
+
+def step_keys(seed: Seed, step: int | Int[Array, ""]) -> StepKeys:
+    """The keys of a step's draws: the stream's, folded with the number of steps before it, in as many as have names.
+
+    A further name would change the keys of all, and with them the numbers of every run that goes on.
+    """
+    key = jax.random.fold_in(stream_key(seed, Stream.STEP), step)
+    return StepKeys(*jax.random.split(key, len(StepKeys._fields)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from chex import ArrayTree
 from jax.sharding import Mesh
 from jaxtyping import Float, UInt8
 
@@ -36,7 +37,7 @@ class TrainedRun(Described):
     config: Config
     facts: dict[str, Any]  # of run.json: dataset, fingerprint, scheme, num_landmarks, ...
     step: int  # of the checkpoint
-    variables: dict[str, Any]  # {params, batch_stats}, the moving average where there is one, laid out on the mesh
+    variables: ArrayTree  # {params, batch_stats}, the moving average where there is one, laid out on the mesh
     mesh: Mesh
 
     @classmethod
@@ -44,13 +45,13 @@ class TrainedRun(Described):
         """Reads a run.
 
         Args:
-          workdir: the run's folder.
-          checkpoint: 'latest', 'best' (on the split that training scores) or a saved step.
-          mesh: devices that the weights are laid out on; the first one by default.
+            workdir: the run's folder.
+            checkpoint: 'latest', 'best' (on the split that training scores) or a saved step.
+            mesh: devices that the weights are laid out on; the first one by default.
 
         Raises:
-          FileNotFoundError: the folder holds no run, or no such checkpoint; says which there are.
-          ValueError: its files are damaged, or the checkpoint is of another model than the config describes.
+            FileNotFoundError: the folder holds no run, or no such checkpoint; says which there are.
+            ValueError: its files are damaged, or the checkpoint is of another model than the config describes.
         """
         workdir, mesh = Path(workdir), mesh or make_mesh(MeshConfig(data=1))
         config, facts = together(lambda: (load_run_config(workdir), read_facts(workdir)))
@@ -66,11 +67,11 @@ class TrainedRun(Described):
         variables = jax.device_put(variables, layout(variables, self.mesh, self.config.mesh))
         return replace(self, config=replace(self.config, model=model), variables=variables)
 
-    def predict(self, crops: FaceCrops) -> np.ndarray:
-        """Points of crops in source pixels: float32 [n, K, 2] (`score.predict_all`).
+    def predict(self, crops: FaceCrops) -> Float[np.ndarray, "n K 2"]:
+        """Points of crops in source pixels, float32 (`score.predict_all`).
 
         Raises:
-          ValueError: the model's points cannot be compared with those of the crops, or are not finite.
+            ValueError: the model's points cannot be compared with those of the crops, or are not finite.
         """
         try:
             mapping(self.num_landmarks, crops, self.scheme)
@@ -84,7 +85,7 @@ class TrainedRun(Described):
         """Points of crops in crop units, and where each point's query looked (`attention_maps`).
 
         Raises:
-          ValueError: the model has no decoder.
+            ValueError: the model has no decoder.
         """
         model = build_model(self.config.model, self.num_landmarks)
         program = jax.jit(partial(attention_maps, model), out_shardings=replicated(self.mesh))
@@ -109,21 +110,21 @@ def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:
 
 def restore_variables(
     workdir: Path, config: Config, num_landmarks: int, which: str, mesh: Mesh
-) -> tuple[dict[str, Any], int]:
+) -> tuple[ArrayTree, int]:
     """Variables {params, batch_stats} of a run's model, the moving average where there is one, and their step.
 
     Args:
-      workdir: the run's folder.
-      config: the run's.
-      num_landmarks: K.
-      which: 'latest', 'best' or a saved step.
-      mesh: devices that they are laid out on.
+        workdir: the run's folder.
+        config: the run's.
+        num_landmarks: K.
+        which: 'latest', 'best' or a saved step.
+        mesh: devices that they are laid out on.
 
     Where the latest one is damaged, the one before is read, with a warning.
 
     Raises:
-      FileNotFoundError: no such checkpoint; says which there are.
-      ValueError: the checkpoint is damaged, or of another model than the config describes.
+        FileNotFoundError: no such checkpoint; says which there are.
+        ValueError: the checkpoint is damaged, or of another model than the config describes.
     """
     workdir = Path(workdir)
     if not has_checkpoint(workdir):  # looked for first, since `Checkpoints` makes folders

@@ -78,14 +78,14 @@ def fit(trained: Trained, like: Mapping[str, Any], model: ModelConfig, crops: Fa
     """What a new run takes of `trained`.
 
     Args:
-      trained: the run to start from.
-      like: the new run's {params, batch_stats}, which may be abstract.
-      model: the new run's.
-      crops: what it is trained on, which says the points.
-      deepen: whether a backbone of fewer blocks may be taken.
+        trained: the run to start from.
+        like: the new run's {params, batch_stats}, which may be abstract.
+        model: the new run's.
+        crops: what it is trained on, which says the points.
+        deepen: whether a backbone of fewer blocks may be taken.
 
     Raises:
-      ValueError: nothing fits.
+        ValueError: nothing fits.
     """
     theirs = {"/".join(path): leaf for path, leaf in flatten_dict(trained.variables).items()}
     ours = {"/".join(path): leaf for path, leaf in flatten_dict(like).items()}

@@ -36,16 +36,16 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
     A run may be given more epochs than it had.
 
     Args:
-      workdir: the run's folder.
-      config: its settings.
-      crops: what it is trained on.
-      start: what a new run took from another (`transfer.Start.facts`); a run that goes on keeps what it wrote.
+        workdir: the run's folder.
+        config: its settings.
+        crops: what it is trained on.
+        start: what a new run took from another (`transfer.Start.facts`); a run that goes on keeps what it wrote.
 
     Returns:
-      what is to be said of a run that is lengthened, else ''.
+        what is to be said of a run that is lengthened, else ''.
 
     Raises:
-      ValueError: the folder belongs to a run on another dataset or with other settings; names them.
+        ValueError: the folder belongs to a run on another dataset or with other settings; names them.
     """
     workdir = Path(workdir)
     said, kept = "", {}

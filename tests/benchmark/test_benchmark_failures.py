@@ -211,7 +211,7 @@ def test_a_training_side_that_fails_costs_its_row(monkeypatch):
         return lambda: np.float32(1)
 
     monkeypatch.setattr(train, "_torch_steps", steps)
-    monkeypatch.setattr(train, "_jax_steps", steps)
+    monkeypatch.setattr(train, "_JaxSteps", steps)
     impls = ["torch-dataloader", "jax", "torch-compile", "torch-eager"]
     given = {"devices": ["cpu"], "rounds": 2, "num_landmarks": 1, "image_size": 32, "dispatch_steps": 4}
     rows = train.measure(["BarrelNet-10"], [2], ["float32"], impls, **given)
@@ -240,15 +240,24 @@ def test_memory_and_programs_are_given_back_between_groups(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append("torch"))
     monkeypatch.setattr(torch._dynamo, "reset", lambda: given_back.append("dynamo"))
-    doubled = jax.jit(lambda x: 2 * x)
+    traced = []
+
+    @jax.jit
+    def doubled(x):
+        traced.append(x.shape)
+        return 2 * x
+
     doubled(1.0)
+    doubled(2.0)
+    assert len(traced) == 1
     given = {"devices": ["cpu"], "rounds": 1, "num_landmarks": 1, "image_size": 32}
     before = sum(array.nbytes for array in jax.live_arrays())
     infer.measure(["BarrelNet-10"], [1, 2], ["float32"], ["jax", "torch-eager"], **given)
     # Once a side, so that the next one finds room, and once a group.
     assert given_back == ["torch", "torch", "dynamo", "torch"] * 2
-    assert doubled._cache_size() == 0
     assert sum(array.nbytes for array in jax.live_arrays()) <= before + 1000
+    doubled(1.0)
+    assert len(traced) == 2  # it was forgotten
 
 
 def test_pytorch_compiles_a_function_more_than_eight_times(monkeypatch):

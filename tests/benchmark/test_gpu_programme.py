@@ -13,7 +13,7 @@ import time
 import zipfile
 from pathlib import Path
 
-import jax
+import chex
 import numpy as np
 import pytest
 
@@ -305,9 +305,7 @@ def test_the_backbone_of_a_run_travels_in_half_precision(tmp_path, capsys):
     assert main(["start", str(run), "--out", str(out)]) == 0 and "0.6 MB" in capsys.readouterr().out
     there, kept = read_backbone(out, "resnet10_w16"), TrainedRun.open(run).variables
     for kind in ("params", "batch_stats"):
-        pairs = zip(jax.tree.leaves(there[kind]), jax.tree.leaves(kept[kind]["backbone"]), strict=True)
-        for ours, theirs in pairs:
-            np.testing.assert_allclose(ours, theirs, rtol=5e-4, atol=1e-7)
+        chex.assert_trees_all_close(there[kind], kept[kind]["backbone"], rtol=5e-4, atol=1e-7)
     assert main(["start", str(tmp_path / "none"), "--out", str(out)]) == 1
     assert "no run there" in capsys.readouterr().err
 

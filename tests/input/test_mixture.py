@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections import Counter
 
+import chex
 import cv2
 import jax
 import numpy as np
@@ -151,7 +152,7 @@ def test_a_run_on_two_sets_goes_on_as_if_it_had_not_been_stopped(tmp_path, capsy
     loop.train(moved, parted, prepare_config)
     expected, state = (last_state(workdir, 5) for workdir in (whole, parted))
     assert int(state.step) == 6
-    jax.tree.map(np.testing.assert_array_equal, state, expected)
+    chex.assert_trees_all_equal(state, expected)
     also = json.loads((parted / "run.json").read_text())["also"]
     assert [(part["dataset"], part["faces"], part["visits"]) for part in also] == [("coco", 5, 2)]
 

@@ -5,6 +5,7 @@ from functools import partial
 
 from tests.kit.needs_torch import torch
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -120,7 +121,7 @@ def test_frozen_norm_leaves_statistics_alone_and_gives_the_same_numbers_in_train
 
     features, updated = apply(before, x)
     np.testing.assert_allclose(features, expected, rtol=0, atol=1e-4)
-    jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], updated["batch_stats"])
+    chex.assert_trees_all_equal(before["batch_stats"], updated["batch_stats"])
 
 
 def test_frozen_norm_does_not_train_its_scale_and_bias():

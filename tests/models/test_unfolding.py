@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folded model to train again: the same outputs, and in training too where its norms take their own batch."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,8 +28,7 @@ def test_it_computes_what_it_did_and_its_norms_know_the_faces(fields):
     )
     folded = jax.device_get(fold(variables))
     unfolded = unfold(config, 5, folded, IMAGES)
-    assert jax.tree.structure(unfolded) == jax.tree.structure(drawn)
-    jax.tree.map(lambda ours, like: np.testing.assert_equal(ours.shape, like.shape), unfolded, drawn)
+    chex.assert_trees_all_equal_shapes(unfolded, drawn)
     points = predict_points(folded_model(config, 5), folded, IMAGES)
     other = IMAGES[::-1, ::-1]  # the statistics are of other pictures
     np.testing.assert_allclose(predict_points(model, unfolded, IMAGES), points, atol=1e-5)

@@ -4,6 +4,7 @@
 import re
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,7 +85,7 @@ def gradients(convolution, x, kernel):
 
 
 def agree(ours, expected):
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), ours, expected)
+    chex.assert_trees_all_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_gradients_alone_mapped_scanned_and_split_over_devices_are_the_plain_convolutions(case):

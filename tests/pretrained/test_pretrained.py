@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.kit.needs_torch import torch
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,11 +58,6 @@ def saved(path, weights):
     return path
 
 
-def assert_equal(ours, expected):
-    assert jax.tree.structure(ours) == jax.tree.structure(expected)
-    jax.tree.map(np.testing.assert_array_equal, ours, expected)
-
-
 @pytest.mark.parametrize(
     ("layout", "published"),
     [
@@ -80,7 +76,7 @@ def test_torchvisions_state_dicts_fit(tmp_path, layout, published):
     counted = [tensor for name, tensor in weights.items() if not re.search("running|num_batches", name)]
     assert sum(tensor.numel() for tensor in counted) == published
     read = pretrained.read_backbone(saved(tmp_path / "weights.pth", weights), layout)
-    assert_equal(read, torch_weights.to_flax(model))
+    chex.assert_trees_all_equal(read, torch_weights.to_flax(model))
 
 
 def test_timms_state_dict_fits(tmp_path):
@@ -120,7 +116,7 @@ def test_features_with_loaded_weights_are_pytorchs(tmp_path, layout, stride, nor
 def test_there_and_back_again_is_the_same_and_pytorch_takes_it(tmp_path, suffix):
     variables = torch_weights.to_flax(resnet18())
     pretrained.write_backbone(tmp_path / f"export{suffix}", jax.tree.map(jnp.asarray, variables))
-    assert_equal(pretrained.read_backbone(tmp_path / f"export{suffix}", "resnet18"), variables)
+    chex.assert_trees_all_equal(pretrained.read_backbone(tmp_path / f"export{suffix}", "resnet18"), variables)
     load = load_file if suffix == ".safetensors" else partial(torch.load, weights_only=True)
     model = ResNet("resnet18", 32)
     model.load_state_dict(load(tmp_path / f"export{suffix}"), strict=True)
@@ -134,7 +130,7 @@ def test_hrnet_there_and_back_again(tmp_path):
     random = np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, np.float32), shapes)
     pretrained.write_backbone(tmp_path / "export.pth", variables)
-    assert_equal(pretrained.read_backbone(tmp_path / "export.pth", "hrnet_w18"), variables)
+    chex.assert_trees_all_equal(pretrained.read_backbone(tmp_path / "export.pth", "hrnet_w18"), variables)
     torch_hrnet.HRNet().load_state_dict(torch.load(tmp_path / "export.pth", weights_only=True), strict=True)
 
 
@@ -296,7 +292,7 @@ def test_safetensors_need_no_pytorch(tmp_path, monkeypatch):
     expected = torch_weights.to_flax(resnet18())
     (tmp_path / "weights.pth").touch()
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert_equal(pretrained.read_backbone(path, "resnet18"), expected)
+    chex.assert_trees_all_equal(pretrained.read_backbone(path, "resnet18"), expected)
     with pytest.raises(ValueError, match=r".pth files need PyTorch; pip install"):
         pretrained.read_backbone(tmp_path / "weights.pth", "resnet18")
 
@@ -340,7 +336,7 @@ def published(tmp_path, monkeypatch):
 
 def test_imagenet_is_fetched_once(published, capsys):
     address, cached = published
-    assert_equal(pretrained.load("imagenet", "resnet18"), torch_weights.to_flax(resnet18()))
+    chex.assert_trees_all_equal(pretrained.load("imagenet", "resnet18"), torch_weights.to_flax(resnet18()))
     (file,) = cached.iterdir()
     assert file.name == address.rpartition("/")[2]
     assert f"fetching {address} to {file}" in capsys.readouterr().out
@@ -420,7 +416,7 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(tmp_path, monkeypatch, 
     state, expected = last_state(workdir), torch_weights.to_flax(model)
     assert int(state.step) == 12
     for trained in ({"params": state.params, "batch_stats": state.batch_stats}, state.ema):
-        assert_equal({kind: tree["backbone"] for kind, tree in trained.items()}, expected)
+        chex.assert_trees_all_equal({kind: tree["backbone"] for kind, tree in trained.items()}, expected)
 
 
 def test_a_wrong_file_leaves_no_run_behind_and_is_said_before_a_set_is_built(tmp_path):

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import math
 import os
-import random
 import resource
 import shutil
 import struct
@@ -29,7 +28,7 @@ from barrel_jax.devices.sharding import make_mesh, replicated, split
 from barrel_jax.faces.landmarks import COFW_29
 from barrel_jax.facts import read_facts
 from barrel_jax.input.mixture import join
-from barrel_jax.training import checkpoint, checksums
+from barrel_jax.training import array_store, checksums
 from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
 from barrel_jax.training.log import Log
 from barrel_jax.training.state import State
@@ -128,7 +127,7 @@ def test_checkpoints_are_found_again_below_every_name_that_a_file_system_takes(t
 
 def flip(path):
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1 << random.SystemRandom().randrange(8)
+    content[len(content) // 2] ^= 0x10
     path.write_bytes(content)
 
 
@@ -198,13 +197,83 @@ def test_a_store_of_nothing_is_no_checkpoint(tmp_path):
 
 def test_what_is_saved_is_looked_for_before_it_counts(tmp_path, monkeypatch):
     empty = SimpleNamespace(list=lambda: SimpleNamespace(result=lambda: []))
-    monkeypatch.setattr(checkpoint, "_open", lambda address: empty)
+    monkeypatch.setattr(array_store, "open_store", lambda address: empty)
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(OSError, match=r"could not be written; .*the run starts anew .*cannot be found again"):
         checkpoints.save("latest", state_of(4), {})
         checkpoints.wait()
     checkpoints.close()
     assert not has_checkpoint(tmp_path)
+
+
+# TensorStore's words on a full disk, and words of its own on what it was given.
+FULL = (
+    """RESOURCE_EXHAUSTED: Error writing "params.a/0" in OCDBT database at local file "/r/ocdbt.process_0/": Failed """
+    """writing: "/r/d/053c": Failed to write 9887744 bytes to file 4: No space left on device [os_error_code='28']"""
+)
+MISTAKEN = 'INVALID_ARGUMENT: Error opening "zarr" driver: Expected "float32", but received: "complex"'
+
+
+def fails_with(error):
+    def fail(*given, **named):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("name", ["save", "wait_until_finished", "close"])
+def test_an_error_of_a_file_is_told_as_one_that_could_not_be_written_and_no_other_is(tmp_path, monkeypatch, name):
+    checkpoints = Checkpoints(saved(tmp_path, 4))
+    manager = checkpoints._managers["latest"]
+    call_it = {"save": lambda: checkpoints.save("latest", state_of(8), {}), "close": checkpoints.close}
+    call_it = call_it.get(name, checkpoints.wait)
+    with monkeypatch.context() as patch:
+        for error in (ValueError(FULL), OSError(28, "No space left on device")):
+            patch.setattr(manager, name, fails_with(error))
+            words = "could not be written; see that there is free space .* goes on from step 4 .*No space left on"
+            with pytest.raises(OSError, match=words):
+                call_it()
+        mistaken = ValueError(MISTAKEN)
+        patch.setattr(manager, name, fails_with(mistaken))
+        with pytest.raises(ValueError) as raised:
+            call_it()
+        assert raised.value is mistaken
+    checkpoints.close()
+
+
+def test_a_checkpoint_that_cannot_be_read_or_restored_is_told_apart_from_that_of_another_model(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(saved(tmp_path, 4))
+    other, mistaken = ValueError("Requested shape: (3,) is not compatible"), ValueError(MISTAKEN)
+    with monkeypatch.context() as patch:
+        for error in (ValueError(FULL), OSError(5, "Input/output error")):
+            patch.setattr(checkpoints._managers["latest"], "restore", fails_with(error))
+            with pytest.raises(OSError, match=r"latest/4: this checkpoint cannot be read; .*(No space|output err)"):
+                checkpoints.restore("latest", 4, state_of(0))
+        patch.setattr(checkpoints._managers["latest"], "restore", fails_with(other))
+        with pytest.raises(ValueError, match=r"latest/4: this checkpoint is of another model .*Requested shape"):
+            checkpoints.restore("latest", 4, state_of(0, jnp.ones(3)))
+        patch.setattr(checkpoints._managers["latest"], "restore", fails_with(mistaken))
+        with pytest.raises(ValueError) as raised:
+            checkpoints.restore("latest", 4, state_of(0))
+        assert raised.value is mistaken
+    without = State(jnp.int32(0), {}, {}, (), None)
+    with pytest.raises(ValueError, match=r"(?s)latest/4: this checkpoint is of another model .*params\.kernel"):
+        checkpoints.restore("latest", 4, without)
+    checkpoints.close()
+
+
+def test_a_file_of_an_earlier_versions_checkpoint_that_cannot_be_read_is_named(tmp_path):
+    """It has no checksums, by which the file would be found first; the checkpoint before it is taken all the same."""
+    checkpoints = Checkpoints(saved(tmp_path, 2, 4))
+    state = tmp_path / "checkpoints/latest/4/state"
+    (state / checksums.NAME).unlink()
+    (state / "_METADATA").unlink()
+    (state / "_METADATA").mkdir()
+    with pytest.raises(OSError, match=r"latest/4: this checkpoint cannot be read; .*Is a directory.*_METADATA"):
+        checkpoints.restore("latest", 4, state_of(0))
+    with pytest.warns(UserWarning, match=r"goes on from step 2 \(.*cannot be read"):
+        assert int(checkpoints.newest(state_of(0)).step) == 2
+    checkpoints.close()
 
 
 def test_a_checkpoint_is_written_without_a_program_of_its_own(tmp_path, caplog):

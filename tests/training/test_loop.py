@@ -5,8 +5,9 @@ import json
 import re
 import shutil
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +18,12 @@ from barrel_jax import progress
 from barrel_jax.training import log, loop
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.dispatch import Resident
+from barrel_jax.training.finite import FiniteCheck
+from barrel_jax.training.intervals import Intervals
 from barrel_jax.training.log import Log
-from barrel_jax.training.optimiser import learning_rate
+from barrel_jax.training.loss_log import LossLog
+from barrel_jax.training.scorer import Scored, Scorer
+from barrel_jax.training.sets import load_sets
 from barrel_jax.training.state import State
 from barrel_jax.training.stopwatch import Stopwatch
 from data.prepare import prepare_config
@@ -139,7 +144,7 @@ def test_the_last_step_is_logged_and_kept_and_the_best_is_the_lowest_of_all(tmp_
     longer.loop.log_steps, longer.loop.save_steps = 10, 7
     given = iter([5.0, 3.0, 4.0, 3.5])
     monkeypatch.setattr(
-        loop._Run, "predict_test", lambda self, state: (replace(scores, nme=next(given)), np.zeros((20, 29, 2)))
+        Scorer, "predict", lambda self, state: Scored(replace(scores, nme=next(given)), np.zeros((20, 29, 2)))
     )
     loop.train(longer, tmp_path, prepare_config(longer.data))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -245,7 +250,7 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path, trained):
 
 def test_what_is_trained_on_shows_the_picture_around_the_crops_and_what_is_scored_does_not(trained):
     config = small.config(data__data_dir=trained[0].data.data_dir, data__context=0.25)
-    train, test = loop._load_both(config, prepare_config)
+    train, test = load_sets(config, prepare_config)
     assert train.images.shape[1] == 32 + 2 * 8 and test.images.shape[1] == 32
 
 
@@ -282,50 +287,49 @@ def test_told_to_stop_it_saves_where_it_is_and_before_the_first_step_does_nothin
     checkpoints.close()
 
 
+def test_until_something_is_due_by_hand():
+    config = small.config(loop__log_steps=4, loop__save_steps=9)
+    intervals = Intervals(config.loop, steps_per_epoch=6, total=20)
+    assert "".join(str(intervals.until_due(step)) for step in range(20)) == "43212121132143212121"
+
+
 @pytest.fixture
-def run_of(tmp_path):
-    """Makes a run in progress, of six steps an epoch, of which nothing is trained; its clock ticks when it is read."""
-    with ExitStack() as stack:
+def run(tmp_path):
+    """Log, checkpoints and losses of a run of six steps an epoch that trains nothing; its clock ticks when it is read.
 
-        def make(**fields):
-            config, log = small.config(**fields), stack.enter_context(closing(Log(tmp_path, 0, 12, 8, False)))
-            log.watch = Stopwatch("training", iter(range(100)).__next__)
-            checkpoints = stack.enter_context(closing(Checkpoints(tmp_path)))
-            rate = learning_rate(config.optim, 6)
-            return loop._Run(config, tmp_path, None, None, None, lambda state: state, checkpoints, log, rate, 6)
-
-        yield make
+    What is given as its state says itself whether it is finite.
+    """
+    config = small.config()
+    with closing(Log(tmp_path, 0, 12, 8, False)) as log, closing(Checkpoints(tmp_path)) as checkpoints:
+        log.watch = Stopwatch("training", iter(range(100)).__next__)
+        check = FiniteCheck(tmp_path, checkpoints, lambda state: state)
+        yield SimpleNamespace(checkpoints=checkpoints, check=check, losses=LossLog(config, 6, 0, log, check))
 
 
-def test_until_something_is_due_by_hand(run_of):
-    run = run_of(loop__log_steps=4, loop__save_steps=9)
-    assert "".join(str(run.until_due(step, 20)) for step in range(20)) == "43212121132143212121"
-
-
-def test_a_line_of_the_log_is_of_the_steps_since_the_last(run_of, tmp_path):
+def test_a_line_of_the_log_is_of_the_steps_since_the_last(run, tmp_path):
     """Of 6 steps, the rate falls to a tenth behind the first epoch: the line after step 6 has the rate that it had."""
-    run = run_of()
-    run.pending += [(0, np.array([1.0, 2.0])), (2, np.array(6.0))]
-    run.write_log(3)
-    run.pending.append((3, np.array([5.0, 5.0, 5.0])))
-    run.write_log(6)
+    run.losses.add(0, np.array([1.0, 2.0]))
+    run.losses.add(2, np.array(6.0))
+    run.losses.write(3)
+    run.losses.add(3, np.array([5.0, 5.0, 5.0]))
+    run.losses.write(6)
     one, other = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     assert (one["step"], other["step"]) == (3, 6) and (one["loss"], other["loss"]) == (3.0, 5.0)
     assert other["learning_rate"] == pytest.approx(1e-3) and (one["epoch"], other["epoch"]) == (0.5, 1.0)
     assert one["faces_per_s"] == other["faces_per_s"] == 3 * 8
 
 
-def test_what_is_not_finite_names_the_last_of_the_checkpoints(run_of):
-    run = run_of()
+def test_what_is_not_finite_names_the_last_of_the_checkpoints(run):
     for step in (4, 8):
         run.checkpoints.save("latest", State(jnp.int32(step), {"kernel": jnp.ones(3)}, {}, (), None), {})
-    run.pending.append((9, np.array([1.0, np.inf])))
+    run.losses.add(9, np.array([1.0, np.inf]))
     with pytest.raises(
         FloatingPointError, match=r"1 of the steps 9\.\.10, first at step 10; the last good .* of step 8\."
     ):
-        run.check_state(True, 11)
+        run.losses.fetch()
     with pytest.raises(
         FloatingPointError, match="the weights, or the optimiser's moments, are not finite after step 11"
     ):
-        run.check_state(False, 11)
-    run.check_state(True, 11)
+        run.check.state(False, 11)
+    run.losses.fetch()
+    run.check.state(True, 11)

@@ -4,6 +4,7 @@
 import json
 import shutil
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -51,10 +52,6 @@ def saved(workdir, kind):
     state = checkpoints.restore(kind, checkpoints.steps(kind)[-1], like)
     checkpoints.close()
     return jax.device_get(state.ema)
-
-
-def assert_equal(ours, theirs):
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def test_a_run_starts_from_anothers_best_weights_and_goes_on_without_it(run, sets, tmp_path, capsys):
@@ -106,8 +103,8 @@ def test_the_state_and_its_average_start_from_the_weights_on_any_mesh(run, sets,
     state, drawn = (create(network, tx, config, like, weights) for weights in (start.weights, None))
     for mine in ({"params": state.params, "batch_stats": state.batch_stats}, state.ema):
         extra = mine["params"].pop("decoder1")
-        assert_equal(mine, saved(run, "best"))
-        assert_equal(extra, drawn.params["decoder1"])
+        chex.assert_trees_all_equal(mine, saved(run, "best"))
+        chex.assert_trees_all_equal(extra, drawn.params["decoder1"])
     assert state.params["dqinit"]["dense"]["kernel"].sharding == like.params["dqinit"]["dense"]["kernel"].sharding
 
 
@@ -125,7 +122,7 @@ def test_without_a_score_yet_the_latest_weights_are_read(run, tmp_path):
     shutil.rmtree(tmp_path / "run/checkpoints/best")
     trained = read_trained(str(tmp_path / "run"), "resnet10_w16", make_mesh(small.config(mesh__data=1).mesh))
     assert "(latest checkpoint, step 12: " in trained.about
-    assert_equal(trained.variables, saved(run, "latest"))
+    chex.assert_trees_all_equal(trained.variables, saved(run, "latest"))
 
 
 def test_a_backbone_that_was_written_as_a_file_is_taken(run, sets, tmp_path, capsys):
@@ -138,7 +135,9 @@ def test_a_backbone_that_was_written_as_a_file_is_taken(run, sets, tmp_path, cap
     assert f"from {path} (resnet10_w16 alone):\n  taken: backbone 0.31M\n" in capsys.readouterr().out
     state = last_state(tmp_path / "run")
     assert int(state.step) == 6
-    assert_equal({"params": state.params["backbone"], "batch_stats": state.batch_stats["backbone"]}, weights)
+    chex.assert_trees_all_equal(
+        {"params": state.params["backbone"], "batch_stats": state.batch_stats["backbone"]}, weights
+    )
 
 
 @pytest.mark.parametrize("by_name", [True, False])
@@ -160,9 +159,7 @@ def test_a_packed_models_weights_are_taken_with_norms_that_know_the_faces(sets, 
     for kind, tree in start.weights.items():
         blocks = {name: block for name, block in tree["backbone"].items() if not name.endswith("_1")}
         taken[kind] = blocks
-    jax.tree.map(
-        lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-4), fold(taken)["params"], packed
-    )
+    chex.assert_trees_all_close(fold(taken)["params"], packed, rtol=1e-7, atol=1e-4)
     assert np.ptp(taken["batch_stats"]["stem"]["norm"]["var"]) > 0.01
 
 
@@ -208,7 +205,7 @@ def test_a_finished_run_that_is_lengthened_is_one_that_had_the_epochs_from_the_s
     loop.train(longer(sets, 2), tmp_path / "whole", prepare_config)
     whole, parted = (last_state(tmp_path / name) for name in ("whole", "parted"))
     assert int(parted.step) == 12
-    assert_equal(parted, whole)
+    chex.assert_trees_all_equal(parted, whole)
     lines = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "parted")]
     steps = [[json.loads(line)["step"] for line in part] for part in lines]
     assert steps[0] == steps[1]

@@ -14,7 +14,7 @@ from barrel_jax.devices.sharding import check_batch, make_mesh
 from barrel_jax.faces.landmarks import COFW_29
 from barrel_jax.models.build import build_model
 from barrel_jax.training.steps import TrainStep, epoch_order, make_predict_step
-from barrel_jax.training.streams import Stream, seed_data, stream_key
+from barrel_jax.training.streams import Stream, seed_data, step_keys, stream_key
 from tests.kit import small
 
 
@@ -58,8 +58,9 @@ def test_loss_gradients_and_statistics_agree_on_1_and_8_devices(one):
     np.testing.assert_allclose(losses, losses8, atol=1e-5)
     chex.assert_trees_all_close(state.params, state8.params, atol=1e-5)
     chex.assert_trees_all_close(state.batch_stats, state8.batch_stats, atol=1e-5)
-    moved = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (start, state.params)), strict=True)]
-    assert np.mean(np.array(moved) > 1e-4) > 0.8
+    gradient = jax.tree.map(np.subtract, start, state.params)
+    chex.assert_tree_all_finite((losses, gradient, state))
+    assert np.mean([np.abs(leaf).max() > 1e-4 for leaf in jax.tree.leaves(gradient)]) > 0.8
     means = [mean for path, mean in flatten_dict(state.batch_stats).items() if path[-1] == "mean"]
     assert len(means) > 10 and all(np.abs(mean).max() > 1e-4 for mean in means)  # which began at zero
 
@@ -69,7 +70,9 @@ def test_a_step_compiles_once_and_takes_the_state_it_was_given():
     train_step = make(1, kind=traced_once())
     state, seed = train_step.create(0), seed_data(0)
     faces, order = small.faces(20, 32, 29), epoch_order(0, 0, 20)
-    following, _ = train_step.on_faces(state, seed, faces, order)
+    following, loss = train_step.on_faces(state, seed, faces, order)
+    chex.assert_shape(loss, ())
+    chex.assert_trees_all_equal_shapes_and_dtypes(following, train_step.like)
     train_step.on_faces(following, seed, faces, order)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
 
@@ -126,6 +129,9 @@ def test_streams_are_those_of_the_runs_that_there_are(seed):
         np.testing.assert_array_equal(
             jax.random.key_data(jax.jit(stream_key, static_argnums=1)(seed_data(seed), stream)), expected
         )
+    augmentation, dropout = jax.random.split(jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), 5))
+    keys = jax.jit(step_keys)(seed_data(seed), 5)
+    chex.assert_trees_all_equal(keys._asdict(), {"augmentation": augmentation, "dropout": dropout})
 
 
 def test_steps_of_one_dispatch_are_the_steps_one_by_one(one):
@@ -134,6 +140,7 @@ def test_steps_of_one_dispatch_are_the_steps_one_by_one(one):
     state, losses = train_step.in_one_dispatch(2)(train_step.create(0), seed, faces, order)
     alone, first = train_step.on_faces(train_step.create(0), seed, faces, order)
     alone, second = train_step.on_faces(alone, seed, faces, order)
+    chex.assert_shape(losses, (2,))
     np.testing.assert_allclose(losses, [first, second], rtol=1e-5)
     assert int(state.step) == 2 and first != second
     chex.assert_trees_all_close(state.params, alone.params, atol=1e-5)
@@ -148,7 +155,7 @@ def test_unlabelled_points_change_nothing():
         state, loss = train_step.on_faces(train_step.create(0), seed_data(0), given, epoch_order(0, 0, 20))
         results.append((float(loss), jax.device_get(state.params)))
     assert results[0][0] == results[1][0]
-    jax.tree.map(np.testing.assert_array_equal, results[0][1], results[1][1])
+    chex.assert_trees_all_equal(results[0][1], results[1][1])
 
 
 @pytest.mark.quick
@@ -162,8 +169,8 @@ def test_the_moving_average_by_hand(one):
     assert one[1].ema is None  # nor is there one to keep and to save where none was asked for
     start, state, *_ = run(1, optim__ema_decay=0.9)
     # At step 0 the decay is (1 + 0) / (10 + 0).
-    for a, p, e in zip(*map(jax.tree.leaves, (start, state.params, state.ema["params"])), strict=True):
-        np.testing.assert_allclose(e, 0.1 * a + 0.9 * p, atol=1e-6)
+    expected = jax.tree.map(lambda before, after: 0.1 * before + 0.9 * after, start, state.params)
+    chex.assert_trees_all_close(state.ema["params"], expected, rtol=1e-7, atol=1e-6)
     assert state.variables() is state.ema
 
 
