@@ -21,9 +21,6 @@ from barrel_jax.config import AugmentConfig
 Flip = Int[jax.Array | np.ndarray, " K"]
 
 
-BOX = 14  # the stream of a face's box, beside the keys of all else
-
-
 class Draw(NamedTuple):
     """What happens to one image; lengths in crop units, angle in radians. Arrays have a leading [B] after vmap."""
 
@@ -40,7 +37,8 @@ class Draw(NamedTuple):
 
 def draw(key: PRNGKeyArray, config: AugmentConfig) -> Draw:
     """Draws what happens to one image."""
-    keys = iter(jax.random.split(key, 14))
+    *others, box_key = jax.random.split(key, 15)
+    keys = iter(others)
 
     def chance(probability: float) -> jax.Array:
         return jax.random.bernoulli(next(keys), probability)
@@ -60,7 +58,7 @@ def draw(key: PRNGKeyArray, config: AugmentConfig) -> Draw:
         zoom=jnp.where(chance(config.scale_prob), uniform((), 1 - config.scale, 1 + config.scale), 1.0),
         sigma=jnp.where(chance(config.blur_prob), uniform((), 0.0, config.blur), 0.0),
         grey=chance(config.grey_prob),
-        window=_draw_window(jax.random.fold_in(key, BOX), config) if config.box_prob else None,
+        window=_draw_window(box_key, config) if config.box_prob else None,
     )
 
 

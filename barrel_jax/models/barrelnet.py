@@ -15,7 +15,9 @@ from barrel_jax.models.decoder import DecoderLayer
 from barrel_jax.models.dqinit import DQInit
 from barrel_jax.models.encoder import EncoderLayer
 from barrel_jax.models.head import Head, torch_uniform
+from barrel_jax.models.norms import NORMS
 from barrel_jax.models.positions import QueryPositions, sine_positions
+from barrel_jax.models.qamem import STARTS
 from barrel_jax.models.reference import ReferencePositions
 from barrel_jax.models.uncertainty import LogScale
 
@@ -58,13 +60,21 @@ class BarrelNet(nn.Module):
 
         Raises:
           ValueError: images of another shape or of whole numbers, which is asked here since a loop of one's own calls
-            this; a backbone, stride or width that there is not.
+            this; a backbone, stride, width, norm or start of QAMem that there is not; options without what they need.
         """
         if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
             seen = f"{images.dtype} {list(images.shape)}"
             raise ValueError(f"images are floating numbers [B, H, W, 3] in 0..1, these are {seen}; divide uint8 by 255")
         if self.width % 4 or self.width % self.heads:
             raise ValueError(f"width={self.width} does not divide by 4 and by heads={self.heads}")
+        if self.norm not in NORMS:
+            raise ValueError(f"norm={self.norm!r} is none of {', '.join(NORMS)}")
+        if self.qamem_init not in STARTS:
+            raise ValueError(f"qamem_init={self.qamem_init!r} is none of {', '.join(STARTS)}")
+        if self.reference_points and not (self.dqinit and self.decoder_layers):
+            raise ValueError("reference_points=True reads coarse points from DQInit's queries, for a decoder to refine")
+        if self.uncertainty and not self.decoder_layers:
+            raise ValueError("uncertainty=True reads a scale from the decoder's queries, and decoder_layers is 0")
         images = (images - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
         backbone = make_backbone(self.backbone, self.stride, self.norm, self.dtype, self.norm_group, name="backbone")
         features = backbone(images, train=train)

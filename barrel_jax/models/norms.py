@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from barrel_jax.arrays import AnyArray
 
+NORMS = ("batch", "frozen", "folded")  # folded: none, its numbers are in the convolution (`models.folding`)
 EPSILON = 1e-5  # of batch norms and layer norms, as PyTorch has it; Flax's own is 1e-6 in a layer norm
 
 

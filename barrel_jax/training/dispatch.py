@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from barrel_jax.config import Config
+from barrel_jax.devices.sharding import replicated
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.input.placement import place
 from barrel_jax.input.streaming import stream
@@ -42,7 +43,12 @@ class Resident:
     def __init__(self, train_step: TrainStep, crops: FaceCrops, first: int, compiled: Compiled) -> None:
         config = train_step.config
         self._crops, self._seed = crops, config.seed
-        self._faces, self._seed_data = place(crops, train_step.mesh), seed_data(config.seed)
+        # Where the programs read them, so that a dispatch moves nothing to a device or between devices.
+        self._everywhere = replicated(train_step.mesh)
+        self._faces, self._seed_data = (
+            place(crops, train_step.mesh),
+            jax.device_put(seed_data(self._seed), self._everywhere),
+        )
         self._steps_per_epoch = epoch_length(crops) // config.batch_size
         # More would never be taken: something is due between them.
         due = min(config.loop.log_steps, config.loop.save_steps, self._steps_per_epoch)
@@ -60,7 +66,8 @@ class Resident:
         """
         epoch = self._done // self._steps_per_epoch
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, epoch_order_of(self._seed, epoch, self._crops)
+            order = epoch_order_of(self._seed, epoch, self._crops)
+            self._epoch, self._order = epoch, jax.device_put(order, self._everywhere)
         count = self._at_once if most >= self._at_once else 1
         self._done += count
         return *self._programs[count](state, self._seed_data, self._faces, self._order), count

@@ -149,9 +149,9 @@ class TrainStep:
             return loss, changed["batch_stats"]
 
         (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        # Summed whole, then split: XLA merges the two into one reduce-scatter. Asked for the split alone it sends parts
-        # of each convolution's gradient around a ring, step by step (barrel_jax.pod shows it).
-        gradient = jax.lax.with_sharding_constraint(gradient, replicated(mesh))
+        # Summed as the weights lie, then split: asked for the split alone XLA sends parts of each convolution's
+        # gradient around a ring, step by step (barrel_jax.pod shows it).
+        gradient = jax.lax.with_sharding_constraint(gradient, layout({"params": gradient}, mesh, config.mesh)["params"])
         gradient = jax.lax.with_sharding_constraint(gradient, moments_layout(gradient, mesh, config.mesh))
         updates, opt_state = self.optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -87,9 +87,12 @@ class TrainedRun(Described):
         Raises:
             ValueError: the model has no decoder.
         """
+        return jax.device_get(self._attention_program(self.variables, images))
+
+    @cached_property
+    def _attention_program(self) -> jax.stages.Wrapped:
         model = build_model(self.config.model, self.num_landmarks)
-        program = jax.jit(partial(attention_maps, model), out_shardings=replicated(self.mesh))
-        return jax.device_get(program(self.variables, images))
+        return jax.jit(partial(attention_maps, model), out_shardings=replicated(self.mesh))
 
     @cached_property
     def _program(self) -> jax.stages.Wrapped:

@@ -29,6 +29,15 @@ def test_attention_is_pytorchs():
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
+def test_in_bfloat16_the_weights_of_a_query_add_up_to_one():
+    query, key = (normal(seed, 2, 64, 16) for seed in (1, 2))
+    attention = Attention(heads=4, dropout=0.0, dtype=jnp.bfloat16)
+    variables = attention.init(jax.random.key(0), query, key, key, train=False)
+    _, kept = attention.apply(variables, query, key, key, train=False, mutable=["intermediates"])
+    (weights,) = jax.tree.leaves(kept)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+
+
 def test_xavier_bounds_are_pytorchs():
     """torch has query, key and value in one [3 D, D] matrix: bound sqrt(6 / (3 D + D)); others sqrt(6 / (in + out))."""
     width, hidden = 96, 160

@@ -96,6 +96,10 @@ def test_normalisation_is_imagenets():
         ({"backbone": "vgg"}, jnp.zeros((1, 64, 64, 3)), "backbone='vgg' is none of .*resnet18"),
         ({"stride": 7}, jnp.zeros((1, 64, 64, 3)), "stride=7 with resnet10_w16 is not 8 or 16 or 32"),
         ({"width": 33}, jnp.zeros((1, 64, 64, 3)), "width=33 does not divide by 4"),
+        ({"norm": "layer"}, jnp.zeros((1, 64, 64, 3)), "norm='layer' is none of batch, frozen, folded"),
+        ({"qamem_init": "id"}, jnp.zeros((1, 64, 64, 3)), "qamem_init='id' is none of identity, xavier"),
+        ({"reference_points": True, "dqinit": False}, jnp.zeros((1, 64, 64, 3)), "reads coarse points from DQInit's"),
+        ({"uncertainty": True, "decoder_layers": 0}, jnp.zeros((1, 64, 64, 3)), "and decoder_layers is 0"),
     ],
 )
 def test_what_a_loop_of_ones_own_gives_wrongly_is_said(shallow, fields, images, message):
@@ -136,9 +140,10 @@ def test_bfloat16_is_computed_in_bfloat16_up_to_the_last_layer(shallow):
     _, variables = abstract(BarrelNet(**settings), 1, 64, 64, capture_intermediates=True)
     kinds = {name: leaf.dtype for name, leaf in flat(variables["intermediates"]).items()}
     last = {"__call__", "head/__call__", "head/layer3/__call__", "query_positions/__call__", "coarse"}
-    assert last <= kinds.keys()
-    assert {name for name, kind in kinds.items() if kind == jnp.float32} == last
-    assert {kind for name, kind in kinds.items() if name not in last} == {jnp.dtype("bfloat16")}
+    softmax = {name for name in kinds if name.endswith("/attention_weights")}
+    assert last <= kinds.keys() and len(softmax) == 3  # of the encoder, and two of the decoder
+    assert {name for name, kind in kinds.items() if kind == jnp.float32} == last | softmax
+    assert {kind for name, kind in kinds.items() if name not in last | softmax} == {jnp.dtype("bfloat16")}
 
 
 @pytest.mark.parametrize(("decoder_layers", "result"), [(1, "1x5x2xf32"), (0, "1x10xf32")])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from barrel_jax.models.norms import GroupedBatchNorm
+from barrel_jax.models.norms import EPSILON, FrozenBatchNorm, GroupedBatchNorm
 from barrel_jax.models.resnet import Bottleneck, ConvNorm, ResNet
 from barrel_jax.models.windows import from_subgrids, max_pool, to_subgrids
 from barrel_jax.pytorch.weights import flax_views, to_flax
@@ -122,6 +122,26 @@ def test_frozen_norm_leaves_statistics_alone_and_gives_the_same_numbers_in_train
     features, updated = apply(before, x)
     np.testing.assert_allclose(features, expected, rtol=0, atol=1e-4)
     chex.assert_trees_all_equal(before["batch_stats"], updated["batch_stats"])
+
+
+def test_frozen_norm_in_bfloat16_is_as_near_as_flaxs():
+    """Where the mean is far from zero, what it and the factor leave of a bfloat16 offset would be rounding alone."""
+    x = jax.random.normal(jax.random.key(0), (4, 8, 8, 3)) + 10
+    given = {"params": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}}
+    given["batch_stats"] = {"mean": jnp.full(3, 10.0), "var": jnp.ones(3)}
+
+    def error(norm):
+        expected = np.asarray(x.astype(jnp.bfloat16), np.float32) - 10
+        return np.abs(np.asarray(norm.apply(given, x.astype(jnp.bfloat16)), np.float32) - expected).mean()
+
+    flaxs = nn.BatchNorm(use_running_average=True, epsilon=EPSILON, dtype=jnp.bfloat16)
+    assert error(FrozenBatchNorm(dtype=jnp.bfloat16)) == pytest.approx(error(flaxs), rel=0.1)
+
+
+def test_a_norm_over_groups_learns_nothing_while_it_is_drawn():
+    drawn = GroupedBatchNorm(2, dtype=jnp.float32).init(jax.random.key(0), jnp.full((4, 2, 2, 3), 5.0))
+    flaxs = nn.BatchNorm(use_running_average=False).init(jax.random.key(0), jnp.full((4, 2, 2, 3), 5.0))
+    chex.assert_trees_all_equal(drawn, flaxs)
 
 
 def test_frozen_norm_does_not_train_its_scale_and_bias():

@@ -46,3 +46,11 @@ def test_it_computes_what_it_did_and_its_norms_know_the_faces(fields):
     seen = flatten_dict(changed["batch_stats"], sep="/")
     for name, leaf in flatten_dict(unfolded["batch_stats"], sep="/").items():
         np.testing.assert_allclose(seen[name], leaf, atol=1e-4 * np.abs(leaf).max(), err_msg=name)
+
+
+def test_norms_are_given_float32_where_the_model_computes_in_bfloat16():
+    """As training keeps them: a state of other types is no carry of its own step."""
+    config = ModelConfig(**SMALL, backbone="resnet10", dtype="bfloat16")
+    drawn = build_model(config, 5).init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False)
+    unfolded = unfold(config, 5, jax.device_get(fold(drawn)), IMAGES)
+    chex.assert_trees_all_equal_shapes_and_dtypes(unfolded, drawn)

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from barrel_jax.config import MeshConfig
-from barrel_jax.devices.sharding import make_mesh
+from barrel_jax.devices.sharding import make_mesh, replicated
 from barrel_jax.models.build import build_model
 from barrel_jax.training.dispatch import Resident, Streamed, make_trainer, steps_at_once
 from barrel_jax.training.order import epoch_order_of
@@ -67,3 +67,17 @@ def test_brought_batches_go_on_where_the_run_does():
 def test_on_a_cpu_steps_are_taken_one_by_one_unless_asked_for():
     assert jax.default_backend() == "cpu"
     assert [steps_at_once(small.config(loop__dispatch_steps=steps)) for steps in (0, 1, 5)] == [1, 1, 5]
+
+
+def test_a_dispatch_moves_nothing_to_a_device_or_between_them():
+    config = small.config(batch_size=8, seed=7)
+    mesh, crops = make_mesh(MeshConfig(data=8)), make_crops(16)
+    train_step = TrainStep(build_model(config.model, 3), optax.sgd(1.0), config, mesh, crops.scheme.flip)
+
+    def compiled(name, program):
+        return jax.jit(lambda state, seed, faces, order: (state + order[0], faces.points.sum() + seed.sum()))
+
+    trainer = Resident(train_step, crops, 0, compiled)
+    state, *_ = trainer.advance(jax.device_put(0, replicated(mesh)), 1)
+    with jax.transfer_guard("disallow"):
+        state, *_ = trainer.advance(state, 1)
