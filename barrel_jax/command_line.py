@@ -33,9 +33,9 @@ class Parser(argparse.ArgumentParser):
     """A program's arguments: words are parted by hyphens, and underscores are taken for them.
 
     Args:
-      prog: the program's name.
-      description: what it does.
-      ending: gives the end of the help, and is asked only when that is shown.
+        prog: the program's name.
+        description: what it does.
+        ending: gives the end of the help, and is asked only when that is shown.
     """
 
     def __init__(self, prog: str, description: str | None, ending: Callable[[], str] | None = None) -> None:
@@ -69,8 +69,8 @@ class Parser(argparse.ArgumentParser):
         """Does the work of the program and returns its exit status: that of `work`, None being 0.
 
         Args:
-          given: the parsed arguments.
-          work: what the program does.
+            given: the parsed arguments.
+            work: what the program does.
         """
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # libraries read absl's flags, which no program here defines

@@ -170,10 +170,10 @@ def validate(config: Config, *, trained: bool = False) -> None:
     """Checks every field that can be wrong on its own or against another.
 
     Args:
-      trained: the run's weights are there, and its recipe is no concern any more.
+        trained: the run's weights are there, and its recipe is no concern any more.
 
     Raises:
-      ValueError: names the field, its value and what it may be.
+        ValueError: names the field, its value and what it may be.
     """
     _check_types(config)
     data, model, optim, augment = config.data, config.model, config.optim, config.augment
@@ -305,7 +305,7 @@ def check_drawn_backbone(optim: OptimConfig) -> None:
     """Sees that a backbone without trained weights does not get the small rate that is for a trained one.
 
     Raises:
-      ValueError: it would.
+        ValueError: it would.
     """
     _require(
         optim.schedule != "step" or optim.backbone_multiplier >= 1,
@@ -395,8 +395,8 @@ def load_run_config(workdir: Path) -> Config:
     """The config that a run saved.
 
     Raises:
-      FileNotFoundError: when the folder holds no run.
-      ValueError: when the file is no JSON, or has fields that this version does not know, or of other types.
+        FileNotFoundError: when the folder holds no run.
+        ValueError: when the file is no JSON, or has fields that this version does not know, or of other types.
     """
     path = Path(workdir) / "config.json"
     if not path.exists():
@@ -409,12 +409,12 @@ def from_dict(said: object, where: str, remedy: str) -> Config:
     """A config from what JSON said of it; fields that it lacks have their defaults.
 
     Args:
-      said: the fields, as `save_run_config` writes them.
-      where: where they were read, for messages.
-      remedy: what to do about faults.
+        said: the fields, as `save_run_config` writes them.
+        where: where they were read, for messages.
+        remedy: what to do about faults.
 
     Raises:
-      ValueError: there are fields that this version does not know, or of other types.
+        ValueError: there are fields that this version does not know, or of other types.
     """
     config = Config()
 

@@ -53,8 +53,8 @@ def read_config(given: argparse.Namespace) -> Config:
     """The config of the file and the fields that `ConfigParser` was given, checked.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the file makes no config, there is no such field, or a value is not what its field takes.
+        FileNotFoundError: there is no such file.
+        ValueError: the file makes no config, there is no such field, or a value is not what its field takes.
     """
     config = load_config(given.config)
     known = flatten(config)
@@ -105,8 +105,8 @@ def load_config(file: str) -> Config:
     """What `get_config()` of a config file returns; `FILE:TEXT` gives it the text.
 
     Raises:
-      FileNotFoundError: there is no such file; names the nearest.
-      ValueError: the file cannot be run, or makes no config.
+        FileNotFoundError: there is no such file; names the nearest.
+        ValueError: the file cannot be run, or makes no config.
     """
     name, *text = (file,) if Path(file).is_file() else file.split(":", 1)
     path = Path(name)

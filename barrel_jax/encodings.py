@@ -23,7 +23,7 @@ def decode_text(encoded: bytes) -> tuple[str, str]:
     these is taken for Windows-1252, Western Europe's Latin-1.
 
     Raises:
-      UnicodeError: the bytes are not in the encoding that their mark or their zeros say.
+        UnicodeError: the bytes are not in the encoding that their mark or their zeros say.
     """
     found = [name for mark, name in MARKS if encoded.startswith(mark)]
     if found:

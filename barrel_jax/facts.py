@@ -49,8 +49,8 @@ def read_facts(workdir: Path) -> dict[str, Any]:
     """dataset, fingerprint, scheme, num_landmarks, versions, ... of a run.
 
     Raises:
-      FileNotFoundError: the folder holds no run.
-      ValueError: the file is damaged.
+        FileNotFoundError: the folder holds no run.
+        ValueError: the file is damaged.
     """
     path = Path(workdir) / "run.json"
     if not path.exists():

@@ -14,14 +14,14 @@ def fetch(address: str, path: Path, sha256: str, otherwise: str = "") -> Path:
     """The file at `path`, fetched from `address` if it is not there.
 
     Args:
-      address: https://...
-      path: where it is kept.
-      sha256: what its SHA-256 is, or begins with.
-      otherwise: what else a user can do when it cannot be fetched; starts with ', or '.
+        address: https://...
+        path: where it is kept.
+        sha256: what its SHA-256 is, or begins with.
+        otherwise: what else a user can do when it cannot be fetched; starts with ', or '.
 
     Raises:
-      FileNotFoundError: it cannot be fetched.
-      ValueError: it is another file.
+        FileNotFoundError: it cannot be fetched.
+        ValueError: it is another file.
     """
     if path.exists():
         _check(path, path, sha256, "delete it, and it is fetched again")

@@ -102,7 +102,7 @@ def reserve(path: Path) -> None:
     not the end of the process (SIGBUS) that fills the holes through a memory map.
 
     Raises:
-      OSError: there is not so much room; names the file.
+        OSError: there is not so much room; names the file.
     """
     if hasattr(os, "posix_fallocate"):
         with named(path), path.open("r+b") as stream:
@@ -113,7 +113,7 @@ def open_file(path: str | Path) -> io.BufferedReader:
     """A regular file, opened to read its bytes.
 
     Raises:
-      OSError: it cannot be opened, or is a folder, a pipe or a device.
+        OSError: it cannot be opened, or is a folder, a pipe or a device.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without waiting for one who writes into a pipe
     mode = os.fstat(descriptor).st_mode
@@ -154,7 +154,7 @@ def read_json(path: Path, remedy: str) -> Any:
     """What a JSON file says.
 
     Raises:
-      ValueError: it is no JSON; names the file and says `remedy`.
+        ValueError: it is no JSON; names the file and says `remedy`.
     """
     try:
         return json.loads(read_bytes(path))

@@ -83,7 +83,7 @@ def model_of(label: str) -> dict[str, Any]:
     """Fields of config.model of a label such as BarrelNet-50, Baseline-18-d5, Baseline-50-s8 or Baseline-HRNet.
 
     Raises:
-      ValueError: it names no model.
+        ValueError: it names no model.
     """
     backbones = {backbone.size: backbone for backbone in BACKBONES.values()}
     found = re.fullmatch(rf"(.+?)-({'|'.join(backbones)})(?:-s(\d+))?(?:-e([1-7]))?(?:-d([0-7]))?", label)

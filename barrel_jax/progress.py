@@ -87,11 +87,11 @@ def progress(
     """What tells how far a task is, on standard error.
 
     Args:
-      total, initial: how many there are to do, and are done already.
-      desc: of the task.
-      unit: what is counted, in the singular.
-      unit_scale: how many of these each of `total` is.
-      silent: for the processes of a run that do not speak.
+        total, initial: how many there are to do, and are done already.
+        desc: of the task.
+        unit: what is counted, in the singular.
+        unit_scale: how many of these each of `total` is.
+        silent: for the processes of a run that do not speak.
     """
     if silent or not sys.stderr.isatty():
         return Lines(total, initial, desc, unit, unit_scale, silent=silent)

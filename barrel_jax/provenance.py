@@ -79,9 +79,9 @@ def describe(benchmark: str, module: str = "", arguments: Sequence[str] | None =
     """Machine, versions, commit and command of a result; to be asked before anything is timed.
 
     Args:
-      benchmark: its name.
-      module: what was run with python -m; by default the script of benchmarks/ that runs.
-      arguments: of the command; by default those of the process.
+        benchmark: its name.
+        module: what was run with python -m; by default the script of benchmarks/ that runs.
+        arguments: of the command; by default those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     machine = {

@@ -81,8 +81,8 @@ def calibration(errors: np.ndarray, sigma: np.ndarray) -> dict[str, Any]:
     """Coverage of intervals, and errors by sigma.
 
     Args:
-      errors: of points along both axes [n, K, 2], in pixels, NaN where not labelled.
-      sigma: [n, K], in pixels.
+        errors: of points along both axes [n, K, 2], in pixels, NaN where not labelled.
+        sigma: [n, K], in pixels.
     """
     scale = np.repeat((sigma / 2**0.5)[..., None], 2, axis=-1)
     seen = np.isfinite(errors)

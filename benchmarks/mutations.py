@@ -54,7 +54,7 @@ def run_tests(folder: Path, tests: str, limit: float) -> tuple[str, float]:
     """What the tests say, and the seconds they took: '' when all pass, else the first failure.
 
     Raises:
-      ValueError: no test ran.
+        ValueError: no test ran.
     """
     start = time.monotonic()
     with tempfile.NamedTemporaryFile("r", prefix="mutations-") as said:

@@ -25,9 +25,9 @@ def scored_faces(own: DataConfig, scheme: str, given: argparse.Namespace) -> tup
     """The crops, and the folder of their set; of a published set also a part, and the result is to say so.
 
     Args:
-      own: data settings of the model's run.
-      scheme: of its points.
-      given: the arguments of `parser_of`.
+        own: data settings of the model's run.
+        scheme: of its points.
+        given: the arguments of `parser_of`.
     """
     named = {"dataset": given.dataset, "source": given.source, "test_split": given.split}
     data = data_to_score(own, scheme, **named, allow_partial=True)

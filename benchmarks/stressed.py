@@ -21,8 +21,8 @@ def collect(runs: dict[str, Path]) -> dict[str, object]:
     """The records of all runs, each with its `run`, and what they share.
 
     Raises:
-      FileNotFoundError: a run without stress.json.
-      ValueError: runs that were scored on different faces or otherwise.
+        FileNotFoundError: a run without stress.json.
+        ValueError: runs that were scored on different faces or otherwise.
     """
     rows, facts = [], {}
     for name, workdir in runs.items():

@@ -791,7 +791,7 @@ def fill(text: str, results: str = "benchmarks/results") -> str:
     """The text with every table written anew; `results` is where the results' folder is, seen from it.
 
     Raises:
-      ValueError: a table that nobody makes.
+        ValueError: a table that nobody makes.
     """
 
     def one(match: re.Match[str]) -> str:

@@ -25,11 +25,11 @@ def alternate(
     """Seconds of every repeat of every side, in turns A B C A B C, so that a machine that slows down slows all.
 
     Args:
-      sides: each does its work once and returns when it is done.
-      rounds: timed calls of each.
-      warm_up: untimed calls of each before the first round.
-      settle: untimed calls before each timed one, in which the threads and caches of the side before are left behind.
-      dropped: takes the reason of a side that fails, which the others go on without; None lets the failure out.
+        sides: each does its work once and returns when it is done.
+        rounds: timed calls of each.
+        warm_up: untimed calls of each before the first round.
+        settle: untimed calls before each timed one, in which the threads and caches of the side before are left behind.
+        dropped: takes the reason of a side that fails, which the others go on without; None lets the failure out.
     """
     dropping = () if dropped is None else refusals()
     seconds: dict[Name, list[float]] = {name: [] for name in sides}

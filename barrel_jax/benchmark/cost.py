@@ -17,14 +17,14 @@ def cost_of(config: ModelConfig, num_landmarks: int, image_size: int, rounds: in
     """Measures a model with random weights on JAX's default device, one face at a time.
 
     Args:
-      config: the model; `dtype` says in what is computed.
-      num_landmarks: K.
-      image_size: the crop's side in pixels.
-      rounds: timed repeats.
+        config: the model; `dtype` says in what is computed.
+        num_landmarks: K.
+        image_size: the crop's side in pixels.
+        rounds: timed repeats.
 
     Returns:
-      device; fps at the median; parameters; flops of one face, as `infer.flops_of` counts them; memory_mb of weights,
-      inputs and intermediate values, as the compiler counts them; None for what is not counted here.
+        device; fps at the median; parameters; flops of one face, as `infer.flops_of` counts them; memory_mb of weights,
+        inputs and intermediate values, as the compiler counts them; None for what is not counted here.
     """
     variables = random_variables(config, num_landmarks, image_size)
     predict, weights = make_inference(config, num_landmarks, variables)

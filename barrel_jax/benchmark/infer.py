@@ -78,25 +78,25 @@ def measure(
     rows come together when the last round is over, and the memory of both frameworks is given back then.
 
     Args:
-      labels: models, as `grids.model_of` reads them.
-      batches: faces at once.
-      precisions: of `frameworks.MATMUL`.
-      implementations: of `sides.IMPLEMENTATIONS`.
-      devices: cpu, cuda.
-      rounds: timed repeats of each.
-      num_landmarks: K.
-      image_size: the crop's side in pixels.
-      write: called with every new row as soon as it is there.
-      done: rows of an earlier call; they are returned in their places and not measured again, failed ones too.
-      models_in_turns: all models of a device, batch and precision take turns as well, so that their ratios count.
-      alone: what the timing takes place in, such as a lock.
+        labels: models, as `grids.model_of` reads them.
+        batches: faces at once.
+        precisions: of `frameworks.MATMUL`.
+        implementations: of `sides.IMPLEMENTATIONS`.
+        devices: cpu, cuda.
+        rounds: timed repeats of each.
+        num_landmarks: K.
+        image_size: the crop's side in pixels.
+        write: called with every new row as soon as it is there.
+        done: rows of an earlier call; they are returned in their places and not measured again, failed ones too.
+        models_in_turns: all models of a device, batch and precision take turns as well, so that their ratios count.
+        alone: what the timing takes place in, such as a lock.
 
     Returns:
-      the rows. An implementation that cannot be made, runs out of memory or says points that are not finite costs its
-      own row (`Failed`), points that differ by more than rounding those of their model.
+        the rows. An implementation that cannot be made, runs out of memory or says points that are not finite costs its
+        own row (`Failed`), points that differ by more than rounding those of their model.
 
     Raises:
-      ValueError: a label that is no model; before anything is measured.
+        ValueError: a label that is no model; before anything is measured.
     """
     models = {label: ModelConfig(**model_of(label)) for label in labels}
     rows = Rows(write, done)

@@ -101,8 +101,8 @@ class Rows:
     """The rows of one measurement; each is handed on as soon as it is there.
 
     Args:
-      write: called with every new row; None for nobody.
-      done: rows of an earlier call, which are kept as they are, failed ones too.
+        write: called with every new row; None for nobody.
+        done: rows of an earlier call, which are kept as they are, failed ones too.
     """
 
     def __init__(self, write: Callable[[Row], None] | None, done: Iterable[Row]) -> None:
@@ -135,13 +135,13 @@ def measure_in_turns(
     """Makes the sides of a group, checks them against each other, times them in turns, and gives their memory back.
 
     Args:
-      keys: of the rows.
-      make: the side of a key.
-      check: why sides may not be timed, by key.
-      numbers: the row of a side from the seconds of its repeats.
-      rounds: timed repeats.
-      rows: where every row goes, also of a side that could not be made or run, with the reason.
-      alone: what the timing takes place in.
+        keys: of the rows.
+        make: the side of a key.
+        check: why sides may not be timed, by key.
+        numbers: the row of a side from the seconds of its repeats.
+        rounds: timed repeats.
+        rows: where every row goes, also of a side that could not be made or run, with the reason.
+        alone: what the timing takes place in.
     """
     sides: dict[Key, S] = {}
     for key in tqdm(keys, desc="compile"):

@@ -62,8 +62,8 @@ def make_side(impl: str, work: Work) -> Side:
     """Puts a model and its images on the device and runs it for the first time; `impl` is one of `IMPLEMENTATIONS`.
 
     Raises:
-      ValueError: onnxruntime, which is float32 on the CPU here, at another precision or elsewhere, or not installed;
-        points that are not finite.
+        ValueError: onnxruntime, which is float32 on the CPU here, at another precision or elsewhere, or not installed;
+          points that are not finite.
     """
     make = {"jax": _jax_side, "jax-frozen": _jax_side, "onnxruntime": _onnx_side}.get(impl, _torch_side)
     flags(impl, work.precision)
@@ -146,7 +146,7 @@ def compare(sides: Mapping[str, Side], name: str, precision: str) -> float:
     """The largest difference in crop units of any two sides' points.
 
     Raises:
-      Disagreement: it is more than rounding at this precision, so that the sides do not do the same work.
+        Disagreement: it is more than rounding at this precision, so that the sides do not do the same work.
     """
     points = np.stack([side.points for side in sides.values()])
     spread = float(np.ptp(points, axis=0).max())

@@ -54,9 +54,9 @@ def start(config: Config) -> None:
     """Joins the other processes; the first thing that a program does, before JAX looks for devices.
 
     Raises:
-      ValueError: `config.distributed` is none of auto, off and HOST:PORT,N,I, its port is taken, the processes were
-        started as of different numbers, or JAX does not find them by their launcher.
-      TimeoutError: nobody listens at the coordinator's address, or not all processes have come there.
+        ValueError: `config.distributed` is none of auto, off and HOST:PORT,N,I, its port is taken, the processes were
+          started as of different numbers, or JAX does not find them by their launcher.
+        TimeoutError: nobody listens at the coordinator's address, or not all processes have come there.
     """
     said = f"config.distributed={config.distributed!r}"
     limits: dict[str, Any] = {
@@ -103,7 +103,7 @@ def together(action: Callable[[], T]) -> T:
     """What an action gives in this process; where it fails in one process it fails in all, with that one's words.
 
     Raises:
-      ValueError: names the process and the error (in one process: the error itself).
+        ValueError: names the process and the error (in one process: the error itself).
     """
     if jax.process_count() == 1:
         return action()
@@ -139,7 +139,7 @@ def check_alike(config: Config, fingerprints: dict[str, str]) -> None:
     """Compares the config and the data of all processes.
 
     Raises:
-      ValueError: they are not those of process 0; names the process and what differs.
+        ValueError: they are not those of process 0; names the process and what differs.
     """
     if jax.process_count() == 1:
         return

@@ -17,16 +17,16 @@ def meet(host: str, port: int, count: int, index: int, seconds: float, said: str
     """Returns when all processes of a run have met.
 
     Args:
-      host: where process 0 runs.
-      port: where it listens.
-      count: of how many processes this one was started as one.
-      index: which of them it is, from 0.
-      seconds: how long to wait.
-      said: the setting, for errors.
+        host: where process 0 runs.
+        port: where it listens.
+        count: of how many processes this one was started as one.
+        index: which of them it is, from 0.
+        seconds: how long to wait.
+        said: the setting, for errors.
 
     Raises:
-      ValueError: the port is taken, or the processes were not started as of one run; said by each.
-      TimeoutError: not all have come, or nobody listens; names who is missing.
+        ValueError: the port is taken, or the processes were not started as of one run; said by each.
+        TimeoutError: not all have come, or nobody listens; names who is missing.
     """
     if index:
         _report(host, port, count, index, seconds, said)

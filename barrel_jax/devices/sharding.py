@@ -34,7 +34,7 @@ def make_mesh(config: MeshConfig) -> Mesh:
     """A mesh of the axes data and model over the devices of all processes, or over the first `data * model` of one.
 
     Raises:
-      ValueError: when the devices do not suffice, do not divide, or some process would be left without one.
+        ValueError: when the devices do not suffice, do not divide, or some process would be left without one.
     """
     present, said = jax.devices(), f"config.mesh.data={config.data} and config.mesh.model={config.model}"
     kind = f"{len(present)} {present[0].platform} device(s)"

@@ -37,7 +37,7 @@ def graph_options(platform: str | None = None) -> dict[str, Any]:
     """What XLA is told of a program, beside its own flags: on NVIDIA GPUs convolutions in CUDA graphs.
 
     Args:
-      platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.
+        platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.
     """
     version = tuple(int(part) for part in jax.__version__.split(".")[:2])
     nvidia = (platform or jax.default_backend()) == "gpu" and "rocm" not in jax.devices()[0].client.platform_version
@@ -52,7 +52,7 @@ def one_use_options(platform: str | None = None) -> dict[str, Any]:
     0.10.2 and 0.11.2; at level 0 they differ in the last one).
 
     Args:
-      platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.
+        platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.
     """
     return {"xla_backend_optimization_level": 1} if (platform or jax.default_backend()) == "cpu" else {}
 

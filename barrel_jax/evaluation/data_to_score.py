@@ -14,17 +14,17 @@ def data_to_score(
     """The data settings `own` of a run (or the defaults) with what the command line names in their place.
 
     Args:
-      own: settings to start from.
-      scheme: of the run's model; synthetic faces are annotated alike, so that its model can be scored on them.
-      dataset: another set, None for their own.
-      source: folder of the set's download, None for that of the settings.
-      overrides: other fields of the settings, None for those that are not named.
+        own: settings to start from.
+        scheme: of the run's model; synthetic faces are annotated alike, so that its model can be scored on them.
+        dataset: another set, None for their own.
+        source: folder of the set's download, None for that of the settings.
+        overrides: other fields of the settings, None for those that are not named.
 
     Returns:
-      the settings; the split to score is their `test_split`.
+        the settings; the split to score is their `test_split`.
 
     Raises:
-      ValueError: a source is given for a set without.
+        ValueError: a source is given for a set without.
     """
     data = dataclasses.replace(own)
     if dataset is not None and dataset != own.dataset:

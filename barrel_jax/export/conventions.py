@@ -23,8 +23,8 @@ def conventions(config: Config, facts: dict[str, Any]) -> dict[str, Any]:
     """The part of a manifest that is the same for every format.
 
     Args:
-      config: of the run.
-      facts: of the run, as in its run.json.
+        config: of the run.
+        facts: of the run, as in its run.json.
     """
     protocol = protocol_of(config.data.crop, config.data.dataset)
     return {

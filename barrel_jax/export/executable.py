@@ -74,10 +74,10 @@ def serialise(
     """Compiles for the first device.
 
     Args:
-      predict: `inference.make_inference`'s, weights and images uint8 [B, S, S, 3] -> points [B, K, 2].
-      weights: what it takes.
-      image_size: S.
-      batch: B.
+        predict: `inference.make_inference`'s, weights and images uint8 [B, S, S, 3] -> points [B, K, 2].
+        weights: what it takes.
+        image_size: S.
+        batch: B.
     """
     images = jax.ShapeDtypeStruct((batch, image_size, image_size, 3), jnp.uint8)
     # A function of its own, of which there is no compiled program in memory either.

@@ -32,11 +32,11 @@ def load_executable(directory: Path, *, sha256: str, batch: int = 1, workdir: Pa
     """The compiled program for a batch, which is trusted like code: opening it runs what it says.
 
     Args:
-      directory: of the export.
-      sha256: the file's, in hex, as `python -m barrel_jax.export` printed it, kept where nobody else writes. The one in
-        the manifest proves nothing: whoever changes the file can change that.
-      batch: B.
-      workdir: the run that it must be of.
+        directory: of the export.
+        sha256: the file's, in hex, as `python -m barrel_jax.export` printed it, kept where nobody else writes. The one
+          in the manifest proves nothing: whoever changes the file can change that.
+        batch: B.
+        workdir: the run that it must be of.
 
     Raises ValueError also on another version of jax or jaxlib, and on another device or processor.
     """

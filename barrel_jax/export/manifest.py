@@ -69,12 +69,12 @@ def read(directory: Path, workdir: Path | None = None) -> dict[str, Any]:
     """The manifest of exported files.
 
     Args:
-      directory: where they lie.
-      workdir: the run that they must be of; any when None.
+        directory: where they lie.
+        workdir: the run that they must be of; any when None.
 
     Raises:
-      FileNotFoundError: nothing was exported there.
-      ValueError: the manifest is broken, or of another run than `workdir`.
+        FileNotFoundError: nothing was exported there.
+        ValueError: the manifest is broken, or of another run than `workdir`.
     """
     path = Path(directory) / NAME
     if not path.exists():
@@ -144,8 +144,8 @@ def content(directory: Path, name: str, manifest: dict[str, Any], sha256: str = 
     """A file whose SHA-256 is the manifest's, and the one that is given, if one is.
 
     Raises:
-      FileNotFoundError: the file is not there.
-      ValueError: it was not exported, or is another than was.
+        FileNotFoundError: the file is not there.
+        ValueError: it was not exported, or is another than was.
     """
     path = Path(directory) / name
     if name not in manifest["files"]:
@@ -170,7 +170,7 @@ def check_machine(path: Path, manifest: dict[str, Any]) -> None:
     """That a compiled program can run here.
 
     Raises:
-      ValueError: it was compiled by another jax or jaxlib, or for another device or processor; names both.
+        ValueError: it was compiled by another jax or jaxlib, or for another device or processor; names both.
     """
     ours = {name: version(name) for name in ("jax", "jaxlib")} | machine()
     theirs = {**manifest.get("versions", {}), **manifest.get("machine", {})}

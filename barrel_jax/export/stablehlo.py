@@ -31,9 +31,9 @@ def serialise(
     """The content of the file of crops.
 
     Args:
-      predict: `inference.make_inference`'s, weights and images uint8 [B, S, S, 3] -> points [B, K, 2].
-      weights: constants of the program.
-      image_size: S.
+        predict: `inference.make_inference`'s, weights and images uint8 [B, S, S, 3] -> points [B, K, 2].
+        weights: constants of the program.
+        image_size: S.
     """
     (batch,) = export.symbolic_shape("B")
     images = jax.ShapeDtypeStruct((batch, image_size, image_size, 3), jnp.uint8)
@@ -57,10 +57,10 @@ def image_program(model: BarrelNet, weights: PyTree, protocol: CropProtocol, ima
     It gives points float32 [n, K, 2] in source pixels and, where the model says it, sigma float32 [n, K].
 
     Args:
-      model: `inference.folded_model`'s.
-      weights: of it.
-      protocol: of the crops.
-      image_size: S.
+        model: `inference.folded_model`'s.
+        weights: of it.
+        protocol: of the crops.
+        image_size: S.
     """
 
     def run(image: UInt8[jax.Array, "H W 3"], boxes: Float[jax.Array, "n 4"]) -> tuple[Float[jax.Array, "n ..."], ...]:

@@ -44,8 +44,8 @@ def find_runtime() -> Path:
     """The package of ONNX Runtime Web; fetched to $BARREL_JAX_DATA/web (~/.cache/barrel_jax/web) if need be.
 
     Raises:
-      FileNotFoundError: it cannot be fetched.
-      ValueError: it is another file.
+        FileNotFoundError: it cannot be fetched.
+        ValueError: it is another file.
     """
     return fetch(ADDRESS, files.cache_home() / "web" / ADDRESS.rpartition("/")[2], SHA256)
 
@@ -54,11 +54,11 @@ def write_page(export: Path, out: Path) -> None:
     """Writes the page of an export's model-image.onnx.
 
     Args:
-      export: folder of the export.
-      out: folder of the page; what else lies there stays.
+        export: folder of the export.
+        out: folder of the page; what else lies there stays.
 
     Raises:
-      FileNotFoundError, ValueError: as `find_runtime`, and as `manifest.content` of a model that was changed.
+        FileNotFoundError, ValueError: as `find_runtime`, and as `manifest.content` of a model that was changed.
     """
     about = manifest.read(export)
     model = manifest.content(export, runtime.IMAGE_NAME, about)

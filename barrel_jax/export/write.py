@@ -31,14 +31,14 @@ def export(
     All compute in float32, in full on every device, whatever the run's compute type.
 
     Args:
-      trained: what to export.
-      out: folder.
-      formats: some of `FORMATS`.
-      batches: of the executables, one file for each.
+        trained: what to export.
+        out: folder.
+        formats: some of `FORMATS`.
+        batches: of the executables, one file for each.
 
     Raises:
-      ValueError: an unknown format; a package that a format needs is not installed; a file's points differ from
-        Flax's by more than `TOLERANCE`. Nothing is written then.
+        ValueError: an unknown format; a package that a format needs is not installed; a file's points differ from
+          Flax's by more than `TOLERANCE`. Nothing is written then.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:

@@ -175,16 +175,16 @@ def augment(
     """Augments a batch.
 
     Args:
-      key: decides every draw.
-      images: uint8 [B, S, S, 3], RGB.
-      points: float32 [B, K, 2] in crop units.
-      flip: the scheme's permutation [K].
-      config: probabilities and amounts.
-      around: how many pixels of the images are beyond the crop, on each side, so that T = S - 2 around.
+        key: decides every draw.
+        images: uint8 [B, S, S, 3], RGB.
+        points: float32 [B, K, 2] in crop units.
+        flip: the scheme's permutation [K].
+        config: probabilities and amounts.
+        around: how many pixels of the images are beyond the crop, on each side, so that T = S - 2 around.
 
     Returns:
-      images float32 [B, T, T, 3] in 0..1, points [B, K, 2], and bool [B], which faces were flipped (whose labels of
-      points must be permuted alike).
+        images float32 [B, T, T, 3] in 0..1, points [B, K, 2], and bool [B], which faces were flipped (whose labels of
+        points must be permuted alike).
     """
     draws = jax.vmap(lambda one: draw(one, config))(jax.random.split(key, images.shape[0]))
     moved = jax.vmap(lambda p, one: transform_points(p, flip, one))(points, draws)

@@ -43,7 +43,7 @@ def divide(crops: FaceCrops, share: float, split: str) -> FaceCrops:
     """Of the training split `crops` the faces that are kept from training, when `split` is 'holdout', else the rest.
 
     Raises:
-      ValueError: one side has no face.
+        ValueError: one side has no face.
     """
     held = held_out(crops.files, share)
     if held.all() or not held.any():

@@ -37,7 +37,7 @@ def join(main: FaceCrops, others: Sequence[tuple[FaceCrops, float]]) -> FaceCrop
     (`barrel_jax.training.order.epoch_order_of`). What the result says of itself is said of `main`; no face has a flag.
 
     Raises:
-      ValueError: a set has other landmarks than `main`, or a share so small that an epoch visits none of its faces.
+        ValueError: a set has other landmarks than `main`, or a share so small that an epoch visits none of its faces.
     """
     if not others:
         return main

@@ -31,8 +31,8 @@ def read_info(directory: Path, flip_pairs: Sequence[tuple[int, int]] = (), norma
     """The description of the built set in `directory`, with the config's flip pairs and normaliser, if given, on top.
 
     Raises:
-      FileNotFoundError: no built set there.
-      ValueError: overrides that do not fit the set.
+        FileNotFoundError: no built set there.
+        ValueError: overrides that do not fit the set.
     """
     path = Path(directory) / "metadata.json"
     if not path.exists():
@@ -61,8 +61,8 @@ def open_split(directory: Path, split: str) -> Sequence[dict[str, Any]]:
     """Random access to the records of a split; images stay encoded.
 
     Raises:
-      ValueError: the set's records are not of the kind that this project writes, or there is no such split; names
-        those that there are.
+        ValueError: the set's records are not of the kind that this project writes, or there is no such split; names
+          those that there are.
     """
     _check_features(Path(directory))
     import tensorflow_datasets as tfds  # takes seconds, and a cached split does without
@@ -118,7 +118,7 @@ def decode(encoded: bytes, name: str) -> UInt8[np.ndarray, "H W 3"]:
     """JPEG or PNG to uint8 [H, W, 3], RGB; EXIF orientation is ignored, as points refer to the stored pixels.
 
     Raises:
-      ValueError: bytes that are no image.
+        ValueError: bytes that are no image.
     """
     image = pictures.decode(encoded)
     if image is None:

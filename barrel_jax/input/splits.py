@@ -15,13 +15,13 @@ def load_split(data: DataConfig, directory: Path, split: str, context: float = 0
     Where `data.holdout` keeps faces from training, the training split is without them, and 'holdout' is they.
 
     Args:
-      data: the settings.
-      directory: the built set.
-      split: its name.
-      context: how much of the picture around the crops the images show too (`load_crops`).
+        data: the settings.
+        directory: the built set.
+        split: its name.
+        context: how much of the picture around the crops the images show too (`load_crops`).
 
     Raises:
-      ValueError: there is no such split, it is empty, or what is given of its points does not fit them.
+        ValueError: there is no such split, it is empty, or what is given of its points does not fit them.
     """
     stored = data.train_split if data.holdout and split == HOLDOUT else split
     with max_pixels(data.max_pixels):

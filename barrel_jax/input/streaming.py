@@ -31,12 +31,12 @@ def stream(
     """The batches of the steps first..total-1, as global arrays split over all devices.
 
     Args:
-      crops: the split, n faces, memory-mapped.
-      order_of: the order in which an epoch visits the faces (`barrel_jax.training.order.epoch_order_of`).
-      batch_size: faces of a batch over all devices.
-      steps_per_epoch: whole batches of an epoch.
-      first, total: steps.
-      mesh: the devices.
+        crops: the split, n faces, memory-mapped.
+        order_of: the order in which an epoch visits the faces (`barrel_jax.training.order.epoch_order_of`).
+        batch_size: faces of a batch over all devices.
+        steps_per_epoch: whole batches of an epoch.
+        first, total: steps.
+        mesh: the devices.
     """
     import grain  # faces that lie on the devices do without it
 

@@ -14,17 +14,17 @@ def attention_maps(
     """Points of crops and the attention behind them.
 
     Args:
-      model: with a decoder.
-      variables: {params, batch_stats}.
-      images: RGB crops.
+        model: with a decoder.
+        variables: {params, batch_stats}.
+        images: RGB crops.
 
     Returns:
-      points float32 [B, K, 2] in crop units; the weights of the last decoder layer's cross-attention over the h x w
-      cells of the memory, mean over its heads, float32 [B, K, h, w]: each map sums to 1, its first row is the crop's
-      top.
+        points float32 [B, K, 2] in crop units; the weights of the last decoder layer's cross-attention over the h x w
+        cells of the memory, mean over its heads, float32 [B, K, h, w]: each map sums to 1, its first row is the crop's
+        top.
 
     Raises:
-      ValueError: the model has no decoder.
+        ValueError: the model has no decoder.
     """
     if not model.decoder_layers:
         raise ValueError("a model without decoder has no cross-attention")

@@ -15,7 +15,7 @@ def make_backbone(
     """An HRNet, which has one stride, or a ResNet; attributes are those of config.ModelConfig.
 
     Raises:
-      ValueError: there is no backbone of that name, or no ResNet of that stride.
+        ValueError: there is no backbone of that name, or no ResNet of that stride.
     """
     if backbone not in BACKBONES:
         raise ValueError(f"backbone={backbone!r} is none of {', '.join(BACKBONES)}")

@@ -59,8 +59,8 @@ class BarrelNet(nn.Module):
         from DQInit's queries, and `log_scale`, the logarithm [B, K] of the error's scale (models/uncertainty.py).
 
         Raises:
-          ValueError: images of another shape or of whole numbers, which is asked here since a loop of one's own calls
-            this; a backbone, stride, width, norm or start of QAMem that there is not; options without what they need.
+            ValueError: images of another shape or of whole numbers, which is asked here since a loop of one's own calls
+              this; a backbone, stride, width, norm or start of QAMem that there is not; options without what they need.
         """
         if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
             seen = f"{images.dtype} {list(images.shape)}"

@@ -17,11 +17,11 @@ def fold(variables: ArrayTree) -> ArrayTree:
     """The variables of the same model with `norm='folded'`, whose convolutions have a bias and no norm behind them.
 
     Args:
-      variables: {params, batch_stats} of a model with `norm` 'batch' or 'frozen'; with batch statistics every
-        convolution has its norm beside it under the names conv and norm (models/resnet.py, `ConvNorm`).
+        variables: {params, batch_stats} of a model with `norm` 'batch' or 'frozen'; with batch statistics every
+          convolution has its norm beside it under the names conv and norm (models/resnet.py, `ConvNorm`).
 
     Returns:
-      {params}; outputs are those of the running statistics, but for rounding.
+        {params}; outputs are those of the running statistics, but for rounding.
     """
     return {"params": _fold(variables["params"], variables.get("batch_stats", {}))}
 

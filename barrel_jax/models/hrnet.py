@@ -59,10 +59,10 @@ class HRNet(nn.Module):
     """HRNet as a backbone of stride 4.
 
     Attributes:
-      norm: 'batch' or 'frozen'.
-      dtype: compute type; parameters are float32.
-      norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
-      plan: its stages and branches.
+        norm: 'batch' or 'frozen'.
+        dtype: compute type; parameters are float32.
+        norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
+        plan: its stages and branches.
     """
 
     norm: str
@@ -75,7 +75,7 @@ class HRNet(nn.Module):
         """Normalised images [B, H, W, 3] to features [B, H / 4, W / 4, C], 270 channels in HRNet-W18.
 
         Raises:
-          ValueError: H or W does not divide by 32, so that the branches' grids do not lie on each other.
+            ValueError: H or W does not divide by 32, so that the branches' grids do not lie on each other.
         """
         _, height, width, _ = images.shape
         plan = self.plan

@@ -28,12 +28,12 @@ def make_inference(
     """The function of a trained model, not jitted, and the weights that it takes.
 
     Args:
-      config: of the run; its `dtype` is the type of computation, and of the weights that are computed with in it.
-      num_landmarks: K.
-      variables: of the run's model, {params, batch_stats}.
+        config: of the run; its `dtype` is the type of computation, and of the weights that are computed with in it.
+        num_landmarks: K.
+        variables: of the run's model, {params, batch_stats}.
 
     Returns:
-      predict(weights, images uint8 [B, S, S, 3]) -> points float32 [B, K, 2] in crop units; weights.
+        predict(weights, images uint8 [B, S, S, 3]) -> points float32 [B, K, 2] in crop units; weights.
     """
     model = folded_model(config, num_landmarks)
 

@@ -48,10 +48,10 @@ def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: ArrayT
     """Writes a model's file and returns its bytes.
 
     Args:
-      path: the file.
-      config: of the run.
-      facts: of the run, as JSON can say them.
-      variables: {params, batch_stats} of its model.
+        path: the file.
+        config: of the run.
+        facts: of the run, as JSON can say them.
+        variables: {params, batch_stats} of its model.
     """
     columns: dict[str, Any] = {
         "about": np.array(json.dumps({"config": dataclasses.asdict(config), "facts": dict(facts)}))
@@ -76,9 +76,9 @@ def unpack(path: Path) -> Packed:
     """Reads a model's file.
 
     Raises:
-      FileNotFoundError: there is none.
-      ValueError: it is no such file, or one of a version with other settings, or its weights are of another model than
-        its config describes.
+        FileNotFoundError: there is none.
+        ValueError: it is no such file, or one of a version with other settings, or its weights are of another model
+          than its config describes.
     """
     remedy = "write it anew: python -m barrel_jax.export RUN --formats packed"
     content = files.read_bytes(path)

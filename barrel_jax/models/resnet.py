@@ -105,11 +105,11 @@ class ResNet(nn.Module):
     """The convolutional backbone.
 
     Attributes:
-      layout: a key of `barrel_jax.backbones.RESNETS`.
-      stride: of the output, 32, 16 or 8.
-      norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.models.folding`).
-      dtype: compute type; parameters are float32.
-      norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
+        layout: a key of `barrel_jax.backbones.RESNETS`.
+        stride: of the output, 32, 16 or 8.
+        norm: 'batch', 'frozen', or 'folded' for inference (`barrel_jax.models.folding`).
+        dtype: compute type; parameters are float32.
+        norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
     """
 
     layout: str

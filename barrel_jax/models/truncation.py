@@ -23,16 +23,16 @@ def truncate(
     of all such products those whose squared difference is least (Eckart and Young 1936).
 
     Args:
-      config: of the trained model.
-      variables: {params, batch_stats} of it.
-      rank: r.
-      modules: some of `MODULES`; those that the model has get the rank.
+        config: of the trained model.
+        variables: {params, batch_stats} of it.
+        rank: r.
+        modules: some of `MODULES`; those that the model has get the rank.
 
     Returns:
-      The config with the ranks, and its variables.
+        The config with the ranks, and its variables.
 
     Raises:
-      ValueError: the model has neither module, one has a rank already, or there is no such rank.
+        ValueError: the model has neither module, one has a rank already, or there is no such rank.
     """
     there = [name for name, on in zip(MODULES, (config.dqinit, config.qamem_layers), strict=True) if on]
     chosen = [name for name in there if name in modules]

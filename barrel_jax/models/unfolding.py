@@ -22,13 +22,13 @@ def unfold(config: ModelConfig, num_landmarks: int, folded: ArrayTree, images: U
     """The variables of the model with `norm='batch'` whose outputs are those of a folded one, but for rounding.
 
     Args:
-      config: of the model.
-      num_landmarks: K.
-      folded: its {params}, as of `models.folding.fold`.
-      images: crops whose statistics the norms are given.
+        config: of the model.
+        num_landmarks: K.
+        folded: its {params}, as of `models.folding.fold`.
+        images: crops whose statistics the norms are given.
 
     Returns:
-      {params, batch_stats}.
+        {params, batch_stats}.
     """
     model = folded_model(config, num_landmarks)
 

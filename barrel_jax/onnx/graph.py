@@ -65,10 +65,10 @@ class Graph:
         """The whole, checked.
 
         Args:
-          inputs: by the names that nodes know them by.
-          outputs: by their names.
-          nodes: the nodes that the outputs are, by the same names.
-          facts: kept in the file's metadata.
+            inputs: by the names that nodes know them by.
+            outputs: by their names.
+            nodes: the nodes that the outputs are, by the same names.
+            facts: kept in the file's metadata.
         """
         self._nodes += [helper.make_node("Identity", [nodes[name]], [name], name=name) for name in outputs]
         graph = helper.make_graph(

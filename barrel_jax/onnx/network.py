@@ -35,11 +35,11 @@ def write_network(
     A model with uncertainty gives `sigma` float32 [B, K] too, the standard deviation of a point's error along an axis.
 
     Args:
-      config: of the model; whatever its `dtype` is, the graph is of float32.
-      num_landmarks: K.
-      image_size: S.
-      params: the folded weights (`folding.fold`), NumPy leaves.
-      facts: kept in the file's metadata.
+        config: of the model; whatever its `dtype` is, the graph is of float32.
+        num_landmarks: K.
+        image_size: S.
+        params: the folded weights (`folding.fold`), NumPy leaves.
+        facts: kept in the file's metadata.
     """
     graph = Graph()
     crops = graph("Cast", graph("Transpose", "images", perm=(0, 3, 1, 2)), to=onnx.TensorProto.FLOAT)

@@ -26,15 +26,15 @@ def serialise(
     """The file's content, float32.
 
     Args:
-      config: of the model.
-      num_landmarks: K.
-      image_size: S.
-      weights: `inference.make_inference`'s of float32.
-      facts: kept in the file's metadata.
-      protocol: of the crops: the network takes an image and boxes then (`network.write_image_network`).
+        config: of the model.
+        num_landmarks: K.
+        image_size: S.
+        weights: `inference.make_inference`'s of float32.
+        facts: kept in the file's metadata.
+        protocol: of the crops: the network takes an image and boxes then (`network.write_image_network`).
 
     Raises:
-      ValueError: onnx is not installed.
+        ValueError: onnx is not installed.
     """
     try:
         from barrel_jax.onnx.network import write_image_network, write_network
@@ -60,8 +60,8 @@ def open_network(content: bytes, threads: int | None = None) -> Callable[..., li
     The function takes images, or an image and boxes, and returns points and, where the model says it, sigma.
 
     Raises:
-      ValueError: onnx or onnxruntime is not installed, or the content is no network that `serialise` writes: it is
-        broken, takes numbers from other files, or has operators that are not ONNX's own.
+        ValueError: onnx or onnxruntime is not installed, or the content is no network that `serialise` writes: it is
+          broken, takes numbers from other files, or has operators that are not ONNX's own.
     """
     try:
         import onnx

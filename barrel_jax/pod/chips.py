@@ -61,7 +61,7 @@ def make_target(name: str) -> Target:
     """The devices of a topology: a TPU slice such as v5e:4x4, virtual CPU devices cpu:N, or the local devices.
 
     Raises:
-      ValueError: no such topology, or libtpu is not installed.
+        ValueError: no such topology, or libtpu is not installed.
     """
     if name == "local":
         devices = jax.devices()

@@ -56,7 +56,7 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
     """Compiles forward, backward and update for `config.batch_size` faces; from the cache where it has been done.
 
     Raises:
-      ValueError: a mesh or batch that does not fit the target's devices.
+        ValueError: a mesh or batch that does not fit the target's devices.
     """
     size, mesh_config = len(target.devices), config.mesh
     data = size // mesh_config.model if mesh_config.data == -1 else mesh_config.data
@@ -112,7 +112,7 @@ def read_program(path: Path) -> Program:
     """Reads what `compile_step` keeps.
 
     Raises:
-      ValueError: it is damaged; names the file and the remedy.
+        ValueError: it is damaged; names the file and the remedy.
     """
     content = files.read_json(path, AGAIN)
     try:

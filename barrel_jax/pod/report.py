@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pod report as text, JSON rows and a curve."""
+"""The pod report as text, tables and a curve."""
 
 from collections.abc import Sequence
 from pathlib import Path

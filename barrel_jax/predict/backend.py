@@ -25,7 +25,7 @@ def choose(backend: str, config: ModelConfig) -> str:
     """'jax' or 'onnxruntime'; 'auto' is the fastest that is installed for this device, which is said once.
 
     Raises:
-      ValueError: an unknown backend, or ONNX Runtime, whose network is float32, for another compute type.
+        ValueError: an unknown backend, or ONNX Runtime, whose network is float32, for another compute type.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r} is none of {', '.join(BACKENDS)}")
@@ -54,16 +54,16 @@ def onnx_network(
     """The network with its crop in ONNX Runtime.
 
     Args:
-      config: of the run.
-      num_landmarks: K.
-      variables: of its model, {params, batch_stats}.
+        config: of the run.
+        num_landmarks: K.
+        variables: of its model, {params, batch_stats}.
 
     Returns:
-      A function of an image uint8 [H, W, 3] and boxes [n, 4] in source pixels: float32 [n, K, C], x, y and, where
-      the model says it, sigma.
+        A function of an image uint8 [H, W, 3] and boxes [n, 4] in source pixels: float32 [n, K, C], x, y and, where
+        the model says it, sigma.
 
     Raises:
-      ValueError: onnx or onnxruntime is not installed.
+        ValueError: onnx or onnxruntime is not installed.
     """
     _, weights = make_inference(dataclasses.replace(config.model, dtype="float32"), num_landmarks, variables)
     protocol = protocol_of(config.data.crop, config.data.dataset)

@@ -80,7 +80,7 @@ class Tracker:
             every: frames from one detection to the next, 1 or more.
 
         Raises:
-          ValueError: the rate is not above 0, or `every` below 1.
+            ValueError: the rate is not above 0, or `every` below 1.
         """
         if not (rate > 0 and every >= 1):
             raise ValueError(f"rate={rate} must be above 0 frames per second, and every={every} at least 1")
@@ -97,7 +97,7 @@ class Tracker:
         """The faces of the next frame, RGB uint8 [H, W, 3], the oldest first.
 
         Raises:
-          ValueError: it is no such image, or of another size than the frames before.
+            ValueError: it is no such image, or of another size than the frames before.
         """
         check(image, np.empty((0, 4)), f"frame {self._frame}: ")
         if self._shape not in ((), image.shape):

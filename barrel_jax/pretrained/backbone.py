@@ -28,8 +28,8 @@ def load(pretrained: str, backbone: str) -> ArrayTree:
     """The weights that `config.pretrained` ('imagenet' or a file) names, as the {params, batch_stats} of a backbone.
 
     Raises:
-      FileNotFoundError: there is no such file, or it cannot be fetched.
-      ValueError: the file is not what it should be, or a folder, such as a run's.
+        FileNotFoundError: there is no such file, or it cannot be fetched.
+        ValueError: the file is not what it should be, or a folder, such as a run's.
     """
     if Path(pretrained).is_dir():
         raise ValueError(
@@ -43,9 +43,9 @@ def read_backbone(path: Path, backbone: str) -> ArrayTree:
     """A backbone's {params, batch_stats}, float32, from a file.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it cannot be read, is of another architecture, has names missing, too many or of another shape (all
-        are listed), or numbers that are not finite.
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, is of another architecture, has names missing, too many or of another shape (all
+          are listed), or numbers that are not finite.
     """
     path = Path(path)
     weights = read_state_dict(path)
@@ -72,7 +72,7 @@ def write_backbone(path: Path, variables: ArrayTree) -> None:
     """Writes a backbone's {params, batch_stats} as PyTorch's state dict, `.safetensors` or `.pth`.
 
     Raises:
-      ValueError: the name ends otherwise.
+        ValueError: the name ends otherwise.
     """
     weights = to_torch(variables)
     means = [name for name in weights if name.endswith(".running_mean")]

@@ -21,8 +21,8 @@ def find_weights(backbone: str) -> Path:
     """The file of the ImageNet weights in $BARREL_JAX_DATA/weights (~/.cache/barrel_jax/weights), fetched if need be.
 
     Raises:
-      FileNotFoundError: it is not there and cannot be fetched.
-      ValueError: nobody has published any, or its SHA-256 is not that of its name.
+        FileNotFoundError: it is not there and cannot be fetched.
+        ValueError: nobody has published any, or its SHA-256 is not that of its name.
     """
     if backbone not in ADDRESSES:
         raise ValueError(

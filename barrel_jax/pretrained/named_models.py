@@ -35,8 +35,8 @@ def find_model(name: str) -> Path:
     """The file of a named model; fetched to $BARREL_JAX_DATA/models (~/.cache/barrel_jax/models) if need be.
 
     Raises:
-      FileNotFoundError: there is no model of that name, or it cannot be fetched.
-      ValueError: the file's SHA-256 is another.
+        FileNotFoundError: there is no model of that name, or it cannot be fetched.
+        ValueError: the file's SHA-256 is another.
     """
     if name not in NAMED:
         raise FileNotFoundError(

@@ -38,8 +38,8 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a `.pth` or `.safetensors` file by their names.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is cut short, holds something else, or wants to run code; PyTorch is missing for a `.pth`.
+        FileNotFoundError: there is no such file.
+        ValueError: it is cut short, holds something else, or wants to run code; PyTorch is missing for a `.pth`.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such weights file; see --config.pretrained")
@@ -82,7 +82,7 @@ def write_state_dict(path: Path, weights: dict[str, np.ndarray]) -> None:
     """Writes arrays, in C order, as a `.pth` or `.safetensors` file.
 
     Raises:
-      ValueError: the name ends otherwise; PyTorch is missing for a `.pth`.
+        ValueError: the name ends otherwise; PyTorch is missing for a `.pth`.
     """
     if path.suffix == ".safetensors":
         files.write(path, lambda temporary: safetensors.numpy.save_file(weights, temporary))

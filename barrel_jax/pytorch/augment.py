@@ -27,10 +27,10 @@ class AugmentedFaces(Dataset):
     """Faces augmented one by one with OpenCV, as the workers of a DataLoader do it.
 
     Args:
-      images: uint8 [n, S, S, 3].
-      points: float32 [n, K, 2] in crop units.
-      flip: the scheme's permutation [K].
-      config: probabilities and amounts.
+        images: uint8 [n, S, S, 3].
+        points: float32 [n, K, 2] in crop units.
+        flip: the scheme's permutation [K].
+        config: probabilities and amounts.
     """
 
     def __init__(self, images: np.ndarray, points: np.ndarray, flip: tuple[int, ...], config: AugmentConfig) -> None:

@@ -107,21 +107,21 @@ class BarrelNet(nn.Module):
     """K landmarks of a face crop (Figure 1 of the paper).
 
     Args:
-      backbone: from normalised images to features [B, backbone.channels, *grid].
-      num_landmarks: K.
-      grid: height and width of the features, which the positions are worked out for, once.
-      encoder_layers: 0 in the paper's models.
-      decoder_layers: 0 is the plain baseline: pooled features and one dense layer.
-      dqinit: whether the queries start from the memory (equation 1) or from zeros.
-      dqinit_rank: of the weights that do it; 0 for all.
-      reference_points: whether coarse points, read from these queries, say where to look.
-      qamem_layers: per-query layers of the query-aware memory; 0 for none.
-      qamem_rank: of what these layers change; 0 for full ones.
-      uncertainty: whether points have a scale of their error.
-      width: D.
-      heads: N.
-      feedforward: hidden width of the transformer's feed-forward parts.
-      dropout: in the transformer.
+        backbone: from normalised images to features [B, backbone.channels, *grid].
+        num_landmarks: K.
+        grid: height and width of the features, which the positions are worked out for, once.
+        encoder_layers: 0 in the paper's models.
+        decoder_layers: 0 is the plain baseline: pooled features and one dense layer.
+        dqinit: whether the queries start from the memory (equation 1) or from zeros.
+        dqinit_rank: of the weights that do it; 0 for all.
+        reference_points: whether coarse points, read from these queries, say where to look.
+        qamem_layers: per-query layers of the query-aware memory; 0 for none.
+        qamem_rank: of what these layers change; 0 for full ones.
+        uncertainty: whether points have a scale of their error.
+        width: D.
+        heads: N.
+        feedforward: hidden width of the transformer's feed-forward parts.
+        dropout: in the transformer.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class BarrelNet(nn.Module):
         L is the number of decoder layers, the last one is the prediction; with no decoder L = 1.
 
         Raises:
-          ValueError: when the images are of another size than the model was made for.
+            ValueError: when the images are of another size than the model was made for.
         """
         return self.outputs(images).points
 
@@ -254,7 +254,7 @@ def build_model(config: ModelConfig, num_landmarks: int, image_size: int) -> Bar
     """The model of a config for square crops; `config.dtype` is left to the caller (see the top of this file).
 
     Raises:
-      ValueError: when the backbone is none of those here, or batch norm is over groups of a batch.
+        ValueError: when the backbone is none of those here, or batch norm is over groups of a batch.
     """
     fields = dict(vars(config))
     del fields["qamem_init"]  # weights come from Flax

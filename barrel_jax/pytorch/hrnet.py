@@ -56,11 +56,11 @@ class HRNet(nn.Module):
     """HRNet as a backbone of stride 4.
 
     Args:
-      norm: 'batch' or 'frozen'.
-      plan: its stages and branches.
+        norm: 'batch' or 'frozen'.
+        plan: its stages and branches.
 
     Attributes:
-      channels: of the output.
+        channels: of the output.
     """
 
     def __init__(self, norm: str = "batch", plan: HRNetPlan = HRNET_W18) -> None:

@@ -89,15 +89,15 @@ class ResNet(nn.Module):
     """torchvision's ResNet without its pooling and classifier.
 
     Args:
-      layout: a key of `barrel_jax.backbones.RESNETS`.
-      stride: of the output, 32, 16 or 8.
-      norm: 'batch' or 'frozen'.
+        layout: a key of `barrel_jax.backbones.RESNETS`.
+        stride: of the output, 32, 16 or 8.
+        norm: 'batch' or 'frozen'.
 
     Attributes:
-      channels: of the output.
+        channels: of the output.
 
     Raises:
-      ValueError: when an argument is none of these.
+        ValueError: when an argument is none of these.
     """
 
     def __init__(self, layout: str, stride: int, norm: str = "batch") -> None:

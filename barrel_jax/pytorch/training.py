@@ -73,16 +73,16 @@ def make_step(
     """One step of Adam: every call takes the next batch and returns the loss, which a GPU may still be at work on.
 
     Args:
-      impl: torch-dataloader (as many workers as cores, OpenCV), or one of `TORCH_MODES` with the faces on the device;
-        compiled, gathering and augmentation are a part of the program, as they are in JAX's.
-      config: the run's; its model, augmentation, learning rate and batch size are used.
-      variables: of the Flax model, to start from.
-      images: uint8 [n, S, S, 3].
-      points: float32 [n, K, 2] in crop units.
-      flip: the scheme's permutation [K].
-      device: cpu or cuda.
-      precision: float32, tf32 (`frameworks.set_torch` sets both), or bfloat16 (autocast; weights stay float32, as in
-        Flax).
+        impl: torch-dataloader (as many workers as cores, OpenCV), or one of `TORCH_MODES` with the faces on the device;
+          compiled, gathering and augmentation are a part of the program, as they are in JAX's.
+        config: the run's; its model, augmentation, learning rate and batch size are used.
+        variables: of the Flax model, to start from.
+        images: uint8 [n, S, S, 3].
+        points: float32 [n, K, 2] in crop units.
+        flip: the scheme's permutation [K].
+        device: cpu or cuda.
+        precision: float32, tf32 (`frameworks.set_torch` sets both), or bfloat16 (autocast; weights stay float32, as in
+          Flax).
     """
     network = build_model(config.model, points.shape[1], images.shape[1])
     from_flax(variables, network)

@@ -46,9 +46,9 @@ class Attention(nn.Module):
     """torch.nn.MultiheadAttention's parameters and numbers, without its checks and averaged weights.
 
     Args:
-      width: D, of queries, keys and values.
-      heads: N, a divisor of D.
-      dropout: of single attention weights, in training.
+        width: D, of queries, keys and values.
+        heads: N, a divisor of D.
+        dropout: of single attention weights, in training.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -96,11 +96,11 @@ class DecoderLayer(nn.Module):
     """Self-attention among the queries, cross-attention to the memory, feed-forward.
 
     Args:
-      width: D.
-      heads: N.
-      feedforward: hidden width of the feed-forward part.
-      dropout: of attention weights, hidden units and each part's output, in training.
-      qamem: what the extracted values [B, K, D] pass through before they are added to the queries, or None.
+        width: D.
+        heads: N.
+        feedforward: hidden width of the feed-forward part.
+        dropout: of attention weights, hidden units and each part's output, in training.
+        qamem: what the extracted values [B, K, D] pass through before they are added to the queries, or None.
     """
 
     def __init__(

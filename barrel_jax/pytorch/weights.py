@@ -26,7 +26,7 @@ def flax_views(module: nn.Module) -> dict[str, torch.Tensor]:
     """Flax's leaves by path ('params/backbone/stem/conv/kernel'), each a view of a tensor of the module.
 
     Raises:
-      ValueError: when a module's kind has no counterpart here.
+        ValueError: when a module's kind has no counterpart here.
     """
     kind = type(module).__name__
     raise ValueError(f"{kind}: no Flax names are known for it; say them in a function under @flax_views.register")
@@ -193,7 +193,7 @@ def to_flax(model: nn.Module) -> ArrayTree:
     """Flax's variables {'params', 'batch_stats'} of a module, copied to numpy.
 
     Raises:
-      ValueError: when the module or a part of it has no counterpart in Flax.
+        ValueError: when the module or a part of it has no counterpart in Flax.
     """
     leaves = {path: view.detach().cpu().numpy().copy(order="C") for path, view in _all_views(model).items()}
     return unflatten_dict(leaves, sep="/")
@@ -203,7 +203,7 @@ def from_flax(variables: ArrayTree, model: nn.Module) -> None:
     """Sets every weight and every running statistic of a module to those of Flax's variables.
 
     Raises:
-      ValueError: when a leaf is missing, extra or of another shape, naming all of them; nothing is changed then.
+        ValueError: when a leaf is missing, extra or of another shape, naming all of them; nothing is changed then.
     """
     views = _all_views(model)
     leaves = {path: np.asarray(leaf) for path, leaf in flatten_dict(dict(variables), sep="/").items()}

@@ -35,9 +35,9 @@ def attention(run: TrainedRun, crops: FaceCrops, nmes: Float[np.ndarray, " n"]) 
     """Faces under a landmark's attention, and the choice of the landmark; a sentence for a model without decoder.
 
     Args:
-      run: the model that predicted.
-      crops: the faces that it saw.
-      nmes: their errors, fractions, NaN without a score.
+        run: the model that predicted.
+        crops: the faces that it saw.
+        nmes: their errors, fractions, NaN without a score.
     """
     if not run.config.model.decoder_layers:
         words = "This model has no decoder, and so no attention: its points are read from the mean of the features."

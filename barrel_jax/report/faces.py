@@ -29,10 +29,10 @@ def worst_faces(
     """The faces with the largest errors as pictures.
 
     Args:
-      crops: the truth with its pixels.
-      points_px: predicted points in source pixels.
-      errors: of each point, fractions, NaN where it has none.
-      nmes: the faces' errors, fractions.
+        crops: the truth with its pixels.
+        points_px: predicted points in source pixels.
+        errors: of each point, fractions, NaN where it has none.
+        nmes: the faces' errors, fractions.
     """
     chosen = worst_first(nmes)[:WORST]
     figures = []
@@ -69,10 +69,10 @@ def face_view(
     """A crop with its points, which keep their size on the screen when the picture grows.
 
     Args:
-      image: the crop, RGB.
-      predicted_unit, true_unit: points in crop units; None where the truth is of other points.
-      labelled: which points have a true one.
-      scheme: gives the contours.
+        image: the crop, RGB.
+        predicted_unit, true_unit: points in crop units; None where the truth is of other points.
+        labelled: which points have a true one.
+        scheme: gives the contours.
     """
     layers = [_contours(predicted_unit, scheme, "predicted")]
     dots = [_dots(predicted_unit, "predicted")]

@@ -24,10 +24,10 @@ def element(tag: str, *content: Content, **attributes: Any) -> Markup:
     """An element as HTML.
 
     Args:
-      tag: its name.
-      content: texts, which are escaped, elements, None for nothing, or iterables of these.
-      attributes: `class_` is class, `aria_label` is aria-label; True is an attribute without a value, None and False
-        are none.
+        tag: its name.
+        content: texts, which are escaped, elements, None for nothing, or iterables of these.
+        attributes: `class_` is class, `aria_label` is aria-label; True is an attribute without a value, None and False
+          are none.
     """
     words = [tag]
     for name, value in attributes.items():

@@ -34,9 +34,9 @@ def landmark_errors(faces: FaceTruth, point_nme: Sequence[float], unit: str) -> 
     """The picture and its numbers as a table.
 
     Args:
-      faces: the truth.
-      point_nme: each point's mean error in percent, NaN where it has none.
-      unit: what the errors are shares of, in words.
+        faces: the truth.
+        point_nme: each point's mean error in percent, NaN where it has none.
+        unit: what the errors are shares of, in words.
     """
     shape, errors = mean_shape(faces), np.asarray(point_nme, np.float64)
     drawn = np.flatnonzero(np.isfinite(shape).all(1))

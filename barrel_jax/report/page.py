@@ -27,9 +27,9 @@ def page(title: str, lead: Content, sections: Sequence[Section]) -> str:
     """A whole HTML document.
 
     Args:
-      title: heading of the page.
-      lead: what stands below it.
-      sections: the parts, each of which the list at the top leads to.
+        title: heading of the page.
+        lead: what stands below it.
+        sections: the parts, each of which the list at the top leads to.
     """
     own = package_files("barrel_jax.report")
     style, script = (read_text(str(own.joinpath(name))) for name in ("report.css", "report.js"))

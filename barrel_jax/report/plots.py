@@ -77,11 +77,11 @@ def plot(
     """A figure of lines.
 
     Args:
-      title: its caption.
-      lines: finite numbers; they are cut off at the edges of the axes.
-      x, y: the axes.
-      columns: heads of what lines tell about themselves.
-      marks: places on the x axis with a dashed line.
+        title: its caption.
+        lines: finite numbers; they are cut off at the edges of the axes.
+        x, y: the axes.
+        columns: heads of what lines tell about themselves.
+        marks: places on the x axis with a dashed line.
     """
     vertical = [_straight("grid", share, True) for share in x.share(np.array(x.ticks()))]
     level = [_straight("grid", share, False) for share in y.share(np.array(y.ticks()))]

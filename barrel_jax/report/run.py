@@ -37,13 +37,13 @@ def run_report(
     """A report as a whole HTML document.
 
     Args:
-      scores: of `score.score`.
-      points_px: predicted points in source pixels.
-      faces: the truth, with pixels where there are any.
-      name: of the run or of the predictions.
-      run: the model that predicted; None for predictions from elsewhere.
-      crops: the faces that it saw; None without a run.
-      stressed: its errors under stress, if they were measured.
+        scores: of `score.score`.
+        points_px: predicted points in source pixels.
+        faces: the truth, with pixels where there are any.
+        name: of the run or of the predictions.
+        run: the model that predicted; None for predictions from elsewhere.
+        crops: the faces that it saw; None without a run.
+        stressed: its errors under stress, if they were measured.
     """
     unit = distances(faces.scheme, faces.points_px, faces.labelled)
     errors = point_errors(points_px, faces.points_px, faces.labelled, unit)

@@ -80,9 +80,9 @@ def error_curves(title: str, curves: Mapping[str, Float[np.ndarray, " n"]], norm
     """Cumulative error curves with areas and failure rates; a sentence where no face has a score.
 
     Args:
-      title: of the figure.
-      curves: errors of the faces of each, fractions, NaN without a score.
-      normalised_by: what they are shares of, in words.
+        title: of the figure.
+        curves: errors of the faces of each, fractions, NaN without a score.
+        normalised_by: what they are shares of, in words.
     """
     known = {name: nmes for name, nmes in curves.items() if np.isfinite(nmes).any()}
     if not known:
@@ -117,10 +117,10 @@ def face_table(
     """All faces, the largest error of the first column first.
 
     Args:
-      files, numbers: of each face [n].
-      errors: columns of errors, fractions, NaN without a score.
-      flags: of each face; the names of those that a face has stand in its row.
-      flag_names: [F].
+        files, numbers: of each face [n].
+        errors: columns of errors, fractions, NaN without a score.
+        flags: of each face; the names of those that a face has stand in its row.
+        flag_names: [F].
     """
     rows: list[list[str | float | None]] = []
     columns = {name: column for name, column in errors.items() if np.isfinite(column).any()}

@@ -41,10 +41,10 @@ def long_table(
     """A table of any number of rows, of which the script draws a few at a time, sorts all and finds some.
 
     Args:
-      caption: what it shows.
-      head: names of the columns.
-      digits: decimals of each column's numbers, None for texts.
-      rows: texts and numbers; None is shown as a dash and sorted last.
+        caption: what it shows.
+        head: names of the columns.
+        digits: decimals of each column's numbers, None for texts.
+        rows: texts and numbers; None is shown as a dash and sorted last.
     """
     empty = element("table", _top(caption, head, [one is not None for one in digits]), element("tbody"))
     rounded = [

@@ -30,7 +30,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
     """The lines of a run's metrics.jsonl; [] where there is none.
 
     Raises:
-      ValueError: a line is damaged; names it and the remedy.
+        ValueError: a line is damaged; names it and the remedy.
     """
     found = []
     for place, text in enumerate(files.read_text(path).splitlines() if path.exists() else [], start=1):

@@ -40,7 +40,7 @@ def call(workdir: Path, at: int = -1, deed: Deed = lambda: None) -> tuple[int, s
     """train.py's own command, and a deed before step `at` (counted from 0) is taken.
 
     Returns:
-      its exit status and what it said.
+        its exit status and what it said.
     """
     heard, done = Notice.reached, []
 
@@ -65,11 +65,11 @@ def ended(workdir: Path, alone: Path, told: dict[str, Any], before: tuple[int, s
     """How a disturbed run ended, which goes on where it was not done, now that the cause is gone.
 
     Args:
-      workdir: its folder.
-      alone: that of a run that was left alone.
-      told: what was done to it.
-      before: exit status and words of the disturbed start.
-      log: where all that was said is kept.
+        workdir: its folder.
+        alone: that of a run that was left alone.
+        told: what was done to it.
+        before: exit status and words of the disturbed start.
+        log: where all that was said is kept.
     """
     (status, said), logged = before, steps_logged(workdir)
     log.write_text(said)

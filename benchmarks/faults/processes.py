@@ -72,10 +72,10 @@ def try_case(kind: str, rng: random.Random, home: Path, folder: Path) -> dict[st
     """Starts a run, disturbs it at a random moment, starts it again until it has finished: how that ended.
 
     Args:
-      kind: one of `KINDS`.
-      rng: what is random of the case.
-      home: the campaign's folder.
-      folder: the case's own, in which `log` tells what was said.
+        kind: one of `KINDS`.
+        rng: what is random of the case.
+        home: the campaign's folder.
+        folder: the case's own, in which `log` tells what was said.
     """
     how, before, after = KINDS[kind]
     exact = before == after

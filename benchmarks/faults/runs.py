@@ -131,12 +131,12 @@ def undisturbed(folder: Path, layout: Layout, run: Callable[[Path, Path], None])
     """What is to be compared with: the folder of a run of a layout that was left alone, made once for a campaign.
 
     Args:
-      folder: where such runs are.
-      layout: of the run.
-      run: trains in a folder to the end, given a file to write its log to.
+        folder: where such runs are.
+        layout: of the run.
+        run: trains in a folder to the end, given a file to write its log to.
 
     Raises:
-      RuntimeError: the run did not finish.
+        RuntimeError: the run did not finish.
     """
     workdir = folder / f"{layout.processes}-{layout.devices}"
     if not (workdir / SCORES).exists():
@@ -153,9 +153,9 @@ def difference(workdir: Path, alone: Path, *, exact: bool) -> str:
     """In what a finished run is not as the one that was left alone; '' for nothing.
 
     Args:
-      workdir: the run's folder.
-      alone: that of `undisturbed`.
-      exact: to the last bit; else the order of faces, and losses but for rounding.
+        workdir: the run's folder.
+        alone: that of `undisturbed`.
+        exact: to the last bit; else the order of faces, and losses but for rounding.
     """
     seen, expected = losses(workdir), losses(alone)
     if [step for step, _ in seen] != [step for step, _ in expected]:

@@ -43,10 +43,10 @@ def write_pack(
     """Writes images uint8 [n, S, S, 3] and columns (`cut_set.COLUMNS`) of each split.
 
     Returns:
-      `quality` of the JPEG, the `error` (mean absolute difference in grey levels of 255) and the file's `mb`.
+        `quality` of the JPEG, the `error` (mean absolute difference in grey levels of 255) and the file's `mb`.
 
     Raises:
-      ValueError: they do not fit into `most_bytes` at any of `QUALITIES`.
+        ValueError: they do not fit into `most_bytes` at any of `QUALITIES`.
     """
     columns = {f"{split}/{name}": column for split, (_, found) in splits.items() for name, column in found.items()}
     rest = sum(column.nbytes for column in columns.values()) + 100_000  # names and heads in the archive
@@ -84,7 +84,7 @@ def unpack(pack: Path, directory: Path, sizes: Sequence[int]) -> None:
     source: shrunk by averaging areas, enlarged linearly.
 
     Raises:
-      ValueError: the file is no pack.
+        ValueError: the file is no pack.
     """
     if cut_set.is_whole(directory):
         return

@@ -19,7 +19,7 @@ def select(steps: Sequence[Step], prefixes: Sequence[str]) -> list[Step]:
     """The steps whose names start with one of the prefixes, and what they need, in their order; all without any.
 
     Raises:
-      ValueError: no name starts with a prefix.
+        ValueError: no name starts with a prefix.
     """
     for prefix in prefixes:
         if not any(step.name.startswith(prefix) for step in steps):

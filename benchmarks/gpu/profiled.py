@@ -42,7 +42,7 @@ def summarise(trace: Trace) -> dict[str, Any]:
     `idle_ms` is between the first kernel of all and the last: gaps inside a call and between two.
 
     Raises:
-      ValueError: no kernel was seen.
+        ValueError: no kernel was seen.
     """
     if not trace.kernels:
         raise ValueError("the profiler saw no kernel")

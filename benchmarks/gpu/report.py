@@ -141,8 +141,8 @@ def report(folder: Path, results: Path, say: Callable[[str], None] = print, comm
     """Writes the results of a folder; their names. `commit` is what was measured, where it is not as the steps say.
 
     Raises:
-      FileNotFoundError: there is no programme in it.
-      ValueError: its steps were measured on different machines; a file is damaged.
+        FileNotFoundError: there is no programme in it.
+        ValueError: its steps were measured on different machines; a file is damaged.
     """
     programme = folder / "programme.json"
     if not programme.exists():

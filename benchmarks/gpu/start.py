@@ -20,8 +20,8 @@ def write_start(run: Path, out: Path, which: str) -> None:
     """Writes the backbone of a run at a checkpoint ('latest', 'best' or a step).
 
     Raises:
-      FileNotFoundError: no run there, or no such checkpoint.
-      ValueError: the run's files are damaged; a number does not fit into half precision.
+        FileNotFoundError: no run there, or no such checkpoint.
+        ValueError: the run's files are damaged; a number does not fit into half precision.
     """
     weights = {kind: tree["backbone"] for kind, tree in TrainedRun.open(run, which).variables.items()}
     half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), weights)

@@ -66,8 +66,8 @@ class Worker:
         """Has a step done.
 
         Raises:
-          Failed: the process has ended; says with what last words.
-          TimeUp: it was not done within `seconds`; the process is ended.
+            Failed: the process has ended; says with what last words.
+            TimeUp: it was not done within `seconds`; the process is ended.
         """
         try:
             self._process.stdin.write(f"{name}\n")

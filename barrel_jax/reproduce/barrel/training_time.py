@@ -45,12 +45,12 @@ def training_time(curve: Sequence[Scored], epochs: Collection[float]) -> dict[st
     """Epochs and seconds of training until the NME is first within 5 % of its final value (`WITHIN`).
 
     Args:
-      curve: the scores of a run.
-      epochs: to a hundredth, those that count beside the last: a run that was scored more often than others, which
-        is seen to be there earlier, is not the better for it.
+        curve: the scores of a run.
+        epochs: to a hundredth, those that count beside the last: a run that was scored more often than others, which
+          is seen to be there earlier, is not the better for it.
 
     Returns:
-      {epochs, seconds}; empty when there are no scores.
+        {epochs, seconds}; empty when there are no scores.
     """
     if not curve:
         return {}
