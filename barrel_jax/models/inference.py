@@ -9,7 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Float, Float32, Real
 
 from barrel_jax.arrays import AnyArray, ArrayTree
 from barrel_jax.config import ModelConfig
@@ -33,7 +33,7 @@ def make_inference(
         variables: of the run's model, {params, batch_stats}.
 
     Returns:
-        predict(weights, images uint8 [B, S, S, 3]) -> points float32 [B, K, 2] in crop units; weights.
+        predict(weights, images [B, S, S, 3] in 0..255) -> points float32 [B, K, 2] in crop units; weights.
     """
     model = folded_model(config, num_landmarks)
 
@@ -43,7 +43,7 @@ def make_inference(
 
     weights = jax.tree_util.tree_map_with_path(cast, jax.jit(fold)(variables))
 
-    def predict(weights: ArrayTree, images: UInt8[AnyArray, "B S S 3"]) -> Float[Array, "B K 2"]:
+    def predict(weights: ArrayTree, images: Real[AnyArray, "B S S 3"]) -> Float[Array, "B K 2"]:
         return predict_points(model, weights, images)
 
     return predict, weights
@@ -60,7 +60,7 @@ def sown(changed: ArrayTree, name: str) -> jax.Array:
 
 
 def predict_with_scale(
-    model: nn.Module, variables: ArrayTree, images: UInt8[AnyArray, "B S S 3"]
+    model: nn.Module, variables: ArrayTree, images: Real[AnyArray, "B S S 3"]
 ) -> tuple[Float[Array, "B K 2"], Float[Array, "B K"]]:
     """As `predict_points`, and the standard deviations [B, K] of the points' errors along an axis, in crop units.
 
@@ -71,7 +71,7 @@ def predict_with_scale(
 
 
 def predict_with_coarse(
-    model: BarrelNet, variables: ArrayTree, images: UInt8[AnyArray, "B S S 3"]
+    model: BarrelNet, variables: ArrayTree, images: Real[AnyArray, "B S S 3"]
 ) -> tuple[Float32[Array, "B K 2"], Float32[Array, "B K 2"]]:
     """As `predict_points`, and the coarse points that the head reads from DQInit's queries, both in crop units.
 
@@ -91,7 +91,10 @@ def _with_intermediates(model: nn.Module, variables: ArrayTree, images: AnyArray
     return model.apply(variables, images.astype(jnp.float32) / 255.0, train=False, mutable=["intermediates"])
 
 
-def predict_points(model: nn.Module, variables: ArrayTree, images: UInt8[AnyArray, "B S S 3"]) -> Float[Array, "B K 2"]:
-    """Images uint8 [B, S, S, 3] -> points float32 [B, K, 2] in crop units, those of the last decoder layer."""
+def predict_points(model: nn.Module, variables: ArrayTree, images: Real[AnyArray, "B S S 3"]) -> Float[Array, "B K 2"]:
+    """Images [B, S, S, 3] in 0..255 -> points float32 [B, K, 2] in crop units, those of the last decoder layer.
+
+    Images are uint8, or floating numbers where a crop on the device made them (`input/device_crop.py`).
+    """
     points: Any = model.apply(variables, images.astype(jnp.float32) / 255.0, train=False)
     return points[-1]
