@@ -36,8 +36,8 @@ def agreement(doubt: Float[np.ndarray, "n K"], errors: Float[np.ndarray, "n K"])
     seen = np.isfinite(errors)
     doubt = np.where(seen, doubt, np.nan)
     return {
-        "points": spearman(doubt[seen], errors[seen]),
-        "faces": spearman(np.nanmean(doubt, axis=1), np.nanmean(errors, axis=1)),
+        "of_points": spearman(doubt[seen], errors[seen]),
+        "of_faces": spearman(np.nanmean(doubt, axis=1), np.nanmean(errors, axis=1)),
     }
 
 

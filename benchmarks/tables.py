@@ -71,6 +71,14 @@ def curves(result: Result) -> str:
     return table(head, rows)
 
 
+def coarse_doubt(result: Result) -> str:
+    """Signs of doubt of several models, and how they rank with the errors."""
+    rows = [[row["model"], row["doubt"], f"{row['of_points']:.2f}", f"{row['of_faces']:.2f}"] for row in result["rows"]]
+    first = result["rows"][0]
+    where = f"rank correlation with the error, {first['faces']} faces of {first['dataset']} {first['split']}"
+    return table(["model", "sign of doubt", f"{where}: points", "faces"], rows)
+
+
 def _trained_on(result: Result) -> str:
     """Which part of a published set trained the runs, and that no ImageNet weights did; empty where all of it did."""
     started = any(row.get("imagenet") for row in result.get("rows", ()))
@@ -691,6 +699,9 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "coarse-seeds": scored,
     "coarse-curves": curves,
     "rank-modules": scored,
+    "faster": scored,
+    "faster-curves": curves,
+    "coarse-doubt": coarse_doubt,
     "ranks-short": ranks,
     "qamem-layers": scored,
     "own-boxes": scored,
