@@ -20,7 +20,7 @@ from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.input.source import decode, open_split
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
-from barrel_jax.models.inference import predict_points
+from barrel_jax.models.source_points import source_points
 from barrel_jax.predict import backend
 from barrel_jax.predict import predictor as predictor_module
 from barrel_jax.predict.predictor import Predictor
@@ -191,7 +191,7 @@ def test_loading_again_gives_memory_back(run, pictures, monkeypatch):
 
     first = load_and_predict()[1]
     # What the program calls may not be traced any more.
-    monkeypatch.setattr(predictor_module, "predict_points", chex.assert_max_traces(predict_points, n=0))
+    monkeypatch.setattr(predictor_module, "source_points", chex.assert_max_traces(source_points, n=0))
     gc.collect()
     arrays = len(jax.live_arrays())
     for _ in range(3):
