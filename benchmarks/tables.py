@@ -698,6 +698,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "labels-seen": scored,
     "coarse-seeds": scored,
     "coarse-curves": curves,
+    "coarse-long": scored,
+    "coarse-long-curves": curves,
     "rank-modules": scored,
     "faster": scored,
     "faster-curves": curves,
