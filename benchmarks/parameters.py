@@ -4,6 +4,7 @@
 python -m benchmarks.parameters
 """
 
+from barrel_jax.command_line import Parser
 from barrel_jax.config import ModelConfig
 from barrel_jax.models.build import build_model, count_parameters, shapes_of
 from barrel_jax.paper import GRIDS, model_of
@@ -40,4 +41,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    Parser("python -m benchmarks.parameters", __doc__).parse_args()
     main()

@@ -8,6 +8,7 @@ configs/wflw.py at 16 faces a chip, compiled for v5e:4x4 and v5e:16x16; writes b
 
 import jax
 
+from barrel_jax.command_line import Parser
 from barrel_jax.pod.chips import make_target
 from barrel_jax.pod.program import compile_step
 from barrel_jax.pod.report import text_of
@@ -43,4 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    Parser("python -m benchmarks.pods", __doc__).parse_args()
     main()

@@ -13,6 +13,7 @@ from typing import Any
 
 from barrel_jax.benchmark import report
 from barrel_jax.benchmark.rows import Failed, from_json
+from barrel_jax.command_line import Parser
 from barrel_jax.config_arguments import list_fields
 from barrel_jax.markdown import table
 from barrel_jax.pod import report as pod_report
@@ -829,4 +830,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    Parser("python -m benchmarks.tables", __doc__).parse_args()
     main()

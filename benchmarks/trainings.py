@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from barrel_jax.command_line import Parser
 from barrel_jax.evaluation.significance import bootstrap_intervals
 from barrel_jax.files import read_json
 from barrel_jax.provenance import ROOT, describe, write
@@ -124,4 +125,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    Parser("python -m benchmarks.trainings", __doc__).parse_args()
     main()

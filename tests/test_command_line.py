@@ -6,6 +6,7 @@ import gc
 import importlib
 import inspect
 import re
+import runpy
 import subprocess
 import sys
 import time
@@ -315,3 +316,12 @@ def test_grids_are_run_in_a_clone(monkeypatch, tmp_path, capsys):
 def test_the_package_says_that_it_is_typed():
     assert (ROOT / "barrel_jax" / "py.typed").exists()
     assert 'barrel_jax = ["py.typed", ' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("name", ["parameters", "pods", "tables", "trainings"])
+def test_a_measurement_that_takes_no_arguments_shows_its_help_and_measures_nothing(name, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [name, "--help"])
+    monkeypatch.delitem(sys.modules, f"benchmarks.{name}", raising=False)  # run as a program it is another module
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    assert f"python -m benchmarks.{name}" in capsys.readouterr().out
