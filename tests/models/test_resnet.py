@@ -126,13 +126,14 @@ def test_frozen_norm_leaves_statistics_alone_and_gives_the_same_numbers_in_train
 
 def test_frozen_norm_in_bfloat16_is_as_near_as_flaxs():
     """Where the mean is far from zero, what it and the factor leave of a bfloat16 offset would be rounding alone."""
-    x = jax.random.normal(jax.random.key(0), (4, 8, 8, 3)) + 10
-    given = {"params": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}}
-    given["batch_stats"] = {"mean": jnp.full(3, 10.0), "var": jnp.ones(3)}
+    mean, variance, scale, bias = 10.3, 1.7, 0.9, 0.2
+    x = (jax.random.normal(jax.random.key(0), (4, 8, 8, 3)) * variance**0.5 + mean).astype(jnp.bfloat16)
+    given = {"params": {"scale": jnp.full(3, scale), "bias": jnp.full(3, bias)}}
+    given["batch_stats"] = {"mean": jnp.full(3, mean), "var": jnp.full(3, variance)}
 
     def error(norm):
-        expected = np.asarray(x.astype(jnp.bfloat16), np.float32) - 10
-        return np.abs(np.asarray(norm.apply(given, x.astype(jnp.bfloat16)), np.float32) - expected).mean()
+        expected = (np.asarray(x, np.float64) - mean) * scale / (variance + EPSILON) ** 0.5 + bias
+        return np.abs(np.asarray(norm.apply(given, x), np.float64) - expected).mean()
 
     flaxs = nn.BatchNorm(use_running_average=True, epsilon=EPSILON, dtype=jnp.bfloat16)
     assert error(FrozenBatchNorm(dtype=jnp.bfloat16)) == pytest.approx(error(flaxs), rel=0.1)
