@@ -15,10 +15,15 @@ from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
+from barrel_jax.training.steps import TrainStep
+from barrel_jax.training.streams import seed_data
 from data.prepare import prepare_config
 from tests.kit import small
 from tests.kit.processes import ROOT, free_port, started
 from tests.kit.sharded_run import on_mesh, run
+
+# A program that is only read: what XLA's code generation would bring costs seconds.
+QUICK = {"xla_backend_optimization_level": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +120,17 @@ def test_the_factors_of_a_rank_are_split_by_whole_queries():
     parameters = {f"params/decoder0/qamem/{factor}{layer}" for factor in "uv" for layer in (1, 2)}
     moments = {name.replace("params", f"opt_state/0/{moment}") for name in parameters for moment in ("mu", "nu")}
     assert parameters | moments <= factors.keys() and set(factors.values()) == {("model",)}
+
+
+def test_no_device_gathers_the_gradients_of_all_queries():
+    config = small.config(mesh__data=4, mesh__model=2, batch_size=8)
+    model, mesh, flip = build_model(config.model, 12), make_mesh(config.mesh), tuple(range(12))
+    step = TrainStep(model, optimiser(config.optim, 1), config, mesh, flip)
+    batch = jax.eval_shape(lambda: small.faces(8, 32, 12))
+    program = step.on_batch.lower(step.like, seed_data(0), batch).compile(QUICK).as_text()
+    gathered = set(re.findall(r"= f32\[([\d,]*)\]\S* all-gather", program))
+    kernel = step.like.params["decoder0"]["qamem"]["kernel1"].shape
+    assert gathered and ",".join(map(str, kernel)) not in gathered
 
 
 def test_queries_that_model_does_not_divide_are_split_along_the_width_without_padding():
