@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.build import build_model
@@ -26,18 +26,13 @@ from benchmarks.scored_faces import parser_of, scored_faces
 BATCH = 64
 
 
-def spearman(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> float:
-    """The rank correlation of two columns."""
-    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
-
-
 def agreement(doubt: Float[np.ndarray, "n K"], errors: Float[np.ndarray, "n K"]) -> dict[str, float]:
     """How far doubts [n, K] and errors [n, K], NaN where a point is not labelled, rank points and faces alike."""
     seen = np.isfinite(errors)
     doubt = np.where(seen, doubt, np.nan)
     return {
-        "of_points": spearman(doubt[seen], errors[seen]),
-        "of_faces": spearman(np.nanmean(doubt, axis=1), np.nanmean(errors, axis=1)),
+        "of_points": float(spearmanr(doubt[seen], errors[seen]).statistic),
+        "of_faces": float(spearmanr(np.nanmean(doubt, axis=1), np.nanmean(errors, axis=1)).statistic),
     }
 
 

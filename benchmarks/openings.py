@@ -13,6 +13,7 @@ from barrel_jax.markdown import table
 
 Result = Mapping[str, Any]
 SPLIT = "w300 test"
+POSE = "large pose"  # a kind of stress: a part of the unperturbed faces, which needs no pass of its own
 FINISHED, AT_RANKS, STRESSED, BOXES, LOOKED_AT = (
     "a finished run, once each",
     "its weights at each rank by SVD, and at full rank",
@@ -51,9 +52,6 @@ def passes(results: Mapping[str, Result]) -> dict[str, list[tuple[str, int]]]:
         elif kind == "looks":
             found[LOOKED_AT].append((name, len(rows)))
     return found
-
-
-POSE = "large pose"  # a part of the unperturbed faces, which needs no pass of its own
 
 
 def _listed(files: str | list[str]) -> list[str]:

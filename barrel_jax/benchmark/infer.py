@@ -78,7 +78,7 @@ def measure(
     rows come together when the last round is over, and the memory of both frameworks is given back then.
 
     Args:
-        labels: models, as `grids.model_of` reads them.
+        labels: models, as `paper.model_of` reads them.
         batches: faces at once.
         precisions: of `frameworks.MATMUL`.
         implementations: of `sides.IMPLEMENTATIONS`.

@@ -15,7 +15,7 @@ from barrel_jax.benchmark.frameworks import MATMUL, ROUNDING, flags
 from barrel_jax.benchmark.refusals import Disagreement
 from barrel_jax.config import ModelConfig
 from barrel_jax.devices.xla import graph_options
-from barrel_jax.models.inference import make_inference
+from barrel_jax.models.inference import folded_model, inference_weights, make_inference
 from barrel_jax.onnx import runtime
 from barrel_jax.pytorch.modes import TORCH_MODES, mark_step
 
@@ -133,7 +133,7 @@ def _onnx_side(impl: str, work: Work) -> Side:
             f"{impl} is timed on cpu at float32, not on {work.device} at {work.precision}; leave it out there"
         )
     config = dataclasses.replace(work.model, dtype="float32")
-    _, weights = make_inference(config, work.num_landmarks, work.variables)
+    weights = inference_weights(folded_model(config, work.num_landmarks), work.variables)
     content = runtime.serialise(work.model, work.num_landmarks, work.images.shape[1], weights)
     start = time.perf_counter()
     predict = runtime.deserialise(content)

@@ -6,8 +6,9 @@ With its 95 % bootstrap interval and the p-value of a sign-flip permutation test
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,8 +52,8 @@ class ComparedEvaluation(Compared):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """The content of `compare.json`; the fields of `ALIKE` are those of all evaluations."""
+class ScoredFaces:
+    """The faces of several scores, and how all of them were scored; the fields are those of `scores.Scores`."""
 
     dataset: str
     split: str
@@ -63,6 +64,17 @@ class Comparison:
     clamped: bool
     partial: str
     normalised_by: str
+
+    @classmethod
+    def of(cls, scores: Mapping[str, Any]) -> "ScoredFaces":
+        """From an object that has these fields among others. Raises KeyError for one that is not there."""
+        return ScoredFaces(**{field.name: scores[field.name] for field in fields(ScoredFaces)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(ScoredFaces):
+    """The content of `compare.json`; the fields of `ALIKE` are those of all evaluations."""
+
     num_faces: int
     test: str
     evaluations: list[ComparedEvaluation]

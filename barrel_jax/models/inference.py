@@ -37,16 +37,23 @@ def make_inference(
     """
     model = folded_model(config, num_landmarks)
 
+    def predict(weights: ArrayTree, images: Real[AnyArray, "B S S 3"]) -> Float[Array, "B K 2"]:
+        return predict_points(model, weights, images)
+
+    return predict, inference_weights(model, variables)
+
+
+def inference_weights(model: BarrelNet, variables: ArrayTree) -> ArrayTree:
+    """The weights {params} of a `folded_model`, each in the type that it is computed with in.
+
+    `variables` are those of the run's model, {params, batch_stats}.
+    """
+
     def cast(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         return leaf if leaf.ndim == 1 or IN_FULL.search(name) else jnp.asarray(leaf, model.dtype)
 
-    weights = jax.tree_util.tree_map_with_path(cast, jax.jit(fold)(variables))
-
-    def predict(weights: ArrayTree, images: Real[AnyArray, "B S S 3"]) -> Float[Array, "B K 2"]:
-        return predict_points(model, weights, images)
-
-    return predict, weights
+    return jax.tree_util.tree_map_with_path(cast, jax.jit(fold)(variables))
 
 
 def folded_model(config: ModelConfig, num_landmarks: int) -> BarrelNet:

@@ -5,7 +5,7 @@ This inference and the prediction of training (`barrel_jax.training.steps.make_p
 purpose. Training and `evaluate.py` score weights as they are trained: variables that change with every step, laid out
 on all devices, norms of their own, and computed in the run's type from float32 weights. Here weights are read once and
 used on many pictures, on one device: the norms are folded into the convolutions and the weights kept in the compute
-type (`barrel_jax.models.inference.make_inference`), which is faster and differs by rounding.
+type (`barrel_jax.models.inference.inference_weights`), which is faster and differs by rounding.
 """
 
 import jax
@@ -25,7 +25,7 @@ def source_points(
 
     Args:
         model: `inference.folded_model`'s.
-        weights: of it (`inference.make_inference`).
+        weights: of it (`inference.inference_weights`).
         crops: float32 [n, S, S, 3] in grey levels 0..255.
         windows: x, y, w, h [n, 4] that the crops were cut from, in the source's edge coordinates.
 

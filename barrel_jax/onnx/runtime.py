@@ -29,7 +29,7 @@ def serialise(
         config: of the model.
         num_landmarks: K.
         image_size: S.
-        weights: `inference.make_inference`'s of float32.
+        weights: `inference.inference_weights` of float32.
         facts: kept in the file's metadata.
         protocol: of the crops: the network takes an image and boxes then (`network.write_image_network`).
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, PyTree, UInt8
 from barrel_jax.config import Config, ModelConfig
 from barrel_jax.faces.crop_windows import protocol_of
 from barrel_jax.models.build import build_model
-from barrel_jax.models.inference import make_inference
+from barrel_jax.models.inference import folded_model, inference_weights
 from barrel_jax.onnx import runtime
 
 BACKENDS = ("auto", "jax", "onnxruntime")
@@ -65,7 +65,8 @@ def onnx_network(
     Raises:
         ValueError: onnx or onnxruntime is not installed.
     """
-    _, weights = make_inference(dataclasses.replace(config.model, dtype="float32"), num_landmarks, variables)
+    model = folded_model(dataclasses.replace(config.model, dtype="float32"), num_landmarks)
+    weights = inference_weights(model, variables)
     protocol = protocol_of(config.data.crop, config.data.dataset)
     size = config.data.image_size
     content = runtime.serialise(config.model, num_landmarks, size, weights, protocol=protocol)

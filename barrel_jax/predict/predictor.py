@@ -28,7 +28,7 @@ from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of
 from barrel_jax.input.device_crop import crop_regions, region_side, take_region
 from barrel_jax.models.barrelnet import BarrelNet
-from barrel_jax.models.inference import folded_model, make_inference
+from barrel_jax.models.inference import folded_model, inference_weights
 from barrel_jax.models.source_points import source_points
 from barrel_jax.predict.backend import choose, onnx_network
 from barrel_jax.predict.detectors import Detector, make_detector
@@ -100,8 +100,9 @@ class Predictor:
         if self.backend == "onnxruntime":
             self._network = onnx_network(config, num_landmarks, variables)
         else:
-            _, self._weights = make_inference(config.model, num_landmarks, variables)
-            self._program = _program(folded_model(config.model, num_landmarks), self._size, padded)
+            network = folded_model(config.model, num_landmarks)
+            self._weights = inference_weights(network, variables)
+            self._program = _program(network, self._size, padded)
 
     @classmethod
     def load(

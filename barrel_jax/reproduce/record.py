@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-WRITTEN = ("model", "label", "set", "subset", "paper", "nme", "nme_crop", "std", "std_crop", "seeds", "speed")
-
 
 @dataclass(frozen=True)
 class Record:
@@ -41,21 +39,3 @@ class Record:
             "seeds": self.seeds,
             "speed": self.speed,
         }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Record":
-        """The inverse of `to_json`; earlier results have no scores in the crop. Raises KeyError for another field."""
-        return cls(
-            model=content["model"],
-            label=content["label"],
-            dataset=content["set"],
-            network={name: value for name, value in content.items() if name not in WRITTEN},
-            subset=content["subset"],
-            paper=content["paper"],
-            nme=content["nme"],
-            nme_crop=content.get("nme_crop"),
-            std=content["std"],
-            std_crop=content.get("std_crop"),
-            seeds=content["seeds"],
-            speed=content["speed"],
-        )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.boxes import variants
+from benchmarks.coarse_doubt import agreement
 from benchmarks.doubt import NOMINAL, auc, calibration, hidden
 from benchmarks.looks import looks, transforms
 
@@ -26,6 +27,15 @@ def test_laplace_errors_are_covered_as_they_should_be():
     assert found["rank_correlation"] > 0.2
     doubled = calibration(errors, 2 * sigma)
     assert doubled["coverage"][2] == pytest.approx(1 - 0.5**2, abs=0.015)  # exp(-2 log 2) is left outside
+
+
+def test_doubts_rank_points_and_faces_by_hand():
+    errors = np.array([[1.0, 2.0, np.nan], [4.0, 3.0, 9.0]])
+    doubt = np.array([[0.1, 0.3, 7.0], [0.5, 0.4, 0.2]])  # the 7.0 is of a point without a label
+    found = agreement(doubt, errors)
+    # Ranks of the five labelled points: 1 3 5 4 2 beside 1 2 4 3 5, whose squared differences sum to 12.
+    assert found["of_points"] == pytest.approx(1 - 6 * 12 / (5 * 24))
+    assert found["of_faces"] == pytest.approx(1)  # 0.2 and 0.37 beside 1.5 and 5.3
 
 
 def test_patches_lie_in_the_corners_of_the_box_in_turns():

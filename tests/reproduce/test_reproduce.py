@@ -15,7 +15,6 @@ from barrel_jax.benchmark.rows import Failed, Inferred, Key, to_json
 from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
-from barrel_jax.reproduce.record import Record
 from barrel_jax.reproduce.results import collect, draw_figure4, markdown
 from tests.kit.scores import make_scores, summary
 
@@ -155,18 +154,6 @@ def test_mean_and_spread_by_subset_by_hand(tmp_path):
     assert [record.std for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
     assert [record.std_crop for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
     assert "| 3.34 | 3.40 | 0.71 | 3.50 | 0.71 | 2 |" in markdown(records)
-
-
-def test_a_record_is_read_as_it_is_written(tmp_path):
-    row = GRIDS["table4"][0]
-    timing = Timing(**dict.fromkeys((field.name for field in fields(Timing)), 1.0))
-    timed = Inferred(Key(row.label, "jax", "cpu", "float32", 1), timing, 1, 1.0, None, {}, 1, None)
-    scored = [(row, seed, fake(tmp_path / f"{seed}.json", 3.0 + seed)) for seed in (0, 1)]
-    (record,) = collect(scored, [timed])
-    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
-    # Results of before have no scores in the crop.
-    older = {name: value for name, value in record.to_json().items() if name not in ("nme_crop", "std_crop")}
-    assert Record.from_json(older) == replace(record, nme_crop=None, std_crop=None)
 
 
 def finished(given, capsys, path="eval/synthetic-test"):

@@ -23,10 +23,10 @@ from barrel_jax import files
 from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.command_line import Parser
 from barrel_jax.config import flatten
-from barrel_jax.evaluation.comparison import ALIKE
+from barrel_jax.evaluation.comparison import ALIKE, ScoredFaces
 from barrel_jax.plotting import write_picture
 from barrel_jax.report.page import write_page
-from barrel_jax.reproduce.barrel.comparison import Criterion, Figure, Model, ModelComparison, ScoredFaces, StressFigures
+from barrel_jax.reproduce.barrel.comparison import Criterion, Figure, Model, ModelComparison, StressFigures
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure
 from barrel_jax.reproduce.barrel.page import barrel_page, beside
 from barrel_jax.reproduce.barrel.picture import draw_barrels
@@ -177,8 +177,8 @@ def compare_models(models: dict[str, list[Measured]], cost: Cost = cost_of) -> M
         found.append(model_of(name, [run, *others], costs[repr(network)], epochs))
     other = next((run.other for run in runs if run.other), None)
     return ModelComparison(
-        faces=ScoredFaces.from_json(vars(runs[0].scores)),
-        other=ScoredFaces.from_json(vars(other)) if other else None,
+        faces=ScoredFaces.of(vars(runs[0].scores)),
+        other=ScoredFaces.of(vars(other)) if other else None,
         scored_epochs=sorted(epochs),
         models=with_heights(found),
     )

@@ -2,8 +2,10 @@
 """Models beside each other in the paper's five respects, as values; how `barrel.json` says them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
+
+from barrel_jax.evaluation.comparison import ScoredFaces
 
 
 @dataclass(frozen=True)
@@ -121,26 +123,6 @@ class Model:
 
 
 @dataclass(frozen=True)
-class ScoredFaces:
-    """Which faces the models were scored on, and how; the fields are those of `scores.Scores`."""
-
-    dataset: str
-    split: str
-    fingerprint: str
-    scheme: str
-    normaliser: str
-    normaliser_points: list[int] | list[list[int]]
-    clamped: bool
-    partial: str
-    normalised_by: str
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "ScoredFaces":
-        """From an object that has these fields among others. Raises KeyError for one that is not there."""
-        return cls(**{field.name: content[field.name] for field in fields(cls)})
-
-
-@dataclass(frozen=True)
 class ModelComparison:
     """The content of `barrel.json`."""
 
@@ -163,8 +145,8 @@ class ModelComparison:
         """The inverse of `to_json`, also of a result that says more. Raises KeyError for a field that is not there."""
         other = content["other"]
         return cls(
-            faces=ScoredFaces.from_json(content),
-            other=None if other is None else ScoredFaces.from_json(other),
+            faces=ScoredFaces.of(content),
+            other=None if other is None else ScoredFaces.of(other),
             scored_epochs=content["scored_epochs"],
             models=[Model.from_json(model) for model in content["models"]],
         )
