@@ -105,7 +105,7 @@ def _torch_side(impl: str, work: Work) -> Side:
     network = network.eval()
     fold_batch_norm(network)
     dtype = torch.bfloat16 if work.precision == "bfloat16" else torch.float32
-    network = network.to(work.device, dtype, memory_format=torch.channels_last)
+    network = torch.nn.utils.convert_conv2d_weight_memory_format(network.to(work.device, dtype), torch.channels_last)
     pixels = torch.from_numpy(work.images).to(work.device)
 
     def predict(pixels: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,7 @@ class AugmentedFaces(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """An image, uint8 [S, S, 3], and its points [K, 2]."""
-        config, rng = self.config, np.random.default_rng(torch.randint(2**31, ()).item())
+        config, rng = self.config, np.random.default_rng(int(torch.randint(2**31, ())))
         image, points = self.images[index], self.points[index]
         size = image.shape[0]
         shift, angle = np.zeros(2), 0.0

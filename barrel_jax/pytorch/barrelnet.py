@@ -7,13 +7,14 @@ view of the features. `torch.compile(model, fullgraph=True)` finds no graph brea
 `torch.autocast`, or is cast, and the images with it, by `.to(torch.bfloat16)`; points are float32 either way.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from barrel_jax.backbones import BACKBONES, HRNetPlan, ResNetPlan
+from barrel_jax.backbones import BACKBONES, Backbone, HRNetPlan, ResNetPlan
 from barrel_jax.config import ModelConfig
 from barrel_jax.pytorch.hrnet import HRNet
 from barrel_jax.pytorch.resnet import ResNet
@@ -124,9 +125,14 @@ class BarrelNet(nn.Module):
         dropout: in the transformer.
     """
 
+    # Buffers; PyTorch's annotation of what is registered is `Tensor | Module`.
+    mean: torch.Tensor
+    std: torch.Tensor
+    positions: torch.Tensor
+
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: HRNet | ResNet,
         num_landmarks: int,
         grid: tuple[int, int],
         *,
@@ -152,16 +158,16 @@ class BarrelNet(nn.Module):
             nn.init.zeros_(self.regression.bias)
             return
         self.input_proj = nn.Conv2d(backbone.channels, width, 1)
-        nn.init.zeros_(self.input_proj.bias)
+        nn.init.zeros_(self.input_proj.get_parameter("bias"))
         self.register_buffer("positions", sine_positions(*grid, width), persistent=False)
         self.query_embed = nn.Embedding(num_landmarks, width)
         self.dqinit: nn.Module | None = None
         if dqinit:
-            self.dqinit = xavier_linear(dqinit_rank or width, num_landmarks * width)
-        if dqinit_rank:
-            reduce = nn.Linear(width, dqinit_rank, bias=False)
-            nn.init.xavier_uniform_(reduce.weight)
-            self.dqinit = nn.Sequential(reduce, self.dqinit)
+            self.dqinit = dense = xavier_linear(dqinit_rank or width, num_landmarks * width)
+            if dqinit_rank:
+                reduce = nn.Linear(width, dqinit_rank, bias=False)
+                nn.init.xavier_uniform_(reduce.weight)
+                self.dqinit = nn.Sequential(reduce, dense)
         shape = (width, heads, feedforward, dropout)
         self.encoder = nn.ModuleList(EncoderLayer(*shape) for _ in range(encoder_layers))
         memory = (num_landmarks, width, qamem_layers, qamem_rank)
@@ -244,7 +250,7 @@ class BarrelNet(nn.Module):
         return embeddings, origin
 
 
-BUILDERS = {
+BUILDERS: dict[type[Backbone], Callable[..., HRNet | ResNet]] = {
     ResNetPlan: lambda plan, stride, norm: ResNet(plan.name, stride, norm),
     HRNetPlan: lambda plan, _, norm: HRNet(norm, plan),
 }

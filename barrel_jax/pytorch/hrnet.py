@@ -5,6 +5,8 @@ Four branches as in the ImageNet classification network (github.com/HRNet/HRNet-
 replaced by the HRNetV2 head, which has no weights: bilinear up-sampling to stride 4 and concatenation.
 """
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,7 +17,9 @@ from barrel_jax.pytorch.resnet import NORMS, BasicBlock, Bottleneck
 Norm = type[nn.BatchNorm2d]
 
 
-def conv_norm(inputs: int, outputs: int, kernel: int, norm: Norm, *, stride: int = 1, relu: bool = True) -> list:
+def conv_norm(
+    inputs: int, outputs: int, kernel: int, norm: Norm, *, stride: int = 1, relu: bool = True
+) -> list[nn.Module]:
     """Convolution, batch norm and perhaps ReLU, for an nn.Sequential."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
     return [conv, norm(outputs), *([nn.ReLU(inplace=True)] if relu else [])]
@@ -49,7 +53,8 @@ class HighResolutionModule(nn.Module):
     def forward(self, branches: list[torch.Tensor]) -> list[torch.Tensor]:
         """[B, channels[i], H / 2^i, W / 2^i] each -> the same shapes."""
         branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
-        return [F.relu(sum(way(x) for way, x in zip(ways, branches, strict=True))) for ways in self.fuse_layers]
+        brought = ((way(x) for way, x in zip(ways.children(), branches, strict=True)) for ways in self.fuse_layers)
+        return [F.relu(reduce(torch.add, terms)) for terms in brought]
 
 
 class HRNet(nn.Module):
@@ -63,6 +68,14 @@ class HRNet(nn.Module):
         channels: of the output.
     """
 
+    # Set by the names that the plan has for them.
+    transition1: nn.ModuleList
+    stage2: nn.Sequential
+    transition2: nn.ModuleList
+    stage3: nn.Sequential
+    transition3: nn.ModuleList
+    stage4: nn.Sequential
+
     def __init__(self, norm: str = "batch", plan: HRNetPlan = HRNET_W18) -> None:
         super().__init__()
         kind = NORMS[norm]
@@ -74,7 +87,7 @@ class HRNet(nn.Module):
         others = (Bottleneck(first.channels, first.width, 1, 1, None, kind) for _ in range(first.blocks - 1))
         self.layer1 = nn.Sequential(Bottleneck(stem, first.width, 1, 1, widen, kind), *others)
         lowest = first.channels
-        kept = [nn.Sequential(*conv_norm(lowest, plan.branches[0], 3, kind))]
+        kept: list[nn.Module] = [nn.Sequential(*conv_norm(lowest, plan.branches[0], 3, kind))]
         for stage in branched:
             lower = nn.Sequential(nn.Sequential(*conv_norm(lowest, stage.channels[-1], 3, kind, stride=2)))
             setattr(self, stage.transition, nn.ModuleList([*kept, lower]))

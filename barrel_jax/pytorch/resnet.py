@@ -37,7 +37,7 @@ class BasicBlock(nn.Module):
         planes: int,
         stride: int,
         dilation: int,
-        downsample: nn.Module | None,
+        downsample: nn.Sequential | None,
         norm: type[nn.BatchNorm2d],
     ) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Bottleneck(nn.Module):
         planes: int,
         stride: int,
         dilation: int,
-        downsample: nn.Module | None,
+        downsample: nn.Sequential | None,
         norm: type[nn.BatchNorm2d],
     ) -> None:
         super().__init__()

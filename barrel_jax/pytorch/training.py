@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import DataLoader, RandomSampler
 
 from barrel_jax.config import Config, OptimConfig
 from barrel_jax.provenance import usable_cores
@@ -25,9 +25,14 @@ BATCHES_A_WORKER = 4  # of an epoch at least: at its end all workers wait for th
 class Loss(nn.Module):
     """The L1 loss of a network on pixels, and on faces that lie on the device, augmented in the same program."""
 
+    # The buffers of `place`.
+    images: torch.Tensor
+    points: torch.Tensor
+    flip: torch.Tensor
+
     def __init__(self, network: nn.Module, config: Config, bfloat16: bool) -> None:
         super().__init__()
-        self.network, self.bfloat16 = network, bfloat16
+        self.network, self.autocast = network, bfloat16
         self.augmentation, self.aux_loss = config.augment, config.optim.aux_loss
 
     def place(self, images: np.ndarray, points: np.ndarray, flip: tuple[int, ...], device: str) -> None:
@@ -42,7 +47,7 @@ class Loss(nn.Module):
 
     def of_pixels(self, pixels: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """Of pixels [B, 3, S, S] in 0..1 with points [B, K, 2]."""
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.autocast):
             predicted = self.network(pixels) if self.aux_loss else self.network(pixels)[-1:]
         return F.l1_loss(predicted, truth.expand_as(predicted))
 
@@ -86,13 +91,13 @@ def make_step(
     """
     network = build_model(config.model, points.shape[1], images.shape[1])
     from_flax(variables, network)
-    network = network.train().to(device, memory_format=torch.channels_last)
+    network = nn.utils.convert_conv2d_weight_memory_format(network.train().to(device), torch.channels_last)
     optimiser = torch.optim.Adam(parameter_groups(network, config.optim), fused=device == "cuda")
     loss = Loss(network, config, precision == "bfloat16")
     mode = TORCH_MODES.get(impl)
     if impl == "torch-dataloader":
         faces = AugmentedFaces(images, points, flip, config.augment)
-        batches = _loaded(faces, config.batch_size, device)
+        batches: Iterator[tuple[torch.Tensor, ...]] = _loaded(faces, config.batch_size, device)
         loss_of: Callable[..., torch.Tensor] = loss.of_pixels
     else:
         loss.place(images, points, flip, device)
@@ -117,7 +122,7 @@ def _single_threaded(worker: int) -> None:
     cv2.setNumThreads(0)
 
 
-def make_loader(faces: Dataset, batch_size: int, device: str, workers: int) -> DataLoader:
+def make_loader(faces: AugmentedFaces, batch_size: int, device: str, workers: int) -> DataLoader:
     """Batches of augmented faces from `workers` processes, which outlive an epoch.
 
     An epoch has faces enough for `BATCHES_A_WORKER`, some of them several times if need be.
@@ -136,7 +141,7 @@ def make_loader(faces: Dataset, batch_size: int, device: str, workers: int) -> D
     )
 
 
-def _loaded(faces: Dataset, batch_size: int, device: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _loaded(faces: AugmentedFaces, batch_size: int, device: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     loader = make_loader(faces, batch_size, device, usable_cores())
     while True:
         for pixels, truth in loader:

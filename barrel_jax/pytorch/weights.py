@@ -15,7 +15,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from torch import nn
 
 from barrel_jax.arrays import ArrayTree
-from barrel_jax.pytorch.barrelnet import BarrelNet, Head, Perceptron, PerQueryLowRank, QAMem
+from barrel_jax.pytorch.barrelnet import BarrelNet, Head, Perceptron, QAMem
 from barrel_jax.pytorch.hrnet import HighResolutionModule, HRNet
 from barrel_jax.pytorch.resnet import BasicBlock, Bottleneck, ResNet
 from barrel_jax.pytorch.transformer import Attention, DecoderLayer, EncoderLayer
@@ -61,11 +61,11 @@ def _(module: nn.LayerNorm) -> dict[str, torch.Tensor]:
 
 @flax_views.register
 def _(module: nn.BatchNorm2d) -> dict[str, torch.Tensor]:
-    statistics = {"batch_stats/mean": module.running_mean, "batch_stats/var": module.running_var}
+    statistics = {f"batch_stats/{name}": module.get_buffer(f"running_{name}") for name in ("mean", "var")}
     return {"params/scale": module.weight, "params/bias": module.bias} | statistics
 
 
-def conv_norm(name: str, conv: nn.Conv2d, norm: nn.BatchNorm2d, *_: nn.Module) -> dict[str, nn.Module]:
+def conv_norm(name: str, conv: nn.Module, norm: nn.Module, *_: nn.Module) -> dict[str, nn.Module]:
     """A convolution and its batch norm by their names in Flax; what else a sequence of modules ends with has none."""
     return {f"{name}/conv": conv, f"{name}/norm": norm}
 
@@ -91,15 +91,15 @@ def _(module: ResNet) -> dict[str, torch.Tensor]:
 
 @flax_views.register
 def _(module: HighResolutionModule) -> dict[str, torch.Tensor]:
-    parts = {}
+    parts: dict[str, nn.Module] = {}
     for i, (blocks, ways) in enumerate(zip(module.branches, module.fuse_layers, strict=True)):
-        parts |= {f"branch{i}_{index}": block for index, block in enumerate(blocks)}
-        for j, way in enumerate(ways):
+        parts |= {f"branch{i}_{index}": block for index, block in enumerate(blocks.children())}
+        for j, way in enumerate(ways.children()):
             if j > i:
-                parts |= conv_norm(f"fuse{i}_{j}", *way)
+                parts |= conv_norm(f"fuse{i}_{j}", *way.children())
             elif j < i:
-                for step, down in enumerate(way):
-                    parts |= conv_norm(f"fuse{i}_{j}_{step}", *down)
+                for step, down in enumerate(way.children()):
+                    parts |= conv_norm(f"fuse{i}_{j}_{step}", *down.children())
     return nested(parts)
 
 
@@ -107,7 +107,7 @@ def _(module: HighResolutionModule) -> dict[str, torch.Tensor]:
 def _(module: HRNet) -> dict[str, torch.Tensor]:
     parts = conv_norm("stem1", module.conv1, module.bn1) | conv_norm("stem2", module.conv2, module.bn2)
     parts |= {f"layer1_{index}": block for index, block in enumerate(module.layer1)}
-    parts |= conv_norm("transition1_0", *module.transition1[0])
+    parts |= conv_norm("transition1_0", *module.transition1[0].children())
     for branch, stage in ((1, module.stage2), (2, module.stage3), (3, module.stage4)):
         lower = getattr(module, f"transition{branch}")[branch]
         parts |= conv_norm(f"transition{branch}_{branch}_0", *lower[0])
@@ -117,7 +117,7 @@ def _(module: HRNet) -> dict[str, torch.Tensor]:
 
 @flax_views.register
 def _(module: Attention) -> dict[str, torch.Tensor]:
-    views = {}
+    views: dict[str, torch.Tensor] = {}
     packed = zip(("query", "key", "value"), module.in_proj_weight.chunk(3), module.in_proj_bias.chunk(3), strict=True)
     for name, weight, bias in packed:
         views |= {f"params/{name}/kernel": weight.T, f"params/{name}/bias": bias}
@@ -126,13 +126,10 @@ def _(module: Attention) -> dict[str, torch.Tensor]:
 
 @flax_views.register
 def _(module: QAMem) -> dict[str, torch.Tensor]:
-    views = {}
+    views: dict[str, torch.Tensor] = {}
     for index, layer in enumerate(module.layers, start=1):
-        if isinstance(layer, PerQueryLowRank):
-            views |= {f"params/u{index}": layer.u, f"params/v{index}": layer.v}
-        else:
-            views |= {f"params/kernel{index}": layer.weight}
-        views |= {f"params/bias{index}": layer.bias}
+        for name, parameter in layer.named_parameters():
+            views[f"params/{'kernel' if name == 'weight' else name}{index}"] = parameter
     return views
 
 
@@ -144,7 +141,7 @@ def _(module: EncoderLayer) -> dict[str, torch.Tensor]:
 
 @flax_views.register
 def _(module: DecoderLayer) -> dict[str, torch.Tensor]:
-    parts = {"self_attention": module.self_attn, "cross_attention": module.multihead_attn}
+    parts: dict[str, nn.Module] = {"self_attention": module.self_attn, "cross_attention": module.multihead_attn}
     parts |= {"norm1": module.norm1, "norm2": module.norm2, "norm3": module.norm3}
     parts |= {"feedforward/linear1": module.linear1, "feedforward/linear2": module.linear2}
     return nested(parts if module.qamem is None else parts | {"qamem": module.qamem})
@@ -164,7 +161,7 @@ def _(module: Perceptron) -> dict[str, torch.Tensor]:
 def _(module: BarrelNet) -> dict[str, torch.Tensor]:
     if module.regression is not None:
         return nested({"backbone": module.backbone, "regression": module.regression})
-    parts = {"backbone": module.backbone, "projection": module.input_proj}
+    parts: dict[str, nn.Module] = {"backbone": module.backbone, "projection": module.input_proj}
     parts |= {"decoder_norm": module.norm, "head": module.head}
     parts |= {f"encoder{index}": layer for index, layer in enumerate(module.encoder)}
     parts |= {f"decoder{index}": layer for index, layer in enumerate(module.decoder)}
