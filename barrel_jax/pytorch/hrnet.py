@@ -53,8 +53,8 @@ class HighResolutionModule(nn.Module):
     def forward(self, branches: list[torch.Tensor]) -> list[torch.Tensor]:
         """[B, channels[i], H / 2^i, W / 2^i] each -> the same shapes."""
         branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
-        brought = ((way(x) for way, x in zip(ways.children(), branches, strict=True)) for ways in self.fuse_layers)
-        return [F.relu(reduce(torch.add, terms)) for terms in brought]
+        resized = ((way(x) for way, x in zip(ways.children(), branches, strict=True)) for ways in self.fuse_layers)
+        return [F.relu(reduce(torch.add, terms)) for terms in resized]
 
 
 class HRNet(nn.Module):
