@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adam with the paper's schedule (section 4.1), and what training from scratch wants beside it."""
 
+from dataclasses import astuple
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -34,7 +36,16 @@ def _kernels(params: Any) -> Any:
 
 
 def optimiser(config: OptimConfig, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Adam (AdamW when weight_decay is given) with the multipliers of the backbone and of per-query weights."""
+    """Adam (AdamW when weight_decay is given) with the multipliers of the backbone and of per-query weights.
+
+    Of equal configs it is one and the same: programs that it is a part of are told apart by it.
+    """
+    return _chain(astuple(config), steps_per_epoch)
+
+
+@lru_cache(maxsize=8)
+def _chain(fields: tuple[Any, ...], steps_per_epoch: int) -> optax.GradientTransformation:
+    config = OptimConfig(*fields)
 
     def multiplied(path: tuple[Any, ...], update: jax.Array) -> jax.Array:
         names = {key.key for key in path}

@@ -2,6 +2,7 @@
 """The state of a run, all that changes during training: order and randomness are functions of (seed, step)."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import flax.linen as nn
@@ -36,10 +37,16 @@ class State(flax.struct.PyTreeNode):
 
 
 def _initialiser(model: nn.Module, optimiser: optax.GradientTransformation, config: Config) -> Callable[..., State]:
-    averaged = config.optim.ema_decay > 0
+    return _drawn(model, optimiser, config.data.image_size, config.optim.ema_decay > 0)
 
+
+# Of equal arguments one function, which is traced once.
+@lru_cache(maxsize=4)
+def _drawn(
+    model: nn.Module, optimiser: optax.GradientTransformation, image_size: int, averaged: bool
+) -> Callable[..., State]:
     def init(seed: jax.Array, start: ArrayTree | None = None) -> State:
-        variables = draw(model, config.data.image_size, seed_key(seed))
+        variables = draw(model, image_size, seed_key(seed))
         if start:
             given = jax.tree.map(jnp.copy, flatten_dict(start))
             variables = unflatten_dict({**flatten_dict(variables), **given})

@@ -6,9 +6,9 @@ step's draws come from the seed's `Stream.STEP` and its number. A resumed run th
 checkpoint's, and neither depends on the number of devices.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache, cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import chex
@@ -21,7 +21,7 @@ from chex import ArrayTree
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from barrel_jax.config import Config
+from barrel_jax.config import Config, DataConfig
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
 from barrel_jax.devices.xla import graph_options
 from barrel_jax.input.augment import augment
@@ -48,13 +48,16 @@ def epoch_order(seed: int, epoch: int, count: int) -> Int[Array, " {count}"]:
 class TrainStep:
     """A step of training, as programs; each is compiled once for all steps and all seeds.
 
+    Runs that follow each other in a process share them where they differ in their seed, folder, faces or `config.loop`
+    alone, as the runs of a grid do: equal steps have the same programs.
+
     Every program takes the state, which it is donated, and the seed (`streams.seed_data`), and returns the next state
     and the loss of the batch, a float32 scalar in crop units.
 
     Args:
         model: BarrelNet, or any module from images [B, S, S, 3] to points [L, B, K, 2] in crop units.
         optimiser: what makes updates of gradients.
-        config: of the run; its seed is not read.
+        config: of the run; the programs read what `baked` keeps of it.
         mesh: the devices, and how a run lies on them.
         flip: the permutation [K] of the points of a mirrored face.
         xla: what XLA is told of the programs; None for what this package tells it (`devices.xla.graph_options`).
@@ -71,8 +74,14 @@ class TrainStep:
     ) -> None:
         self.model, self.optimiser, self.config, self.mesh = model, optimiser, config, mesh
         self._xla = graph_options(mesh.devices.flat[0].platform) if xla is None else dict(xla)
-        self._flip = np.array(flip)
-        self.in_one_dispatch = cache(self._in_one_dispatch)
+        self._flip, self._baked = np.array(flip), baked(config)
+        self._key = (type(self), model, optimiser, repr(self._baked), mesh, tuple(flip), tuple(self._xla.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TrainStep) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
     @cached_property
     def like(self) -> State:
@@ -83,41 +92,37 @@ class TrainStep:
         """The state at step 0 (`state.create`)."""
         return create(self.model, self.optimiser, replace(self.config, seed=seed), self.like, start)
 
-    @cached_property
+    @property
     def on_faces(self) -> jax.stages.Wrapped:
         """step(state, seed, faces, order): on faces that lie on every device.
 
         `order` is the epoch's, from `epoch_order`; the step finds its own batch in it.
         """
-        return jax.jit(self._choose_and_update, donate_argnums=0, compiler_options=self._xla)
+        return _on_faces(self)
 
-    @cached_property
+    @property
     def on_batch(self) -> jax.stages.Wrapped:
         """step(state, seed, batch): on a batch that `barrel_jax.input.streaming` brings."""
-        return jax.jit(self.update, donate_argnums=0, compiler_options=self._xla)
+        return _on_batch(self)
 
-    def _in_one_dispatch(self, count: int) -> jax.stages.Wrapped:
+    def in_one_dispatch(self, count: int) -> jax.stages.Wrapped:
         """`count` steps `on_faces` of one epoch as one program, which the host starts once; the losses are [count]."""
+        return _in_one_dispatch(self, count)
 
-        def steps(state: State, seed: Seed, faces: Faces, order: Order) -> tuple[State, Float[Array, " {count}"]]:
-            def step(state: State, _: None) -> tuple[State, Float[Array, ""]]:
-                return self._choose_and_update(state, seed, faces, order)
+    def jitted(self, program: Callable[..., tuple[State, Array]]) -> jax.stages.Wrapped:
+        """A program of these steps, which is donated the state that it is given first."""
+        return jax.jit(program, donate_argnums=0, compiler_options=self._xla)
 
-            return jax.lax.scan(step, state, length=count)
-
-        return jax.jit(steps, donate_argnums=0, compiler_options=self._xla)
-
-    def _choose_and_update(
-        self, state: State, seed: Seed, faces: Faces, order: Order
-    ) -> tuple[State, Float[Array, ""]]:
-        batch_size = self.config.batch_size
+    def choose_and_update(self, state: State, seed: Seed, faces: Faces, order: Order) -> tuple[State, Float[Array, ""]]:
+        """`update` on the step's own batch of the faces; not compiled."""
+        batch_size = self._baked.batch_size
         start = state.step % (order.shape[0] // batch_size) * batch_size
         chosen = jax.lax.dynamic_slice_in_dim(order, start, batch_size)
         return self.update(state, seed, jax.tree.map(lambda x: x[chosen], faces))
 
     def update(self, state: State, seed: Seed, batch: Faces) -> tuple[State, Float[Array, ""]]:
         """What a step does with its batch: augment, forward, L1, backward, Adam; not compiled."""
-        config, mesh = self.config, self.mesh
+        config, mesh = self._baked, self.mesh
         count, landmarks = config.batch_size, len(self._flip)
         chex.assert_shape(batch.images, (count, None, None, 3))
         chex.assert_shape((batch.points, batch.labelled), ((count, landmarks, 2), (count, landmarks)))
@@ -166,6 +171,36 @@ class TrainStep:
         return jax.lax.with_sharding_constraint(following, layout(following, mesh, config.mesh)), loss
 
 
+def baked(config: Config) -> Config:
+    """What the programs of a step know of a config, in a copy; all else is at its default."""
+    data = DataConfig(image_size=config.data.image_size, context=config.data.context)
+    parts = {name: replace(getattr(config, name)) for name in ("mesh", "model", "augment", "optim")}
+    return Config(batch_size=config.batch_size, data=data, **parts)
+
+
+# Of equal steps these give the same program; the last few are kept.
+@lru_cache(maxsize=4)
+def _on_faces(step: TrainStep) -> jax.stages.Wrapped:
+    return step.jitted(step.choose_and_update)
+
+
+@lru_cache(maxsize=4)
+def _on_batch(step: TrainStep) -> jax.stages.Wrapped:
+    return step.jitted(step.update)
+
+
+@lru_cache(maxsize=4)
+def _in_one_dispatch(step: TrainStep, count: int) -> jax.stages.Wrapped:
+    def steps(state: State, seed: Seed, faces: Faces, order: Order) -> tuple[State, Float[Array, " {count}"]]:
+        def advance(state: State, _: None) -> tuple[State, Float[Array, ""]]:
+            return step.choose_and_update(state, seed, faces, order)
+
+        return jax.lax.scan(advance, state, length=count)
+
+    return step.jitted(steps)
+
+
+@lru_cache(maxsize=4)
 def make_predict_step(model: nn.Module, mesh: Mesh) -> jax.stages.Wrapped:
     """predict(variables, images uint8 [B, S, S, 3]) -> points float32 [B, K, 2] in crop units, on every device.
 

@@ -82,6 +82,9 @@ def test_best_and_latest_are_kept(trained):
 def test_compiling_counts_neither_for_the_speed_nor_for_the_time_left(tmp_path, trained, monkeypatch, capsys):
     """In a file, as here, progress is plain lines; after each step in place of half a minute."""
     config, _, _ = trained
+    # A rate and a width that no other run has, whose programs this one would share.
+    optim, model = replace(config.optim, learning_rate=0.9e-3), replace(config.model, feedforward=72)
+    config = replace(config, optim=optim, model=model)
     monkeypatch.setattr(progress, "EVERY", 0.0)
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
@@ -92,12 +95,10 @@ def test_compiling_counts_neither_for_the_speed_nor_for_the_time_left(tmp_path, 
     whole = time.perf_counter() - started
     said = capsys.readouterr()
     # Each program is compiled once, and that is when its seconds are told.
-    wanted = ["jit(_choose_and_update)", "jit(predict)"]
+    wanted = ["jit(choose_and_update)", "jit(predict)"]
     assert [name for name in compiled if name in wanted] == wanted
-    step_s, predict_s = (
-        float(re.search(rf"^compiled {name} in (\d+\.\d) s$", said.out, re.MULTILINE)[1])
-        for name in ("a training step", "the prediction")
-    )
+    told = [float(seconds) for seconds in re.findall(r"^compiled .* in (\d+\.\d) s$", said.out, re.MULTILINE)]
+    assert len(told) == 3  # the look for NaN too
     training, speed, compiling, evaluation = map(
         float,
         re.search(
@@ -106,7 +107,7 @@ def test_compiling_counts_neither_for_the_speed_nor_for_the_time_left(tmp_path, 
             re.MULTILINE,
         ).groups(),
     )
-    assert compiling == pytest.approx(step_s + predict_s, abs=0.11) and step_s > 0.1
+    assert compiling == pytest.approx(sum(told), abs=0.21) and told[0] > 0.1
     assert training + compiling + evaluation < whole
     assert speed == pytest.approx(96 / training, rel=0.05 / training + 0.01)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -120,6 +121,19 @@ def test_compiling_counts_neither_for_the_speed_nor_for_the_time_left(tmp_path, 
     for line in lines:
         minutes, seconds = re.search(r" (\d\d):(\d\d) gone, \d\d:\d\d left", line).groups()
         assert 60 * int(minutes) + int(seconds) <= training + evaluation + 1
+
+
+def test_the_seeds_of_a_grid_compile_once_in_a_process(tmp_path, trained):
+    config, _, scores = trained
+    data = prepare_config(config.data)
+    loop.train(config, tmp_path / "same", data, lambda step: step == 1)  # its programs are the last ones used
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, seconds, **about: compiled.append(about.get("fun_name")) if "backend_compile" in name else None
+    )
+    other = loop.train(replace(config, seed=7), tmp_path / "other", data)
+    assert not [name for name in compiled if name in ("jit(choose_and_update)", "jit(predict)", "jit(init)")]
+    assert other.nme != scores.nme
 
 
 def test_a_dispatch_of_several_steps_ends_where_something_is_due(tmp_path, trained):

@@ -13,6 +13,7 @@ from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import check_batch, make_mesh
 from barrel_jax.faces.landmarks import COFW_29
 from barrel_jax.models.build import build_model
+from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.steps import TrainStep, epoch_order, make_predict_step
 from barrel_jax.training.streams import Stream, seed_data, step_keys, stream_key
 from tests.kit import small
@@ -117,6 +118,26 @@ def test_three_seeds_of_a_grid_share_their_programs():
         of_seed = make(1, seed=seed)
         texts.add(of_seed.on_faces.lower(of_seed.like, seed_data(seed), faces, order).as_text())
     assert len(texts) == 1
+
+
+def test_equal_steps_have_the_same_programs_and_others_their_own():
+    """Equal but for what no program reads; nothing that one reads may be left out."""
+    tx = optax.sgd(1.0)
+    first, alike = make(1, tx), make(1, tx, seed=3, loop__log_steps=1, data__source="elsewhere")
+    assert first == alike and alike.on_faces is first.on_faces and alike.on_batch is first.on_batch
+    assert alike.in_one_dispatch(2) is first.in_one_dispatch(2) is not first.in_one_dispatch(3)
+    others = {
+        "batch_size": 4, "data__image_size": 48, "data__context": 0.25, "augment__flip_prob": 0.0,
+        "optim__aux_loss": True, "model__uncertainty": True, "mesh__split_moments": True,
+    }  # fmt: skip
+    for name, value in others.items():
+        assert make(1, tx, **{name: value}) != first, name
+    assert make(8, tx) != first  # on other devices
+    assert make(1, optax.sgd(1.0)) != first  # what two optimisers do cannot be compared, unless they are one
+    assert optimiser(small.config().optim, 6) is optimiser(small.config(seed=3).optim, 6)
+    assert optimiser(small.config().optim, 6) is not optimiser(small.config().optim, 7)
+    first.config.optim.aux_loss = True  # by a caller, whose config it is
+    assert make(1, tx).on_faces is first.on_faces
 
 
 @pytest.mark.quick
