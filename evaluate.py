@@ -35,9 +35,9 @@ def score(request: Request) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = RequestParser("evaluate.py", __doc__, FACE_SETS, READING)
-    given = parser.parse_args(arguments)
-    request = parser.request(given)
-    return parser.run(given, lambda: score(request))
+    args = parser.parse_args(arguments)
+    request = parser.request(args)
+    return parser.run(args, lambda: score(request))
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ from barrel_jax.extras import require_train
 from data.face_sets import find_set
 
 
-def train(given: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> None:
     """Builds the set if need be and trains."""
     require_train()
     notice = Notice()
     tune_cpu()
     keep_compiled()
-    config = read_config(given)
+    config = read_config(args)
     # Before anything is fetched, or other processes wait for this one.
     find_set(config.data.dataset).locate(config.data.source, config.data.data_dir)
     distributed.start(config)
@@ -34,15 +34,15 @@ def train(given: argparse.Namespace) -> None:
     from barrel_jax.training import loop
     from data.prepare import prepare_config
 
-    loop.train(config, given.workdir or Path("runs") / Path(given.config).stem, prepare_config, notice.reached)
+    loop.train(config, args.workdir or Path("runs") / Path(args.config).stem, prepare_config, notice.reached)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = ConfigParser("train.py", __doc__)
     parser.add_argument("--workdir", type=Path, help="folder of the run (default: runs/, then the config file's name)")
-    given = parser.parse_args(arguments)
-    return parser.run(given, lambda: train(given))
+    args = parser.parse_args(arguments)
+    return parser.run(args, lambda: train(args))
 
 
 if __name__ == "__main__":

@@ -65,11 +65,11 @@ class Parser(argparse.ArgumentParser):
             help="of a picture; larger ones are refused before they are decoded (default: %(default)s)",
         )
 
-    def run(self, given: argparse.Namespace, work: Callable[[], int | None]) -> int:
+    def run(self, args: argparse.Namespace, work: Callable[[], int | None]) -> int:
         """Does the work of the program and returns its exit status: that of `work`, None being 0.
 
         Args:
-            given: the parsed arguments.
+            args: the parsed arguments.
             work: what the program does.
         """
         if not flags.FLAGS.is_parsed():
@@ -78,26 +78,26 @@ class Parser(argparse.ArgumentParser):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
         # Orbax and TFDS tell every file they touch, and orbax the trace of every thread that an error ends.
-        logging.set_verbosity(logging.WARNING if given.debug else logging.FATAL)
+        logging.set_verbosity(logging.WARNING if args.debug else logging.FATAL)
         try:
             with _interrupts_kept():
                 return work() or 0
         except MENDABLE as error:
-            if given.debug:
+            if args.debug:
                 raise
             return self._end(in_one_line(error))
         except ModuleNotFoundError as error:
             line = remedy(error.name or "")
-            if given.debug or not line:
+            if args.debug or not line:
                 raise
             return self._end(line)
         except RuntimeError as error:
             # By its name: the usage of a command need not wait for JAX.
-            if given.debug or type(error).__name__ != "JaxRuntimeError":
+            if args.debug or type(error).__name__ != "JaxRuntimeError":
                 raise
             return self._end(_of_jax(error))
         except KeyboardInterrupt:
-            if given.debug:
+            if args.debug:
                 raise
             self.complain("stopped; the same command starts again")
             return STOPPED

@@ -19,28 +19,28 @@ from barrel_jax.evaluation.error_curves import draw_error_curves
 from barrel_jax.plotting import write_picture
 
 
-def lay_beside(given: argparse.Namespace, names: list[str]) -> None:
+def lay_beside(args: argparse.Namespace, names: list[str]) -> None:
     """Prints the comparison of the evaluations and writes it to `--out`."""
-    evaluations = [read_evaluation(path, name) for path, name in zip(given.directories, names, strict=True)]
+    evaluations = [read_evaluation(path, name) for path, name in zip(args.directories, names, strict=True)]
     comparison = compare(evaluations)
     print(table(comparison))
-    if given.report:
+    if args.report:
         # These tell JAX's devices and versions, and importing it takes a second that a comparison need not wait for.
         from barrel_jax.report.page import write_page
         from barrel_jax.report.several import comparison_report
 
-        write_page(given.report, comparison_report(evaluations, comparison))
-        print(f"\n{given.report}")
-    if given.out is None:
-        if not given.report:
+        write_page(args.report, comparison_report(evaluations, comparison))
+        print(f"\n{args.report}")
+    if args.out is None:
+        if not args.report:
             print("\nnothing is written without --out or --report")
         return
     curves = {one.name: one.nmes for one in evaluations}
     title = f"Cumulative error: {comparison.dataset} {comparison.split}"
     picture = draw_error_curves(curves, comparison.normalised_by, title)
-    files.write(given.out / "compare.png", lambda path: write_picture(path, picture))
-    files.write_json(given.out / "compare.json", files.plain(comparison))
-    print(f"\n{given.out / 'compare.png'}\n{given.out / 'compare.json'}")
+    files.write(args.out / "compare.png", lambda path: write_picture(path, picture))
+    files.write_json(args.out / "compare.json", files.plain(comparison))
+    print(f"\n{args.out / 'compare.png'}\n{args.out / 'compare.json'}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,11 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--names", type=words, help="names for them, separated by commas; their workdirs' by default")
     parser.add_argument("--out", type=Path, help="folder for compare.json and compare.png")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the comparison as one HTML page")
-    given = parser.parse_args(arguments)
-    names = given.names or default_names(given.directories)
-    if not len(names) == len(set(names)) == len(given.directories) or len(names) < 2:
+    args = parser.parse_args(arguments)
+    names = args.names or default_names(args.directories)
+    if not len(names) == len(set(names)) == len(args.directories) or len(names) < 2:
         parser.error("give two evaluations at least, and as many different names (--names a,b) if any")
-    return parser.run(given, lambda: lay_beside(given, names))
+    return parser.run(args, lambda: lay_beside(args, names))
 
 
 if __name__ == "__main__":

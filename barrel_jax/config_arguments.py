@@ -41,24 +41,24 @@ class ConfigParser(Parser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> argparse.Namespace:
         """As argparse does; the fields' values are `overrides`, for `read_config`."""
-        given, overrides = self.parse_known_args(args, namespace)
-        given.overrides = overrides
-        strange = [word for word in given.overrides if re.match("--?[a-zA-Z]", word) and not FIELD.match(word)]
+        parsed, overrides = self.parse_known_args(args, namespace)
+        parsed.overrides = overrides
+        strange = [word for word in parsed.overrides if re.match("--?[a-zA-Z]", word) and not FIELD.match(word)]
         if strange:
             self.error(f"unrecognized arguments: {' '.join(strange)}")
-        return given
+        return parsed
 
 
-def read_config(given: argparse.Namespace) -> Config:
+def read_config(args: argparse.Namespace) -> Config:
     """The config of the file and the fields that `ConfigParser` was given, checked.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file makes no config, there is no such field, or a value is not what its field takes.
     """
-    config = load_config(given.config)
+    config = load_config(args.config)
     known = flatten(config)
-    for word in given.overrides:
+    for word in args.overrides:
         found = FIELD.match(word)
         name = found[2] if found else ""
         below = [field for field in known if field.startswith(f"{name}.")]
@@ -66,7 +66,7 @@ def read_config(given: argparse.Namespace) -> Config:
             raise ValueError(f"--config.{name}: it is made of fields, set these: {', '.join(below)}")
         if found and name not in known:
             raise ValueError(f"--config.{name}: there is no such field{meant_field(name)}")
-    words = _last(given.overrides)
+    words = _last(args.overrides)
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
     try:

@@ -27,16 +27,16 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", metavar="MODEL=WORKDIR", help="one for each model")
     parser.add_argument("--dataset", default="", help="another set, for generalisation")
     parser.add_argument("--source", default="", help="folder of that set's raw download")
-    given = parser.parse_args()
+    args = parser.parse_args()
     about = describe("barrels")
-    named = [(model, workdir) for model, _, workdir in (run.rpartition("=") for run in given.runs)]
-    measured = [measure(Path(workdir), given.dataset, given.source) for _, workdir in named]
+    named = [(model, workdir) for model, _, workdir in (run.rpartition("=") for run in args.runs)]
+    measured = [measure(Path(workdir), args.dataset, args.source) for _, workdir in named]
     comparison = compare_models(group(measured, [model for model, _ in named]))
     # As given, so that the record does not depend on where it was made.
     models = [replace(model, workdirs=[workdir]) for model, (_, workdir) in zip(comparison.models, named, strict=True)]
     comparison = replace(comparison, models=models)
-    files.write(RESULTS / f"{given.name}.png", lambda path: write_picture(path, draw_barrels(comparison)))
-    write(RESULTS / f"{given.name}.json", about | files.plain(comparison.to_json()))
+    files.write(RESULTS / f"{args.name}.png", lambda path: write_picture(path, draw_barrels(comparison)))
+    write(RESULTS / f"{args.name}.json", about | files.plain(comparison.to_json()))
 
 
 if __name__ == "__main__":

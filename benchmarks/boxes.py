@@ -119,13 +119,13 @@ def main() -> None:
     parser = parser_of(__doc__, "boxes-common")
     parser.add_argument("model", help="a run's folder, a packed model's file or a name")
     parser.add_argument("--refines", default="0,1,2", help="crops around the points (default: %(default)s)")
-    given = parser.parse_args()
+    args = parser.parse_args()
     result = describe("boxes", "benchmarks.boxes")
-    run = open_model(given.model)
-    crops, directory = scored_faces(run.config.data, run.scheme, given)
-    rows = measure(given.model, run.box_fit, crops, directory, [int(count) for count in given.refines.split(",")])
+    run = open_model(args.model)
+    crops, directory = scored_faces(run.config.data, run.scheme, args)
+    rows = measure(args.model, run.box_fit, crops, directory, [int(count) for count in args.refines.split(",")])
     write(
-        ROOT / "benchmarks" / "results" / f"{given.out}.json",
+        ROOT / "benchmarks" / "results" / f"{args.out}.json",
         result | {"dataset": crops.dataset, "split": crops.split, "partial": crops.partial, "rows": rows},
     )
 

@@ -56,16 +56,16 @@ def main() -> None:
     """Measures and writes."""
     parser = parser_of(__doc__, "coarse-doubt")
     parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
-    given = parser.parse_args()
+    args = parser.parse_args()
     result, rows = describe("coarse-doubt", "benchmarks.coarse_doubt"), []
-    for name, _, model in (named.rpartition("=") for named in given.models):
+    for name, _, model in (named.rpartition("=") for named in args.models):
         opened = open_model(model)
-        crops, _ = scored_faces(opened.config.data, opened.scheme, given)
+        crops, _ = scored_faces(opened.config.data, opened.scheme, args)
         errors, by = doubts(opened, crops)
         where = {"model": name, "dataset": crops.dataset, "split": crops.split, "faces": len(crops)}
         rows += [where | {"doubt": doubt} | agreement(values, errors) for doubt, values in by.items()]
         print(*rows[-len(by) :], sep="\n")
-    write(ROOT / "benchmarks" / "results" / f"{given.out}.json", result | {"rows": rows})
+    write(ROOT / "benchmarks" / "results" / f"{args.out}.json", result | {"rows": rows})
 
 
 if __name__ == "__main__":

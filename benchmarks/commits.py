@@ -63,27 +63,27 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="(default: all)")
     parser.add_argument("--pairs", type=int, default=3, help="turns (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=10, help="timed repeats of a turn (default: %(default)s)")
-    given = parser.parse_args()
+    args = parser.parse_args()
     result = describe("commits", "", sys.argv[1:])
     for name in ("before", "after"):  # a branch moves on
-        asked = ["git", "-C", str(ROOT), "rev-parse", "--short", getattr(given, name)]
-        setattr(given, name, subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
+        asked = ["git", "-C", str(ROOT), "rev-parse", "--short", getattr(args, name)]
+        setattr(args, name, subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
     with tempfile.TemporaryDirectory() as folder:
         folders = []
-        for commit in (given.before, given.after):
+        for commit in (args.before, args.after):
             folders.append(Path(folder) / commit)
             subprocess.run(["git", "worktree", "add", "--detach", str(folders[-1]), commit], cwd=ROOT, check=True)
         try:
             rows = [
                 row
-                for python in given.pythons
-                for case in given.cases
-                for row in compare(python.absolute(), *folders, case, given.pairs, given.rounds)
+                for python in args.pythons
+                for case in args.cases
+                for row in compare(python.absolute(), *folders, case, args.pairs, args.rounds)
             ]
         finally:
             for checkout in folders:
                 subprocess.run(["git", "worktree", "remove", "--force", str(checkout)], cwd=ROOT, check=True)
-    write(OUT, result | {"before": given.before, "after": given.after, "rows": rows})
+    write(OUT, result | {"before": args.before, "after": args.after, "rows": rows})
 
 
 if __name__ == "__main__":

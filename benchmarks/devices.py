@@ -81,11 +81,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=10)
-    given = parser.parse_args()
+    args = parser.parse_args()
     tune_cpu()
     jax.config.update("jax_num_cpu_devices", 8)
     described = describe("devices")
-    rows = measure(given.image_size, given.rounds)
+    rows = measure(args.image_size, args.rounds)
     for row in rows:
         print(f"{row['layout']:<45}{row['median_ms']:8.0f} ms  {row['ratio']:.2f}x")
     write(ROOT / "benchmarks" / "results" / "devices.json", described | {"rows": rows})

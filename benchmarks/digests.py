@@ -171,18 +171,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="of saves and loads (default: %(default)s)")
     parser.add_argument("--training-rounds", type=int, default=6, help="0 for none (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="on the disk to be measured (default: a temporary one)")
-    given = parser.parse_args()
+    args = parser.parse_args()
     tune_cpu()
     flags.FLAGS.mark_as_parsed()
     logging.set_verbosity(logging.FATAL)  # orbax tells its every step otherwise
     described = describe("digests")  # before the run: machine and commit are those of what runs
-    with tempfile.TemporaryDirectory(dir=given.folder) as home:
+    with tempfile.TemporaryDirectory(dir=args.folder) as home:
         step, config = train_step("resnet50", 64)
         state = step.create(config.seed)
         size = sum(x.nbytes for x in jax.tree.leaves(state))
-        rows = saves_and_loads(given.rounds, state, Path(home, "saved"))
-        if given.training_rounds:
-            rows += in_turns(given.training_rounds, training(Path(home, "trained")))
+        rows = saves_and_loads(args.rounds, state, Path(home, "saved"))
+        if args.training_rounds:
+            rows += in_turns(args.training_rounds, training(Path(home, "trained")))
     write(ROOT / "benchmarks" / "results" / "digests.json", described | {"bytes": size, "rows": rows})
 
 

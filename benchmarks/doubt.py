@@ -122,15 +122,15 @@ def main() -> None:
     parser = parser_of(__doc__, "doubt")
     parser.add_argument("model", help="a run's folder, a packed model's file or a name; with uncertainty")
     parser.add_argument("--walls", type=Path, required=True, metavar="FOLDER", help="pictures without a face")
-    given = parser.parse_args()
+    args = parser.parse_args()
     result = describe("doubt", "benchmarks.doubt")
-    run, predictor = open_model(given.model), Predictor.load(given.model)
+    run, predictor = open_model(args.model), Predictor.load(args.model)
     if not predictor.uncertain:
-        parser.error(f"{given.model}: this model was not trained with model.uncertainty=True")
-    crops, directory = scored_faces(run.config.data, run.scheme, given)
+        parser.error(f"{args.model}: this model was not trained with model.uncertainty=True")
+    crops, directory = scored_faces(run.config.data, run.scheme, args)
     faces, corners = faces_of(predictor, crops, directory)
     covered, _ = faces_of(predictor, crops, directory, PATCH)
-    walls = walls_of(predictor, given.walls)
+    walls = walls_of(predictor, args.walls)
     found = np.array([face.points for face in faces]) + corners[:, None]
     errors = found - np.where(crops.labelled[..., None], crops.points_px, np.nan)
     sigma = np.array([face.sigma for face in faces])
@@ -151,8 +151,8 @@ def main() -> None:
             float(np.median([relative_sigma(face.points, face.sigma) for face in group])) for group in (faces, walls)
         ],
     }
-    write(ROOT / "benchmarks" / "results" / f"{given.out}.json", result)
-    draw(result, ROOT / "benchmarks" / "results" / f"{given.out}.png")
+    write(ROOT / "benchmarks" / "results" / f"{args.out}.json", result)
+    draw(result, ROOT / "benchmarks" / "results" / f"{args.out}.png")
     print({name: value for name, value in result.items() if not name.endswith("scores")})
 
 

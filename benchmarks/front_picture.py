@@ -82,15 +82,15 @@ def main() -> None:
     parser.add_argument("--faces", type=int, nargs=FACES, default=range(FACES), help=f"of {DRAWN} (default: the first)")
     parser.add_argument("--barrels", nargs="+", default=MODELS, metavar="NAME", help="of models (%(default)s)")
     parser.add_argument("--caption", default="", help="below the barrels")
-    given = parser.parse_args()
+    args = parser.parse_args()
     by_name = {model.name: model for model in ModelComparison.from_json(json.loads(BARRELS.read_text())).models}
-    run, chosen = open_model(given.model), np.array(given.faces)
+    run, chosen = open_model(args.model), np.array(args.faces)
     data = DataConfig(scheme=run.scheme, image_size=run.config.data.image_size, synthetic_train=1, synthetic_test=DRAWN)
     crops, large = (load_split(part, prepare_config(part), "test") for part in (data, replace(data, image_size=256)))
     predict, weights = make_inference(run.config.model, run.num_landmarks, run.variables)
     points = np.asarray(jax.jit(predict)(weights, crops.images[chosen]))
-    models = [by_name[name] for name in given.barrels]
-    picture = draw(large.images[chosen], points, crops.scheme.contours, models, given.caption)
+    models = [by_name[name] for name in args.barrels]
+    picture = draw(large.images[chosen], points, crops.scheme.contours, models, args.caption)
     files.write(OUT, lambda path: write_picture(path, picture))
     print(OUT)
 

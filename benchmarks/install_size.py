@@ -94,17 +94,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="predictions in a process of their own")
     parser.add_argument("--installer", choices=("pip", "uv"), default="pip", help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, help="write the result there")
-    given = parser.parse_args()
+    args = parser.parse_args()
     result = describe("install")
     with tempfile.TemporaryDirectory() as folder:
-        wheel = build(Path(folder), given.installer)
+        wheel = build(Path(folder), args.installer)
         result["wheel_mb"] = wheel.stat().st_size / 1e6
-        extras = ["" if extra == "none" else extra for extra in given.extras.split(",")]
-        result["rows"] = [measure(wheel, extra, given.repeats, given.installer) for extra in extras]
+        extras = ["" if extra == "none" else extra for extra in args.extras.split(",")]
+        result["rows"] = [measure(wheel, extra, args.repeats, args.installer) for extra in extras]
     for row in result["rows"]:
         print(json.dumps(row))
-    if given.out:
-        write(given.out, result)
+    if args.out:
+        write(args.out, result)
 
 
 if __name__ == "__main__":

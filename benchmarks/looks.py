@@ -58,11 +58,11 @@ def main() -> None:
     """Measures and writes."""
     parser = parser_of(__doc__, "looks")
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
-    given = parser.parse_args()
+    args = parser.parse_args()
     result, rows = describe("looks", "benchmarks.looks"), []
-    for name, _, folder in (text.partition("=") for text in given.runs):
+    for name, _, folder in (text.partition("=") for text in args.runs):
         run = TrainedRun.open(Path(folder))
-        crops, _ = scored_faces(run.config.data, run.scheme, given)
+        crops, _ = scored_faces(run.config.data, run.scheme, args)
         parts = [np.asarray(crops.images[start : start + AT_ONCE]) for start in range(0, len(crops), AT_ONCE)]
         found = [run.attention(part) for part in parts]
         points, maps = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -70,7 +70,7 @@ def main() -> None:
         qamem = run.variables["params"]["decoder0"].get("qamem", {})
         rows.append(row | ({"transforms": transforms(qamem)} if "kernel1" in qamem else {}))
         print(rows[-1])
-    write(ROOT / "benchmarks" / "results" / f"{given.out}.json", result | {"dataset": crops.dataset, "rows": rows})
+    write(ROOT / "benchmarks" / "results" / f"{args.out}.json", result | {"dataset": crops.dataset, "rows": rows})
 
 
 if __name__ == "__main__":

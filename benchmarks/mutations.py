@@ -178,14 +178,14 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", help="of barrel_jax that have a list")
     parser.add_argument("--modules", nargs="+", help="some of their modules (default: all)")
     parser.add_argument("--most", type=int, help="mutations of a module, the first ones (default: all)")
-    given = parser.parse_args()
+    args = parser.parse_args()
     # It sets the environment, which forks inherit. Imported by them beforehand it would leave beartype types of this
     # tree in the place of theirs.
     importlib.import_module("tests.conftest")
     with tempfile.TemporaryDirectory(prefix="mutations-") as home:
         copy_project(Path(home))
-        for name in given.folders:
-            print(tables.mutations({"rows": try_folder(Path(home), name, given.modules, given.most)}))
+        for name in args.folders:
+            print(tables.mutations({"rows": try_folder(Path(home), name, args.modules, args.most)}))
 
 
 if __name__ == "__main__":

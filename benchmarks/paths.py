@@ -82,14 +82,14 @@ def main() -> None:
     parser.add_argument("--models", default="BarrelNet-18,BarrelNet-50", help="default: %(default)s")
     parser.add_argument("--images", type=int, default=6, help="default: %(default)s")
     parser.add_argument("--workdirs", default="", help="trained runs as well, separated by commas")
-    given = parser.parse_args()
+    args = parser.parse_args()
     logging.set_verbosity(logging.WARNING)  # orbax tells its every step otherwise
     tune_cpu()
     described = describe("paths")  # before the run: machine and commit are those of what runs
-    images = draw_images(given.images)
-    models = {f"{label}, drawn": (drawn_model(label, images), images) for label in given.models.split(",")}
-    for workdir in filter(None, given.workdirs.split(",")):
-        models[f"{Path(workdir).name}, trained"] = trained_model(Path(workdir), given.images)
+    images = draw_images(args.images)
+    models = {f"{label}, drawn": (drawn_model(label, images), images) for label in args.models.split(",")}
+    for workdir in filter(None, args.workdirs.split(",")):
+        models[f"{Path(workdir).name}, trained"] = trained_model(Path(workdir), args.images)
     rows = []
     for label, (model, images) in models.items():
         paths = points_of_paths(model, images)
@@ -101,7 +101,7 @@ def main() -> None:
             row = {"model": label, "path": name, "precision": precision, "largest_px": float(apart.max())}
             rows.append(row | {"mean_px": float(apart.mean()), "bound_px": bound, **about})
             print(f"{label:24s} {name:24s} {apart.max():.4f} px, mean {apart.mean():.5f} (bound {bound})")
-    result = described | {"images": given.images, "rows": rows}
+    result = described | {"images": args.images, "rows": rows}
     write(ROOT / "benchmarks" / "results" / "paths.json", result)
 
 

@@ -98,8 +98,8 @@ def main() -> None:
     """Builds, kills and builds, starts twice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
-    given = parser.parse_args()
-    source = given.source.resolve()
+    args = parser.parse_args()
+    source = args.source.resolve()
     result = describe("prepare")
     lists = sorted((source / "WFLW_annotations" / "list_98pt_rect_attr_train_test").glob("*.txt"))
     faces = sum(len(path.read_text().splitlines()) for path in lists)

@@ -44,9 +44,9 @@ def main() -> None:
     parser = parser_of(__doc__, "ranks-common")
     parser.add_argument("run", type=Path)
     parser.add_argument("--rounds", type=int, default=15)
-    given = parser.parse_args()
-    result, run = describe("ranks", "benchmarks.ranks"), TrainedRun.open(given.run)
-    crops, _ = scored_faces(run.config.data, run.scheme, given)
+    args = parser.parse_args()
+    result, run = describe("ranks", "benchmarks.ranks"), TrainedRun.open(args.run)
+    crops, _ = scored_faces(run.config.data, run.scheme, args)
     rows: list[dict[str, Any]] = []
     timed: dict[tuple[int, int], Any] = {}
     for (modules, rank), one in variants(run).items():
@@ -64,10 +64,10 @@ def main() -> None:
         print(rows[-1])
     for batch in BATCHES:
         calls = {index: call for (index, size), call in timed.items() if size == batch}
-        for index, seconds in alternate(calls, given.rounds).items():
+        for index, seconds in alternate(calls, args.rounds).items():
             rows[index][f"ms_{batch}"] = summary(seconds, batch).median_ms
     about = {"dataset": crops.dataset, "split": crops.split, "faces": len(crops), "partial": crops.partial}
-    write(ROOT / "benchmarks" / "results" / f"{given.out}.json", result | about | {"rows": rows})
+    write(ROOT / "benchmarks" / "results" / f"{args.out}.json", result | about | {"rows": rows})
 
 
 if __name__ == "__main__":

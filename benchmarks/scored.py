@@ -85,16 +85,16 @@ def main() -> None:
     parser.add_argument("name", help="of the result")
     parser.add_argument("evaluation", metavar="SET-SPLIT")
     parser.add_argument("runs", nargs="+", metavar="LABEL=WORKDIR[,WORKDIR]")
-    given = parser.parse_args()
-    keep = RESULTS / "predictions" / given.name
-    named = [run.rpartition("=") for run in given.runs]
-    read = [read_row(label, [*map(Path, runs.split(","))], given.evaluation, keep) for label, _, runs in named]
+    args = parser.parse_args()
+    keep = RESULTS / "predictions" / args.name
+    named = [run.rpartition("=") for run in args.runs]
+    read = [read_row(label, [*map(Path, runs.split(","))], args.evaluation, keep) for label, _, runs in named]
     found = compare([evaluation for evaluation, _ in read])
     for one, (_, row) in zip(found.evaluations, read, strict=True):
         row["difference"] = None if one.difference is None else files.plain(one.difference)
     about = {"dataset": found.dataset, "split": found.split, "faces": found.num_faces, "partial": found.partial}
     rows = [row for _, row in read]
-    write(RESULTS / f"{given.name}.json", describe("scored", "benchmarks.scored") | about | {"rows": rows})
+    write(RESULTS / f"{args.name}.json", describe("scored", "benchmarks.scored") | about | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -21,15 +21,15 @@ def parser_of(description: str | None, out: str) -> argparse.ArgumentParser:
     return parser
 
 
-def scored_faces(own: DataConfig, scheme: str, given: argparse.Namespace) -> tuple[FaceCrops, Path]:
+def scored_faces(own: DataConfig, scheme: str, args: argparse.Namespace) -> tuple[FaceCrops, Path]:
     """The crops, and the folder of their set; of a published set also a part, and the result is to say so.
 
     Args:
         own: data settings of the model's run.
         scheme: of its points.
-        given: the arguments of `parser_of`.
+        args: the arguments of `parser_of`.
     """
-    named = {"dataset": given.dataset, "source": given.source, "test_split": given.split}
+    named = {"dataset": args.dataset, "source": args.source, "test_split": args.split}
     data = data_to_score(own, scheme, **named, allow_partial=True)
     directory = prepare_config(data)
     return load_split(data, directory, data.test_split), directory

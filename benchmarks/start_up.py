@@ -65,16 +65,16 @@ def main() -> None:
     parser.add_argument("--models", default="BarrelNet-18,BarrelNet-50", help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=5, help="processes of each (default: %(default)s)")
     parser.add_argument("--one", nargs=3, metavar=("WAY", "MODEL", "FOLDER"), help="of one process, printed")
-    given = parser.parse_args()
+    args = parser.parse_args()
     tune_cpu()
-    if given.one:
-        way, label, folder = given.one
+    if args.one:
+        way, label, folder = args.one
         print(json.dumps(first_result(way, label, Path(folder))))
         return
     described = describe("start-up")  # before the run: machine and commit are those of what runs
     environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     rows = []
-    for label in given.models.split(","):
+    for label in args.models.split(","):
         config = Config(model=ModelConfig(**model_of(label)))
         facts = {"dataset": "none", "fingerprint": "", "scheme": "wflw-98", "num_landmarks": LANDMARKS}
         variables, mesh = random_variables(config.model, LANDMARKS, SIZE), make_mesh(MeshConfig(data=1))
@@ -83,7 +83,7 @@ def main() -> None:
             about = export(trained, Path(folder), ("executable", "onnx"))
             np.savez(Path(folder) / WEIGHTS, **flatten_dict(jax.device_get(variables), sep="/"))
             seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-            for _ in range(given.repeats):
+            for _ in range(args.repeats):
                 for way in WAYS:
                     command = [sys.executable, "-m", "benchmarks.start_up", "--one", way, label, folder]
                     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)

@@ -46,15 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="runs with their names")
     parser.add_argument("--out", default="stress-common", help="name of the result (default: %(default)s)")
-    given = parser.parse_args(arguments)
-    if any("=" not in run for run in given.runs):
+    args = parser.parse_args(arguments)
+    if any("=" not in run for run in args.runs):
         parser.error("runs are given as NAME=RUN")
     try:
-        result = collect({name: Path(path) for name, _, path in (run.partition("=") for run in given.runs)})
+        result = collect({name: Path(path) for name, _, path in (run.partition("=") for run in args.runs)})
     except (ValueError, OSError) as error:
         print(f"stressed: {error}", file=sys.stderr)
         return 1
-    path = ROOT / "benchmarks" / "results" / f"{given.out}.json"
+    path = ROOT / "benchmarks" / "results" / f"{args.out}.json"
     write(path, describe("stress", "benchmarks.stressed", arguments) | result)
     print(path)
     return 0

@@ -180,17 +180,17 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=90, help="of each clip (default: %(default)s)")
     parser.add_argument("--people", default=",".join(map(str, PEOPLE)), help="drawn faces (default: %(default)s)")
     parser.add_argument("--minutes", default="1,10", help="of video, for memory (default: %(default)s)")
-    given = parser.parse_args()
+    args = parser.parse_args()
     result = describe("video", "benchmarks.video")
-    predictor = Predictor.load(given.model)
+    predictor = Predictor.load(args.model)
     out = ROOT / "benchmarks" / "results" / "video.json"
-    result |= {"model": Path(given.model).name, "frames": given.frames, "eyes_px": EYES, "people": given.people}
-    result["rows"] = measure_motion(predictor, given.frames, [int(person) for person in given.people.split(",")])
+    result |= {"model": Path(args.model).name, "frames": args.frames, "eyes_px": EYES, "people": args.people}
+    result["rows"] = measure_motion(predictor, args.frames, [int(person) for person in args.people.split(",")])
     write(out, result | {"crossing": []})
-    result["crossing"] = measure_crossing(predictor, given.frames)
+    result["crossing"] = measure_crossing(predictor, args.frames)
     write(out, result)
-    if given.minutes:
-        result["memory"] = measure_memory(predictor, [int(minute) for minute in given.minutes.split(",")])
+    if args.minutes:
+        result["memory"] = measure_memory(predictor, [int(minute) for minute in args.minutes.split(",")])
         write(out, result)
 
 

@@ -72,8 +72,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     for name, default in (("images", IMAGES), ("train", TRAIN), ("test", TEST)):
         parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
-    given = parser.parse_args()
-    make(given.folder, given.images, given.train, given.test)
+    args = parser.parse_args()
+    make(args.folder, args.images, args.train, args.test)
 
 
 if __name__ == "__main__":

@@ -108,43 +108,41 @@ def built_set(folder: Path, *, allow_partial: bool) -> Path | None:
     return None
 
 
-def prepare_or_check(given: argparse.Namespace) -> int:
+def prepare_or_check(args: argparse.Namespace) -> int:
     """Does what the command line says; returns the exit status (data.report)."""
-    config = DataConfig(**{name: getattr(given, name) for name in ("scheme", *READING)})
-    config.synthetic_train, config.synthetic_test, config.synthetic_seed = given.train, given.test, given.seed
-    faces = find_set(given.set)
+    config = DataConfig(**{name: getattr(args, name) for name in ("scheme", *READING)})
+    config.synthetic_train, config.synthetic_test, config.synthetic_seed = args.train, args.test, args.seed
+    faces = find_set(args.set)
     options = faces.options(config)
     for name in READING:
         if name not in options and getattr(config, name) != getattr(DataConfig(), name):
-            raise ValueError(
-                f"--{name} says how own faces are read (coco); {given.set} has one way alone: leave it out"
-            )
-    if not given.check:
+            raise ValueError(f"--{name} says how own faces are read (coco); {args.set} has one way alone: leave it out")
+    if not args.check:
         built = prepare(
-            given.set, given.source, given.data_dir, options, allow_partial=given.allow_partial, rebuild=given.rebuild
+            args.set, args.source, args.data_dir, options, allow_partial=args.allow_partial, rebuild=args.rebuild
         )
         print(printable(str(built)))
         return 0
     try:
-        source = faces.locate(given.source, given.data_dir)
-        report = faces.check(source, options, allow_partial=given.allow_partial, sheet=_sheet(given, source))
+        source = faces.locate(args.source, args.data_dir)
+        report = faces.check(source, options, allow_partial=args.allow_partial, sheet=_sheet(args, source))
     except (ValueError, OSError) as error:  # there is no such source; the line for people is the parser's
-        if given.json:
-            report = Report(given.set, [], source=given.source, faults=[in_one_line(error)])
-            files.write_json(given.json, report.content())
+        if args.json:
+            report = Report(args.set, [], source=args.source, faults=[in_one_line(error)])
+            files.write_json(args.json, report.content())
         raise
     print(printable("\n".join(report.lines())))
-    if given.json:
-        files.write_json(given.json, report.content())
-    return report.status(strict=given.strict)
+    if args.json:
+        files.write_json(args.json, report.content())
+    return report.status(strict=args.strict)
 
 
-def _sheet(given: argparse.Namespace, source: str) -> Path:
+def _sheet(args: argparse.Namespace, source: str) -> Path:
     """Where the contact sheet goes: one place for every source."""
-    if given.sheet:
-        return given.sheet
+    if args.sheet:
+        return args.sheet
     mark = hashlib.sha256(os.fsencode(Path(source).absolute())).hexdigest()[:8]
-    return Path(given.data_dir or cache_home()).expanduser() / "checks" / f"{given.set}-{mark}.png"
+    return Path(args.data_dir or cache_home()).expanduser() / "checks" / f"{args.set}-{mark}.png"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -174,9 +172,9 @@ def main(arguments: list[str] | None = None) -> int:
         value = getattr(default, f"synthetic_{name}")
         parser.add_argument(f"--{name}", type=int, default=value, help=f"synthetic: {help_text} (default: %(default)s)")
     parser.add_max_pixels()
-    given = parser.parse_args(arguments)
-    with max_pixels(given.max_pixels):
-        return parser.run(given, lambda: prepare_or_check(given))
+    args = parser.parse_args(arguments)
+    with max_pixels(args.max_pixels):
+        return parser.run(args, lambda: prepare_or_check(args))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def _parser() -> Parser:
     return parser
 
 
-def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | None) -> int:
+def benchmark(parser: Parser, args: argparse.Namespace, arguments: list[str] | None) -> int:
     """Measures what the command line asks for and reports it; returns the exit status."""
     tune_cpu()
     share_gpu()
@@ -44,70 +44,70 @@ def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | 
     from barrel_jax.benchmark import frameworks, infer, plot, report, rows, sides, train
     from barrel_jax.benchmark.ceilings import ceilings
 
-    bench = train if given.what == "train" else infer
+    bench = train if args.what == "train" else infer
     for name, asked, known in (
-        ("--impls", given.impls, train.IMPLEMENTATIONS if given.what == "train" else sides.IMPLEMENTATIONS),
-        ("--precisions", given.precisions, frameworks.MATMUL),
+        ("--impls", args.impls, train.IMPLEMENTATIONS if args.what == "train" else sides.IMPLEMENTATIONS),
+        ("--precisions", args.precisions, frameworks.MATMUL),
     ):
         unknown = [word for word in asked if word not in known]
         if unknown or not asked:
             parser.error(f"{name} {','.join(asked)}: choose from {', '.join(known)}")
-    given.batches = given.batches or (["16"] if given.what == "train" else ["1", "8"])
-    if not all(batch.isdecimal() and int(batch) for batch in given.batches):
-        parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8,64")
+    args.batches = args.batches or (["16"] if args.what == "train" else ["1", "8"])
+    if not all(batch.isdecimal() and int(batch) for batch in args.batches):
+        parser.error(f"--batches {','.join(args.batches)}: positive numbers, such as 1,8,64")
     for name in ("rounds", "landmarks", "image_size"):
-        if (number := getattr(given, name)) < 1:
+        if (number := getattr(args, name)) < 1:
             parser.error(f"--{name.replace('_', '-')} {number}: 1 or more")
-    if not given.models:
+    if not args.models:
         parser.error("--models: name some, such as BarrelNet-18")
     on_gpu = jax.default_backend() == "gpu"
     has_cpu = sides.host() is not None  # JAX_PLATFORMS=cuda has none
     there = ["cpu"] * (has_cpu and (not on_gpu or bench is infer)) + ["cuda"] * on_gpu
-    devices = [given.device] if given.device else there
+    devices = [args.device] if args.device else there
     if devices[0] not in there:
         remedies = {
             "cpu": "the step runs on JAX's default device: set JAX_PLATFORMS=cpu",
             "cuda": "JAX sees no GPU here; install barrel-jax[cuda13]",
         }
         parser.error(f"--device {devices[0]}: {remedies[devices[0]]}")
-    models, batches = given.models, [int(batch) for batch in given.batches]
-    if given.what == "table4":
+    models, batches = args.models, [int(batch) for batch in args.batches]
+    if args.what == "table4":
         models, batches = list(paper.PAPER_FPS), [1]
-    result = provenance.describe(given.what, "barrel_jax.benchmark", arguments)
-    result |= {"image_size": given.image_size, "num_landmarks": given.landmarks, "finished": False, "rows": []}
+    result = provenance.describe(args.what, "barrel_jax.benchmark", arguments)
+    result |= {"image_size": args.image_size, "num_landmarks": args.landmarks, "finished": False, "rows": []}
 
     def save() -> None:
-        if given.out:
-            provenance.write(given.out, result)
+        if args.out:
+            provenance.write(args.out, result)
 
     def keep(row: rows.Row) -> None:
         result["rows"].append(rows.to_json(row))
         save()
 
-    more = {"models_in_turns": True} if given.what == "table4" else {}
+    more = {"models_in_turns": True} if args.what == "table4" else {}
     # In the order of the request; they were kept in the order in which they came.
     found = bench.measure(
         models,
         batches,
-        given.precisions,
-        given.impls,
+        args.precisions,
+        args.impls,
         devices=devices,
-        rounds=given.rounds,
-        num_landmarks=given.landmarks,
-        image_size=given.image_size,
+        rounds=args.rounds,
+        num_landmarks=args.landmarks,
+        image_size=args.image_size,
         write=keep,
         **more,
     )
     result["rows"] = [rows.to_json(row) for row in found]
-    if given.what == "infer":
-        result["ceilings"] = [row for device in devices for row in ceilings(device, tuple(given.precisions))]
-    if given.what == "table4":
+    if args.what == "infer":
+        result["ceilings"] = [row for device in devices for row in ceilings(device, tuple(args.precisions))]
+    if args.what == "table4":
         result["gains"] = infer.gains(found, paper.PAIRS)
     result["finished"] = True
     save()
     print(report.markdown(result))
-    if given.out:
-        plot.draw(result, given.out.with_suffix(".png"))
+    if args.out:
+        plot.draw(result, args.out.with_suffix(".png"))
     if lost := rows.failed(found):
         print(f"{len(lost)} of {len(found)} rows failed:\n{report.failures(lost)}", file=sys.stderr)
         return 1
@@ -117,8 +117,8 @@ def benchmark(parser: Parser, given: argparse.Namespace, arguments: list[str] | 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = _parser()
-    given = parser.parse_args(arguments)
-    return parser.run(given, lambda: benchmark(parser, given, arguments))
+    args = parser.parse_args(arguments)
+    return parser.run(args, lambda: benchmark(parser, args, arguments))
 
 
 if __name__ == "__main__":

@@ -23,36 +23,36 @@ from barrel_jax.command_line import Parser, words
 from barrel_jax.devices.xla import tune_cpu
 
 
-def export_run(given: argparse.Namespace) -> None:
+def export_run(args: argparse.Namespace) -> None:
     """Writes what the command line asks for and says how far each file is off."""
-    if given.web and "onnx" not in given.formats:
-        raise ValueError(f"--web={given.web}: the page needs --formats onnx")
+    if args.web and "onnx" not in args.formats:
+        raise ValueError(f"--web={args.web}: the page needs --formats onnx")
     tune_cpu()
 
     from barrel_jax.export.write import FORMATS, PACKED, export
     from barrel_jax.models.packed import SUFFIX, Packed, pack
     from barrel_jax.training.open_model import open_model
 
-    if unknown := [name for name in given.formats if name not in (*FORMATS, PACKED)]:
+    if unknown := [name for name in args.formats if name not in (*FORMATS, PACKED)]:
         raise ValueError(f"formats {','.join(unknown)!r}: choose from {', '.join((*FORMATS, PACKED))}")
-    trained = open_model(given.workdir, given.checkpoint)
+    trained = open_model(args.workdir, args.checkpoint)
     if isinstance(trained, Packed):
-        if not given.out:
-            raise ValueError(f"{given.workdir}: this model is a file, so give the folder that is written with --out")
-        if given.rank or PACKED in given.formats:
-            raise ValueError(f"{given.workdir}: this model is packed; --rank and --formats {PACKED} are for a run")
-    elif given.rank:
-        trained = trained.at_rank(given.rank)
-        print(rank_costs(given.workdir, given.checkpoint, trained.step, given.rank))
-    out = given.out or given.workdir / "export"
-    formats = [name for name in given.formats if name != PACKED]
-    if len(formats) < len(given.formats):
+        if not args.out:
+            raise ValueError(f"{args.workdir}: this model is a file, so give the folder that is written with --out")
+        if args.rank or PACKED in args.formats:
+            raise ValueError(f"{args.workdir}: this model is packed; --rank and --formats {PACKED} are for a run")
+    elif args.rank:
+        trained = trained.at_rank(args.rank)
+        print(rank_costs(args.workdir, args.checkpoint, trained.step, args.rank))
+    out = args.out or args.workdir / "export"
+    formats = [name for name in args.formats if name != PACKED]
+    if len(formats) < len(args.formats):
         file = out / f"model{SUFFIX}"
         size = pack(file, trained.config, trained.facts, trained.variables)
         print(f"{file}: {size / 1e6:.1f} MB; Predictor.load({str(file)!r})")
         if not formats:
             return
-    about = export(trained, out, formats, [int(batch) for batch in given.batches])
+    about = export(trained, out, formats, [int(batch) for batch in args.batches])
     for name, entry in about["files"].items():
         if "largest_difference" not in entry:
             print(f"{out / name}: runs the image form, without this project")
@@ -61,11 +61,11 @@ def export_run(given: argparse.Namespace) -> None:
         print(f"{out / name}: {entry['bytes'] / 1e6:.1f} MB, at most {difference:.1e} of the crop off Flax's points")
         if name.endswith(".executable"):
             print(f"  trusted like code, loaded with sha256={entry['sha256']}")
-    if given.web:
+    if args.web:
         from barrel_jax.export.webpage import write_page
 
-        write_page(out, given.web)
-        print(f"{given.web}: a page; python -m http.server -d {given.web}, then http://localhost:8000")
+        write_page(out, args.web)
+        print(f"{args.web}: a page; python -m http.server -d {args.web}, then http://localhost:8000")
 
 
 def rank_costs(workdir: Path, checkpoint: str, step: int, rank: int) -> str:
@@ -102,10 +102,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--formats", type=words, default=formats, help=f"and packed (default: {','.join(formats)})")
     parser.add_argument("--rank", type=int, default=0, help="of DQInit's and QAMem's weights (default: what they have)")
     parser.add_argument("--batches", type=words, default=["1"], help="of the executables (default: 1)")
-    given = parser.parse_args(arguments)
-    if not all(batch.isdecimal() and int(batch) for batch in given.batches):
-        parser.error(f"--batches {','.join(given.batches)}: positive numbers, such as 1,8")
-    return parser.run(given, lambda: export_run(given))
+    args = parser.parse_args(arguments)
+    if not all(batch.isdecimal() and int(batch) for batch in args.batches):
+        parser.error(f"--batches {','.join(args.batches)}: positive numbers, such as 1,8")
+    return parser.run(args, lambda: export_run(args))
 
 
 if __name__ == "__main__":

@@ -43,10 +43,10 @@ def _compile(config: Config, target: "Target", batch: int, landmarks: int) -> "P
     return compile_step(dataclasses.replace(config, batch_size=batch), target, landmarks)
 
 
-def predict_cost(given: argparse.Namespace, arguments: Sequence[str] | None) -> None:
+def predict_cost(args: argparse.Namespace, arguments: Sequence[str] | None) -> None:
     """Compiles, prints, writes; `arguments` are those of the command, by default the process's."""
     logging.set_verbosity(logging.ERROR)
-    topology, config = given.topology, read_config(given)
+    topology, config = args.topology, read_config(args)
     if topology.startswith("cpu:") and topology[4:].isdecimal():
         jax.config.update("jax_num_cpu_devices", int(topology[4:]))
     if topology != "local":
@@ -61,11 +61,11 @@ def predict_cost(given: argparse.Namespace, arguments: Sequence[str] | None) -> 
     target = make_target(topology)
     described = provenance.describe("pod", "barrel_jax.pod", arguments)
     per_chip, chips = config.batch_size, len(target.devices)
-    cost = step_cost(_compile(config, target, per_chip * chips, given.landmarks), target)
+    cost = step_cost(_compile(config, target, per_chip * chips, args.landmarks), target)
     print(report.text_of(cost, target))
     print(report.assumptions(target))
-    result = described | {"landmarks": given.landmarks, "rows": [cost.to_json()]}
-    if given.scaling and (chip := target.chip):
+    result = described | {"landmarks": args.landmarks, "rows": [cost.to_json()]}
+    if args.scaling and (chip := target.chip):
         name = topology.split(":")[0]
         parts = [make_target(f"{name}:{'x'.join(map(str, sides))}") for sides in slices(target.sides)]
         batches = {
@@ -74,7 +74,7 @@ def predict_cost(given: argparse.Namespace, arguments: Sequence[str] | None) -> 
         }
         costs = {
             kind: [
-                predicted_cost(_compile(config, part, batch, given.landmarks), part, chip)
+                predicted_cost(_compile(config, part, batch, args.landmarks), part, chip)
                 for part, batch in zip(parts, of_parts, strict=True)
             ]
             for kind, of_parts in batches.items()
@@ -82,10 +82,10 @@ def predict_cost(given: argparse.Namespace, arguments: Sequence[str] | None) -> 
         for kind in batches:
             result[kind] = [one.to_json() for one in costs[kind]]
             print(f"\n{kind} scaling\n{report.table(costs[kind], weak=kind == 'weak')}")
-        if given.out:
-            report.draw(given.out.with_suffix(".png"), costs["weak"], costs["strong"])
-    if given.out:
-        provenance.write(given.out, result)
+        if args.out:
+            report.draw(args.out.with_suffix(".png"), costs["weak"], costs["strong"])
+    if args.out:
+        provenance.write(args.out, result)
 
 
 def common_batch(per_chip: int, chips: int) -> int:
@@ -104,12 +104,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--scaling", action="store_true", help="compile the slices from 4 chips up, for both tables")
     parser.add_argument("--out", type=Path, help="write what was found there as JSON, and the curve beside it as PNG")
-    given = parser.parse_args(arguments)
-    if given.landmarks < 1:
-        parser.error(f"--landmarks {given.landmarks}: there is at least 1")
-    if given.topology.startswith("cpu:") and given.topology[4:].isdecimal() and int(given.topology[4:]) < 1:
-        parser.error(f"--topology {given.topology}: there is at least 1 device")
-    return parser.run(given, lambda: predict_cost(given, arguments))
+    args = parser.parse_args(arguments)
+    if args.landmarks < 1:
+        parser.error(f"--landmarks {args.landmarks}: there is at least 1")
+    if args.topology.startswith("cpu:") and args.topology[4:].isdecimal() and int(args.topology[4:]) < 1:
+        parser.error(f"--topology {args.topology}: there is at least 1 device")
+    return parser.run(args, lambda: predict_cost(args, arguments))
 
 
 if __name__ == "__main__":

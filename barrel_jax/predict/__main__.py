@@ -43,7 +43,7 @@ from barrel_jax.predict.tracks import LIKELY
 from barrel_jax.predict.video import Frames
 
 
-def predict(given: argparse.Namespace) -> tuple[list[str], bool]:
+def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
     """Does what the command line says.
 
     Returns:
@@ -52,52 +52,52 @@ def predict(given: argparse.Namespace) -> tuple[list[str], bool]:
     """
     tune_cpu()
     keep_compiled()
-    source = Path(given.source)
+    source = Path(args.source)
     found = find_pictures(source)
     paths = found.pictures
-    if given.out.resolve() == (source if source.is_dir() else source.absolute().parent).resolve():
-        raise ValueError(f"--out={given.out}: the pictures are there, and drawings could replace them; choose another")
-    if given.boxes and not paths:
-        raise ValueError(f"--boxes={given.boxes} are of pictures, and {source} is none; use --detector")
+    if args.out.resolve() == (source if source.is_dir() else source.absolute().parent).resolve():
+        raise ValueError(f"--out={args.out}: the pictures are there, and drawings could replace them; choose another")
+    if args.boxes and not paths:
+        raise ValueError(f"--boxes={args.boxes} are of pictures, and {source} is none; use --detector")
     faults = list(found.faults)
-    if given.boxes:
-        known = read_boxes(given.boxes, given.unit)
+    if args.boxes:
+        known = read_boxes(args.boxes, args.unit)
         unused = known.unused(paths)
         if all(_unknown(known, path) for path in paths):
             has = f" (it has {', '.join(unused[:3])}{', ...' * (len(unused) > 3)})" if unused else ""
-            raise ValueError(f"{given.boxes}: no boxes for {paths[0].name} or any other picture of {source}{has}")
+            raise ValueError(f"{args.boxes}: no boxes for {paths[0].name} or any other picture of {source}{has}")
         faults += known.faults
-        boxes = GivenBoxes(known, given.exif, paths, given.unit)
+        boxes = GivenBoxes(known, args.exif, paths, args.unit)
     else:
-        detect = make_detector(given.detector)
-    frames = None if paths else Frames(given.source)
-    predictor = Predictor.load(given.workdir, given.checkpoint, given.dtype, given.refine, given.backend)
-    if predictor.refine < (given.refine or 0):
+        detect = make_detector(args.detector)
+    frames = None if paths else Frames(args.source)
+    predictor = Predictor.load(args.workdir, args.checkpoint, args.dtype, args.refine, args.backend)
+    if predictor.refine < (args.refine or 0):
         print(
             "note: this run does not say how boxes lie about its landmarks, so faces are not cropped again",
             file=sys.stderr,
         )
-    parts = f" (--unit {given.unit})" * (given.unit != "pixel")
-    whose = f"{given.boxes}, taken as they are{parts}" if given.boxes else stated(given.detector)
+    parts = f" (--unit {args.unit})" * (args.unit != "pixel")
+    whose = f"{args.boxes}, taken as they are{parts}" if args.boxes else stated(args.detector)
     again = f"again around the points found (refine {predictor.refine})" if predictor.refine else "once"
     print(f"boxes of {whose}; faces are cropped {again}")
-    if given.detector == "haar" and not given.boxes and predictor.scheme not in SCHEMES:
+    if args.detector == "haar" and not args.boxes and predictor.scheme not in SCHEMES:
         print(
             "note: the cascade's boxes go from the brows to the chin, and this run's lie about "
             f"{predictor.num_landmarks} points of its own; where its points are off, give boxes like those that it was "
             "trained on (--boxes)",
             file=sys.stderr,
         )
-    annotator = Annotator(predictor, given.out)
-    given.out.mkdir(parents=True, exist_ok=True)
+    annotator = Annotator(predictor, args.out)
+    args.out.mkdir(parents=True, exist_ok=True)
     stopped = False
     try:
         if frames is None:
-            annotator.pictures(paths, boxes.find if given.boxes else detected(detect), searched=not given.boxes)
+            annotator.pictures(paths, boxes.find if args.boxes else detected(detect), searched=not args.boxes)
         else:
-            name = f"camera-{given.source}" if frames.is_camera else readable_name(source)
-            smoother = make_smoother(given.smooth, frames.rate)
-            tracker = Tracker(predictor, detect, frames.rate, smoother, given.detect_every)
+            name = f"camera-{args.source}" if frames.is_camera else readable_name(source)
+            smoother = make_smoother(args.smooth, frames.rate)
+            tracker = Tracker(predictor, detect, frames.rate, smoother, args.detect_every)
             annotator.video(frames, frames.rate, frames.promised, name, tracker)
             faults += [fault for fault in (frames.fault(),) if fault]
     except KeyboardInterrupt:
@@ -106,21 +106,21 @@ def predict(given: argparse.Namespace) -> tuple[list[str], bool]:
     finally:
         written = annotator.write()
     faults += annotator.faults
-    if given.boxes and source.is_dir() and unused:
+    if args.boxes and source.is_dir() and unused:
         faults.append(
-            f"{given.boxes}: boxes of {len(unused)} pictures that are not in {source}: {', '.join(unused[:3])}"
+            f"{args.boxes}: boxes of {len(unused)} pictures that are not in {source}: {', '.join(unused[:3])}"
             + ", ..." * (len(unused) > 3)
         )
     if found.others:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in found.others.most_common())
         print(f"{source}: {found.others.total()} files that are no pictures were left out ({kinds})")
-    if given.boxes and (note := boxes.turned()):
+    if args.boxes and (note := boxes.turned()):
         print(f"note: {note}")
-    if given.boxes and (why := boxes.doubt()):
+    if args.boxes and (why := boxes.doubt()):
         print(f"doubt: {why}", file=sys.stderr)
     unlikely = f" ({annotator.unlikely} of them unlikely, with a score below {LIKELY})" * bool(annotator.unlikely)
     points = " and ".join(map(str, written))
-    print(f"faces: {annotator.records.count}{unlikely}; {given.out} has the drawings, {points} the points")
+    print(f"faces: {annotator.records.count}{unlikely}; {args.out} has the drawings, {points} the points")
     return faults, stopped
 
 
@@ -193,16 +193,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
     parser.add_max_pixels()
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     def work() -> int:
-        with max_pixels(given.max_pixels):
-            faults, stopped = predict(given)
+        with max_pixels(args.max_pixels):
+            faults, stopped = predict(args)
         for fault in faults:
             parser.complain(fault)
         return STOPPED if stopped else 1 if faults else 0
 
-    return parser.run(given, work)
+    return parser.run(args, work)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def reproduce(request: GridRequest, arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def request_of(given: argparse.Namespace, extra: Sequence[str]) -> GridRequest:
+def request_of(args: argparse.Namespace, extra: Sequence[str]) -> GridRequest:
     """What the command line asks for; `extra` are the arguments behind `--`. Raises ValueError as `named_folders`."""
 
     def absolute(name: str | None) -> str:
@@ -91,21 +91,21 @@ def request_of(given: argparse.Namespace, extra: Sequence[str]) -> GridRequest:
         return str(Path(name).absolute()) if name else ""
 
     return GridRequest(
-        grid=given.grid,
-        runs=given.runs.absolute(),
-        sources=named_folders(given.sources),
-        dataset=given.dataset,
-        source=absolute(given.source),
-        config=absolute(given.config),
-        rows=tuple(given.rows),
-        seeds=given.seeds,
-        epochs=given.epochs,
-        image_size=given.image_size,
-        backbone=given.backbone,
-        pretrained=given.pretrained,
+        grid=args.grid,
+        runs=args.runs.absolute(),
+        sources=named_folders(args.sources),
+        dataset=args.dataset,
+        source=absolute(args.source),
+        config=absolute(args.config),
+        rows=tuple(args.rows),
+        seeds=args.seeds,
+        epochs=args.epochs,
+        image_size=args.image_size,
+        backbone=args.backbone,
+        pretrained=args.pretrained,
         extra=tuple(extra),
-        only_list=given.list,
-        report=given.report,
+        only_list=args.list,
+        report=args.report,
     )
 
 
@@ -137,9 +137,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--report", action="store_true", help="also write GRID.html, one page to open in a browser")
     # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
     parted = arguments.index("--") if "--" in arguments else len(arguments)
-    given = parser.parse_args(arguments[:parted])
+    args = parser.parse_args(arguments[:parted])
     extra = arguments[parted + 1 :]
-    return parser.run(given, lambda: reproduce(request_of(given, extra), arguments))
+    return parser.run(args, lambda: reproduce(request_of(args, extra), arguments))
 
 
 if __name__ == "__main__":

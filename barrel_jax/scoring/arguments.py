@@ -90,24 +90,24 @@ class RequestParser(Parser):
         )
         add("--report", action="store_true", help="also write report.html, one page to open in a browser")
 
-    def request(self, given: argparse.Namespace) -> Request:
+    def request(self, args: argparse.Namespace) -> Request:
         """What parsed arguments want; ends the program with status 2 where they do not go together."""
-        if given.workdir is None and given.predictions is None:
+        if args.workdir is None and args.predictions is None:
             self.error("give --workdir of a run, or --predictions with --dataset (and --source)")
-        if given.predictions and given.dataset is None:
+        if args.predictions and args.dataset is None:
             self.error("--predictions needs --dataset (and --source, unless its download lies in its place)")
-        if given.predictions and given.rank:
+        if args.predictions and args.rank:
             self.error("--rank is of a run's weights: give --workdir of a run and no --predictions")
-        if given.predictions and given.stress:
+        if args.predictions and args.stress:
             self.error(
                 "--stress perturbs the images and predicts them anew, which takes a model: give --workdir of a run "
                 "and no --predictions"
             )
-        if given.report and given.workdir is None:
+        if args.report and args.workdir is None:
             self.error("--report is written to --workdir: name that too")
-        model = ModelChoice(given.workdir, given.checkpoint, given.rank, bool(given.stress))
-        data = {name: getattr(given, name) for name in ("dataset", "source", "data_dir", "crop")}
-        data |= {name: getattr(given, name) for name in ("clamp_points", "allow_partial", "max_pixels", *self._reading)}
-        data["test_split"] = given.split
-        subject = given.predictions or model
-        return Request(subject, given.workdir, data, given.normaliser, given.report, given.sequences)
+        model = ModelChoice(args.workdir, args.checkpoint, args.rank, bool(args.stress))
+        data = {name: getattr(args, name) for name in ("dataset", "source", "data_dir", "crop")}
+        data |= {name: getattr(args, name) for name in ("clamp_points", "allow_partial", "max_pixels", *self._reading)}
+        data["test_split"] = args.split
+        subject = args.predictions or model
+        return Request(subject, args.workdir, data, args.normaliser, args.report, args.sequences)

@@ -131,18 +131,18 @@ def main() -> int:
     parser.add_argument("--home", type=Path, default=ROOT / "runs" / "faults", help="default: %(default)s")
     parser.add_argument("--only", default="", help="regular expression on the kinds")
     parser.add_argument("--case", default="", metavar="KIND:NUMBER", help="tries this one again and says all of it")
-    given = parser.parse_args()
+    args = parser.parse_args()
     described = describe("faults", "benchmarks.faults")
-    home = given.home.absolute() / described["commit"]
+    home = args.home.absolute() / described["commit"]
     home.mkdir(parents=True, exist_ok=True)
     within, path = Inside(home), home / "cases.jsonl"
-    kinds = [kind for kind in (*processes.KINDS, *inside.KINDS) if re.search(given.only, kind)]
+    kinds = [kind for kind in (*processes.KINDS, *inside.KINDS) if re.search(args.only, kind)]
     if not mounts.may_forbid():
         print("a read-only folder: not tried, since this user may write everywhere and may not mount")
         kinds = [kind for kind in kinds if kind != "a read-only folder"]
     try:
-        if given.case:
-            kind, _, number = given.case.rpartition(":")
+        if args.case:
+            kind, _, number = args.case.rpartition(":")
             result = attempt(kind, int(number), home, within)
             print(json.dumps(result, indent=2))
             return int(result["end"] == "wrong")
@@ -160,7 +160,7 @@ def main() -> int:
         with ThreadPoolExecutor(len(sorts)) as pool:
             going = [pool.submit(go_on, own) for own in sorts]
             try:
-                futures.wait(going, 60 * given.minutes, futures.FIRST_EXCEPTION)
+                futures.wait(going, 60 * args.minutes, futures.FIRST_EXCEPTION)
             finally:
                 over.set()  # the two cases in progress come to their end
         for one in going:
@@ -168,8 +168,8 @@ def main() -> int:
     finally:
         within.close()
     rows = summary(kinds, cases)
-    if given.out:
-        write(given.out, described | {"rows": rows, "wrong": [case for case in cases if case["end"] == "wrong"]})
+    if args.out:
+        write(args.out, described | {"rows": rows, "wrong": [case for case in cases if case["end"] == "wrong"]})
     return int(any(row["ends"]["wrong"] for row in rows))
 
 

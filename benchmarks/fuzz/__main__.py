@@ -91,16 +91,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="regular expression on the parsers' names")
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default: %(default)s)")
     parser.add_argument("--least", type=int, default=LEAST, help="inputs for each parser (default: %(default)s)")
-    given = parser.parse_args()
+    args = parser.parse_args()
     result = describe("fuzz", "benchmarks.fuzz")
-    names = [name for name in PARSERS if re.search(given.only, name)]
-    end = time.monotonic() + 60 * given.minutes
+    names = [name for name in PARSERS if re.search(args.only, name)]
+    end = time.monotonic() + 60 * args.minutes
     for number, name in enumerate(names):
         share = max(1.0, (end - time.monotonic()) / (len(names) - number))
-        row = attack(name, given.cases.absolute(), given.seed, share, given.least) | {"commit": result["commit"]}
+        row = attack(name, args.cases.absolute(), args.seed, share, args.least) | {"commit": result["commit"]}
         print(json.dumps(row), flush=True)
-        if given.out:
-            _keep(given.out, result, row)
+        if args.out:
+            _keep(args.out, result, row)
 
 
 def _keep(path: Path, result: dict[str, Any], row: dict[str, Any]) -> None:

@@ -69,36 +69,36 @@ def _absolute(path: Path | None) -> str:
 def run(arguments: list[str]) -> int:
     """Measures; exit status 1 when a step failed."""
     parser = _parser()
-    given = parser.parse_args(arguments)
-    for name, file in (("--pack", given.pack), ("--real", given.real), ("--start", given.start)):
+    args = parser.parse_args(arguments)
+    for name, file in (("--pack", args.pack), ("--real", args.real), ("--start", args.start)):
         if file and not file.is_file():
             parser.error(f"{name} {file}: no such file")
-    if not given.pack and not given.rehearse and given.part != "speed":
-        if given.part == "accuracy":
+    if not args.pack and not args.rehearse and args.part != "speed":
+        if args.part == "accuracy":
             parser.error("--part accuracy needs --pack FILE; make it where 300W is: python -m benchmarks.gpu pack")
         print("no --pack: the speed part alone")
-        given.part = "speed"
-    lanes = given.lanes or min(LANES, max(usable_cores() // CORES, 1))
-    clock = Clock(60 * given.minutes)
+        args.part = "speed"
+    lanes = args.lanes or min(LANES, max(usable_cores() // CORES, 1))
+    clock = Clock(60 * args.minutes)
     failed = False
-    for part in [given.part] if given.part else PARTS:
+    for part in [args.part] if args.part else PARTS:
         settings = Settings(
             part=part,
-            out=_absolute(given.out),
-            scratch=_absolute(given.scratch),
-            pack=_absolute(given.pack),
-            real=_absolute(given.real),
-            start=_absolute(given.start),
-            optimiser=given.optimiser,
-            rehearse=given.rehearse,
+            out=_absolute(args.out),
+            scratch=_absolute(args.scratch),
+            pack=_absolute(args.pack),
+            real=_absolute(args.real),
+            start=_absolute(args.start),
+            optimiser=args.optimiser,
+            rehearse=args.rehearse,
             command=tuple(arguments),
-            sharing=given.sharing,
+            sharing=args.sharing,
         )
         try:
-            steps = select(steps_of(settings), given.only)
+            steps = select(steps_of(settings), args.only)
         except ValueError as error:
             parser.error(f"--only: {error}")
-        archive = given.archive.absolute() if given.archive else None
+        archive = args.archive.absolute() if args.archive else None
         programme = Programme(settings, steps, clock, lanes, archive)
         failed |= any(state["state"] == "failed" for state in programme.run().values())
         if programme.stopped:

@@ -122,22 +122,22 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
     parser.add_argument("--mb", type=float, default=30.0, help="at most (default: %(default)s)")
     parser.add_argument("--data-dir", default="", help="where the built set goes, as for data.prepare")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     from data.prepare import prepare  # TFDS takes seconds
 
     try:
-        directory = prepare(given.dataset, given.source, given.data_dir, allow_partial=True)
-        for split in SPLITS[given.dataset]:
-            load_crops(DataConfig(image_size=given.size, crop=cut_set.PROTOCOL), directory, split)
-        splits = {split: cut_set.read_split(directory, split, given.size) for split in SPLITS[given.dataset]}
+        directory = prepare(args.dataset, args.source, args.data_dir, allow_partial=True)
+        for split in SPLITS[args.dataset]:
+            load_crops(DataConfig(image_size=args.size, crop=cut_set.PROTOCOL), directory, split)
+        splits = {split: cut_set.read_split(directory, split, args.size) for split in SPLITS[args.dataset]}
         metadata = json.loads((directory / "metadata.json").read_text())
-        said = write_pack(given.out, metadata, splits, 1e6 * given.mb)
+        said = write_pack(args.out, metadata, splits, 1e6 * args.mb)
     except (ValueError, OSError) as error:
         print(f"pack: {error}", file=sys.stderr)
         return 1
     counts = ", ".join(f"{len(images)} {split}" for split, (images, _) in splits.items())
     print(
-        f"{given.out}: {counts}; {said['mb']:.1f} MB, JPEG of quality {said['quality']}, mean error "
+        f"{args.out}: {counts}; {said['mb']:.1f} MB, JPEG of quality {said['quality']}, mean error "
         f"{said['error']:.2f} of 255 grey levels. The set's licence holds for it too (300W's: research only)."
     )
     return 0

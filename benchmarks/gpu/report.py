@@ -191,10 +191,10 @@ def main(arguments: list[str]) -> int:
         "--commit", default="", help="that was carried to the machine, where its files went without their repository"
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="--out of the programme, or its --archive")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
         with TemporaryDirectory() as temporary:
-            folder = given.folder
+            folder = args.folder
             if zipfile.is_zipfile(folder):
                 zipfile.ZipFile(folder).extractall(temporary)
                 folder = Path(temporary)
@@ -203,8 +203,8 @@ def main(arguments: list[str]) -> int:
                     f"{folder}: this file is no zip archive, or a part of one; copy it anew, or give the folder"
                 )
             if any(read(path)["rehearsal"] for path in (folder / "steps").glob("*.json")):
-                raise ValueError(f"{given.folder}: a rehearsal, whose numbers are no results")
-            names = report(folder, tables.RESULTS, commit=given.commit)
+                raise ValueError(f"{args.folder}: a rehearsal, whose numbers are no results")
+            names = report(folder, tables.RESULTS, commit=args.commit)
     except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 1

@@ -38,11 +38,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a step (default: %(default)s)")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        write_start(given.run, given.out, given.checkpoint)
+        write_start(args.run, args.out, args.checkpoint)
     except (ValueError, OSError) as error:
         print(f"start: {error}", file=sys.stderr)
         return 1
-    print(f"{given.out}: {given.out.stat().st_size / 1e6:.1f} MB")
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -61,20 +61,20 @@ def main(arguments: list[str] | None = None) -> int:
     other.add_argument("--as-shown", action="store_true", help="points of rotated tasks are of what the screen showed")
     other.add_argument("--category", default=options.category, help="name of the category that is the face")
     parser.add_max_pixels()
-    given = parser.parse_args(arguments)
-    with max_pixels(given.max_pixels):
-        return parser.run(given, lambda: print(convert(_task(given))))
+    args = parser.parse_args(arguments)
+    with max_pixels(args.max_pixels):
+        return parser.run(args, lambda: print(convert(_task(args))))
 
 
-def _task(given: argparse.Namespace) -> Task:
+def _task(args: argparse.Namespace) -> Task:
     options = Options(
-        given.encoding, given.image_column, tuple(given.box_columns), given.corners, tuple(given.point_columns),
-        given.annotator, given.category,
+        args.encoding, args.image_column, tuple(args.box_columns), args.corners, tuple(args.point_columns),
+        args.annotator, args.category,
     )  # fmt: skip
-    division = Division(given.val, given.seed, given.group, given.group_pattern, given.divide_anew)
+    division = Division(args.val, args.seed, args.group, args.group_pattern, args.divide_anew)
     return Task(
-        given.format, given.source, given.out, given.to, given.images, tuple(given.landmarks), given.unit or "",
-        given.origin, given.exif, given.as_shown, given.skip_faulty, given.link, options, division,
+        args.format, args.source, args.out, args.to, args.images, tuple(args.landmarks), args.unit or "",
+        args.origin, args.exif, args.as_shown, args.skip_faulty, args.link, options, division,
     )  # fmt: skip
 
 

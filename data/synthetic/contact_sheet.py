@@ -46,14 +46,12 @@ def contact_sheet(scheme: str, seed: int, rows: int, columns: int, split: str, f
     return np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
 
 
-def draw(given: argparse.Namespace) -> None:
+def draw(args: argparse.Namespace) -> None:
     """Draws and writes what the command line asks for."""
-    if not cv2.haveImageWriter(str(given.out)):
-        raise ValueError(f"{given.out}: pictures of this ending cannot be written; name a .png or .jpg file")
-    sheet = contact_sheet(
-        given.scheme, given.seed, given.rows, given.columns, given.split, given.first, not given.no_points
-    )
-    files.write_bytes(given.out, cv2.imencode(given.out.suffix, sheet)[1].tobytes())
+    if not cv2.haveImageWriter(str(args.out)):
+        raise ValueError(f"{args.out}: pictures of this ending cannot be written; name a .png or .jpg file")
+    sheet = contact_sheet(args.scheme, args.seed, args.rows, args.columns, args.split, args.first, not args.no_points)
+    files.write_bytes(args.out, cv2.imencode(args.out.suffix, sheet)[1].tobytes())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,11 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--columns", type=int, default=8, help="(default: %(default)s)")
     parser.add_argument("--no-points", action="store_true", help="leave out the points and the box")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     for name, least in (("rows", 1), ("columns", 1), ("seed", 0), ("first", 0)):
-        if getattr(given, name) < least:
-            parser.error(f"--{name} {getattr(given, name)}: {least} or more")
-    return parser.run(given, lambda: draw(given))
+        if getattr(args, name) < least:
+            parser.error(f"--{name} {getattr(args, name)}: {least} or more")
+    return parser.run(args, lambda: draw(args))
 
 
 if __name__ == "__main__":

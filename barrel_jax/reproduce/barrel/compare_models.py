@@ -184,20 +184,20 @@ def compare_models(models: dict[str, list[Measured]], cost: Cost = cost_of) -> M
     )
 
 
-def barrel(given: argparse.Namespace) -> None:
+def barrel(args: argparse.Namespace) -> None:
     """Measures what is missing of the runs, prints the staves side by side, and writes them to `--out`."""
-    with tqdm(given.workdirs, desc="measure", unit="run") as bar:
-        runs = [measure(workdir, given.dataset, given.source) for workdir in bar]
-    comparison = compare_models(group(runs, [name for name in given.names.split(",") if name]))
+    with tqdm(args.workdirs, desc="measure", unit="run") as bar:
+        runs = [measure(workdir, args.dataset, args.source) for workdir in bar]
+    comparison = compare_models(group(runs, [name for name in args.names.split(",") if name]))
     text, picture = markdown(comparison), draw_barrels(comparison)
-    files.write(given.out / "barrel.md", lambda path: path.write_text(text + "\n"))
-    files.write_json(given.out / "barrel.json", files.plain(comparison.to_json()))
-    files.write(given.out / "barrel.png", lambda path: write_picture(path, picture))
+    files.write(args.out / "barrel.md", lambda path: path.write_text(text + "\n"))
+    files.write_json(args.out / "barrel.json", files.plain(comparison.to_json()))
+    files.write(args.out / "barrel.png", lambda path: write_picture(path, picture))
     written = ["barrel.md", "barrel.json", "barrel.png"]
-    if given.report:
-        write_page(given.out / "barrel.html", barrel_page(comparison, beside(runs)))
+    if args.report:
+        write_page(args.out / "barrel.html", barrel_page(comparison, beside(runs)))
         written.append("barrel.html")
-    print("\n".join([text, *(str(given.out / name) for name in written), *filter(None, [alone(comparison)])]))
+    print("\n".join([text, *(str(args.out / name) for name in written), *filter(None, [alone(comparison)])]))
 
 
 def main(arguments: list[str]) -> int:
@@ -209,7 +209,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--source", default="", help="folder of that set's raw download")
     parser.add_argument("--out", type=Path, default=Path("runs/barrel"), help="default: %(default)s")
     parser.add_argument("--report", action="store_true", help="also write barrel.html, one page to open in a browser")
-    given = parser.parse_args(arguments)
-    if given.source and not given.dataset:
+    args = parser.parse_args(arguments)
+    if args.source and not args.dataset:
         parser.error("--source is the folder of --dataset: name that too")
-    return parser.run(given, lambda: barrel(given))
+    return parser.run(args, lambda: barrel(args))
