@@ -704,6 +704,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "coarse-middle-curves": curves,
     "coarse-long-curves": curves,
     "rank-modules": scored,
+    "rank-middle": scored,
     "faster": scored,
     "faster-seeds": scored,
     "faster-curves": curves,
