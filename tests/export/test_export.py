@@ -27,6 +27,7 @@ from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
 from barrel_jax.training.trained import TrainedRun
+from tests.kit import plans
 from tests.kit.small import config as small
 from tests.kit.toy import written
 
@@ -67,10 +68,10 @@ def workdir(tmp_path_factory):
     written(folder / "run.json", facts)
     model, tx = build_model(config.model, K), optimiser(config.optim, 1)
     state = abstract(model, tx, config, make_mesh(MeshConfig(data=1)))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)
     variables = drawn({"params": state.params, "batch_stats": state.batch_stats})
     checkpoints = Checkpoints(folder)
-    checkpoints.save("latest", zeros.replace(step=jnp.int32(7), **jax.tree.map(jnp.asarray, variables)), {})
+    checkpoints.save("latest", jax.device_put(zeros.replace(step=np.int32(7), **variables)), {})
     checkpoints.close()
     return folder
 
@@ -354,18 +355,22 @@ def test_a_manifest_that_is_none_is_named_in_one_line(copied, content):
     ("fields", "size"),
     [
         ({"stride": 8, "decoder_layers": 2, "qamem_layers": 2}, 72),
-        ({"backbone": "resnet50", "stride": 16, "encoder_layers": 1, "dqinit": False, "decoder_layers": 2}, 64),
+        (
+            {"backbone": "small_bottlenecks", "stride": 16, "encoder_layers": 1, "dqinit": False, "decoder_layers": 2},
+            64,
+        ),
         ({"backbone": "resnet10", "stride": 16}, 64),
         ({"backbone": "resnet10", "dqinit_rank": 3, "qamem_rank": 5, "qamem_layers": 2}, 64),
         (
             {"backbone": "resnet10", "stride": 16, "decoder_layers": 2, "reference_points": True, "uncertainty": True},
             64,
         ),
-        ({"backbone": "hrnet_w18", "stride": 4, "qamem_layers": 0}, 64),
+        ({"backbone": "small_hrnet", "stride": 4, "qamem_layers": 0}, 64),
         ({"decoder_layers": 0, "qamem_layers": 0, "dqinit": False}, 64),
     ],
 )
-def test_onnx_is_written_for_every_part_of_the_model(fields, size):
+def test_onnx_is_written_for_every_part_of_the_model(fields, size, monkeypatch):
+    plans.add_small_backbones(monkeypatch)
     config = ModelConfig(**{"width": 32, "heads": 4, "feedforward": 48, "dtype": "float32", **fields})
     model = build_model(config, K)
     shapes = shapes_of(model, size)

@@ -16,6 +16,7 @@ from barrel_jax.models.build import build_model, shapes_of
 from barrel_jax.models.folding import fold
 from barrel_jax.models.inference import make_inference, predict_points, predict_with_scale
 from barrel_jax.models.uncertainty import START
+from tests.kit import plans
 
 K, SIZE = 5, 64
 SMALL = {"width": 32, "heads": 4, "feedforward": 48, "dtype": "float32"}
@@ -39,9 +40,10 @@ def drawn(config):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "stride"), [("resnet10", 32), ("resnet18", 8), ("resnet50", 32), ("hrnet_w18", 4)]
+    ("backbone", "stride"), [("resnet10", 32), ("resnet18", 8), ("small_bottlenecks", 32), ("small_hrnet", 4)]
 )
-def test_folded_outputs_are_those_of_the_running_statistics(backbone, stride):
+def test_folded_outputs_are_those_of_the_running_statistics(backbone, stride, monkeypatch):
+    plans.add_small_backbones(monkeypatch)
     config = ModelConfig(backbone=backbone, stride=stride, **SMALL)
     model, variables = drawn(config)
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
@@ -71,11 +73,12 @@ def test_the_last_layers_points_and_their_standard_deviations():
     last = variables["params"]["scale"]["layer2"]
     last["kernel"], last["bias"] = np.zeros_like(last["kernel"]), np.full(1, np.log(0.1) - START, np.float32)
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-    layers = model.apply(variables, images.astype(np.float32) / np.float32(255), train=False)
+    layers = jax.jit(model.apply, static_argnames="train")(variables, images / np.float32(255), train=False)
     assert np.abs(layers[0] - layers[1]).max() > 1e-3
-    points, deviations = predict_with_scale(model, variables, jnp.asarray(images))
+    points, deviations = jax.jit(predict_with_scale, static_argnums=0)(model, variables, images)
     np.testing.assert_allclose(points, layers[-1], atol=1e-5)
-    np.testing.assert_allclose(predict_points(model, variables, jnp.asarray(images)), layers[-1], atol=1e-5)
+    alone = jax.jit(predict_points, static_argnums=0)(model, variables, images)
+    np.testing.assert_allclose(alone, layers[-1], atol=1e-5)
     np.testing.assert_allclose(deviations, np.full((2, K), laplace.std(scale=0.1)), rtol=1e-5)
 
 
@@ -88,7 +91,9 @@ def test_weights_are_of_the_compute_type():
         name for name, leaf in flatten_dict(weights, sep="/").items() if leaf.ndim > 1 and leaf.dtype == jnp.float32
     }
     assert full == {"params/head/layer3/kernel"}
-    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8))
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    # As operation by operation: XLA would leave out a rounding to bfloat16 whose result is taken as float32 again.
+    predict = jax.jit(predict, compiler_options=QUICK | {"xla_allow_excess_precision": False})
     points = predict(weights, images)
     assert points.dtype == jnp.float32
     # Rounded beforehand is rounded in place, and what is computed with in float32 is not rounded at all.

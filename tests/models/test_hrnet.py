@@ -25,9 +25,21 @@ from tests.kit.torch_reference import images, nchw, nhwc
 
 
 @cache
-def abstract(model, *size):
+def abstract(model, *size, capture=False):
+    """Shapes and types of a model's output and variables; with `capture` also of the outputs of its modules."""
     x = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: model.init_with_output(key, x, train=False), jax.random.key(0), x)
+
+    def init(key, x):
+        return model.init_with_output(key, x, train=False, mutable=True, capture_intermediates=capture)
+
+    return jax.eval_shape(init, jax.random.key(0), x)
+
+
+@cache
+def torch_network():
+    """HRNet-W18 in PyTorch, its shapes alone."""
+    with torch.device("meta"):
+        return torch_hrnet.HRNet()
 
 
 def flax_weights(model, variables):
@@ -43,15 +55,14 @@ def count(model):
 def test_backbone_is_timms_less_its_classifier():
     """timm publishes 21,299,004 parameters, in 1830 entries of the backbone and 126 of the classifier."""
     with torch.device("meta"):
-        model, classifier = torch_hrnet.HRNet(), hrnet_reference.Classifier()
+        model, classifier = torch_network(), hrnet_reference.Classifier()
     assert count(model) == 9_562_260
     assert count(model) + count(classifier) == 21_299_004
     assert (len(model.state_dict()), len(classifier.state_dict())) == (1830, 126)
 
 
 def test_weights_have_timms_names_and_shapes():
-    with torch.device("meta"):
-        state = {name: tuple(tensor.shape) for name, tensor in torch_hrnet.HRNet().state_dict().items()}
+    state = {name: tuple(tensor.shape) for name, tensor in torch_network().state_dict().items()}
     # Written by hand from timm's hrnet.py.
     by_hand = {
         "conv2.weight": (64, 64, 3, 3),
@@ -142,12 +153,14 @@ def test_sides_must_divide_by_32():
 
 
 def test_it_is_a_backbone_of_stride_4_computed_in_its_own_type():
-    features, variables = abstract(HRNet("frozen", jnp.bfloat16), 64, 96)
-    assert (features.shape, features.dtype) == ((1, 16, 24, 270), jnp.bfloat16)
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     config = Config().model
-    config.backbone, config.stride = "hrnet_w18", 4
-    points, of_model = abstract(build_model(config, 29), 64, 64)
+    config.backbone, config.stride, config.norm, config.dtype = "hrnet_w18", 4, "frozen", "bfloat16"
+    points, of_model = abstract(build_model(config, 29), 64, 96, capture=True)
     assert points.shape == (1, 1, 29, 2)
-    assert jax.tree.structure(of_model["params"]["backbone"]) == jax.tree.structure(variables["params"])
+    (features,) = of_model["intermediates"]["backbone"]["__call__"]
+    assert (features.shape, features.dtype) == ((1, 16, 24, 270), jnp.bfloat16)
+    _, variables = abstract(HRNet("batch", jnp.float32), 32, 32)
+    for kind in ("params", "batch_stats"):
+        leaves = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), of_model[kind]["backbone"])
+        assert leaves == jax.tree.map(lambda leaf: (leaf.shape, jnp.dtype("float32")), variables[kind])
     assert of_model["params"]["projection"]["kernel"].shape == (1, 1, 270, 256)

@@ -2,13 +2,14 @@
 """Per-query weights at a lower rank: exact where they have no more, the nearest by Eckart and Young where they do."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
 from barrel_jax.config import ModelConfig
-from barrel_jax.models.build import build_model, shapes_of
+from barrel_jax.models.build import build_model, draw, shapes_of
 from barrel_jax.models.truncation import truncate
 
 CONFIG = ModelConfig(backbone="resnet10_w16", width=16, heads=2, feedforward=16, qamem_layers=2, dtype="float32")
@@ -17,8 +18,7 @@ IMAGES = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
 
 @pytest.fixture(scope="module")
 def variables():
-    model = build_model(CONFIG, 3)
-    drawn = jax.jit(lambda key: model.init(key, IMAGES, train=False))(jax.random.key(0))
+    drawn = draw(build_model(CONFIG, 3), 64, jax.random.key(0))
     random = np.random.default_rng(1)
     qamem = drawn["params"]["decoder0"]["qamem"]
     for name in ("kernel1", "kernel2"):  # 1 + two columns times two rows
@@ -29,9 +29,13 @@ def variables():
     return drawn
 
 
+@partial(jax.jit, static_argnums=0)
+def apply(model, variables):
+    return model.apply(variables, IMAGES, train=False)
+
+
 def points(config, variables):
-    model = build_model(config, 3)
-    return np.asarray(jax.jit(lambda variables: model.apply(variables, IMAGES, train=False))(variables))
+    return np.asarray(apply(build_model(config, 3), variables))
 
 
 def test_weights_of_the_rank_asked_for_stay_what_they_are(variables):

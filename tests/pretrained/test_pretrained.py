@@ -107,7 +107,8 @@ def test_features_with_loaded_weights_are_pytorchs(tmp_path, layout, stride, nor
     x = np.random.default_rng(0).standard_normal((1, 64, 96, 3)).astype(np.float32)
     with torch.no_grad():
         expected = model(torch.from_numpy(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-    features = make_backbone(layout, stride, norm, jnp.float32).apply(variables, x, train=False)
+    network = make_backbone(layout, stride, norm, jnp.float32)
+    features = jax.jit(network.apply, static_argnames="train")(variables, x, train=False)
     assert features.shape[1:3] == (-(-64 // stride), -(-96 // stride)) and expected.std() > 0.3
     np.testing.assert_allclose(features, expected, rtol=0, atol=1e-4)
 

@@ -120,12 +120,21 @@ def test_everything_that_changes_pixels_alone_leaves_points():
         assert (differences > 0.05).sum() > 0.8 * N
 
 
-def small():
-    config = Config(
-        batch_size=8, model=ModelConfig(backbone="resnet10", width=32, heads=4, feedforward=48, dropout=0.0)
-    )
+# Everything that BarrelNet has, and the plain regression for where it does not matter what is trained.
+SMALL = {"backbone": "resnet10_w16", "width": 32, "heads": 4, "feedforward": 48, "dropout": 0.0}
+PLAIN = SMALL | {"decoder_layers": 0, "dqinit": False, "qamem_layers": 0}
+
+
+def small(fields=SMALL):
+    config = Config(batch_size=8, model=ModelConfig(**fields))
     config.optim.learning_rate = 1e-3
-    return config, random_variables(config.model, 1, SIZE)
+    return config, drawn(**fields)
+
+
+@functools.cache
+def drawn(**fields):
+    """Weights of such a model, which no side writes to."""
+    return random_variables(ModelConfig(**fields), 1, SIZE)
 
 
 def test_its_rates_are_those_of_the_optimiser():
@@ -146,7 +155,7 @@ def test_its_rates_are_those_of_the_optimiser():
 @pytest.mark.parametrize("impl", ["torch-eager", "torch-dataloader"])
 def test_its_step_learns(impl):
     torch.manual_seed(0)
-    config, variables = small()
+    config, variables = small(SMALL | {"backbone": "resnet10"})  # a narrow one needs more steps
     config.augment = GEOMETRY
     step = make_step(impl, config, variables, *dots(), (0,), "cpu", "float32")
     losses = [float(step()) for _ in range(24)]
@@ -201,7 +210,7 @@ def test_the_loader_keeps_its_workers_busy():
 
 
 def test_a_call_takes_as_many_steps_on_every_side(monkeypatch):
-    config, variables = small()
+    config, variables = small(PLAIN)
     images, points = dots()
     work = Training(config, variables, images, points, "cpu", "float32", steps=3)
     taken = []
@@ -234,7 +243,7 @@ def test_steps_are_timed_side_by_side(tmp_path, capsys):
     out = tmp_path / "train.json"
     small = [
         "--models",
-        "BarrelNet-10-w16",
+        "Baseline-10-w16",
         "--batches",
         "2",
         "--rounds",
@@ -250,4 +259,4 @@ def test_steps_are_timed_side_by_side(tmp_path, capsys):
     assert [row["impl"] for row in rows] == impls and rows[0]["largest_difference"] < 1e-4
     for row in rows:
         assert row["recipe_minutes"] == pytest.approx(360 * 7500 / row["images_per_s"] / 60)
-    assert "| cpu | BarrelNet-10-w16 | float32 | 2 | torch-eager |" in capsys.readouterr().out
+    assert "| cpu | Baseline-10-w16 | float32 | 2 | torch-eager |" in capsys.readouterr().out
