@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The PyTorch BarrelNet and the Flax one with the same weights: points, gradients, sizes, first draws; compilation."""
 
-import dataclasses
 import re
 
 from tests.kit.needs_torch import torch
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +14,6 @@ from flax.traverse_util import flatten_dict
 from barrel_jax.config import ModelConfig
 from barrel_jax.models import build
 from barrel_jax.models.barrelnet import BarrelNet as FlaxBarrelNet
-from barrel_jax.models.resnet import ResNet as FlaxResNet
 from barrel_jax.pytorch.barrelnet import BarrelNet, build_model
 from barrel_jax.pytorch.resnet import ResNet
 from barrel_jax.pytorch.weights import flax_views, to_flax
@@ -201,31 +198,10 @@ def test_prediction_is_the_last_layers_points(case):
         torch.testing.assert_close(model.predict(x), model(x)[-1], rtol=0, atol=1e-6)
 
 
-traced_backbones = {}
-
-
-def trace_a_backbone_once(call, args, kwargs, context):
-    """The second model of a backbone is given what the first has drawn: to trace ResNet-101 takes most of a second."""
-    module = context.module
-    if not isinstance(module, FlaxResNet) or context.method_name != "__call__":
-        return call(*args, **kwargs)
-    key = dataclasses.replace(module, parent=None), args[0].shape
-    if key not in traced_backbones:
-        features = call(*args, **kwargs)
-        traced_backbones[key] = jax.eval_shape(lambda: (module.variables, features))
-        return features
-    variables, features = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), traced_backbones[key])
-    for kind, tree in variables.items():
-        for name, leaves in tree.items():
-            module.put_variable(kind, name, leaves)
-    return features
-
-
 def same_weights(config, num_landmarks):
     """How many numbers both models train, after their names and shapes are found equal; nothing is computed."""
     ours = build.build_model(config, num_landmarks)
-    with nn.intercept_methods(trace_a_backbone_once):
-        variables = jax.eval_shape(lambda: ours.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))
+    variables = jax.eval_shape(lambda: ours.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))
     with torch.device("meta"):
         theirs = build_model(config, num_landmarks, 256)
     shapes = {path: leaf.shape for path, leaf in flatten_dict(variables, sep="/").items()}
