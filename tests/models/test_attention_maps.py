@@ -45,17 +45,22 @@ def test_maps_are_the_last_layers_means_over_heads_row_by_row():
         return random.standard_normal(leaf.shape, np.float32) / np.sqrt(np.prod(leaf.shape[:-1]), dtype=np.float32)
 
     variables = jax.tree.map(draw, shapes)
-    given = {}
 
-    def note(next_function, args, kwargs, context):
-        if isinstance(context.module, Attention):
-            given[context.module.path] = args
-        return next_function(*args, **kwargs)
+    @jax.jit  # one program, so that equal points are equal to the last digit
+    def compute(variables):
+        inputs = {}
 
-    with nn.intercept_methods(note):
-        points, maps = attention_maps(model, variables, images)
-    np.testing.assert_allclose(points, model.apply(variables, scaled, train=False)[-1], rtol=1e-6)
-    query, key, *_ = given["decoder1", "cross_attention"]
+        def note(next_function, args, kwargs, context):
+            if isinstance(context.module, Attention):
+                inputs[context.module.path] = args
+            return next_function(*args, **kwargs)
+
+        with nn.intercept_methods(note):
+            found = attention_maps(model, variables, images)
+        return *found, model.apply(variables, scaled, train=False)[-1], inputs["decoder1", "cross_attention"]
+
+    points, maps, plain, (query, key, *_) = compute(variables)
+    np.testing.assert_allclose(points, plain, rtol=1e-6)
     params = variables["params"]["decoder1"]["cross_attention"]
     q, k = (
         (np.asarray(x) @ params[name]["kernel"] + params[name]["bias"]).reshape(2, -1, 2, 4)

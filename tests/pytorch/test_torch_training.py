@@ -153,7 +153,8 @@ def test_its_rates_are_those_of_the_optimiser():
 
 
 @pytest.mark.parametrize("impl", ["torch-eager", "torch-dataloader"])
-def test_its_step_learns(impl):
+def test_its_step_learns(impl, monkeypatch):
+    monkeypatch.setattr(torch_training, "usable_cores", lambda: 1)  # each worker imports PyTorch for itself
     torch.manual_seed(0)
     config, variables = small(SMALL | {"backbone": "resnet10"})  # a narrow one needs more steps
     config.augment = GEOMETRY
