@@ -9,6 +9,7 @@ from configs.tiny import get_config
 
 # The plain regression's, for where it does not matter which model is trained.
 PLAIN = {"model__decoder_layers": 0, "model__dqinit": False, "model__qamem_layers": 0}
+PLAIN_FLAGS = tuple(f"--config.{name.replace('__', '.')}={value}" for name, value in PLAIN.items())  # of train.py
 
 
 def config(**fields) -> Config:

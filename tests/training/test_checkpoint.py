@@ -59,7 +59,8 @@ def limited(limit, *program):
 @pytest.mark.processes
 def test_a_disk_that_fills_up_stops_the_run_which_then_goes_on_from_its_last_checkpoint(tmp_path, capsys):
     given = ("--config", "configs/tiny.py", "--workdir", str(tmp_path), "--config.loop.save_steps=8")
-    given += ("--config.model.backbone=resnet10",)  # the checkpoint is to be larger than what else is written
+    # The checkpoint is to be larger than what else is written.
+    given += (*small.PLAIN_FLAGS, "--config.model.backbone=resnet10")
     assert call("train", [*given, "--config.mesh.data=1"]) == 0
     latest = tmp_path / "checkpoints" / "latest"
     shutil.rmtree(latest / "12")

@@ -21,22 +21,11 @@ from barrel_jax.models.build import build_model
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract
-from tests.kit import small
 from tests.kit.in_process import call
 from tests.kit.processes import ROOT, environment, started, training, two_training, wait_for_lines
-
-pytestmark = pytest.mark.processes  # the fixture `whole` is a training of its own
+from tests.kit.small import PLAIN_FLAGS
 
 SEED = int(os.environ.get("BARREL_JAX_TEST_SEED") or random.randrange(1 << 32))
-PLAIN = [f"--config.{name.replace('__', '.')}={value}" for name, value in small.PLAIN.items()]
-
-
-def train(workdir, devices, *extra):
-    done = subprocess.run(
-        training(workdir, *extra), cwd=ROOT, env=environment(devices), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done
 
 
 def called(workdir, *extra, devices=1):
@@ -62,23 +51,36 @@ def logged(workdir):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    train(workdir, 1)
+    assert called(workdir) == 0
     return workdir
 
 
-def stop_after(workdir, devices, line, how=signal.SIGKILL):
-    """Starts training and sends a signal once metrics.jsonl has a number of lines; returns the exit status."""
-    with started([training(workdir)], devices, workdir.parent / "logs") as running:
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """Likewise of the plain regression, for where it does not matter which model is trained."""
+    workdir = tmp_path_factory.mktemp("plain") / "run"
+    assert called(workdir, *PLAIN_FLAGS) == 0
+    return workdir
+
+
+def stop_after(line, how, workdir, *extra):
+    """Starts training and sends a signal once metrics.jsonl has a number of lines; returns the exit status.
+
+    On one of as many devices as this process has: XLA sums in another order where there are fewer.
+    """
+    command = training(workdir, "--config.mesh.data=1", *extra)
+    with started([command], jax.device_count(), workdir.parent / "logs") as running:
         wait_for_lines(workdir, line, running)
         running[0].send_signal(how)
         return running[0].wait(timeout=300)
 
 
+@pytest.mark.processes
 def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
     line = random.Random(SEED).randint(1, 5)
     print(f"killed after line {line} of the log, by BARREL_JAX_TEST_SEED={SEED}")  # which pytest shows of a failure
-    assert stop_after(tmp_path / "run", 1, line) == -signal.SIGKILL, "the run ended before it was killed"
-    train(tmp_path / "run", 1)
+    assert stop_after(line, signal.SIGKILL, tmp_path / "run") == -signal.SIGKILL, "the run ended before it was killed"
+    assert called(tmp_path / "run") == 0
     expected, state = last_state(whole), last_state(tmp_path / "run")
     assert int(state.step) == int(expected.step) == 12
     chex.assert_trees_all_equal(state, expected)
@@ -89,23 +91,27 @@ def test_killed_at_a_random_step_ends_bit_equal(whole, tmp_path):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_told_to_stop_it_saves_and_leaves_with_status_0(whole, tmp_path, how):
-    assert stop_after(tmp_path / "run", 1, 2, how) == 0
+def test_told_to_stop_it_saves_and_leaves_with_status_0(plain, tmp_path, how, capsys):
+    assert stop_after(2, how, tmp_path / "run", *PLAIN_FLAGS) == 0
     said = (tmp_path / "logs" / "0.txt").read_text()
     assert "told to stop: saved at step" in said and "the same command goes on" in said
     saved = max(int(path.name) for path in (tmp_path / "run/checkpoints/latest").iterdir() if path.name.isdigit())
-    assert f"going on from step {saved} of 12" in train(tmp_path / "run", 1).stdout
-    chex.assert_trees_all_equal(last_state(tmp_path / "run"), last_state(whole))
+    assert called(tmp_path / "run", *PLAIN_FLAGS) == 0
+    assert f"going on from step {saved} of 12" in capsys.readouterr().out
+    chex.assert_trees_all_equal(last_state(tmp_path / "run"), last_state(plain))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("times", "status"), [(1, 0), (2, -signal.SIGINT)])
 def test_ctrl_c_while_it_compiles_saves_and_twice_leaves_at_once(tmp_path, times, status):
     """Before the first step: raised there, KeyboardInterrupt would be a segmentation fault."""
-    # A cache of its own, so that there is something to compile.
-    cold = environment(1) | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"}
+    # A step that is compiled nowhere else, and not kept, so that there is something to compile.
+    cold = environment(1) | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1000", "PYTHONUNBUFFERED": "1"}
+    command = training(tmp_path / "run", *PLAIN_FLAGS, "--config.optim.learning_rate=0.00123")
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(training(tmp_path / "run", *PLAIN), cwd=ROOT, env=cold, **piped) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=cold, **piped) as process:
         said = next(line for line in process.stdout if "M parameters" in line)
         process.send_signal(signal.SIGINT)
         for line in process.stdout:
@@ -117,6 +123,7 @@ def test_ctrl_c_while_it_compiles_saves_and_twice_leaves_at_once(tmp_path, times
     assert ("told to stop: saved at step 1 of 12; the same command goes on from there" in said) == (times == 1)
 
 
+@pytest.mark.processes
 def test_ctrl_c_before_there_is_anything_to_save_says_so(tmp_path):
     with subprocess.Popen(
         training(tmp_path / "run", f"--config.data.data_dir={tmp_path}", "--config.data.synthetic_train=4000"),
@@ -130,13 +137,14 @@ def test_ctrl_c_before_there_is_anything_to_save_says_so(tmp_path):
     assert process.returncode == 130 and said.endswith("train.py: stopped; the same command starts again\n"), said
 
 
+@pytest.mark.processes
 def test_two_processes_start_from_a_run_on_two_sets_and_stop_together_and_one_goes_on_with_fewer_devices(
-    whole, tmp_path
+    plain, tmp_path
 ):
-    """SIGTERM to one of two processes of four devices; then one process of two."""
+    """SIGTERM to one of two processes of two devices; then one process of two."""
     workdir, alone = tmp_path / "run", tmp_path / "alone"
-    given = (f"--config.init_from={whole}", "--config.data.also=(('synthetic','',0.25),)")
-    with two_training(workdir, *given) as running:
+    given = (*PLAIN_FLAGS, f"--config.init_from={plain}", "--config.data.also=(('synthetic','',0.25),)")
+    with two_training(workdir, *given, devices=2) as running:
         wait_for_lines(workdir, 2, running)
         running[1].send_signal(signal.SIGTERM)
         codes = [process.wait(timeout=300) for process in running]
@@ -154,9 +162,10 @@ def test_two_processes_start_from_a_run_on_two_sets_and_stop_together_and_one_go
     np.testing.assert_allclose(list(ended.values()), list(steps.values()), rtol=0.02)  # Adam magnifies rounding
 
 
+@pytest.mark.processes
 def test_a_process_that_dies_ends_the_others_with_an_error_that_names_it(tmp_path):
     workdir = tmp_path / "run"
-    with two_training(workdir, *PLAIN) as running:
+    with two_training(workdir, *PLAIN_FLAGS) as running:
         wait_for_lines(workdir, 1, running)
         running[1].kill()
         assert running[0].wait(timeout=120) not in (0, None)
@@ -171,13 +180,14 @@ def truncate(checkpoint):
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
 
 
-def test_a_truncated_checkpoint_is_passed_over_with_a_warning_for_the_one_before(whole, tmp_path):
+def test_a_truncated_checkpoint_is_passed_over_with_a_warning_for_the_one_before(whole, tmp_path, capsys):
     workdir = tmp_path / "run"
     shutil.copytree(whole, workdir)
     truncate(workdir / "checkpoints" / "latest" / "12")
-    done = train(workdir, 1)
-    assert re.search("UserWarning: .*latest/12: this checkpoint is damaged .* the run goes on from step 8", done.stderr)
-    assert "going on from step 8 of 12" in done.stdout
+    said = r"latest/12: this checkpoint is damaged .* the run goes on from step 8"
+    with pytest.warns(UserWarning, match=said):
+        assert called(workdir) == 0
+    assert "going on from step 8 of 12" in capsys.readouterr().out
     assert (workdir / "checkpoints" / "damaged" / "latest-12").is_dir()
     chex.assert_trees_all_equal(last_state(workdir), last_state(whole))
 
