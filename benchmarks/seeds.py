@@ -55,8 +55,7 @@ def measure(
     together = jax.jit(jax.vmap(step, (0, 0, None, None)), donate_argnums=0)
     # A state is donated to every step, so each side keeps its own.
     single: list[State] = [train_step.create(seed) for seed in range(seeds)]
-    stacked = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *single)]
-    single = [jax.tree.map(jnp.copy, state) for state in single]
+    stacked = [jax.jit(lambda *states: jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))(*single)]
 
     def one_by_one() -> None:
         for index, state in enumerate(single):

@@ -18,12 +18,13 @@ BYTES = {"cpu": 2**28, "cuda": 2**32}
 REPEATS = 5
 
 
-def ceilings(device: str, precisions: tuple[str, ...]) -> list[dict[str, Any]]:
+def ceilings(device: str, precisions: tuple[str, ...], side: int = 0, size: int = 0) -> list[dict[str, Any]]:
     """The best of `REPEATS` for each precision: GFLOP/s of a matrix product; GB/s of a copy, read and written.
 
     Of random numbers: with ones a chip draws less power, and keeps a clock that no network sees.
 
-    Args: `device` is cpu or cuda; `precisions` of `frameworks.MATMUL`.
+    Args: `device` is cpu or cuda; `precisions` of `frameworks.MATMUL`; `side` of the matrices and `size` of what is
+      copied in bytes, 0 for what occupies the device.
 
     Returns: the rows; with `error`, a line, in the place of numbers where the device has no room.
     """
@@ -32,25 +33,25 @@ def ceilings(device: str, precisions: tuple[str, ...]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"device": device, "precision": precision}
         try:
             with jax.default_device(device_of(device)):
-                rows.append(row | {"matmul_gflops": _matmul(device, precision), "copy_gb_per_s": _copy(device)})
+                matmul, copy = _matmul(side or SIDES[device], precision), _copy(size or BYTES[device])
+                rows.append(row | {"matmul_gflops": matmul, "copy_gb_per_s": copy})
         except refusals() as error:
             rows.append(row | {"error": reason(error)})
         give_back()
     return rows
 
 
-def _matmul(device: str, precision: str) -> float:
+def _matmul(side: int, precision: str) -> float:
     dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
-    side = SIDES[device]
     matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
     with jax.default_matmul_precision(MATMUL[precision]):
         product = jax.jit(jnp.matmul).lower(matrix, matrix).compile()
     return 2e-9 * side**3 / _best(lambda: product(matrix, matrix))
 
 
-def _copy(device: str) -> float:
-    block, one = jax.block_until_ready((jax.random.normal(jax.random.key(0), (BYTES[device] // 4,)), jnp.float32(1)))
-    size, held = block.nbytes, [block]
+def _copy(size: int) -> float:
+    block, one = jax.block_until_ready((jax.random.normal(jax.random.key(0), (size // 4,)), jnp.float32(1)))
+    held = [block]
     # A sum with a number that the compiler does not know is the copy that it cannot leave out. In place: into memory
     # that is new each time the system would first write zeros.
     copy = jax.jit(jnp.add, donate_argnums=0).lower(block, one).compile()

@@ -218,8 +218,8 @@ def config_of(run: Run, sizes: Sizes, optimiser: str, visits: int) -> Config:
     for name, value in run.fields.items():
         group, _, own = name.partition(".")
         setattr(getattr(config, group), own, value)
-    if sizes.width < 256:
-        config.model.heads, config.model.feedforward = 4, 2 * sizes.width
+    if sizes.width < 256:  # a rehearsal, whatever model the run names
+        config.model.backbone, config.model.heads, config.model.feedforward = sizes.backbone, 4, 2 * sizes.width
     every = max(config.optim.epochs // budget.evaluations, 1)
     config.loop.dispatch_steps = config.loop.log_steps = steps
     config.loop.eval_epochs = every

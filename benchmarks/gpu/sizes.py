@@ -73,6 +73,7 @@ class Sizes:
     growth: tuple[tuple[str, tuple[int, ...]], ...]  # axes; () for all
     seeds: int
     seeds_image_size: int
+    ceiling: tuple[int, int]  # side of the matrices, bytes copied; 0 for what occupies the device
     compiled: bool  # what takes a CPU minutes as well: PyTorch's compiled modes, equation 2
 
 
@@ -94,6 +95,7 @@ FULL = Sizes(
     growth=(),
     seeds=3,
     seeds_image_size=128,
+    ceiling=(0, 0),
     compiled=True,
 )
 # PyTorch's compiler takes a CPU a minute for each program, so that a rehearsal does without it.
@@ -115,5 +117,6 @@ REHEARSAL = Sizes(
     growth=(("batch", (1,)),),
     seeds=2,
     seeds_image_size=32,
+    ceiling=(256, 2**20),
     compiled=False,
 )

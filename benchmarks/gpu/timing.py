@@ -46,7 +46,7 @@ def infer(
 def ceilings(rows: Rows, sizes: Sizes) -> None:
     """A large matrix product and a copy."""
     with rows.alone():
-        rows.note(ceilings=ceiling.ceilings(sizes.device, sizes.precisions))
+        rows.note(ceilings=ceiling.ceilings(sizes.device, sizes.precisions, *sizes.ceiling))
 
 
 def train(rows: Rows, sizes: Sizes, model: str, batch: int, precision: str, impls: tuple[str, ...]) -> None:

@@ -277,7 +277,8 @@ def test_only_scores_of_the_same_faces_crop_and_clamping_are_taken_again(tmp_pat
 @pytest.mark.processes
 def test_the_barrel_of_a_run_and_its_copy(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")  # of evaluate.py
-    config = small.config(mesh__data=1, optim__epochs=1, data__data_dir=str(tmp_path / "sets"))
+    fields = {"mesh__data": 1, "optim__epochs": 1, "data__data_dir": str(tmp_path / "sets")}
+    config = small.config(**fields, **small.PLAIN)
     loop.train(config, tmp_path / "a", prepare_config(config.data))
     run = measure(tmp_path / "a")  # evaluate.py --stress
     assert run.stress.checkpoint_step == 6 and run.stress.records[0].nme == pytest.approx(run.scores.nme)

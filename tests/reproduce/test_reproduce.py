@@ -18,7 +18,7 @@ from barrel_jax.reproduce.__main__ import main
 from barrel_jax.reproduce.results import collect, draw_figure4, markdown
 from tests.kit.scores import make_scores, summary
 
-SMALL = ["table3", "--dataset", "synthetic", "--config", "configs/tiny.py", "--backbone", "resnet18"]
+SMALL = ["table3", "--dataset", "synthetic", "--config", "configs/tiny.py", "--backbone", "resnet10_w16"]
 
 
 def listed(capsys, *arguments):
@@ -83,7 +83,8 @@ def test_a_missing_source_is_named(capsys):
 
 @pytest.mark.processes
 def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
-    arguments = [*SMALL, "--seeds", "2", "--runs", str(tmp_path)]
+    given = [*SMALL, "--epochs", "1", "--runs", str(tmp_path)]
+    arguments = [*given, "--seeds", "2"]
     first, second = listed(capsys, *arguments)
     # Another run lives in the folder of the second.
     strange = tmp_path / second["workdir"].removeprefix(str(tmp_path)).strip("/")
@@ -99,9 +100,9 @@ def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     assert written[0]["nme"] == pytest.approx(scores["nme"])
     # What is done is left alone.
     stamp = (tmp_path / first["workdir"] / "run.json").stat().st_mtime_ns
-    assert main([*SMALL, "--seeds", "1", "--runs", str(tmp_path), "--report"]) == 0
+    assert main([*given, "--seeds", "1", "--report"]) == 0
     page = (tmp_path / "table3.html").read_text()
-    assert "Scores: synthetic" in page and "BarrelNet-18, seed 0" in page and f">{scores['nme']:.2f}<" in page
+    assert "Scores: synthetic" in page and "BarrelNet-10-w16, seed 0" in page and f">{scores['nme']:.2f}<" in page
     assert (tmp_path / first["workdir"] / "run.json").stat().st_mtime_ns == stamp
     capsys.readouterr()
     assert [run["done"] for run in listed(capsys, *arguments)] == [True, False]
@@ -282,8 +283,8 @@ def test_damaged_files_of_the_speed_are_named(capsys, tmp_path):
 
 @pytest.mark.processes
 def test_figure5_times_its_models_once_and_is_drawn(capsys, tmp_path):
-    given = ["fig5", *SMALL[1:], "--rows", "BarrelNet", "--seeds", "1", "--image_size", "32", "--epochs", "1"]
-    given += ["--runs", str(tmp_path)]
+    given = ["fig5", *SMALL[1:], "--backbone", "resnet18", "--rows", "BarrelNet", "--seeds", "1", "--image_size", "32"]
+    given += ["--epochs", "1", "--runs", str(tmp_path)]
     (run,) = listed(capsys, *given)
     fake(Path(run["workdir"]) / "eval" / "synthetic-test" / "metrics.json", 5.0)
     assert main(given) == 0
