@@ -3,8 +3,9 @@
 
 from barrel_jax.backbones import BACKBONES, RESNETS, HRNetPlan, ResNetPlan
 
-# More than one block in a stage and more than one module, so that they are told apart by their numbers.
-BOTTLENECKS = ResNetPlan("small_bottlenecks", "", (2, 1, 2, 1), bottleneck=True, width=16)
+# More than one block and module in a stage, so that they are told apart by their numbers; among them the last stage of
+# the bottlenecks, whose second block is dilated at stride 16.
+BOTTLENECKS = ResNetPlan("small_bottlenecks", "", (2, 1, 1, 2), bottleneck=True, width=16)
 HRNET = HRNetPlan("small_hrnet", "", branches=(6, 10, 14, 18), modules=(2, 1, 1), blocks=2, width=16)
 
 
