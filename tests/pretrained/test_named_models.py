@@ -73,7 +73,9 @@ def test_what_has_no_such_name_is_said(tmp_path):
         open_model("smal")
     with pytest.raises(ValueError, match="small: a packed model is of one checkpoint; leave out --checkpoint best"):
         open_model("small", "best")
-    with pytest.raises(FileNotFoundError, match=r"lagre: no run there"):
+    with pytest.raises(ValueError, match="a packed model is of one checkpoint; leave out --checkpoint 12"):
+        open_model(find_model("small"), "12")
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path / 'lagre'}: no run there"):
         open_model(tmp_path / "lagre")
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         open_model(tmp_path / "none.npz")

@@ -3,13 +3,16 @@
 
 from types import SimpleNamespace
 
+import chex
 import numpy as np
 import pytest
 
 from barrel_jax.config import MeshConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.models.build import build_model
+from barrel_jax.pretrained.named_models import find_model
 from barrel_jax.training.checkpoint import Checkpoints
+from barrel_jax.training.open_model import open_model
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract, create
 from barrel_jax.training.trained import TrainedRun, find_checkpoint
@@ -43,6 +46,17 @@ def test_a_run_at_a_rank_says_so_in_its_config(tmp_path):
     assert (run.config.model.dqinit_rank, run.config.model.qamem_rank) == (0, 0)
     images = np.zeros((2, 32, 32, 3), np.uint8)
     assert ranked.attention(images)[0].shape == run.attention(images)[0].shape == (2, 3, 2)
+
+
+def test_a_model_is_a_runs_folder_a_packed_file_or_a_name(tmp_path):
+    save_run(tmp_path / "run", small.config(), make_crops(4))
+    run = open_model(tmp_path / "run")
+    assert isinstance(run, TrainedRun) and run.step == 0
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 'best' in this run"):
+        open_model(str(tmp_path / "run"), "best")
+    named, file = open_model("small"), open_model(find_model("small"))
+    assert named.scheme == file.scheme == "300w-68"
+    chex.assert_trees_all_equal(named.variables, file.variables)
 
 
 def test_what_only_reads_leaves_a_damaged_checkpoint_where_it_is(tmp_path):
