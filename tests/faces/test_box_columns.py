@@ -23,6 +23,7 @@ pytestmark = pytest.mark.quick
         ("x1,y1,x2,y2", "x1,y1,x2,y2"),
         ("bbox_x_min,bbox_y_min,bbox_x_max,bbox_y_max", "bbox_x_min,bbox_y_min,bbox_x_max,bbox_y_max"),
         ("rect_left,rect_top,rect_width,rect_height", "rect_left,rect_top,rect_width,rect_height"),
+        ("face_x,face_y,face_w,face_h", "face_x,face_y,face_w,face_h"),
         ("min_x,min_y,max_x,max_y,x,y", "min_x,min_y,max_x,max_y"),
         ("xtl,ytl,xbr,ybr", "xtl,ytl,xbr,ybr"),
         ("x,y,width,height", "x,y,width,height"),

@@ -77,5 +77,8 @@ def test_what_has_no_such_name_is_said(tmp_path):
         open_model(find_model("small"), "12")
     with pytest.raises(FileNotFoundError, match=rf"{tmp_path / 'lagre'}: no run there"):
         open_model(tmp_path / "lagre")
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(FileNotFoundError, match=r"notes\.txt: no run there"):
+        open_model(tmp_path / "notes.txt")
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         open_model(tmp_path / "none.npz")
