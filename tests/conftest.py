@@ -5,7 +5,6 @@ import gc
 import os
 import signal
 import sys
-from importlib.metadata import version
 
 # What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -14,11 +13,8 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # of the programs that tests start and 
 # The tests run on all cores (pytest-xdist): PyTorch's threads would wait for cores that other tests have.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Tests compile many small programs and run each once or twice: LLVM's effort is lowered, XLA's passes are as in use.
-# jaxlib 0.10 can also write its loops without MLIR, which halves all of the compiling again; 0.11 no longer can.
 # Said once, as workers inherit it: what was compiled under other words is not found in the cache below.
 EFFORT = "--xla_backend_optimization_level=1"
-if version("jaxlib").startswith("0.10."):
-    EFFORT = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 if EFFORT not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {EFFORT}".strip()
 # The programs of one run of the tests are there for the next one, also of another clone and also the smallest: single
