@@ -147,6 +147,27 @@ def test_the_status_is_that_of_the_work():
     assert [parser.run(parser.parse_args([]), lambda value=value: value) for value in (None, 0, 1)] == [0, 0, 1]
 
 
+def test_a_program_looks_for_cycles_seldom_and_not_in_what_it_imported_and_a_call_leaves_it(monkeypatch):
+    before, found = gc.get_threshold(), []
+
+    def work():
+        found.append((gc.get_threshold(), gc.get_freeze_count()))
+
+    try:
+        parser = Parser("a program", "")
+        parser.run(parser.parse_args([]), work)  # called from Python: the caller's collector
+        gc.unfreeze()
+        gc.set_threshold(700, 10, 10)
+        parser.run(parser.parse_args([]), work)
+        monkeypatch.setattr(sys, "argv", ["program.py"])
+        parser.run(parser.parse_args(), work)
+    finally:
+        gc.freeze()
+        gc.set_threshold(*before)
+    assert found[0][0] == before and found[1] == ((700, 10, 10), 0)
+    assert found[2][0][0] > 10_000 and found[2][1] > 10_000
+
+
 def test_underscores_are_hyphens_but_in_fields_and_values():
     parser = Parser("x", "Does.")
     parser.add_argument("--allow-partial", action="store_true")
