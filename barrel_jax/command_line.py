@@ -139,12 +139,12 @@ def _interrupts_kept() -> Iterator[None]:
 
 def _of_jax(error: BaseException) -> str:
     """What a device, a process or a connection that failed is to a user; JAX has one exception for all."""
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:300]
-    if "RESOURCE_EXHAUSTED" in said:
-        return f"out of memory: take a smaller batch or image size, or more devices ({said})"
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:300]
+    if "RESOURCE_EXHAUSTED" in first:
+        return f"out of memory: take a smaller batch or image size, or more devices ({first})"
     return (
         "a device, or another process of the run, failed or was lost; start the same command again, and --debug shows "
-        f"the traceback ({said})"
+        f"the traceback ({first})"
     )
 
 

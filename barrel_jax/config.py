@@ -340,8 +340,8 @@ def _is_usual(value: object) -> bool:
 def _short(value: object) -> str:
     if isinstance(value, int) and abs(value) >= 2**63:
         return "a whole number of many digits"  # Python refuses to write more than 4,300
-    said = repr(value)
-    return said if len(said) <= 80 else f"{said[:80]}..."
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:80]}..."
 
 
 def meant_field(name: str) -> str:
@@ -351,16 +351,16 @@ def meant_field(name: str) -> str:
 
 
 def _check_sets(data: DataConfig) -> None:
-    said = f"data.also={data.also!r}"
+    setting = f"data.also={data.also!r}"
     _require(
         all(isinstance(item, tuple) and list(map(type, item)) == [str, str, float] for item in data.also),
-        f"{said} is not made of (dataset, source, share), such as (('coco', 'DIR', 0.3), ('synthetic', '', 0.2)); a "
+        f"{setting} is not made of (dataset, source, share), such as (('coco', 'DIR', 0.3), ('synthetic', '', 0.2)); a "
         "single one ends with a comma: (('coco', 'DIR', 0.3),)",
     )
     shares = [share for _, _, share in data.also]
     _require(
         all(share > 0 for share in shares) and sum(shares) < 1,
-        f"{said}: the shares must be positive and sum to less than 1, the rest being that of {data.dataset}",
+        f"{setting}: the shares must be positive and sum to less than 1, the rest being that of {data.dataset}",
     )
 
 
@@ -405,11 +405,11 @@ def load_run_config(workdir: Path) -> Config:
     return from_dict(files.read_json(path, remedy), str(path), remedy)
 
 
-def from_dict(said: object, where: str, remedy: str) -> Config:
-    """A config from what JSON said of it; fields that it lacks have their defaults.
+def from_dict(raw: object, where: str, remedy: str) -> Config:
+    """A config from its fields in JSON; fields that it lacks have their defaults.
 
     Args:
-        said: the fields, as `save_run_config` writes them.
+        raw: the fields, as `save_run_config` writes them.
         where: where they were read, for messages.
         remedy: what to do about faults.
 
@@ -430,7 +430,7 @@ def from_dict(said: object, where: str, remedy: str) -> Config:
             else:
                 setattr(node, name, _tuples(value) if isinstance(old, tuple) else value)
 
-    fill(config, said, "")
+    fill(config, raw, "")
     try:
         _check_types(config)
     except ValueError as error:

@@ -129,8 +129,8 @@ def load_config(file: str) -> Config:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         word = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         hint = meant_field(word[1]) if word else ""
-        said = re.sub(r"\. Did you mean '\w+'\?$", "", str(error)) if hint else error  # Python 3.13's own
-        raise ValueError(f"{name}, line {lines[-1] if lines else 1}: {said}{hint}") from error
+        reason = re.sub(r"\. Did you mean '\w+'\?$", "", str(error)) if hint else error  # Python 3.13's own
+        raise ValueError(f"{name}, line {lines[-1] if lines else 1}: {reason}{hint}") from error
     if not isinstance(config, Config):
         raise ValueError(f"{name}: get_config() returns {type(config).__name__}, not a barrel_jax.config.Config")
     return config

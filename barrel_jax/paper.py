@@ -180,10 +180,10 @@ def _ablation() -> list[Row]:
 
 def paper_nmes(dataset: str, model: Mapping[str, Any]) -> dict[str, float]:
     """The paper's NMEs by subset for a model (fields of config.model) scored on the test split of a set; {} without."""
-    for given in (line for lines in GRIDS.values() for line in lines if line.paper):
-        same = all(model.get(name) == value for name, value in given.model.items())
-        if same and (given.scored_on or given.config) == dataset:
-            return given.paper
+    for published in (line for lines in GRIDS.values() for line in lines if line.paper):
+        same = all(model.get(name) == value for name, value in published.model.items())
+        if same and (published.scored_on or published.config) == dataset:
+            return published.paper
     return {}
 
 

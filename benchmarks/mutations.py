@@ -57,8 +57,8 @@ def run_tests(folder: Path, tests: str, limit: float) -> tuple[str, float]:
         ValueError: no test ran.
     """
     start = time.monotonic()
-    with tempfile.NamedTemporaryFile("r", prefix="mutations-") as said:
-        process = FORKS.Process(target=_in_fork, args=(folder, tests, said.name))
+    with tempfile.NamedTemporaryFile("r", prefix="mutations-") as log:
+        process = FORKS.Process(target=_in_fork, args=(folder, tests, log.name))
         process.start()
         process.join(limit)
         seconds = time.monotonic() - start
@@ -66,7 +66,7 @@ def run_tests(folder: Path, tests: str, limit: float) -> tuple[str, float]:
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
             return f"not done after {limit:.0f} s", seconds
-        output = said.read()
+        output = log.read()
     if process.exitcode == 0 and re.search(r"\d passed", output):
         return "", seconds
     if process.exitcode in (0, 4, 5):
@@ -75,10 +75,10 @@ def run_tests(folder: Path, tests: str, limit: float) -> tuple[str, float]:
     return first[1] if first else f"pytest ended with {process.exitcode}", seconds
 
 
-def _in_fork(folder: Path, tests: str, said: str) -> None:
+def _in_fork(folder: Path, tests: str, log: str) -> None:
     os.setpgid(0, 0)  # to be killed with what the tests have started
     os.chdir(folder)
-    stream = os.open(said, os.O_WRONLY)
+    stream = os.open(log, os.O_WRONLY)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     os.environ["PYTHONPATH"] = sys.path[0] = str(folder)

@@ -51,7 +51,7 @@ def measure(
     order = epoch_order(0, 0, count)
     # Options of XLA belong to a whole program, and the step is a part of one under vmap.
     train_step = TrainStep(model, tx, config, mesh, tuple(range(POINTS)), xla={})
-    step, given = train_step.on_faces, [seed_data(seed) for seed in range(seeds)]
+    step, each_seed = train_step.on_faces, [seed_data(seed) for seed in range(seeds)]
     together = jax.jit(jax.vmap(step, (0, 0, None, None)), donate_argnums=0)
     # A state is donated to every step, so each side keeps its own.
     single: list[State] = [train_step.create(seed) for seed in range(seeds)]
@@ -59,11 +59,11 @@ def measure(
 
     def one_by_one() -> None:
         for index, state in enumerate(single):
-            single[index], loss = step(state, given[index], faces, order)
+            single[index], loss = step(state, each_seed[index], faces, order)
             loss.block_until_ready()
 
     def at_once() -> None:
-        stacked[0], losses = together(stacked[0], jnp.stack(given), faces, order)
+        stacked[0], losses = together(stacked[0], jnp.stack(each_seed), faces, order)
         losses.block_until_ready()
 
     one_by_one()  # which compiles

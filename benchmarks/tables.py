@@ -247,7 +247,7 @@ def devices(result: Result) -> str:
 def pods(result: Result) -> str:
     """Variants of the step on slices that are not here."""
 
-    def said(row: dict[str, Any], kind: str) -> str:
+    def cell(row: dict[str, Any], kind: str) -> str:
         count = sum(one["count"] for one in row["exchanged"] if one["kind"] == kind)
         size = sum(one["bytes"] for one in row["exchanged"] if one["kind"] == kind)
         return f"{count} ({size / 1e6:.1f} MB)"
@@ -257,8 +257,8 @@ def pods(result: Result) -> str:
             row["topology"],
             row["variant"],
             f"{row['memory'] / 1e9:.2f} of {row['chip_memory'] / 1e9:.0f}",
-            said(row, "all-reduce"),
-            said(row, "all-gather"),
+            cell(row, "all-reduce"),
+            cell(row, "all-gather"),
             f"{row['compute_ms']:.2f} / {row['memory_ms']:.2f} / {row['exchange_ms']:.2f}",
             f"{row['step_ms']:.2f}",
         ]
@@ -628,12 +628,12 @@ def install(result: Result) -> str:
     rows = [[f"`{row['install']}`", f"{row['megabytes']:.0f}", str(row["packages"])] for row in result["rows"]]
     first = result["rows"][0]
     most = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in first["largest"].items())
-    said = (
+    heading = (
         f"The wheel itself has {result['wheel_mb']:.1f} MB. The first face with its own model takes "
         f"{first['import_s']:.1f} s of imports and {first['read_s'] + first['first_s']:.1f} s to read and compile, "
         f"the second one {1000 * first['second_s']:.0f} ms. Of the {first['megabytes']:.0f} MB: {most}."
     )
-    return f"{said}\n\n" + table(["pip install", "MB", "packages, pip's own too"], rows)
+    return f"{heading}\n\n" + table(["pip install", "MB", "packages, pip's own too"], rows)
 
 
 def commits(result: Result) -> str:

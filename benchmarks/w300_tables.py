@@ -125,19 +125,19 @@ def _small(result: Result) -> str:
 
 def _said(result: Result) -> str:
     """Where the runs began, and what was opened how often."""
-    said = []
+    sentences = []
     if start := result.get("start"):
         visited = _visits(start)
         epochs = f"{start['epochs']} epochs, each of {visited} visits to faces"
-        said.append(f"Start of the models above: {epochs}; no ImageNet weights.")
+        sentences.append(f"Start of the models above: {epochs}; no ImageNet weights.")
     for how, whose in (("scratch", "that of configs/coco.py"), ("paper", "the paper's")):
         if kinds := dict.fromkeys(row["kind"] for row in result["rows"] if row["optimiser"] == how):
-            said.append(f"Optimiser of {', '.join(kinds)}: {whose}.")
+            sentences.append(f"Optimiser of {', '.join(kinds)}: {whose}.")
     if partial := result["rows"][0]["partial"]:
-        said.append(f"{partial}.")
+        sentences.append(f"{partial}.")
     opened = sum(result["openings"].values())
-    said.append(f"Test splits were opened {opened} times for {len(result['rows'])} finished runs.")
-    return " ".join(said)
+    sentences.append(f"Test splits were opened {opened} times for {len(result['rows'])} finished runs.")
+    return " ".join(sentences)
 
 
 def markdown(result: Result) -> str:

@@ -72,13 +72,13 @@ class Downloaded:
     def locate(self, source: str, data_dir: str) -> str:
         """As `FaceSet`; `data_dir/downloads/<name>` is TFDS's way."""
         if source:
-            given = Path(source).expanduser()
-            if given.is_file():
+            named = Path(source).expanduser()
+            if named.is_file():
                 raise ValueError(
-                    f"{given}: this is a file, and a set is read from a folder; give the folder that it lies in, or "
+                    f"{named}: this is a file, and a set is read from a folder; give the folder that it lies in, or "
                     "unpack it and give what comes out"
                 )
-            return str(given)
+            return str(named)
         folder = download_folder(self.name, data_dir)
         if not folder.is_dir():
             raise FileNotFoundError(

@@ -41,10 +41,10 @@ class Report:
             "fault": grouped(self.faults),
             "doubt": grouped(self.doubts),
         }
-        said = [f"{kind}: {line}" for kind, sentences in remarks.items() for line in sentences]
+        remarked = [f"{kind}: {line}" for kind, sentences in remarks.items() for line in sentences]
         sheet = [f"contact sheet: {self.sheet}"] if self.sheet else []
         doubts = f", {len(self.doubts):,} doubt(s)" if self.doubts else ""
-        return [*filter(None, self.about), *said, *sheet, f"{self._faults():,} fault(s){doubts}"]
+        return [*filter(None, self.about), *remarked, *sheet, f"{self._faults():,} fault(s){doubts}"]
 
     def content(self) -> dict[str, Any]:
         """The report for programs."""

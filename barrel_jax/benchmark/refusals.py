@@ -39,6 +39,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 def reason(error: BaseException) -> str:
     """Why, in one line: `out of memory: ` first where it is that, then the exception's name and its first line."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
-    said = f"{type(error).__name__}: {first}"
-    said = said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
-    return f"out of memory: {said}" if is_out_of_memory(error) else said
+    message = f"{type(error).__name__}: {first}"
+    message = message if len(message) <= LONGEST else message[: LONGEST - 1] + "…"
+    return f"out of memory: {message}" if is_out_of_memory(error) else message

@@ -66,8 +66,8 @@ def _ceilings(rows: Sequence[Row], ceilings: Sequence[Mapping[str, Any]]) -> str
             if isinstance(row, Inferred) and [row.key.device, row.key.precision] == names and row.gflops is not None:
                 share = row.gflops / ceiling["matmul_gflops"]
                 reached[row.key.impl] = max(reached.get(row.key.impl, 0.0), share)
-        said = ", ".join(f"{impl} {100 * share:.0f} %" for impl, share in reached.items())
-        lines.append([*names, f"{ceiling['matmul_gflops']:.0f}", f"{ceiling['copy_gb_per_s']:.1f}", said])
+        shares = ", ".join(f"{impl} {100 * share:.0f} %" for impl, share in reached.items())
+        lines.append([*names, f"{ceiling['matmul_gflops']:.0f}", f"{ceiling['copy_gb_per_s']:.1f}", shares])
     head = ["device", "precision", "large product, GFLOP/s", "copy, GB/s", "most of the product reached"]
     return table(head, lines) if lines else ""
 
@@ -78,11 +78,13 @@ def _flags(rows: Iterable[Row]) -> str:
     for row in rows:
         if isinstance(row, Failed):
             continue
-        said = ", ".join(f"`{name}={value}`" for name, value in (row.flags or {}).items())
-        impls = told.setdefault((row.key.precision, said), [])
-        if said and row.key.impl not in impls:
+        listed = ", ".join(f"`{name}={value}`" for name, value in (row.flags or {}).items())
+        impls = told.setdefault((row.key.precision, listed), [])
+        if listed and row.key.impl not in impls:
             impls.append(row.key.impl)
-    return "\n".join(f"- {precision}, {', '.join(impls)}: {said}" for (precision, said), impls in told.items() if said)
+    return "\n".join(
+        f"- {precision}, {', '.join(impls)}: {listed}" for (precision, listed), impls in told.items() if listed
+    )
 
 
 def failures(rows: Iterable[Row]) -> str:

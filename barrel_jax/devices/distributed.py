@@ -58,7 +58,7 @@ def start(config: Config) -> None:
           started as of different numbers, or JAX does not find them by their launcher.
         TimeoutError: nobody listens at the coordinator's address, or not all processes have come there.
     """
-    said = f"config.distributed={config.distributed!r}"
+    setting = f"config.distributed={config.distributed!r}"
     limits: dict[str, Any] = {
         "initialization_timeout": config.join_seconds,
         "heartbeat_timeout_seconds": config.heartbeat_seconds,
@@ -71,20 +71,20 @@ def start(config: Config) -> None:
             jax.distributed.initialize(**limits)
         except (ValueError, RuntimeError) as error:
             raise ValueError(
-                f"{said} takes this process for one of several of {_launcher()} and does not find the others "
+                f"{setting} takes this process for one of several of {_launcher()} and does not find the others "
                 f"({error}); --config.distributed=off trains in this one alone, HOST:PORT,N,I says who they are"
             ) from error
         return
-    given = re.fullmatch(r"(.+):(\d+),(\d+),(\d+)", config.distributed)
-    if not given:
+    match = re.fullmatch(r"(.+):(\d+),(\d+),(\d+)", config.distributed)
+    if not match:
         raise ValueError(
-            f"{said} is none of auto, off and HOST:PORT,N,I: the address of process 0, the number of processes, and "
+            f"{setting} is none of auto, off and HOST:PORT,N,I: the address of process 0, the number of processes, and "
             "which of them this is, such as 10.0.0.1:8476,2,0"
         )
-    host, port, count, index = given[1], int(given[2]), int(given[3]), int(given[4])
+    host, port, count, index = match[1], int(match[2]), int(match[3]), int(match[4])
     if not index < count:
-        raise ValueError(f"{said}: process {index} of {count}; with {count} processes they are 0..{count - 1}")
-    meet(host, port, count, index, config.join_seconds, said)
+        raise ValueError(f"{setting}: process {index} of {count}; with {count} processes they are 0..{count - 1}")
+    meet(host, port, count, index, config.join_seconds, setting)
     jax.distributed.initialize(f"{host}:{port}", count, index, **limits)
 
 
@@ -112,9 +112,9 @@ def together(action: Callable[[], T]) -> T:
         result = action()
     except (ValueError, OSError) as error:
         failed = error
-    for process, said in enumerate(gather(f"{socket.gethostname()}: {failed}" if failed else "")):
-        if said:
-            raise ValueError(f"process {process} of {jax.process_count()} on {said}") from failed
+    for process, failure in enumerate(gather(f"{socket.gethostname()}: {failed}" if failed else "")):
+        if failure:
+            raise ValueError(f"process {process} of {jax.process_count()} on {failure}") from failed
     return result
 
 

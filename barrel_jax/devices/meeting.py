@@ -13,7 +13,7 @@ GREETING = 64  # bytes at most: number of processes and which of them this is
 WORDS = 1 << 16  # bytes at most of what process 0 answers
 
 
-def meet(host: str, port: int, count: int, index: int, seconds: float, said: str) -> None:
+def meet(host: str, port: int, count: int, index: int, seconds: float, setting: str) -> None:
     """Returns when all processes of a run have met.
 
     Args:
@@ -22,32 +22,32 @@ def meet(host: str, port: int, count: int, index: int, seconds: float, said: str
         count: of how many processes this one was started as one.
         index: which of them it is, from 0.
         seconds: how long to wait.
-        said: the setting, for errors.
+        setting: what was given as config.distributed, for errors.
 
     Raises:
         ValueError: the port is taken, or the processes were not started as of one run; said by each.
         TimeoutError: not all have come, or nobody listens; names who is missing.
     """
     if index:
-        _report(host, port, count, index, seconds, said)
+        _report(host, port, count, index, seconds, setting)
     else:
-        _receive(host, port, count, seconds, said)
+        _receive(host, port, count, seconds, setting)
 
 
-def _listen(port: int, said: str) -> socket.socket:
+def _listen(port: int, setting: str) -> socket.socket:
     both = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
         return socket.create_server(("", port), family=family, dualstack_ipv6=both)
     except OSError as error:
-        raise ValueError(f"{said}: port {port} cannot be had on this host ({error}); choose another") from error
+        raise ValueError(f"{setting}: port {port} cannot be had on this host ({error}); choose another") from error
 
 
-def _receive(host: str, port: int, count: int, seconds: float, said: str) -> None:
+def _receive(host: str, port: int, count: int, seconds: float, setting: str) -> None:
     here: dict[int, socket.socket] = {}
     largest, wrong, deadline = count, "", time.monotonic() + seconds
     try:
-        with _listen(port, said) as listening:
+        with _listen(port, setting) as listening:
             print(f"waiting at {host}:{port} for {count} processes, at most {seconds} s", flush=True)
             listening.settimeout(0.2)
             while time.monotonic() < deadline:
@@ -92,10 +92,10 @@ def _receive(host: str, port: int, count: int, seconds: float, said: str) -> Non
         for connection in here.values():
             connection.close()
     if wrong:
-        raise (TimeoutError if late else ValueError)(f"{said}: {wrong}")
+        raise (TimeoutError if late else ValueError)(f"{setting}: {wrong}")
 
 
-def _report(host: str, port: int, count: int, index: int, seconds: float, said: str) -> None:
+def _report(host: str, port: int, count: int, index: int, seconds: float, setting: str) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -104,8 +104,8 @@ def _report(host: str, port: int, count: int, index: int, seconds: float, said: 
         except OSError as error:
             if time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"{said}: nobody listens at {host}:{port} after {seconds} s ({error}). Process 0 runs there: see "
-                    "that it is started, that the address is right and that no firewall is between; "
+                    f"{setting}: nobody listens at {host}:{port} after {seconds} s ({error}). Process 0 runs there: "
+                    "see that it is started, that the address is right and that no firewall is between; "
                     "config.join_seconds is how long to wait"
                 ) from error
             time.sleep(0.2)
@@ -113,9 +113,9 @@ def _report(host: str, port: int, count: int, index: int, seconds: float, said: 
         connection.sendall(f"{count} {index}\n".encode())
         answer = _line(connection, seconds + LINGER, WORDS)
     if not answer:
-        raise TimeoutError(f"{said}: process 0 at {host}:{port} left, or did not answer; see what it says")
+        raise TimeoutError(f"{setting}: process 0 at {host}:{port} left, or did not answer; see what it says")
     if wrong := answer.strip():
-        raise ValueError(f"{said}: {wrong}")
+        raise ValueError(f"{setting}: {wrong}")
 
 
 def _forget_those_who_left(here: dict[int, socket.socket]) -> None:

@@ -36,18 +36,18 @@ def make_mesh(config: MeshConfig) -> Mesh:
     Raises:
         ValueError: when the devices do not suffice, do not divide, or some process would be left without one.
     """
-    present, said = jax.devices(), f"config.mesh.data={config.data} and config.mesh.model={config.model}"
+    present, setting = jax.devices(), f"config.mesh.data={config.data} and config.mesh.model={config.model}"
     kind = f"{len(present)} {present[0].platform} device(s)"
     if config.model < 1 or (config.data < 1 and config.data != -1):
-        raise ValueError(f"{said}: each must be at least 1, or data=-1 for all devices")
+        raise ValueError(f"{setting}: each must be at least 1, or data=-1 for all devices")
     if config.data == -1 and len(present) % config.model:
         fitting = ", ".join(str(n) for n in range(1, len(present) + 1) if len(present) % n == 0)
-        raise ValueError(f"{said}: {kind} do not divide by {config.model}; config.mesh.model can be {fitting}")
+        raise ValueError(f"{setting}: {kind} do not divide by {config.model}; config.mesh.model can be {fitting}")
     data = len(present) // config.model if config.data == -1 else config.data
     count = data * config.model
     if count > len(present) or (jax.process_count() > 1 and count < len(present)):
         there = f"{kind} in {jax.process_count()} process(es)"
-        raise ValueError(f"{said} take {count} devices, and there are {there}; config.mesh.data=-1 takes all")
+        raise ValueError(f"{setting} take {count} devices, and there are {there}; config.mesh.data=-1 takes all")
     return lay_mesh(present[:count], data)
 
 

@@ -76,15 +76,15 @@ def keep_compiled() -> None:
     They are trusted like code: the folder is this user's alone, or a warning says that it is not. Where none can be
     made nothing is kept, which a warning says too.
     """
-    given = jax_cache_folder()
-    if given and "://" in given:
+    chosen = jax_cache_folder()
+    if chosen and "://" in chosen:
         return
     try:
-        folder = private_folder(Path(given) if given else private_folder(cache_home()) / "xla")
+        folder = private_folder(Path(chosen) if chosen else private_folder(cache_home()) / "xla")
     except OSError as error:
         warnings.warn(
             f"compiled programs are not kept ({error}); JAX_COMPILATION_CACHE_DIR names a folder", stacklevel=2
         )
         return
-    if not given:
+    if not chosen:
         jax.config.update("jax_compilation_cache_dir", str(folder))

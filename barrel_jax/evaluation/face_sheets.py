@@ -137,9 +137,9 @@ def _draw_lines(picture: np.ndarray, ends: np.ndarray, color: tuple[int, ...]) -
 
 
 def _header(title: str, scheme: LandmarkScheme) -> list[Words]:
-    said = f"NME: mean length of the errors of a face, as a share of {normaliser_words(scheme)}"
+    caption = f"NME: mean length of the errors of a face, as a share of {normaliser_words(scheme)}"
     legend = [Words(label, (left + 20, LEGEND), 12.5) for label, left in KEYS.items()]
-    return [Words(title, (GAP, 18), 18, bold=True), *legend, Words(said, (GAP, 66), 12.5)]
+    return [Words(title, (GAP, 18), 18, bold=True), *legend, Words(caption, (GAP, 66), 12.5)]
 
 
 def _legend(sheet: np.ndarray) -> None:

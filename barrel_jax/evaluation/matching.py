@@ -43,15 +43,15 @@ def match_boxes(
     order = np.full(len(faces), -1)
     unmatched = []
     true_rows, given_rows = _by_file(faces.files), _by_file(files)
-    for name, given in given_rows.items():
+    for name, predicted in given_rows.items():
         true = true_rows.get(name, [])
-        shared = overlaps(boxes[given], faces.boxes[true])
+        shared = overlaps(boxes[predicted], faces.boxes[true])
         for mine, theirs in zip(*linear_sum_assignment(-shared), strict=True):
             if shared[mine, theirs] >= LEAST:
-                order[true[theirs]] = given[mine]
+                order[true[theirs]] = predicted[mine]
         unmatched += [
             f"{name} box {np.round(boxes[row], 1).tolist()} (at most {max(shared[number], default=0):.0%} of a face's)"
-            for number, row in enumerate(given)
+            for number, row in enumerate(predicted)
             if row not in order[true]
         ]
     missing = [f"{faces.files[row]} face {faces.faces[row]}" for row in np.flatnonzero(order < 0)]

@@ -148,17 +148,17 @@ def _match(file: Path, columns: dict[str, list], faces: FaceTruth) -> np.ndarray
     """For each face of `faces` the row of the predictions that names it [n]."""
     own = {"files": list(faces.files), "faces": faces.faces.tolist()}
     truth = list(zip(*(own[name] for name in columns), strict=True))
-    given = list(zip(*columns.values(), strict=True))
+    predicted = list(zip(*columns.values(), strict=True))
     names = " and ".join(columns)
-    for keys, whose in ((truth, f"{faces.dataset} {faces.split}"), (given, str(file))):
+    for keys, whose in ((truth, f"{faces.dataset} {faces.split}"), (predicted, str(file))):
         if len(set(keys)) != len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
             raise ValueError(
                 f"{file}: {names} do not tell the faces apart: {_key(twice)} is more than once in {whose}; "
                 "give both files and faces"
             )
-    rows, known = {key: row for row, key in enumerate(given)}, set(truth)
-    unknown, missing = [key for key in given if key not in known], [key for key in truth if key not in rows]
+    rows, known = {key: row for row, key in enumerate(predicted)}, set(truth)
+    unknown, missing = [key for key in predicted if key not in known], [key for key in truth if key not in rows]
     for keys, problem, remedy in (
         (unknown, f"faces that {faces.dataset} {faces.split} does not have", "leave them out, or name their set"),
         (missing, f"faces of {faces.dataset} {faces.split} are missing", "every face of the split needs points"),

@@ -36,13 +36,13 @@ def read_text(file: Path) -> dict[str, Any]:
         lines.pop()
     if not lines:
         raise ValueError(f"{file}:1: the file is empty; {_form()}")
-    given: dict[int, int] = {}  # the line of each face
+    line_of: dict[int, int] = {}  # the line of each face
     points: list[Any] = []
     for start in range(0, len(lines), 4):
         number = _face(file, start + 1, lines[start])
-        if number in given:
-            raise ValueError(f"{file}:{start + 1}: face {number} is given twice, first in line {given[number]}")
-        given[number] = start + 1
+        if number in line_of:
+            raise ValueError(f"{file}:{start + 1}: face {number} is given twice, first in line {line_of[number]}")
+        line_of[number] = start + 1
         if len(lines) < start + 4:
             raise ValueError(f"{file}:{len(lines)}: the file ends within face {number}; {_form()}")
         rows = [_numbers(file, start + 1 + place, lines[start + place], number, LINES[place]) for place in (1, 2, 3)]
@@ -57,7 +57,7 @@ def read_text(file: Path) -> dict[str, Any]:
         if not all(0 <= value <= 1 for value in rows[2]):
             raise ValueError(f"{file}:{start + 4}: the occlusion of face {number} is not between 0 and 1; {_form()}")
         points.append(list(zip(rows[0], rows[1], strict=True)))
-    return {"points": np.array(points, np.float64) - 1, "faces": list(given)}
+    return {"points": np.array(points, np.float64) - 1, "faces": list(line_of)}
 
 
 def _form() -> str:

@@ -47,8 +47,8 @@ def serialise_image(run: ImageProgram) -> bytes:
     return _serialised(run, image, jax.ShapeDtypeStruct((faces, 4), jnp.float32))
 
 
-def _serialised(run: Callable, *given: jax.ShapeDtypeStruct) -> bytes:
-    return bytes(export.export(jax.jit(run), platforms=PLATFORMS)(*given).serialize())
+def _serialised(run: Callable, *shapes: jax.ShapeDtypeStruct) -> bytes:
+    return bytes(export.export(jax.jit(run), platforms=PLATFORMS)(*shapes).serialize())
 
 
 def image_program(model: BarrelNet, weights: PyTree, protocol: CropProtocol, image_size: int) -> ImageProgram:

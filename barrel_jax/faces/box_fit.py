@@ -37,7 +37,7 @@ def fit_of_landmarks(
         return None
     faces = zip(points_px[whole], labelled[whole], strict=True)
     tight = np.array([landmark_box(points, seen) for points, seen in faces], np.float64)
-    given = np.asarray(boxes, np.float64)[whole]
-    centres = (given[:, :2] + given[:, 2:] / 2) - (tight[:, :2] + tight[:, 2:] / 2)
-    shift, size = np.median(centres / tight[:, 2:], axis=0), np.median(given[:, 2:] / tight[:, 2:], axis=0)
+    chosen = np.asarray(boxes, np.float64)[whole]
+    centres = (chosen[:, :2] + chosen[:, 2:] / 2) - (tight[:, :2] + tight[:, 2:] / 2)
+    shift, size = np.median(centres / tight[:, 2:], axis=0), np.median(chosen[:, 2:] / tight[:, 2:], axis=0)
     return BoxFit((float(shift[0]), float(shift[1])), (float(size[0]), float(size[1])))

@@ -94,8 +94,8 @@ def _written_features(num_points: int, num_flags: int) -> dict[str, Any]:
         return {"dimensions": [str(side) for side in sides]} if sides else {}
 
     def tensor(dtype: str, *sides: int, name: str = "tensor_feature.Tensor") -> dict[str, Any]:
-        said = {"dtype": dtype, "encoding": "none", "shape": shape(*sides)}
-        return {"pythonClassName": f"{classes}.{name}", "tensor": said}
+        details = {"dtype": dtype, "encoding": "none", "shape": shape(*sides)}
+        return {"pythonClassName": f"{classes}.{name}", "tensor": details}
 
     features = {
         "image": {

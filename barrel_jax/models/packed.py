@@ -92,10 +92,10 @@ def unpack(path: Path) -> Packed:
         if "about" not in arrays:
             raise ValueError(f"its arrays are {', '.join(sorted(arrays)[:4])}, and none says what model it is")
         about = json.loads(str(arrays.pop("about")))
-        said, facts = about["config"], about["facts"]
+        raw, facts = about["config"], about["facts"]
     except files.BROKEN_ARCHIVE as error:
         raise ValueError(f"{path}: this is no packed model ({error}); {remedy}") from error
-    config = from_dict(said, str(path), remedy)
+    config = from_dict(raw, str(path), remedy)
     try:
         validate(config, trained=True)
     except ValueError as error:

@@ -49,8 +49,8 @@ def _resnet(graph: Graph, images: str, params: Params, plan: ResNetPlan, output_
     x = graph("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
     for stage in plan.stages(output_stride):
         for index in range(stage.blocks):
-            given = (1, stage.dilation) if index else (stage.stride, stage.first_dilation)
-            x = _block(graph, x, params[f"{stage.name}_{index}"], *given)
+            stride_and_dilation = (1, stage.dilation) if index else (stage.stride, stage.first_dilation)
+            x = _block(graph, x, params[f"{stage.name}_{index}"], *stride_and_dilation)
     return x
 
 

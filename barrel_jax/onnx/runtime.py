@@ -85,8 +85,8 @@ def open_network(content: bytes, threads: int | None = None) -> Callable[..., li
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals as error:
         raise ValueError(f"this is no network of an export: ONNX Runtime does not take it ({error})") from error
-    names = [given.name for given in session.get_inputs()]
-    return lambda *given: session.run(None, dict(zip(names, given, strict=True)))
+    names = [argument.name for argument in session.get_inputs()]
+    return lambda *values: session.run(None, dict(zip(names, values, strict=True)))
 
 
 def _strange(message: Any) -> str:

@@ -66,11 +66,11 @@ def make_target(name: str) -> Target:
     if name == "local":
         devices = jax.devices()
         return Target(name, devices, sides_of(devices), CHIPS.get(devices[0].device_kind))
-    given = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", name)
-    if not given:
+    match = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", name)
+    if not match:
         raise ValueError(f"--topology {name}: neither local, cpu:N nor a TPU slice such as v5e:16x16")
-    sides = tuple(int(side) for side in given[2].split("x"))
-    if given[1] == "cpu":
+    sides = tuple(int(side) for side in match[2].split("x"))
+    if match[1] == "cpu":
         if len(sides) != 1 or sides[0] > len(jax.devices("cpu")):
             raise ValueError(
                 f"--topology {name}: JAX has {len(jax.devices('cpu'))} CPU devices; cpu:N makes N at start"

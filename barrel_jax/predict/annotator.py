@@ -60,11 +60,11 @@ class Annotator:
         frame: int | None,
     ) -> UInt8[np.ndarray, "H W 3"]:
         for number, face in zip(numbers, faces, strict=True):
-            said: dict[str, Any] = {"box": _rounded(face.box), "points": _rounded(face.points)}
+            record: dict[str, Any] = {"box": _rounded(face.box), "points": _rounded(face.points)}
             if face.sigma is not None and face.score is not None:
-                said |= {"sigma": _rounded(face.sigma), "score": round(face.score, 4)}
+                record |= {"sigma": _rounded(face.sigma), "score": round(face.score, 4)}
                 self.unlikely += face.score < LIKELY
-            self.records.add({"file": file, "frame": frame, "face": number} | said)
+            self.records.add({"file": file, "frame": frame, "face": number} | record)
         points = np.array([face.points for face in faces]).reshape(-1, self._predictor.num_landmarks, 2)
         boxes = np.array([face.box for face in faces]).reshape(-1, 4)
         with self._predictor.stopwatch.during("draw"):
@@ -79,16 +79,16 @@ class Annotator:
         for path, name in zip(self._progress(paths, "picture", len(paths)), drawing_names(paths), strict=True):
             try:
                 picture = read_picture(path)
-                given = find(picture)
-                faces = self._usable(given, path)
+                located = find(picture)
+                faces = self._usable(located, path)
                 drawing = self.annotate(faces, picture.name, None)
             except (ValueError, MemoryError, cv2.error) as error:
-                said = str(error) or type(error).__name__
-                self.faults.append(said if str(path) in said else f"{path}: {said}")
+                reason = str(error) or type(error).__name__
+                self.faults.append(reason if str(path) in reason else f"{path}: {reason}")
                 continue
             if picture.held > 1:
                 tqdm.write(f"note: {path}: it holds {picture.held} pictures, and the first alone is taken")
-            if not len(given.boxes):
+            if not len(located.boxes):
                 tqdm.write(f"{path}: {'no face found' if searched else 'no box of a face'}")
             self._write_drawing(self._out / name, drawing)
 

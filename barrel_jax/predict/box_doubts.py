@@ -39,5 +39,5 @@ def doubt(boxes: Float[np.ndarray, "n 4"], sizes: Real[np.ndarray, "n 2"]) -> st
 
 def _alike_in_per_cent(sides: Float[np.ndarray, "n 2"], sizes: Real[np.ndarray, "n 2"]) -> bool:
     """Whether boxes do not grow with their pictures, as those of faces do that were cut out; of three at least."""
-    given, shares = np.log(sides).std(axis=0), np.log(sides / sizes).std(axis=0)
-    return len(sides) > 2 and bool((np.log(sizes).std(axis=0) > 0.1).all() and (given < shares / 2).all())
+    spread, shares = np.log(sides).std(axis=0), np.log(sides / sizes).std(axis=0)
+    return len(sides) > 2 and bool((np.log(sizes).std(axis=0) > 0.1).all() and (spread < shares / 2).all())

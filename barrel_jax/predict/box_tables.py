@@ -25,7 +25,7 @@ class Row(NamedTuple):
     name: str  # of the picture
     box: Any  # four numbers, if all is well; None for a picture without a face
     face: int | None = None  # its id, where it has one
-    said: str = ""  # what the file has in the place of `box`, where that was reckoned
+    written: str = ""  # what the file has in the place of `box`, where that was reckoned
 
 
 def read_text(file: Path) -> str:
@@ -81,12 +81,12 @@ def _row(where: str, cells: dict[str, str], file_column: str, box_columns: BoxCo
     if cells.get("frame"):
         where += f", frame {cells['frame']} of a video"
     box: list[Any] = [_number(cells.get(name, ""), separator) for name in box_columns.names]
-    said = ""
+    written = ""
     if box_columns.corners and all(isinstance(value, float) for value in box):
-        said = f"{','.join(box_columns.names)} = {','.join(cells[name] for name in box_columns.names)}"
+        written = f"{','.join(box_columns.names)} = {','.join(cells[name] for name in box_columns.names)}"
         box = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
     face = cells.get("face", cells.get("id", ""))
-    return Row(where, cells.get(file_column, ""), box, int(face) if face.isdecimal() else None, said)
+    return Row(where, cells.get(file_column, ""), box, int(face) if face.isdecimal() else None, written)
 
 
 def _number(word: str, separator: str) -> float | str:

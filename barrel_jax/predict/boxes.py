@@ -113,18 +113,18 @@ def read_boxes(file: Path, unit: str = "pixel") -> BoxFile:
 
 def _fault(row: Row, unit: str) -> str:
     """What is wrong with a box, '' when nothing is."""
-    box, said = row.box, row.said or str(row.box)[:80]
+    box, written = row.box, row.written or str(row.box)[:80]
     try:
         numbers = np.array(box, np.float64)
     except (TypeError, ValueError, OverflowError):
         numbers = np.zeros(0)
     if numbers.shape != (4,) or not np.isfinite(numbers).all() or (numbers[2:] <= 0).any():
-        if row.said:  # corners
-            return f"{said} is no box: x2 and y2 must lie beyond x1 and y1; correct it, or leave it out"
-        return f"{said} is no box: give x, y, w, h, with w and h above 0, or leave it out"
+        if row.written:  # corners
+            return f"{written} is no box: x2 and y2 must lie beyond x1 and y1; correct it, or leave it out"
+        return f"{written} is no box: give x, y, w, h, with w and h above 0, or leave it out"
     if unit == "pixel" and (numbers[2:] < 1).any():
         why = "; are these fractions of the picture's sides? Give --unit fraction" if (numbers <= 1.5).all() else ""
-        return f"{said} is a box below a pixel{why}"
+        return f"{written} is a box below a pixel{why}"
     return ""
 
 

@@ -62,10 +62,10 @@ class FFmpegCoder:
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int], encoder: str) -> None:
         """`size` is width and height. An odd last row or column is left out, as OpenCV does."""
-        given = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}", "-r", f"{rate:.6f}", "-i", "-"]
+        source = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}", "-r", f"{rate:.6f}", "-i", "-"]
         made = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0", "-c:v", encoder, "-pix_fmt", "yuv420p"]
         # The index at the front lets a browser start before it has all.
-        command = [*_quiet(), *given, *made, "-movflags", "+faststart", "-f", "mp4", f"file:{path.absolute()}"]
+        command = [*_quiet(), *source, *made, "-movflags", "+faststart", "-f", "mp4", f"file:{path.absolute()}"]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - open until the end
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said, start_new_session=True
@@ -112,8 +112,8 @@ def _listed() -> list[str]:
     """Those of `ENCODERS` that the machine's ffmpeg says it has."""
     if shutil.which("ffmpeg") is None:
         return []
-    said = subprocess.run([*_quiet(), "-encoders"], capture_output=True, text=True, check=False).stdout.split()
-    return [encoder for encoder in ENCODERS if encoder in said]
+    listed = subprocess.run([*_quiet(), "-encoders"], capture_output=True, text=True, check=False).stdout.split()
+    return [encoder for encoder in ENCODERS if encoder in listed]
 
 
 def _quiet() -> list[str]:

@@ -30,7 +30,7 @@ class Faces(NamedTuple):
 class GivenBoxes:
     """Faces where a file of boxes has them, and what those boxes look like together."""
 
-    def __init__(self, given: BoxFile, exif: str, paths: Sequence[Path] = (), unit: str = "pixel") -> None:
+    def __init__(self, box_file: BoxFile, exif: str, paths: Sequence[Path] = (), unit: str = "pixel") -> None:
         """`exif` is of the boxes of turned pictures: 'stored' and 'upright' pixels, or 'auto', as their sizes say.
 
         `unit` is of their numbers, one of `UNITS`.
@@ -38,7 +38,7 @@ class GivenBoxes:
         Where the size of a picture is that of either, those of most others among `paths` count; where they are too, it
         is taken as viewers, and most tools, show it.
         """
-        self._given, self._exif, self._unit = given, exif, unit
+        self._box_file, self._exif, self._unit = box_file, exif, unit
         self._boxes: list[Float[np.ndarray, " 4"]] = []
         self._sizes: list[tuple[int, int]] = []
         self._open: list[tuple[str, int]] = []
@@ -50,7 +50,7 @@ class GivenBoxes:
 
         Raises ValueError when the file has no boxes of it, or of a picture of another size.
         """
-        name, known = self._given.of(picture.path)
+        name, known = self._box_file.of(picture.path)
         stored, upright = (pixels.shape[1::-1] for pixels in (picture.stored, picture.upright))
         if known.size not in (None, stored, upright):
             raise ValueError(
@@ -76,7 +76,7 @@ class GivenBoxes:
     def _by_size(self, path: Path) -> str:
         """The frame of which a turned picture alone has the size that the file gives it; '' for none."""
         try:
-            size = self._given.of(path)[1].size
+            size = self._box_file.of(path)[1].size
             with open_file(path) as file:
                 head = file.read(HEAD)
         except (ValueError, OSError):
@@ -93,14 +93,14 @@ class GivenBoxes:
         taken, other = ("as viewers show them", "stored") if self._usual else ("as stored", "upright")
         first, stated = self._open[0]
         return (
-            f"{self._given.path}: the boxes of {len(self._open):,} pictures with an EXIF orientation (such as {stated} "
-            f"in {first}) are taken for those of the pictures {taken}; if they are not, give --exif {other}"
+            f"{self._box_file.path}: the boxes of {len(self._open):,} pictures with an EXIF orientation (such as "
+            f"{stated} in {first}) are taken for those of the pictures {taken}; if they are not, give --exif {other}"
         )
 
     def doubt(self) -> str:
         """What is to be doubted of all boxes together, '' for nothing."""
         why = doubt(np.array(self._boxes).reshape(-1, 4), np.array(self._sizes).reshape(-1, 2))
-        return f"{self._given.path}: {why}" if why else ""
+        return f"{self._box_file.path}: {why}" if why else ""
 
 
 def detected(detect: Detector) -> Callable[[Picture], Faces]:

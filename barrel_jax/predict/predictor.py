@@ -134,8 +134,8 @@ class Predictor:
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
         validate(config, trained=True)
         refine = run.facts.get("refine", 0) if refine is None else refine
-        given = (config, run.scheme, run.num_landmarks, run.variables)
-        return cls(*given, refine=refine, box_fit=run.box_fit, backend=backend)
+        described = (config, run.scheme, run.num_landmarks, run.variables)
+        return cls(*described, refine=refine, box_fit=run.box_fit, backend=backend)
 
     def __call__(self, image: AnyImage) -> list[Face]:
         """The faces of an image uint8 [H, W, 3], RGB, where OpenCV's Haar cascade finds them, the largest first.
@@ -176,7 +176,7 @@ class Predictor:
         if len(images) != len(boxes):
             raise ValueError(f"{len(images)} images, but boxes for {len(boxes)}")
         pairs = enumerate(zip(images, boxes, strict=True))
-        checked = [check(image, given, f"image {number}, ") for number, (image, given) in pairs]
+        checked = [check(image, image_boxes, f"image {number}, ") for number, (image, image_boxes) in pairs]
         return [found[..., :2] for found in self._refined(images, checked)]
 
     def _refined(
@@ -187,8 +187,8 @@ class Predictor:
         points = self._located(pairs)
         for _ in range(self.refine):
             again = [
-                self._boxes_of(image, found[..., :2], given)
-                for (image, given), found in zip(pairs, points, strict=True)
+                self._boxes_of(image, found[..., :2], image_boxes)
+                for (image, image_boxes), found in zip(pairs, points, strict=True)
             ]
             points = self._located(list(zip(images, again, strict=True)))
         return points

@@ -54,15 +54,15 @@ class OneEuro:
         self, points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"] | None, side: float
     ) -> Float[np.ndarray, "K 2"]:
         """As `Smoother` says; sigma is not used."""
-        given = np.asarray(points, np.float64)
+        measured = np.asarray(points, np.float64)
         if self._points is None:
-            self._points, self._speeds = given, np.zeros_like(given)
-            return given
+            self._points, self._speeds = measured, np.zeros_like(measured)
+            return measured
         rate, self._steps = self._rate / self._steps, 1
-        speeds = (given - self._points) * rate
+        speeds = (measured - self._points) * rate
         self._speeds = self._speeds + _share(self._speed_cutoff, rate) * (speeds - self._speeds)
         share = _share(self._cutoff + self._slope * np.abs(self._speeds) / side, rate)
-        self._points = self._points + share * (given - self._points)
+        self._points = self._points + share * (measured - self._points)
         return self._points
 
     def skip(self, side: float) -> None:
@@ -93,19 +93,19 @@ class Kalman:
         self, points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"] | None, side: float
     ) -> Float[np.ndarray, "K 2"]:
         """As `Smoother` says."""
-        given = np.asarray(points, np.float64)
+        measured = np.asarray(points, np.float64)
         unknown = self._noise * side
-        variance = np.full(len(given), unknown) if sigma is None else np.maximum(sigma, 1e-3 * side)
+        variance = np.full(len(measured), unknown) if sigma is None else np.maximum(sigma, 1e-3 * side)
         variance = variance.astype(np.float64) ** 2
         if self._state is None:
-            self._state = np.stack([given, np.zeros_like(given)], axis=1)
-            self._covariance = np.zeros((len(given), 2, 2))
+            self._state = np.stack([measured, np.zeros_like(measured)], axis=1)
+            self._covariance = np.zeros((len(measured), 2, 2))
             self._covariance[:, 0, 0] = variance
             self._covariance[:, 1, 1] = (self._velocity * side) ** 2
-            return given
+            return measured
         self.skip(side)  # to the frame of these points
         gain = self._covariance[:, :, 0] / (self._covariance[:, 0, 0] + variance)[:, None]  # [K, 2]
-        self._state = self._state + gain[:, :, None] * (given - self._state[:, 0])[:, None]
+        self._state = self._state + gain[:, :, None] * (measured - self._state[:, 0])[:, None]
         self._covariance = self._covariance - gain[:, :, None] * self._covariance[:, None, 0]
         return self._state[:, 0].copy()
 

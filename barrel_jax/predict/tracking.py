@@ -163,14 +163,14 @@ class Tracker:
         costs = costs.reshape(len(known), len(finds))
         reach = np.array([GATE * (1 + track.lost / self._rate) for track in known])[:, None]
         rows, columns = linear_sum_assignment(np.where(costs > reach, 1e3, costs))
-        given = {row: column for row, column in zip(rows, columns, strict=True) if costs[row, column] <= reach[row]}
+        matched = {row: column for row, column in zip(rows, columns, strict=True) if costs[row, column] <= reach[row]}
         shown = {}
         for row, track in enumerate(known):
-            if row in given:
-                shown[track.number] = self._show(image, track, finds[given[row]])
+            if row in matched:
+                shown[track.number] = self._show(image, track, finds[matched[row]])
             else:
                 track.miss()
-        for column in sorted(set(range(len(finds))) - set(given.values())):
+        for column in sorted(set(range(len(finds))) - set(matched.values())):
             if finds[column].detected is not None:
                 track = self._begin(finds[column])
                 shown[track.number] = self._show(image, track, finds[column])

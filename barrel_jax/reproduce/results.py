@@ -146,8 +146,8 @@ def draw_figure4(records: Sequence[Record]) -> Any:
             spread = [r.std_crop or 0 for r in done]
             at, nmes = [r.network[key] for r in done], [r.nme_crop for r in done if r.nme_crop is not None]
             axes.errorbar(at, nmes, spread, color=colour, marker="o", ms=4, capsize=3, lw=1.4, label=name)
-            given = {r.network[key]: theirs[""] for r in line if (theirs := paper_nmes("wflw", r.network))}
-            axes.scatter(list(given), list(given.values()), color=MUTED, marker="x", s=24)
+            published = {r.network[key]: theirs[""] for r in line if (theirs := paper_nmes("wflw", r.network))}
+            axes.scatter(list(published), list(published.values()), color=MUTED, marker="x", s=24)
         axes.set_xlabel(label)
         axes.set_ylabel("NME in the crop, % (grey crosses: the paper's, on WFLW)")
         axes.grid(color="#DDDDDD", lw=0.6)

@@ -48,8 +48,8 @@ def _drawn(
     def init(seed: jax.Array, start: ArrayTree | None = None) -> State:
         variables = draw(model, image_size, seed_key(seed))
         if start:
-            given = jax.tree.map(jnp.copy, flatten_dict(start))
-            variables = unflatten_dict({**flatten_dict(variables), **given})
+            started = jax.tree.map(jnp.copy, flatten_dict(start))
+            variables = unflatten_dict({**flatten_dict(variables), **started})
         params, batch_stats = variables["params"], variables["batch_stats"]
         average = {"params": params, "batch_stats": batch_stats} if averaged else None
         return State(

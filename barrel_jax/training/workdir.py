@@ -48,7 +48,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
         ValueError: the folder belongs to a run on another dataset or with other settings; names them.
     """
     workdir = Path(workdir)
-    said, kept = "", {}
+    note, kept = "", {}
     if (workdir / "config.json").exists():
         theirs = {"dataset": "unknown", "fingerprint": "unknown"} | read_facts(workdir)
         if theirs["fingerprint"] != crops.fingerprint:
@@ -69,7 +69,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
         before: dict[str, Any] = settings(load_run_config(workdir))
         now: dict[str, Any] = settings(config)
         if now["optim.epochs"] > before["optim.epochs"]:
-            said = _lengthened(workdir, config, before["optim.epochs"])
+            note = _lengthened(workdir, config, before["optim.epochs"])
             kept["lengthened"] = [*kept.get("lengthened", []), [before["optim.epochs"], config.optim.epochs]]
             before["optim.epochs"] = config.optim.epochs
         changed = [
@@ -83,7 +83,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
                 "choose another --workdir, or give the settings of that run to go on with it"
             )
     if not is_first():
-        return said
+        return note
     device = jax.devices()[0]
     run = {
         "dataset": crops.dataset,
@@ -107,7 +107,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
     run |= kept | ({"init_from": start} if start else {})
     files.write_json(workdir / "run.json", run)
     save_run_config(config, workdir)
-    return said
+    return note
 
 
 def _lengthened(workdir: Path, config: Config, epochs: int) -> str:

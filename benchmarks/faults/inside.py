@@ -50,10 +50,10 @@ def call(workdir: Path, at: int = -1, deed: Deed = lambda: None) -> tuple[int, s
             deed()
         return heard(notice, step)
 
-    said = io.StringIO()
-    with patch.object(Notice, "reached", reached), redirect_stdout(said), redirect_stderr(said):
+    output = io.StringIO()
+    with patch.object(Notice, "reached", reached), redirect_stdout(output), redirect_stderr(output):
         status = train.main(runs.arguments(workdir))
-    return status, said.getvalue()
+    return status, output.getvalue()
 
 
 def finish(workdir: Path, log: Path) -> None:
@@ -71,13 +71,13 @@ def ended(workdir: Path, alone: Path, told: dict[str, Any], before: tuple[int, s
         before: exit status and words of the disturbed start.
         log: where all that was said is kept.
     """
-    (status, said), logged = before, steps_logged(workdir)
-    log.write_text(said)
-    line = said.strip().rpartition("\n")[2]
+    (status, output), logged = before, steps_logged(workdir)
+    log.write_text(output)
+    line = output.strip().rpartition("\n")[2]
     told = told | {"status": status, "said": line if status else "", "steps_lost": 0}
     if status:
         again, words = call(workdir)
-        log.write_text(f"{said}\n--- started again\n{words}")
+        log.write_text(f"{output}\n--- started again\n{words}")
         if again:
             return told | {"end": "wrong", "why": f"started again: {words.strip().rpartition(chr(10))[2]}"}
         told["steps_lost"] = max(0, logged - resumed_from(words))
@@ -116,15 +116,15 @@ def damaged(rng: random.Random, home: Path, folder: Path, alone: Path) -> dict[s
         else:
             content[begin] ^= 1 << rng.randrange(8)
         path.write_bytes(content)
-    status, said = call(workdir)
-    (folder / "log").write_text(said)
-    line = said.strip().rpartition("\n")[2]
+    status, output = call(workdir)
+    (folder / "log").write_text(output)
+    line = output.strip().rpartition("\n")[2]
     if status:
         right = line.startswith("train.py: ") and str(newest) in line
         return told | {"end": "one line" if right else "wrong", "why": "" if right else line, "said": line}
-    lost = STOPPED - resumed_from(said)
+    lost = STOPPED - resumed_from(output)
     why = difference(workdir, alone, exact=True)
-    if not why and lost and (lost > SAVE_STEPS or "is damaged" not in said):
+    if not why and lost and (lost > SAVE_STEPS or "is damaged" not in output):
         why = f"{lost} steps lost, and nothing said of damage"
     end = "wrong" if why else "the checkpoint before" if lost else "as if nothing happened"
     return told | {"end": end, "steps_lost": lost, "why": why}
@@ -182,8 +182,8 @@ def clock_back(rng: random.Random, home: Path, folder: Path, alone: Path) -> dic
     with ExitStack() as clocks:
         before = call(workdir, step, deed)
         if stops and not before[0]:
-            status, said = call(workdir)
-            before = status, before[1] + said
+            status, output = call(workdir)
+            before = status, before[1] + output
     told = {"step": step, "seconds_back": back, "stopped_between": stops}
     return ended(workdir, alone, told, before, folder / "log")
 
@@ -193,8 +193,8 @@ def not_a_number(rng: random.Random, home: Path, folder: Path, alone: Path) -> d
     step, workdir, where, make = rng.randrange(STEPS), folder / "run", "", loop.make_trainer
 
     class Poisoned:
-        def __init__(self, *given: Any) -> None:
-            self._trainer, self._step = make(*given), given[2]
+        def __init__(self, *arguments: Any) -> None:
+            self._trainer, self._step = make(*arguments), arguments[2]
 
         def advance(self, state: Any, most: int) -> Any:
             nonlocal where

@@ -101,11 +101,11 @@ def try_case(kind: str, rng: random.Random, home: Path, folder: Path) -> dict[st
         if any(status != 0 for status in again):  # None where it was hung
             return told | {"end": "wrong", "why": f"started again it ended with {again}", "steps_lost": 0}
         lost = max(0, logged - resumed_from(log.read_text(errors="replace")))
-    said = "".join(path.read_text(errors="replace") for path in folder.glob("log*"))
+    output = "".join(path.read_text(errors="replace") for path in folder.glob("log*"))
     why = difference(workdir, alone, exact=exact)
     if not why and None in statuses:
         why = "a process did not end"
-    if not why and "Traceback (most recent call last)" in said:
+    if not why and "Traceback (most recent call last)" in output:
         why = "a traceback"
     if not why and lost > (0 if how == signal.SIGTERM else 2 * SAVE_STEPS):
         why = f"{lost} steps lost"

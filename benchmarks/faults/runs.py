@@ -110,9 +110,9 @@ def steps_logged(workdir: Path) -> int:
     return max((step for step, _ in losses(workdir)), default=0)
 
 
-def resumed_from(said: str) -> int:
+def resumed_from(output: str) -> int:
     """The step that the last start in a log went on from; 0 for a new run."""
-    found = re.findall(r"going on from step (\d+)", said)
+    found = re.findall(r"going on from step (\d+)", output)
     return int(found[-1]) if found else 0
 
 

@@ -32,8 +32,8 @@ def attack(name: str, cases: Path, first: int, seconds: float, least: int) -> di
         own.mkdir(parents=True, exist_ok=True)
         (own / "tally.json").unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="fuzz-", dir=MEMORY_DISK) as folder:
-            given = [name, folder + "/w", str(own), str(seed), str(max(left, 1)), str(least - row["inputs"])]
-            command = [sys.executable, "-m", "benchmarks.fuzz.worker", *given]
+            arguments = [name, folder + "/w", str(own), str(seed), str(max(left, 1)), str(least - row["inputs"])]
+            command = [sys.executable, "-m", "benchmarks.fuzz.worker", *arguments]
             log, current = Path(folder, "log"), Path(folder, "w", "current")
             with log.open("w") as stream:  # decoders write much there, and a full pipe would stop them
                 ended = _watch(subprocess.Popen(command, cwd=ROOT, stderr=stream), current)

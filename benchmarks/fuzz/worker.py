@@ -73,7 +73,7 @@ def draw(parser: Parser, valid: bytes, seed: int) -> Input:
     return Input(content)
 
 
-def judge(parser: Parser, folder: Path, given: Input) -> tuple[str, str]:
+def judge(parser: Parser, folder: Path, case: Input) -> tuple[str, str]:
     """'read' or 'refused' and '', or the kind of a wrong outcome and its traceback or words."""
     try:
         signal.signal(signal.SIGALRM, _hang)
@@ -85,25 +85,25 @@ def judge(parser: Parser, folder: Path, given: Input) -> tuple[str, str]:
     except MENDABLE as error:
         told = in_one_line(error)
         told = [told] if "\n" not in told else [line for line in told.split("\n") if re.match("  [^(]", line)]
-        return _refusal(told, folder, given, traceback.format_exc())
+        return _refusal(told, folder, case, traceback.format_exc())
     except Refused as error:
-        return _refusal(error.told, folder, given, "")
+        return _refusal(error.told, folder, case, "")
     except BaseException as error:  # what a campaign is for
         last = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} in {Path(last.filename).name}:{last.name}", traceback.format_exc()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    if given.expected is not None:
-        if points is None or points.shape != given.expected.shape:
+    if case.expected is not None:
+        if points is None or points.shape != case.expected.shape:
             return "misread", f"shape {None if points is None else points.shape}"
-        worst = np.abs(points - given.expected).max()
+        worst = np.abs(points - case.expected).max()
         if not worst <= TOLERANCE:
             return "misread", f"{worst} px at most from what the file says"
     return READ, ""
 
 
-def _refusal(told: list[str], folder: Path, given: Input, trace: str) -> tuple[str, str]:
-    if given.expected is not None:
+def _refusal(told: list[str], folder: Path, case: Input, trace: str) -> tuple[str, str]:
+    if case.expected is not None:
         return "refused a valid file", "\n".join([*told, trace])
     for line in told:
         if str(folder) not in line:
@@ -126,10 +126,10 @@ def run(parser: Parser, folder: Path, cases: Path, first: int, seconds: float, l
     while time.monotonic() < start + seconds or (tally.inputs < least and time.monotonic() < start + seconds + EXTRA):
         (folder / "current").write_text(str(seed))
         target = random.Random(seed).choice(list(valid))
-        given = draw(parser, valid[target], seed)
+        case = draw(parser, valid[target], seed)
         target.unlink()  # HDF5 remembers files by their inode
-        target.write_bytes(given.content)
-        outcome, words = judge(parser, source, given)
+        target.write_bytes(case.content)
+        outcome, words = judge(parser, source, case)
         target.write_bytes(valid[target])
         tally.inputs += 1
         if outcome in (READ, REFUSED):
@@ -138,7 +138,7 @@ def run(parser: Parser, folder: Path, cases: Path, first: int, seconds: float, l
             tally.wrong[outcome] += 1
             if tally.wrong[outcome] <= KEPT:
                 name = re.sub(r"\W+", "-", outcome)
-                (cases / f"{name}-{seed}{target.suffix}").write_bytes(given.content)
+                (cases / f"{name}-{seed}{target.suffix}").write_bytes(case.content)
                 (cases / f"{name}-{seed}.trace").write_text(words, encoding="utf-8", errors="backslashreplace")
         seed += 1
         if tally.inputs % 100 == 0:

@@ -131,13 +131,13 @@ def main(arguments: list[str]) -> int:
             load_crops(DataConfig(image_size=args.size, crop=cut_set.PROTOCOL), directory, split)
         splits = {split: cut_set.read_split(directory, split, args.size) for split in SPLITS[args.dataset]}
         metadata = json.loads((directory / "metadata.json").read_text())
-        said = write_pack(args.out, metadata, splits, 1e6 * args.mb)
+        written = write_pack(args.out, metadata, splits, 1e6 * args.mb)
     except (ValueError, OSError) as error:
         print(f"pack: {error}", file=sys.stderr)
         return 1
     counts = ", ".join(f"{len(images)} {split}" for split, (images, _) in splits.items())
     print(
-        f"{args.out}: {counts}; {said['mb']:.1f} MB, JPEG of quality {said['quality']}, mean error "
-        f"{said['error']:.2f} of 255 grey levels. The set's licence holds for it too (300W's: research only)."
+        f"{args.out}: {counts}; {written['mb']:.1f} MB, JPEG of quality {written['quality']}, mean error "
+        f"{written['error']:.2f} of 255 grey levels. The set's licence holds for it too (300W's: research only)."
     )
     return 0

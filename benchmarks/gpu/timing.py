@@ -115,8 +115,8 @@ def profile(rows: Rows, sizes: Sizes) -> None:
 
 def seeds(rows: Rows, sizes: Sizes) -> None:
     """A training step of several seeds, under vmap and one after another."""
-    given = (sizes.models[0], sizes.seeds_image_size, sizes.seeds, sizes.small, sizes.rounds)
-    for row in seeding.measure(*given, rows.alone):
+    case = (sizes.models[0], sizes.seeds_image_size, sizes.seeds, sizes.small, sizes.rounds)
+    for row in seeding.measure(*case, rows.alone):
         rows.add(row)
 
 

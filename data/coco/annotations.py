@@ -64,11 +64,11 @@ def read_rows(path: Path, document: dict[str, Any], names: PointNames, findings:
     return [row for group in rows.values() for row in group]
 
 
-def _has_no_keypoints(given: object, num_points: int) -> bool:
+def _has_no_keypoints(raw: object, num_points: int) -> bool:
     """Whether there are none, or those of another category, such as a body, and none of them labelled."""
-    if given in (None, []):
+    if raw in (None, []):
         return True
-    return isinstance(given, list) and len(given) not in (0, 3 * num_points) and set(map(str, given)) <= {"0", "0.0"}
+    return isinstance(raw, list) and len(raw) not in (0, 3 * num_points) and set(map(str, raw)) <= {"0", "0.0"}
 
 
 def _read_images(path: Path, document: dict[str, Any], findings: Findings) -> dict[object, dict[str, Any] | None]:
@@ -123,27 +123,27 @@ def _read_row(
     return row
 
 
-def _keypoints(place: str, given: object, num_points: int, findings: Findings) -> np.ndarray | None:
+def _keypoints(place: str, raw: object, num_points: int, findings: Findings) -> np.ndarray | None:
     """x, y, v [K, 3], or None with a fault noted."""
-    if not isinstance(given, list) or len(given) != 3 * num_points:
-        length = len(given) if isinstance(given, list) else "no"
+    if not isinstance(raw, list) or len(raw) != 3 * num_points:
+        length = len(raw) if isinstance(raw, list) else "no"
         findings.faults.append(
             f"{place} has {length} keypoint values where {num_points} points need {3 * num_points} numbers x, y, v; "
             "give all faces the same list of points, with v = 0 for those not labelled, or keep one category alone"
         )
         return None
-    keypoints = _plain_numbers(given)
-    values = [] if keypoints is not None else [_number(value) for value in given]
+    keypoints = _plain_numbers(raw)
+    values = [] if keypoints is not None else [_number(value) for value in raw]
     for at, value in enumerate(values):
         if value is None:
             findings.faults.append(
-                f"{place} has {len(given)} keypoint values, of which number {at} (from 0), {repr(given[at])[:40]}, is "
+                f"{place} has {len(raw)} keypoint values, of which number {at} (from 0), {repr(raw[at])[:40]}, is "
                 "not a number; give x, y, v as numbers, with v = 0 for points not labelled"
             )
             return None
         if abs(value) > LIMIT:  # False for NaN, which stands for a point that is not labelled
             findings.faults.append(
-                f"{place} has a keypoint value (number {at}, from 0) of {str(given[at])[:12]}, beyond any picture; "
+                f"{place} has a keypoint value (number {at}, from 0) of {str(raw[at])[:12]}, beyond any picture; "
                 "correct it"
             )
             return None
@@ -156,28 +156,28 @@ def _keypoints(place: str, given: object, num_points: int, findings: Findings) -
     return keypoints
 
 
-def _box(place: str, given: object, findings: Findings) -> np.ndarray | None:
+def _box(place: str, raw: object, findings: Findings) -> np.ndarray | None:
     """The four numbers of a box, NaN when there is none; None with a fault noted."""
-    if given is None or given == []:
+    if raw is None or raw == []:
         return np.full(4, np.nan)
-    values = [_number(value) for value in given] if isinstance(given, list) and len(given) == 4 else [None]
+    values = [_number(value) for value in raw] if isinstance(raw, list) and len(raw) == 4 else [None]
     if None in values:
         findings.faults.append(f"{place} has a box that is not four numbers; correct bbox [x, y, width, height]")
     elif any(abs(value) > LIMIT for value in values if value is not None):
         findings.faults.append(f"{place} has a box with numbers beyond any picture; correct bbox [x, y, width, height]")
     elif not np.isfinite(np.array(values, np.float64)).all():
-        findings.faults.append(f"{place} has a box without area: {given}; correct bbox [x, y, width, height]")
+        findings.faults.append(f"{place} has a box without area: {raw}; correct bbox [x, y, width, height]")
     else:
         return np.array(values, np.float64)
     return None
 
 
-def _plain_numbers(given: list[Any]) -> np.ndarray | None:
+def _plain_numbers(raw: list[Any]) -> np.ndarray | None:
     """The values as float64 [n] when all are numbers of a usual size, as in most lists: many times as quick."""
-    if not set(map(type, given)) <= {int, float}:
+    if not set(map(type, raw)) <= {int, float}:
         return None
     try:
-        values = np.array(given, np.float64)
+        values = np.array(raw, np.float64)
     except OverflowError:
         return None
     return values if np.abs(values).max() <= LIMIT else None

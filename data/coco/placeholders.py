@@ -28,16 +28,16 @@ def drop_placeholders(path: Path, rows: Sequence[Row], mode: str, findings: Find
     """
     rows = _without_repeated(path, rows, mode, findings)
     found = [(row, *_placeholders(row)) for row in rows]
-    written = sum(int(given.sum()) for _, given, _ in found)
+    written = sum(int(placeholders.sum()) for _, placeholders, _ in found)
     if not written:
         return list(rows)
     far = sum(int(beyond.sum()) for _, _, beyond in found)
     named = [
         f"{row.place.removeprefix(f'{path}: ')} point {point}"
-        for row, given, _ in found
-        for point in np.flatnonzero(given)[:1]
+        for row, placeholders, _ in found
+        for point in np.flatnonzero(placeholders)[:1]
     ]
-    values = sorted({f"({x:g}, {y:g})" for row, given, _ in found for x, y in row.points[given]})
+    values = sorted({f"({x:g}, {y:g})" for row, placeholders, _ in found for x, y in row.points[placeholders]})
     where = f"{written:,} points of {len(named):,} faces lie at {' or '.join(values[:3])} with v = 1 or 2, such as " + (
         ", ".join(named[:3])
     )
@@ -56,7 +56,9 @@ def drop_placeholders(path: Path, rows: Sequence[Row], mode: str, findings: Find
         f"{path}: {where}, and were taken as not labelled{near}; keep them with --placeholders keep "
         + switch.format("keep")
     )
-    cleaned = [_without(row, given if mode == "drop" else beyond, findings) for row, given, beyond in found]
+    cleaned = [
+        _without(row, placeholders if mode == "drop" else beyond, findings) for row, placeholders, beyond in found
+    ]
     return [row for row in cleaned if row.labelled.any()]
 
 
@@ -65,10 +67,13 @@ def _without_repeated(path: Path, rows: Sequence[Row], mode: str, findings: Find
     apart = np.flatnonzero(_have_points_apart(rows)) if rows else ()
     seen = Counter(value for _, value in {(rows[at].file, value) for at in apart for value in _extremes(rows[at])})
     for x, y in sorted(value for value, files in seen.items() if files >= SEVERAL and not value[0] == value[1] <= 0):
-        given = [row.labelled & (row.points == (x, y)).all(axis=1) for row in rows]
-        far = [of & _beyond(row, row.labelled & ~of) if of.any() else of for row, of in zip(rows, given, strict=True)]
+        placeholders = [row.labelled & (row.points == (x, y)).all(axis=1) for row in rows]
+        far = [
+            of & _beyond(row, row.labelled & ~of) if of.any() else of
+            for row, of in zip(rows, placeholders, strict=True)
+        ]
         faces = [row for row, of in zip(rows, far, strict=True) if of.any()]
-        if len(faces) < SEVERAL or 2 * len(faces) < sum(of.any() for of in given):
+        if len(faces) < SEVERAL or 2 * len(faces) < sum(of.any() for of in placeholders):
             continue
         points = sum(int(of.sum()) for of in far)
         if mode == "drop":
@@ -118,13 +123,13 @@ def _placeholders(row: Row) -> tuple[np.ndarray, np.ndarray]:
 
     Those that lie far from it, and those of which a face has several, since no two points of a face coincide.
     """
-    given = row.labelled & (row.points[:, 0] == row.points[:, 1]) & (row.points[:, 0] <= 0)
-    others = row.labelled & ~given
-    if not given.any():
-        return given, given
-    if given.sum() > 1 or not others.any():
-        return given, given if given.sum() > 1 else np.zeros_like(given)
-    return given, given & _beyond(row, others)
+    marked = row.labelled & (row.points[:, 0] == row.points[:, 1]) & (row.points[:, 0] <= 0)
+    others = row.labelled & ~marked
+    if not marked.any():
+        return marked, marked
+    if marked.sum() > 1 or not others.any():
+        return marked, marked if marked.sum() > 1 else np.zeros_like(marked)
+    return marked, marked & _beyond(row, others)
 
 
 def _without(row: Row, dropped: np.ndarray, findings: Findings) -> Row:

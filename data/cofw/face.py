@@ -71,12 +71,12 @@ def _points_faults(record: Record) -> list[str]:
 
 def _box_faults(record: Record) -> list[str]:
     box, size = record.box, record.size
-    given = "[" + ", ".join(f"{value:.6g}" for value in box) + "]"
+    shown = "[" + ", ".join(f"{value:.6g}" for value in box) + "]"
     if not (np.abs(box) <= LIMIT).all():
-        return [f"{record.box_name} has a box that lies nowhere: {given} (x, y, w, h)"]
+        return [f"{record.box_name} has a box that lies nowhere: {shown} (x, y, w, h)"]
     if min(box[2:]) <= 0:
-        return [f"{record.box_name} has a box without area: {given} (x, y, w, h)"]
+        return [f"{record.box_name} has a box without area: {shown} (x, y, w, h)"]
     if size is not None and min(np.minimum(box[:2] + box[2:], size) - np.maximum(box[:2], 0)) < 1:
         image = f"its image of {size[0]} x {size[1]}"
-        return [f"{record.box_name} has a box {given} (x, y, w, h) that shows less than a pixel of {image}"]
+        return [f"{record.box_name} has a box {shown} (x, y, w, h) that shows less than a pixel of {image}"]
     return []

@@ -40,8 +40,8 @@ def read(path: Path, options: Options, findings: Findings) -> list[Record]:
     categories = _categories(path, document.get("categories"))
     records, left_out = [], set()
     for number, annotation in enumerate(document["annotations"]):
-        given = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
-        where = f"{path}: annotation {shown(given)}"
+        name = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
+        where = f"{path}: annotation {shown(name)}"
         try:
             if not isinstance(annotation, dict):
                 raise ValueError(f"{where} is no object; export it again")
@@ -71,10 +71,10 @@ def read(path: Path, options: Options, findings: Findings) -> list[Record]:
     return [record for _, record in records]
 
 
-def _categories(path: Path, given: Any) -> dict[Any, tuple[str, list[str]]]:
+def _categories(path: Path, raw: Any) -> dict[Any, tuple[str, list[str]]]:
     """Name and names of points by category id."""
     categories = {}
-    for category in given if isinstance(given, list) else ():
+    for category in raw if isinstance(raw, list) else ():
         if not isinstance(category, dict) or not isinstance(category.get("id"), int | str):
             raise ValueError(f"{path}: a category without an id: {shown(category)}; add it")
         names = category.get("keypoints") or []
@@ -88,8 +88,12 @@ def _category(
     where: str, annotation: dict[str, Any], categories: dict[Any, tuple[str, list[str]]], length: int
 ) -> tuple[str, list[str]]:
     """Name of an annotation's category, and of its points: numbers from 0 where the category has no names."""
-    given = annotation.get("category_id")
-    name, names = categories.get(given, (str(given), [])) if isinstance(given, int | str | None) else (shown(given), [])
+    category = annotation.get("category_id")
+    name, names = (
+        categories.get(category, (str(category), []))
+        if isinstance(category, int | str | None)
+        else (shown(category), [])
+    )
     names = names or [str(k) for k in range(length // 3)]
     if length != 3 * len(names):
         raise ValueError(

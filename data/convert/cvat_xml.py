@@ -62,7 +62,7 @@ def _faces(path: Path, image: Element, usual: Mapping[str, int], findings: Findi
     size, split = (width, height) if width and height else None, image.attributes.get("subset", "").strip()
     records = []
     for shape, points, positional in faces:
-        said = {field.attributes.get("name", ""): field.text.strip() for field in shape.all("attribute")}
+        fields = {field.attributes.get("name", ""): field.text.strip() for field in shape.all("attribute")}
         records.append(
             Record(
                 f"{path}:{shape.line}: <{shape.tag}> of {name}",
@@ -73,7 +73,7 @@ def _faces(path: Path, image: Element, usual: Mapping[str, int], findings: Findi
                 size,
                 "" if split.lower() == DEFAULT else split,
                 "subset",
-                image.attributes | shape.attributes | said,
+                image.attributes | shape.attributes | fields,
                 positional=positional,
             )
         )

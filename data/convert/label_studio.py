@@ -84,11 +84,11 @@ def _faces(path: Path, task: dict[str, Any], where: str, options: Options, findi
 
 def _chosen(task: dict[str, Any], where: str, options: Options, findings: Findings) -> list[dict[str, Any]] | None:
     """The results of the annotation that counts: the annotator's, or the ground truth, or the latest one."""
-    given = task.get("annotations", task.get("completions")) or []
-    if not isinstance(given, list) or not all(isinstance(annotation, dict) for annotation in given):
+    raw = task.get("annotations", task.get("completions")) or []
+    if not isinstance(raw, list) or not all(isinstance(annotation, dict) for annotation in raw):
         raise ValueError(f"{where}: its annotations are no list of objects; export it again")
-    valid = [annotation for annotation in given if not annotation.get("was_cancelled")]
-    findings.counts["cancelled_annotations_left_out"] += len(given) - len(valid)
+    valid = [annotation for annotation in raw if not annotation.get("was_cancelled")]
+    findings.counts["cancelled_annotations_left_out"] += len(raw) - len(valid)
     if options.annotator:
         valid = [annotation for annotation in valid if options.annotator in _people(annotation.get("completed_by"))]
     if len(valid) > 1:

@@ -153,8 +153,10 @@ def _evaluated(
         done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
         content = None if done.returncode else current()
         if content is None:
-            said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            raise ValueError(f"python {shlex.join(command)} did not write {path}: {said[-1] if said else 'no message'}")
+            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+            raise ValueError(
+                f"python {shlex.join(command)} did not write {path}: {lines[-1] if lines else 'no message'}"
+            )
     return content
 
 

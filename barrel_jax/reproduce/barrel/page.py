@@ -81,11 +81,11 @@ def _barrel(model: Model) -> Markup:
     for name, left, right, _ in staves:
         parts += _words(name, model.criteria[name], (left + right) / 2, level)
     parts.append(_text(0, -level / 2, f"holds {level:.2f}", "holds"))
-    said = ", ".join(
+    heights = ", ".join(
         f"{name} {'not measured' if one.height is None else format(one.height, '.2f')}"
         for name, one in model.criteria.items()
     )
-    label = f"Barrel of {model.name}: {said}. It holds {level:.2f}, up to {model.shortest}."
+    label = f"Barrel of {model.name}: {heights}. It holds {level:.2f}, up to {model.shortest}."
     return element("svg", parts, viewBox=BOX, role="img", aria_label=label)
 
 

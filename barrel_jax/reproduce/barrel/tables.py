@@ -104,8 +104,8 @@ def markdown(comparison: ModelComparison) -> str:
 def _coarseness(epochs: list[float]) -> str:
     if not epochs:
         return "Epochs and seconds are as coarse as each run was scored: there is no epoch at which all were."
-    said = f" ({', '.join(f'{epoch:g}' for epoch in epochs)})" if len(epochs) <= 12 else ""
-    return f"Epochs and seconds are as coarse as the {len(epochs)} epochs at which all runs were scored{said}."
+    listed = f" ({', '.join(f'{epoch:g}' for epoch in epochs)})" if len(epochs) <= 12 else ""
+    return f"Epochs and seconds are as coarse as the {len(epochs)} epochs at which all runs were scored{listed}."
 
 
 def _figures(comparison: ModelComparison) -> list[list[str]]:
