@@ -707,6 +707,8 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "rank-middle": scored,
     "faster": scored,
     "faster-seeds": scored,
+    "ablation-middle": scored,
+    "ablation-qamem": scored,
     "faster-curves": curves,
     "coarse-doubt": coarse_doubt,
     "ranks-short": ranks,
