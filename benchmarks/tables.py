@@ -628,12 +628,12 @@ def install(result: Result) -> str:
     rows = [[f"`{row['install']}`", f"{row['megabytes']:.0f}", str(row["packages"])] for row in result["rows"]]
     first = result["rows"][0]
     most = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in first["largest"].items())
-    heading = (
+    about = (
         f"The wheel itself has {result['wheel_mb']:.1f} MB. The first face with its own model takes "
         f"{first['import_s']:.1f} s of imports and {first['read_s'] + first['first_s']:.1f} s to read and compile, "
         f"the second one {1000 * first['second_s']:.0f} ms. Of the {first['megabytes']:.0f} MB: {most}."
     )
-    return f"{heading}\n\n" + table(["pip install", "MB", "packages, pip's own too"], rows)
+    return f"{about}\n\n" + table(["pip install", "MB", "packages, pip's own too"], rows)
 
 
 def commits(result: Result) -> str:

@@ -123,7 +123,7 @@ def _small(result: Result) -> str:
     return table([*head, "epochs", "NME % on 300W", "on the other real set"], rows) if rows else ""
 
 
-def _said(result: Result) -> str:
+def _start_and_openings(result: Result) -> str:
     """Where the runs began, and what was opened how often."""
     sentences = []
     if start := result.get("start"):
@@ -143,7 +143,7 @@ def _said(result: Result) -> str:
 def markdown(result: Result) -> str:
     """All tables of which there are rows."""
     parts: Sequence[str] = (
-        _said(result),
+        _start_and_openings(result),
         _ablation(result),
         _changed(result, "size", "Size"),
         _changed(result, "coarse", "Coarse to fine"),

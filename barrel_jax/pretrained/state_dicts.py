@@ -15,6 +15,7 @@ import safetensors.numpy
 
 from barrel_jax import files
 
+ANEW = "; copy or fetch it anew"
 # What PyTorch's reader raises on files that are cut short or of another kind.
 UNREADABLE = (
     OSError,
@@ -47,7 +48,9 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         try:
             return safetensors.numpy.load_file(path)
         except (safetensors.SafetensorError, TypeError) as error:
-            raise ValueError(f"{path}: cut short, or not a safetensors file of plain numbers ({error})") from error
+            raise ValueError(
+                f"{path}: cut short, or not a safetensors file of plain numbers ({error}){ANEW}"
+            ) from error
     if path.suffix != ".pth":
         raise ValueError(f"{path}: weights are read from .pth and .safetensors files; give one, or a run's folder")
     torch = _torch(path)
@@ -60,19 +63,25 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
             raise ValueError(
                 f"{path}: refused, its pickle wants to run code ({called}); give a state dict of tensors only"
             ) from error
-        raise ValueError(f"{path}: cut short, or not a state dict of PyTorch") from error
+        raise ValueError(f"{path}: cut short, or not a state dict of PyTorch{ANEW}") from error
     except UNREADABLE as error:
         reason = str(error) if type(error) is ValueError else type(error).__name__
-        raise ValueError(f"{path}: cut short, or not a state dict of PyTorch ({reason})") from error
+        raise ValueError(f"{path}: cut short, or not a state dict of PyTorch ({reason}){ANEW}") from error
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise ValueError(f"{path}: holds a {type(content).__name__} that is no state dict (tensors by their names)")
+        raise ValueError(
+            f"{path}: holds a {type(content).__name__} that is no state dict (tensors by their names); save what the "
+            "model's state_dict() gives"
+        )
     # A tensor may be a view that says one number a million times.
     size, most = (
         sum(tensor.numel() * tensor.element_size() for tensor in content.values()),
         SHARED * path.stat().st_size,
     )
     if size > most or any(tensor.layout != torch.strided for tensor in content.values()):
-        raise ValueError(f"{path}: its tensors claim {size:,} bytes, and the file has {path.stat().st_size:,}")
+        raise ValueError(
+            f"{path}: its tensors claim {size:,} bytes, and the file has {path.stat().st_size:,}; "
+            "save them dense and whole"
+        )
     # numpy has no bfloat16 of its own.
     whole = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in content.items()}
     return {name: tensor.detach().numpy() for name, tensor in whole.items()}

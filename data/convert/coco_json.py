@@ -40,8 +40,8 @@ def read(path: Path, options: Options, findings: Findings) -> list[Record]:
     categories = _categories(path, document.get("categories"))
     records, left_out = [], set()
     for number, annotation in enumerate(document["annotations"]):
-        name = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
-        where = f"{path}: annotation {shown(name)}"
+        identity = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
+        where = f"{path}: annotation {shown(identity)}"
         try:
             if not isinstance(annotation, dict):
                 raise ValueError(f"{where} is no object; export it again")
