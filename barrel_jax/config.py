@@ -109,9 +109,9 @@ class OptimConfig:
 
     epochs: int = 360  # passes through the training faces
     learning_rate: float = 1e-4  # of everything but the backbone, before the schedule
-    schedule: str = "step"  # step: x0.1 at decay_epoch (the paper); cosine: to zero at the last step
+    schedule: str = "step"  # step: x0.1 at decay_epoch (the paper); cosine: to zero at the end, one step after the last
     decay_epoch: int = 240  # only for the step schedule
-    warmup_epochs: float = 0.0  # linear, to learning_rate at its last step
+    warmup_epochs: float = 0.0  # linear; the first step after them has learning_rate
     backbone_multiplier: float = 0.1  # of the learning rate, for the backbone
     query_multiplier: float = 1.0  # of the learning rate, for what each query has of its own: DQInit, QAMem, positions
     weight_decay: float = 0.0  # decoupled (AdamW), on kernels only, and on none of QAMem's

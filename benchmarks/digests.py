@@ -31,8 +31,9 @@ from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training import checksums
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
+from barrel_jax.training.order import epoch_order
 from barrel_jax.training.state import State
-from barrel_jax.training.steps import TrainStep, epoch_order
+from barrel_jax.training.steps import TrainStep
 from barrel_jax.training.streams import seed_data
 
 POINTS, EVERY = 98, 25

@@ -28,7 +28,8 @@ from barrel_jax.input.placement import Faces
 from barrel_jax.models.build import build_model
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.steps import TrainStep, epoch_order
+from barrel_jax.training.order import epoch_order
+from barrel_jax.training.steps import TrainStep
 from barrel_jax.training.streams import seed_data
 
 READ = """

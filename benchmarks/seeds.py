@@ -23,8 +23,9 @@ from barrel_jax.models.build import build_model
 from barrel_jax.paper import model_of
 from barrel_jax.provenance import ROOT, describe, write
 from barrel_jax.training.optimiser import optimiser
+from barrel_jax.training.order import epoch_order
 from barrel_jax.training.state import State
-from barrel_jax.training.steps import TrainStep, epoch_order
+from barrel_jax.training.steps import TrainStep
 from barrel_jax.training.streams import seed_data
 
 POINTS = 68

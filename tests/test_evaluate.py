@@ -139,6 +139,8 @@ def test_what_a_rank_costs_is_measured_here_and_said_by_the_export(tmp_path):
     for rank in ((), ("--rank", 2)):
         done = run_evaluate("--workdir", workdir, *on_own_faces(tmp_path), *rank)
         assert done.returncode == 0, done.stderr
+    refused = run_evaluate("--workdir", workdir, *on_own_faces(tmp_path), "--rank", 0)
+    assert refused.returncode == 1 and "rank 0 is not in 1..31, below the model's width" in refused.stderr
     full, ranked = (read_scores(workdir / f"eval/coco-val{end}/metrics.json") for end in ("", "-rank2"))
     assert abs(full.nme - ranked.nme) > 0.01
     cost = (

@@ -26,7 +26,8 @@ from barrel_jax.pytorch.modes import TORCH_MODES
 from barrel_jax.training.dispatch import steps_at_once
 from barrel_jax.training.losses import landmark_l1
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.steps import TrainStep, epoch_order
+from barrel_jax.training.order import epoch_order
+from barrel_jax.training.steps import TrainStep
 from barrel_jax.training.streams import seed_data
 
 # jax takes several steps in one dispatch where a run does, jax-single dispatches each by itself.

@@ -2,9 +2,9 @@
 """PIPNet's training augmentation (docs/protocols.md, "Augmentation") on the device, inside the jitted step.
 
 The geometric operations (translate, flip, rotate, scale, another box) are composed into one map and the image is
-sampled once, bilinearly, black outside the crop; the occlusion patch is drawn in the frame that the original has after
-translating, so that it flips and turns with the face. PIPNet rotates with nearest neighbours; bilinear sampling keeps
-points and pixels registered below half a pixel. Every draw is a function of the key.
+sampled once, bilinearly, black outside what is given of the picture; the occlusion patch is drawn in the frame that the
+original has after translating, so that it flips and turns with the face. PIPNet rotates with nearest neighbours;
+bilinear sampling keeps points and pixels registered below half a pixel. Every draw is a function of the key.
 """
 
 import math

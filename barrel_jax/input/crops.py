@@ -100,8 +100,20 @@ def _crop(
     window = crop_window(protocol, record["box"], record["points"], labelled, record["size"])
     window[:2] += shift * window[2:]
     grown = np.concatenate([window[:2] - window[2:] * around / size, window[2:] * (1 + 2 * around / size)])
+    if around and not _is_stored(grown, record, window[2:] / size):
+        raise ValueError(
+            f"{name}: the built set does not hold so much of the picture around this crop; give a smaller "
+            "config.data.context, or a config.data.crop that starts from boxes"
+        )
     image = decode(record["image"], name)
     return window, cut(image, record["region"], grown, size + 2 * around, protocol.padded)
+
+
+def _is_stored(window: np.ndarray, record: dict[str, Any], pixel: np.ndarray) -> bool:
+    """Whether the stored region has what the picture has of a window, to a `pixel` [2] of the crop and a source's."""
+    low, high = np.maximum(window[:2], 0), np.minimum(window[:2] + window[2:], record["size"])
+    begin, end = record["region"][:2], record["region"][:2] + record["region"][2:]
+    return bool((low > begin - pixel - 1).all() and (high < end + pixel + 1).all())
 
 
 def recut(directory: Path, crops: FaceCrops, protocol: str, shifts: Float[np.ndarray, "n 2"]) -> FaceCrops:
@@ -174,7 +186,8 @@ def _cut_split(directory: Path, split: str, size: int, protocol: CropProtocol, t
 def most_context(rule: CropProtocol) -> float:
     """How much of the picture a stored region surely has around a crop, on each side, in shares of the crop's side.
 
-    Known where crops start from the set's boxes: a region is the box grown twofold about its centre.
+    Known where crops start from the set's boxes: a region is the box grown twofold about its centre. Infinite where
+    they start from the landmarks: each face's region is looked at when its crop is cut.
     """
     if rule.around != "box":
         return math.inf
@@ -195,7 +208,7 @@ def load_crops(data: DataConfig, directory: Path, split: str, context: float = 0
 
     Raises:
         FileNotFoundError: no built set in `directory`.
-        ValueError: an unknown split or protocol, or overrides that do not fit the set.
+        ValueError: an unknown split or protocol, overrides that do not fit the set, or more `context` than it holds.
     """
     directory = Path(directory)
     info = read_info(directory, data.flip_pairs, data.normaliser)

@@ -59,7 +59,7 @@ class HRNet(nn.Module):
     """HRNet as a backbone of stride 4.
 
     Attributes:
-        norm: 'batch' or 'frozen'.
+        norm: 'batch', 'frozen', or 'folded' (no norm: it is in the convolutions, `models.folding`).
         dtype: compute type; parameters are float32.
         norm_group: faces that share a batch norm's statistics in training; 0 for the whole batch.
         plan: its stages and branches.

@@ -3,8 +3,8 @@
 
 Output stride 16 and 8 replace the stride of the last one or two stages by dilation, in the meaning of torchvision's
 `replace_stride_with_dilation` (DETR's DC5; `barrel_jax.backbones`): at stride 8 the two stages end with dilation 2 and
-4. (The paper, section 4.3, says "stride 1 and dilation 2, following"
-DETR.) The same is done for the basic blocks of the smaller ones, for which torchvision has no such option.
+4. The paper (section 4.3) follows DETR with "stride 1 and dilation 2". The same is done for the basic blocks of the
+smaller ResNets, for which torchvision has no such option.
 """
 
 from collections.abc import Callable

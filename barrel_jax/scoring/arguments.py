@@ -96,7 +96,7 @@ class RequestParser(Parser):
             self.error("give --workdir of a run, or --predictions with --dataset (and --source)")
         if args.predictions and args.dataset is None:
             self.error("--predictions needs --dataset (and --source, unless its download lies in its place)")
-        if args.predictions and args.rank:
+        if args.predictions and args.rank is not None:
             self.error("--rank is of a run's weights: give --workdir of a run and no --predictions")
         if args.predictions and args.stress:
             self.error(

@@ -77,7 +77,7 @@ def _data_settings(request: Request) -> DataConfig:
 def _rank_cost(predicted: Predicted, scores: Scores) -> RankCost | None:
     """The error of scores at a rank beside that of the same model at full rank; None where no rank was chosen."""
     model = predicted.model
-    if model is None or not model.choice.rank:
+    if model is None or model.choice.rank is None:
         return None
     return RankCost(
         rank=model.choice.rank,
@@ -110,7 +110,7 @@ def _put_under_stress(model: Model, predicted: Predicted, directory: Path, folde
 def _report(request: Request, predicted: Predicted, scores: Scores, stressed: Stress | None) -> str:
     subject, model = request.subject, predicted.model
     name = subject.name if isinstance(subject, Path) else subject.workdir.absolute().name
-    if model and model.choice.rank:
+    if model and model.choice.rank is not None:
         name += f" at rank {model.choice.rank}"
     run, crops = (model.run, model.crops) if model else (None, None)
     return run_report(scores, predicted.points_px, predicted.faces, name, run, crops, stressed)

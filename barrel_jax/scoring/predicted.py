@@ -101,7 +101,7 @@ def predict(choice: ModelChoice, data: DataConfig, readers: FaceReaders, normali
     """
     crops = load_split(data, readers.prepare(data), data.test_split)
     full = TrainedRun.open(choice.workdir, choice.checkpoint, make_mesh(MeshConfig()))
-    run = full.at_rank(choice.rank) if choice.rank else full
+    run = full if choice.rank is None else full.at_rank(choice.rank)
     return _compared(run.predict(crops), crops, data.crop, normaliser, Model(choice, run, full, crops, data.crop))
 
 

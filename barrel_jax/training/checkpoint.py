@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ logging.set_verbosity(_verbosity)
 
 
 def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:
-    """Whether a run can go on in `workdir` ('latest'), or has its 'best'; makes no folder there, as `Checkpoints`."""
+    """Whether a run can go on in `workdir` ('latest'), or has its 'best'; makes nothing there."""
     return bool(ocp.utils.checkpoint_steps(Path(workdir) / "checkpoints" / kind))
 
 
@@ -114,7 +115,7 @@ class Checkpoints:
             ) from error
 
     def facts(self, kind: str, step: int) -> dict[str, Any]:
-        """The facts saved with a state. Raises ValueError when they are damaged."""
+        """The facts saved with a state. Raises ValueError when they are damaged, OSError when they cannot be read."""
         path = self._root / kind / str(step) / "facts"
         if damage := checksums.damage(path):
             raise ValueError(f"{path}: {damage}")
@@ -127,17 +128,23 @@ class Checkpoints:
         are moved into `checkpoints/damaged`.
 
         Raises:
-            ValueError: none can be read.
+            ValueError: all are damaged.
+            OSError: one cannot be read for a reason that may pass, such as too many open files.
         """
-        before = self.steps("latest")
         try:
             return self._newest(like)
         except ValueError:
-            if self._reading:
-                self._managers["latest"].reload()
-            if self.steps("latest") == before:
+            if not self.look_again():
                 raise
-            return self._newest(like)  # the run that writes them has replaced those meanwhile
+            return self._newest(like)
+
+    def look_again(self) -> bool:
+        """Whether the run that writes them has replaced some since they were looked for, where they are only read."""
+        before = {kind: self.steps(kind) for kind in self._managers}
+        if self._reading:
+            for manager in self._managers.values():
+                manager.reload()
+        return any(self.steps(kind) != steps for kind, steps in before.items())
 
     def _newest(self, like: State) -> State | None:
         unreadable: dict[int, str] = {}
@@ -148,6 +155,8 @@ class Checkpoints:
             except (ValueError, OSError) as error:
                 failure = str(error)
             failures = [words for words in gather(failure) if words]
+            if passing := next(filter(array_store.passes, failures), ""):
+                raise OSError(passing)
             if not failures:
                 for damaged, why in unreadable.items():
                     if not self._reading:
@@ -167,14 +176,26 @@ class Checkpoints:
         return array_store.unreadable(self._address.path / kind / str(step) / "state") if damage is None else damage
 
     def best_nme(self) -> float:
-        """The lowest scored NME of a kept state in percent; infinite when there is none."""
+        """The lowest scored NME of a kept state in percent; infinite when there is none.
+
+        Raises:
+            OSError, ValueError: the score of one cannot be read for a reason that may pass.
+        """
         lowest = math.inf
         for step in self.steps("best"):
             try:
-                lowest = min(lowest, self.facts("best", step)["nme"])
-            except (OSError, ValueError, KeyError) as error:
+                lowest = min(lowest, together(partial(self._nme, step)))
+            except (OSError, ValueError) as error:
+                if array_store.passes(str(error)):
+                    raise
                 self._set_aside("best", step, f"its score is lost ({str(error)[:300]})")
         return lowest
+
+    def _nme(self, step: int) -> float:
+        facts = self.facts("best", step)
+        if "nme" not in facts:
+            raise ValueError(f"no nme among {', '.join(facts) or 'no facts'}")
+        return facts["nme"]
 
     def _set_aside(self, kind: str, step: int, consequence: str) -> None:
         damaged, target = self._root / kind / str(step), self._root / "damaged" / f"{kind}-{step}"
@@ -198,7 +219,14 @@ class Checkpoints:
             OSError: one of its files cannot be read.
         """
         path = self._root / kind / str(step)
-        damage = "".join(gather(self._damage(kind, step) if is_first() else ""))
+        unread = (
+            f"{path}: this checkpoint cannot be read; see that its files are there and may be read, then start the "
+        )
+        unread += "same command again"
+        try:
+            damage = "".join(gather(together(lambda: self._damage(kind, step) if is_first() else "")))
+        except (ValueError, OSError) as error:
+            raise OSError(f"{unread} ({str(error)[:300]})") from error
         if damage:
             raise ValueError(
                 f"{path}: this checkpoint is damaged; take another (--checkpoint), put its files back from a copy, or "
@@ -210,10 +238,7 @@ class Checkpoints:
             return self._managers[kind].restore(step, args=args)["state"]
         except (ValueError, OSError) as error:
             if array_store.is_file_error(error):
-                raise OSError(
-                    f"{path}: this checkpoint cannot be read; see that its files are there and may be read, then start "
-                    f"the same command again ({str(error)[:300]})"
-                ) from error
+                raise OSError(f"{unread} ({str(error)[:300]})") from error
             # Orbax has no error of its own for this, and says it in many ways.
             if _shapes(self._managers[kind].item_metadata(step)["state"]) == _shapes(like):
                 raise

@@ -25,15 +25,15 @@ class FiniteCheck:
         self._workdir, self._checkpoints, self._is_finite = workdir, checkpoints, is_finite
 
     def losses(self, first: int, losses: Float[np.ndarray, " n"]) -> None:
-        """Checks the losses of the steps from `first` on.
+        """Checks the losses of the steps after the `first` ones.
 
         Raises:
             FloatingPointError: names the steps whose loss is not finite and the last good checkpoint.
         """
-        broken = first + np.flatnonzero(~np.isfinite(losses))
+        broken = first + 1 + np.flatnonzero(~np.isfinite(losses))
         if len(broken):
             raise self._error(
-                f"the loss is not finite at {len(broken)} of the steps {first}..{first + len(losses) - 1}, first at "
+                f"the loss is not finite at {len(broken)} of the steps {first + 1}..{first + len(losses)}, first at "
                 f"step {broken[0]}"
             )
 

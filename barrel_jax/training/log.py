@@ -67,11 +67,11 @@ class Log:
         return events
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """One line of numbers after `step` steps."""
+        """One line of numbers after `step` steps; in metrics.jsonl null for one that is not finite."""
         if not self._speaks:
             return
         with files.named(self._path):
-            self._lines.write(json.dumps({"step": step} | values) + "\n")
+            self._lines.write(json.dumps(files.plain({"step": step} | values), allow_nan=False) + "\n")
             self._lines.flush()
         with files.named(self._folder):
             events = self._events

@@ -71,7 +71,7 @@ def train(config: Config, workdir: Path, prepared: Prepared, stop: Stop = lambda
             scorer.evaluate(state, step)
         scored: Scored | None
         if step == total:
-            scored = scorer.predict(state)
+            scored = scorer.score(state)
         else:
             check = FiniteCheck(workdir, checkpoints, log.compiled("the look for NaN", is_finite))
             scored = _Loop(setup, hold, checkpoints, log, check, scorer).run(state, step, stop)

@@ -5,13 +5,25 @@ Of several sets, an epoch is every face of the first once and as many of the oth
 together; each of the others goes through all its faces, in an order drawn anew each time, before one comes again.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, Key
 
 from barrel_jax.input.crops import FaceCrops
-from barrel_jax.training.steps import epoch_order, shuffled
 from barrel_jax.training.streams import Stream, seed_data, stream_key
+
+
+@partial(jax.jit, static_argnums=2)
+def shuffled(key: Key[Array, ""], number: int | Int[Array, ""], count: int) -> Int[Array, " {count}"]:
+    """The permutation of 0..count-1 with a number, of those that a key gives."""
+    return jax.random.permutation(jax.random.fold_in(key, number), count)
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> Int[Array, " {count}"]:
+    """The order [n] in which an epoch visits the faces; what is left after whole batches is left out that time."""
+    return shuffled(stream_key(seed_data(seed), Stream.ORDER), epoch, count)
 
 
 def epoch_length(crops: FaceCrops) -> int:

@@ -47,11 +47,8 @@ class Scorer:
         self._predict = log.compiled("the prediction", make_predict_step(train_step.model, train_step.mesh))
         self._best = checkpoints.best_nme()  # the lowest NME until now, percent
 
-    def predict(self, state: State) -> Scored:
-        """Scores the test faces by a state; draws 24 of them."""
-        from barrel_jax.evaluation.face_sheets import draw_sample
-        from barrel_jax.plotting import write_picture
-
+    def score(self, state: State) -> Scored:
+        """The test faces by a state, 24 of which are drawn (process 0 alone)."""
         crops, config = self._crops, self._config
         points_px = predict_all(self._predict, state.variables(), crops, config.loop.eval_batch, self._mesh)
         about: dict[str, Any] = {
@@ -59,17 +56,24 @@ class Scorer:
             "checkpoint_step": int(state.step),
             "config": dataclasses.asdict(config),
         }
-        scores = score(points_px, crops, **about)
+        scored = Scored(score(points_px, crops, **about), points_px)
         if is_first():
-            title = f"{crops.dataset} {crops.split} after {int(state.step)} steps"
-            picture = draw_sample(crops, points_px, face_errors(points_px, crops), title)
-            files.write(self._workdir / "predictions.png", lambda path: write_picture(path, picture))
-        return Scored(scores, points_px)
+            self._draw(scored)
+        return scored
+
+    def _draw(self, scored: Scored) -> None:
+        from barrel_jax.evaluation.face_sheets import draw_sample
+        from barrel_jax.plotting import write_picture
+
+        crops, points_px = self._crops, scored.points_px
+        title = f"{crops.dataset} {crops.split} after {scored.scores.checkpoint_step} steps"
+        picture = draw_sample(crops, points_px, face_errors(points_px, crops), title)
+        files.write(self._workdir / "predictions.png", lambda path: write_picture(path, picture))
 
     def evaluate(self, state: State, done: int) -> Scored:
-        """`predict`, its scores written to the log, and the state kept when it is the best until now."""
+        """`score`, written to the log, and the state kept when it is the best until now."""
         with self._log.watch.during("evaluation"):
-            scored = self.predict(state)
+            scored = self.score(state)
         scores = scored.scores
         values = {"nme": scores.nme, "fr_0.10": scores.fr["0.10"], "auc_0.10": scores.auc["0.10"]}
         by, split = scores.normaliser, self._crops.split

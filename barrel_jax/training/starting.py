@@ -22,16 +22,16 @@ from barrel_jax.pretrained.backbone import load, read_backbone
 from barrel_jax.pretrained.named_models import NAMED, find_model
 from barrel_jax.training.checkpoint import has_checkpoint
 from barrel_jax.training.trained import TrainedRun
-from barrel_jax.training.transfer import Start, Trained, describe, fit
+from barrel_jax.training.transfer import SourceModel, Start, describe, fit
 
 CALIBRATION_FACES = 128  # that a folded model's norms get their statistics of
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What was read to start from."""
+    """What a config names to start from, as read: a model, a backbone, or neither."""
 
-    trained: Trained | None = None  # of `config.init_from`
+    trained: SourceModel | None = None  # of `config.init_from`
     backbone: Mapping[str, Any] | None = None  # {params, batch_stats} of `config.pretrained`
 
 
@@ -96,7 +96,7 @@ def _some(crops: FaceCrops, size: int) -> np.ndarray:
     return images[:, around : around + size, around : around + size]
 
 
-def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:
+def read_trained(init_from: str, backbone: str, mesh: Mesh) -> SourceModel:
     """What `config.init_from` names: a run, whose best checkpoint is read (the latest where none was scored yet), with
     the weights that it predicts with; a packed model; or the file of a backbone.
 
@@ -120,14 +120,14 @@ def read_trained(init_from: str, backbone: str, mesh: Mesh) -> Trained:
     if path.suffix == SUFFIX and not path.is_dir():
         packed = together(lambda: unpack(path))
         about = f"{init_from} (packed: {describe(packed.config.model, packed.facts)})"
-        return Trained(about, packed.variables, packed.config.model, folded=True, facts=packed.facts)
+        return SourceModel(about, packed.variables, packed.config.model, folded=True, facts=packed.facts)
     if not path.is_dir():
         variables = together(lambda: read_backbone(path, backbone))
-        return Trained(
+        return SourceModel(
             f"{init_from} ({backbone} alone)", {kind: {"backbone": tree} for kind, tree in variables.items()}
         )
     which = "best" if has_checkpoint(path, "best") else "latest"
     # Laid out whole on every device, so that every process can fetch it.
     run = TrainedRun.open(path, which, lay_mesh(list(mesh.devices.flat), mesh.size))
     about = f"{init_from} ({which} checkpoint, step {run.step}: {describe(run.config.model, run.facts)})"
-    return Trained(about, jax.device_get(run.variables), run.config.model, run.facts)
+    return SourceModel(about, jax.device_get(run.variables), run.config.model, run.facts)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The jitted programs: a training step, on faces in device memory or on a batch brought to it, and a prediction.
 
-Order and randomness are pure functions of (seed, step): epoch e visits the faces in `epoch_order(seed, e, n)`, a
+Order and randomness are pure functions of (seed, step): epoch e visits the faces as `order.epoch_order_of` says, a
 step's draws come from the seed's `Stream.STEP` and its number. A resumed run therefore needs no state but the
 checkpoint's, and neither depends on the number of devices.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import Any
 
 import chex
@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from chex import ArrayTree
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from barrel_jax.config import Config, DataConfig
 from barrel_jax.devices.sharding import layout, moments_layout, replicated, split
@@ -29,20 +29,9 @@ from barrel_jax.input.placement import Faces
 from barrel_jax.models.inference import predict_points, sown
 from barrel_jax.training.losses import landmark_l1, scale_likelihood
 from barrel_jax.training.state import State, abstract, create
-from barrel_jax.training.streams import Seed, Stream, seed_data, step_keys, stream_key
+from barrel_jax.training.streams import Seed, step_keys
 
 Order = Int[Array | np.ndarray, " n"]
-
-
-@partial(jax.jit, static_argnums=2)
-def shuffled(key: Key[Array, ""], number: int | Int[Array, ""], count: int) -> Int[Array, " {count}"]:
-    """The permutation of 0..count-1 with a number, of those that a key gives."""
-    return jax.random.permutation(jax.random.fold_in(key, number), count)
-
-
-def epoch_order(seed: int, epoch: int, count: int) -> Int[Array, " {count}"]:
-    """The order [n] in which an epoch visits the faces; what is left after whole batches is left out that time."""
-    return shuffled(stream_key(seed_data(seed), Stream.ORDER), epoch, count)
 
 
 class TrainStep:
@@ -96,7 +85,7 @@ class TrainStep:
     def on_faces(self) -> jax.stages.Wrapped:
         """step(state, seed, faces, order): on faces that lie on every device.
 
-        `order` is the epoch's, from `epoch_order`; the step finds its own batch in it.
+        `order` is the epoch's, from `order.epoch_order_of`; the step finds its own batch in it.
         """
         return _on_faces(self)
 

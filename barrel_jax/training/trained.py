@@ -23,9 +23,9 @@ from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.attention_maps import attention_maps
 from barrel_jax.models.build import build_model
 from barrel_jax.models.truncation import MODULES, truncate
-from barrel_jax.training.checkpoint import Checkpoints, has_checkpoint
+from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import abstract
+from barrel_jax.training.state import State, abstract
 from barrel_jax.training.steps import make_predict_step
 
 
@@ -99,8 +99,12 @@ class TrainedRun(Described):
         return make_predict_step(build_model(self.config.model, self.num_landmarks), self.mesh)
 
 
-def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:
-    """Kind and step of the checkpoint `which`: 'best', 'latest' or a step. FileNotFoundError tells which there are."""
+def find_checkpoint(workdir: Path, checkpoints: Checkpoints, which: str) -> tuple[str, int]:
+    """Kind and step of a run's checkpoint `which`: 'best', 'latest' or a step.
+
+    Raises:
+        FileNotFoundError: there is none; says which there are.
+    """
     saved = {kind: checkpoints.steps(kind) for kind in ("best", "latest")}
     if saved.get(which):
         return which, saved[which][-1]
@@ -108,7 +112,9 @@ def find_checkpoint(checkpoints: Checkpoints, which: str) -> tuple[str, int]:
         if which.isdecimal() and int(which) in steps:
             return kind, int(which)
     there = "; ".join(f"{kind} at step {', '.join(map(str, steps))}" for kind, steps in saved.items() if steps)
-    raise FileNotFoundError(f"no checkpoint {which!r} in this run; --checkpoint can be: {there or 'none, train first'}")
+    raise FileNotFoundError(
+        f"{workdir}: no checkpoint {which!r} in this run; --checkpoint can be: {there or 'none, train first'}"
+    )
 
 
 def restore_variables(
@@ -123,21 +129,28 @@ def restore_variables(
         which: 'latest', 'best' or a saved step.
         mesh: devices that they are laid out on.
 
-    Where the latest one is damaged, the one before is read, with a warning.
+    Where the latest one is damaged, the one before is read, with a warning; the run may be trained meanwhile.
 
     Raises:
         FileNotFoundError: no such checkpoint; says which there are.
         ValueError: the checkpoint is damaged, or of another model than the config describes.
+        OSError: one of its files cannot be read.
     """
-    workdir = Path(workdir)
-    if not has_checkpoint(workdir):  # looked for first, since `Checkpoints` makes folders
-        raise FileNotFoundError(f"{workdir}: no checkpoint {which!r} in this run, there is none; train first")
     like = abstract(build_model(config.model, num_landmarks), optimiser(config.optim, 1), config, mesh)
     checkpoints = Checkpoints(workdir, reading=True)
     try:
-        kind, step = find_checkpoint(checkpoints, which)
-        latest = checkpoints.newest(like) if which == "latest" else None
-        state = latest or checkpoints.restore(kind, step, like)
+        try:
+            state = _restore(workdir, checkpoints, which, like)
+        except (ValueError, FileNotFoundError):
+            if not checkpoints.look_again():
+                raise
+            state = _restore(workdir, checkpoints, which, like)
         return state.variables(), int(state.step)
     finally:
         checkpoints.close()
+
+
+def _restore(workdir: Path, checkpoints: Checkpoints, which: str, like: State) -> State:
+    kind, step = find_checkpoint(workdir, checkpoints, which)
+    latest = checkpoints.newest(like) if which == "latest" else None
+    return latest or checkpoints.restore(kind, step, like)

@@ -6,8 +6,8 @@ blocks with fewer of them: those that it lacks are drawn, and each begins as the
 features (the projection, the plain regression) then fits too. Attention fits when it has as many heads. What belongs to
 single landmarks (query positions, DQInit, QAMem, the plain regression) is taken when the points are the same: as many,
 in a scheme of the same name, with the same mirror pairs. From WFLW's 98 points to 300W's 68 it is mapped as the points
-themselves are (`wflw68`): exactly for the regression, which is linear; for queries x and y have one weight, the mean.
-At a low rank QAMem's products are mapped, and the nearest of that rank taken.
+themselves are (`faces.wflw_to_300w`): exactly for the regression, which is linear; for queries x and y have one weight,
+the mean. At a low rank QAMem's products are mapped, and the nearest of that rank taken.
 """
 
 import re
@@ -32,8 +32,8 @@ OF_BACKBONE = ("backbone", "projection", "regression")  # it and what reads its 
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What there is to start from."""
+class SourceModel:
+    """A trained model, or a backbone's file, before it is known which of its weights fit."""
 
     about: str  # where it lies and what it is, for people
     variables: Mapping[str, Any]  # {params, batch_stats}, on the host
@@ -44,7 +44,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Start:
-    """What a new run starts from, and the account of it: names of parts with how many numbers they have, or why."""
+    """The weights that fit a new run, and the account of them: parts with how many numbers they have, or why not."""
 
     weights: Mapping[str, Any] = field(default_factory=dict)  # of {params, batch_stats}; what it lacks is drawn
     about: str = ""  # what `config.init_from` names; '' when it names nothing
@@ -74,11 +74,13 @@ class Start:
         return {"from": self.about, "taken": self.taken, "mapped": self.mapped, "drawn": self.drawn}
 
 
-def fit(trained: Trained, like: Mapping[str, Any], model: ModelConfig, crops: FaceCrops, deepen: bool = True) -> Start:
+def fit(
+    trained: SourceModel, like: Mapping[str, Any], model: ModelConfig, crops: FaceCrops, deepen: bool = True
+) -> Start:
     """What a new run takes of `trained`.
 
     Args:
-        trained: the run to start from.
+        trained: what there is to start from.
         like: the new run's {params, batch_stats}, which may be abstract.
         model: the new run's.
         crops: what it is trained on, which says the points.
@@ -138,7 +140,7 @@ def _part_of(
     part: str,
     shapes: Mapping[str, tuple[int, ...]],
     theirs: Mapping[str, np.ndarray],
-    trained: Trained,
+    trained: SourceModel,
     model: ModelConfig,
     crops: FaceCrops,
     deepened: bool,
@@ -150,7 +152,8 @@ def _part_of(
     if trained.model is not None and other and part in OF_BACKBONE:
         return f"the run's backbone is {trained.model.backbone}", {}
     if any(name not in theirs for name in shapes):
-        return "the run has none", {}
+        ranked = re.search("dqinit|qamem", part) and any(_part(name) == part for name in theirs)
+        return "of another rank in the run" if ranked else "the run has none", {}
     if "attention" in part and trained.model is not None and trained.model.heads != model.heads:
         return f"the run has {trained.model.heads} heads", {}
     found, how = {name: theirs[name] for name in shapes}, ""
@@ -196,7 +199,7 @@ def _part(name: str) -> str:
 
 def _group(part: str) -> str:
     """The part's name in the account: a layer of the transformer, or its per-query memory."""
-    return re.sub(r"/(?!qamem).*|(?<=/qamem)/\d$", "", part)
+    return re.sub(r"/(?!qamem).*", "", part)
 
 
 def _merged(drawn: Mapping[str, str], parts: set[str]) -> dict[str, str]:

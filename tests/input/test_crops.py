@@ -137,6 +137,29 @@ def test_more_context_than_a_set_keeps_is_refused(drawn):
         load_crops(DataConfig(image_size=32), drawn, "test", context=0.4)
 
 
+def test_more_context_than_the_region_of_a_face_has_is_refused():
+    """Under protocols that start from the landmarks: of a face of 100 px the twofold box, 200 px, is stored."""
+    points = np.array([[400.0, 400], [500, 400], [400, 500], [500, 500]]) - 0.5
+    black = cv2.imencode(".png", np.zeros((200, 200, 3), np.uint8))[1].tobytes()
+    record = {
+        "visible": np.full(4, 2), "points": points, "box": np.array([400.0, 400, 100, 100]), "image": black,
+        "size": np.array([900, 900]), "region": np.array([350, 350, 200, 200]),
+    }  # fmt: skip
+    rule, still = PROTOCOLS["hrnet"]["others"], np.zeros(2)
+    window, image = crops._crop(record, rule, 32, still, "a record", around=9)  # 125 px, and 35 of 37 px around it
+    np.testing.assert_allclose(window, [387.5, 387.5, 125, 125])
+    assert image.shape == (50, 50, 3)
+    with pytest.raises(
+        ValueError, match=r"a record: the built set does not hold so much .*; give a smaller config.data"
+    ):
+        crops._crop(record, rule, 32, still, "a record", around=12)
+    at_the_border = record | {"size": np.array([550, 550]), "region": np.array([350, 350, 200, 200])}
+    with pytest.raises(ValueError, match="does not hold so much"):
+        crops._crop(at_the_border, rule, 32, still, "a record", around=12)  # on the other side
+    whole = record | {"size": np.array([550, 550]), "region": np.array([0, 0, 550, 550])}
+    assert crops._crop(whole, rule, 32, still, "a record", around=12)[1].shape == (56, 56, 3)
+
+
 def test_room_for_all_crops_is_taken_before_the_first_is_cut(drawn, monkeypatch):
     """A full disk is an error then; later it would end the process, which writes through a memory map."""
 

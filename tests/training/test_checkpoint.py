@@ -2,6 +2,7 @@
 """Bad luck with files: what is written stays whole, and the message says what happened."""
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -433,6 +434,14 @@ def test_a_log_is_written_below_every_name(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.quick
+def test_a_number_that_is_not_finite_is_null_in_the_log(tmp_path):
+    log = Log(tmp_path, 0, 12, 8, False)
+    log.write(2, {"test/nme_pupils": math.nan, "loss": 0.5})
+    log.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 2, "test/nme_pupils": null, "loss": 0.5}\n'
+
+
+@pytest.mark.quick
 @pytest.mark.parametrize(("bytes_a_file", "name"), [(3, "metrics.jsonl"), (200, "tensorboard")])
 def test_a_full_disk_is_an_error_of_the_log_and_no_endless_wait(tmp_path, bytes_a_file, name):
     def write_and_close():
@@ -575,10 +584,51 @@ def test_a_checkpoint_is_found_by_its_kind_or_step(tmp_path):
     checkpoints.save("best", state_of(8), {"nme": 1.0})
     checkpoints.wait()
     for which, found in (("latest", ("latest", 12)), ("best", ("best", 8)), ("8", ("best", 8)), ("4", ("latest", 4))):
-        assert find_checkpoint(checkpoints, which) == found
+        assert find_checkpoint(tmp_path, checkpoints, which) == found
     there = "no checkpoint '5' in this run; --checkpoint can be: best at step 8; latest at step 4, 12"
     with pytest.raises(FileNotFoundError, match=there):
-        find_checkpoint(checkpoints, "5")
+        find_checkpoint(tmp_path, checkpoints, "5")
+    checkpoints.close()
+
+
+def refuse(monkeypatch, number, folder):
+    """Opening what lies below a folder ends with an error of the system."""
+    opened = files.open_file
+
+    def open_file(path):
+        if folder in Path(path).parents:
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path)
+
+    monkeypatch.setattr(files, "open_file", open_file)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EACCES, errno.EPERM])
+def test_what_cannot_be_read_just_now_is_neither_moved_nor_passed_over(tmp_path, monkeypatch, number):
+    checkpoints = Checkpoints(saved(tmp_path, 4, 12))
+    checkpoints.save("best", state_of(8), {"nme": 1.0})
+    checkpoints.wait()
+    with monkeypatch.context() as now:
+        refuse(now, number, tmp_path / "checkpoints")
+        with pytest.raises(OSError, match=f"latest/12: this checkpoint cannot be read; .*{os.strerror(number)}"):
+            checkpoints.newest(state_of(0))
+        with pytest.raises(OSError, match=os.strerror(number)):
+            checkpoints.best_nme()
+    assert int(checkpoints.newest(state_of(0)).step) == 12 and checkpoints.best_nme() == 1.0
+    assert not (tmp_path / "checkpoints" / "damaged").exists()
+    with monkeypatch.context() as now:
+        refuse(now, errno.EIO, tmp_path / "checkpoints" / "latest" / "12")
+        with pytest.warns(UserWarning, match=r"latest/12: this checkpoint is damaged .* goes on from step 4"):
+            assert int(checkpoints.newest(state_of(0)).step) == 4
+    checkpoints.close()
+
+
+def test_a_best_checkpoint_without_a_score_is_set_aside(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("best", state_of(8), {"of": 8})
+    checkpoints.wait()
+    with pytest.warns(UserWarning, match=r"best/8: .* its score is lost \(no nme among of\)"):
+        assert checkpoints.best_nme() == math.inf
     checkpoints.close()
 
 

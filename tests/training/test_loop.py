@@ -158,7 +158,7 @@ def test_the_last_step_is_logged_and_kept_and_the_best_is_the_lowest_of_all(tmp_
     longer.loop.log_steps, longer.loop.save_steps = 10, 7
     given = iter([5.0, 3.0, 4.0, 3.5])
     monkeypatch.setattr(
-        Scorer, "predict", lambda self, state: Scored(replace(scores, nme=next(given)), np.zeros((20, 29, 2)))
+        Scorer, "score", lambda self, state: Scored(replace(scores, nme=next(given)), np.zeros((20, 29, 2)))
     )
     loop.train(longer, tmp_path, prepare_config(longer.data))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     at_step_7(lambda state, losses: (state, losses * np.nan))
     with pytest.raises(
         FloatingPointError,
-        match=r"first at step 7; the last good checkpoint is that of step 4\. In another --workdir: a lower",
+        match=r"first at step 8; the last good checkpoint is that of step 4\. In another --workdir: a lower",
     ):
         loop.train(config, tmp_path, prepare_config(config.data))
     checkpoints = Checkpoints(tmp_path)
@@ -338,7 +338,7 @@ def test_what_is_not_finite_names_the_last_of_the_checkpoints(run):
         run.checkpoints.save("latest", State(jnp.int32(step), {"kernel": jnp.ones(3)}, {}, (), None), {})
     run.losses.add(9, np.array([1.0, np.inf]))
     with pytest.raises(
-        FloatingPointError, match=r"1 of the steps 9\.\.10, first at step 10; the last good .* of step 8\."
+        FloatingPointError, match=r"1 of the steps 10\.\.11, first at step 11; the last good .* of step 8\."
     ):
         run.losses.fetch()
     with pytest.raises(

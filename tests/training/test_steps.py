@@ -14,7 +14,8 @@ from barrel_jax.devices.sharding import check_batch, make_mesh
 from barrel_jax.faces.landmarks import COFW_29
 from barrel_jax.models.build import build_model
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.steps import TrainStep, epoch_order, make_predict_step
+from barrel_jax.training.order import epoch_order
+from barrel_jax.training.steps import TrainStep, make_predict_step
 from barrel_jax.training.streams import Stream, seed_data, step_keys, stream_key
 from tests.kit import small
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trained runs: which checkpoint is read, and a run at another rank; what predicts has tests of its own."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import chex
@@ -15,7 +16,7 @@ from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.open_model import open_model
 from barrel_jax.training.optimiser import optimiser
 from barrel_jax.training.state import abstract, create
-from barrel_jax.training.trained import TrainedRun, find_checkpoint
+from barrel_jax.training.trained import TrainedRun, find_checkpoint, restore_variables
 from tests.kit import small
 from tests.kit.saved_run import save_run
 from tests.kit.toy import make_crops
@@ -27,14 +28,40 @@ def saved(best, latest):
 
 def test_the_newest_of_a_kind_or_a_step_of_either():
     there = saved([4], [8, 12])
-    assert find_checkpoint(there, "latest") == ("latest", 12)
-    assert find_checkpoint(there, "best") == ("best", 4)
-    assert [find_checkpoint(there, step) for step in ("4", "8", "12")] == [("best", 4), ("latest", 8), ("latest", 12)]
+    found = {which: find_checkpoint(Path("runs/a"), there, which) for which in ("latest", "best", "4", "8", "12")}
+    assert found == {
+        "latest": ("latest", 12), "best": ("best", 4), "4": ("best", 4), "8": ("latest", 8), "12": ("latest", 12)
+    }  # fmt: skip
     for which in ("5", "newest", "²"):
-        with pytest.raises(FileNotFoundError, match="can be: best at step 4; latest at step 8, 12"):
-            find_checkpoint(there, which)
+        with pytest.raises(FileNotFoundError, match=r"runs/a: no .* can be: best at step 4; latest at step 8, 12"):
+            find_checkpoint(Path("runs/a"), there, which)
     with pytest.raises(FileNotFoundError, match=r"no checkpoint 'best' in this run; .* none, train first"):
-        find_checkpoint(saved([], []), "best")
+        find_checkpoint(Path("runs/a"), saved([], []), "best")
+
+
+def test_a_run_that_has_only_been_scored_is_read(tmp_path):
+    """As of few faces, whose first scores come before the first `latest`."""
+    save_run(tmp_path, small.config(), make_crops(4))
+    (tmp_path / "checkpoints" / "latest").rename(tmp_path / "checkpoints" / "best")
+    assert TrainedRun.open(tmp_path, "best").step == TrainedRun.open(tmp_path, "0").step == 0
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 'latest' in this run; .* best at step 0"):
+        TrainedRun.open(tmp_path)
+    assert not (tmp_path / "checkpoints" / "latest").exists()
+
+
+def test_a_best_checkpoint_that_is_replaced_meanwhile_is_read_anew(tmp_path, monkeypatch):
+    save_run(tmp_path, small.config(), make_crops(4))
+    (tmp_path / "checkpoints" / "latest").rename(tmp_path / "checkpoints" / "best")
+    restore = Checkpoints.restore
+
+    def after_the_next(checkpoints, kind, step, like):
+        if step == 0:
+            (tmp_path / "checkpoints" / "best" / "0").rename(tmp_path / "checkpoints" / "best" / "3")
+        return restore(checkpoints, kind, step, like)
+
+    monkeypatch.setattr(Checkpoints, "restore", after_the_next)
+    state, step = restore_variables(tmp_path, small.config(), 3, "best", make_mesh(MeshConfig(data=1)))
+    assert step == 0 and state["params"]  # what it says of itself is what it was saved as
 
 
 def test_a_run_at_a_rank_says_so_in_its_config(tmp_path):

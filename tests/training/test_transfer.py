@@ -15,7 +15,7 @@ from barrel_jax.faces.wflw_to_300w import WEIGHTS, map_points
 from barrel_jax.models.build import build_model, shapes_of
 from barrel_jax.models.dqinit import DQInit
 from barrel_jax.training.starting import Origin, begin, read_trained
-from barrel_jax.training.transfer import Trained, fit
+from barrel_jax.training.transfer import SourceModel, fit
 from tests.kit.toy import make_crops
 
 OWN = dataclasses.replace(make_crops(1).scheme, name="custom-68", num_points=68, flip=tuple(range(68)))
@@ -36,7 +36,7 @@ def trained_on(scheme, **fields):
     model, rng = model_of(**fields), np.random.default_rng(0)
     variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), like_of(model, scheme.num_points))
     facts = {"num_landmarks": scheme.num_points, "scheme": scheme.name, "flip": list(scheme.flip), "fingerprint": "f"}
-    return Trained("runs/a", variables, model, facts)
+    return SourceModel("runs/a", variables, model, facts)
 
 
 def start_of(trained, scheme, **fields):
@@ -181,6 +181,14 @@ def test_a_part_of_which_the_run_has_some_is_drawn_as_a_whole():
     assert start.drawn == {"projection": "the run has none"} and "params/projection/kernel" not in given
 
 
+def test_modules_of_another_rank_are_drawn_and_said_to_be_so():
+    given, start = start_of(trained_on(W300_68), W300_68, dqinit_rank=4, qamem_rank=4)
+    why = "of another rank in the run"
+    layers = [f"decoder{layer}/qamem/{number}" for layer in (0, 1) for number in (1, 2)]
+    assert start.drawn == dict.fromkeys(["dqinit", *layers], why)
+    assert not any("dqinit" in name or "/qamem/" in name for name in given)
+
+
 def test_another_backbone_is_drawn_with_what_reads_its_features():
     trained = trained_on(W300_68, backbone="resnet34")
     given, start = start_of(trained, W300_68)
@@ -203,7 +211,7 @@ def test_another_backbone_is_drawn_with_what_reads_its_features():
 def test_a_deeper_backbone_takes_what_the_run_has_and_begins_where_it_is(theirs, ours, added):
     images = np.random.default_rng(1).uniform(size=(2, 64, 64, 3)).astype(np.float32)
     shallow, deep = (build_model(model_of(backbone=name), 68) for name in (theirs, ours))
-    trained = Trained(
+    trained = SourceModel(
         "runs/a", shallow.init(jax.random.key(3), images, train=False), model_of(backbone=theirs), FACTS_68
     )
     crops, drawn = dataclasses.replace(make_crops(1), scheme=W300_68), deep.init(jax.random.key(4), images, train=False)
@@ -262,7 +270,7 @@ def test_nothing_that_fits_says_what_the_run_is():
 def test_a_backbones_file_gives_the_backbone():
     trained = trained_on(W300_68)
     alone = {kind: {"backbone": tree["backbone"]} for kind, tree in trained.variables.items()}
-    given, start = start_of(Trained("weights.pth (resnet18 alone)", alone), COFW_29)
+    given, start = start_of(SourceModel("weights.pth (resnet18 alone)", alone), COFW_29)
     assert_taken(given, trained, [name for name in flat(trained.variables) if "/backbone/" in name])
     assert set(start.drawn.values()) == {"the file holds a backbone alone"} and set(start.taken) == {"backbone"}
 
