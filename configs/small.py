@@ -6,8 +6,9 @@ python -m barrel_jax.export runs/small --formats packed
 
 DIR holds real faces with 300W's 68 points (COCO keypoints), beside which faces are drawn. Boxes vary while it trains,
 with the picture around the crops, so that another detector's box does little harm; every point has a scale of its
-error. RUN is a longer run of the same model: 52 epochs of 12,000 drawn and 5,143 real faces, about three minutes of an
-H100 (benchmarks/gpu/recipes.py, `small`). How long the 16 epochs from it take was not recorded.
+error. RUN is a longer run of the same model: 52 epochs of 12,000 drawn faces and 5,143 visits to 2,963 real ones,
+about three minutes of an H100 (benchmarks/gpu/recipes.py, `small`). How long the 16 epochs from it take was not
+recorded.
 """
 
 from barrel_jax.config import Config

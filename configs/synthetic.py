@@ -3,7 +3,7 @@
 
 python train.py --config configs/synthetic.py --workdir runs/demo
 
-2 CPU cores: about 5 minutes; test NME 7.2 % (benchmarks/results/demo.json).
+2 CPU cores: about 3 minutes; test NME 7.2 % (benchmarks/results/demo.json).
 """
 
 from barrel_jax.config import Config

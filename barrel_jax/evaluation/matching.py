@@ -5,6 +5,8 @@
 given, and else counts the faces of a picture. Ids are taken for ids where their boxes agree; else boxes decide.
 """
 
+import unicodedata
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +30,13 @@ def match_boxes(
         faces: the annotated faces.
 
     Raises:
-        ValueError: a prediction overlaps no annotated face of its picture, or a face has no prediction; names both.
+        ValueError: a prediction is of no picture of the set, overlaps no annotated face of its picture or one that has
+          another prediction, a face has no prediction, or faces cannot be told apart; names them.
     """
     from scipy.optimize import linear_sum_assignment  # takes a second, which a training's start need not wait for
 
     keys = list(zip(faces.files, faces.faces.tolist(), strict=True))
-    files = _with_folders(files, faces)
+    files = as_the_set_has_them(files, faces)
     if ids is not None:
         rows = {key: row for row, key in enumerate(zip(files, ids, strict=True))}
         if len(rows) == len(files) and rows.keys() == set(keys):
@@ -41,27 +44,48 @@ def match_boxes(
             if (overlaps(boxes[order], faces.boxes).diagonal() >= LEAST).all():
                 return order
     order = np.full(len(faces), -1)
-    unmatched = []
+    strange: list[str] = []
+    unmatched: list[str] = []
+    second: list[str] = []
+    alike: list[str] = []
     true_rows, given_rows = _by_file(faces.files), _by_file(files)
     for name, predicted in given_rows.items():
-        true = true_rows.get(name, [])
+        if name not in true_rows:
+            alike_named = {own for own in true_rows if _last(own) == _last(name)}
+            strange.append(f"{name} ({len(alike_named)} pictures are called so)" if len(alike_named) > 1 else name)
+            continue
+        true = true_rows[name]
         shared = overlaps(boxes[predicted], faces.boxes[true])
-        for mine, theirs in zip(*linear_sum_assignment(-shared), strict=True):
-            if shared[mine, theirs] >= LEAST:
-                order[true[theirs]] = predicted[mine]
-        unmatched += [
-            f"{name} box {np.round(boxes[row], 1).tolist()} (at most {max(shared[number], default=0):.0%} of a face's)"
-            for number, row in enumerate(predicted)
-            if row not in order[true]
-        ]
+        assigned = zip(*(side.tolist() for side in linear_sum_assignment(-shared)), strict=True)
+        pairs = [(mine, theirs) for mine, theirs in assigned if shared[mine, theirs] >= LEAST]
+        for mine, theirs in pairs:
+            order[true[theirs]] = predicted[mine]
+        if any(_as_well(shared, one, other) for one, other in combinations(pairs, 2)):
+            alike.append(name)
+        for number, row in enumerate(predicted):
+            if row not in order[true]:
+                most = max(shared[number], default=0)
+                words = f"{name} box {np.round(boxes[row], 1).tolist()} (at most {most:.0%} of a face's)"
+                (second if most >= LEAST else unmatched).append(words)
     missing = [f"{faces.files[row]} face {faces.faces[row]}" for row in np.flatnonzero(order < 0)]
+    where = f"{faces.dataset} {faces.split}"
     for names, problem in (
-        (unmatched, f"overlap no face of {faces.dataset} {faces.split} in their pictures"),
-        (missing, f"faces of {faces.dataset} {faces.split} have no prediction whose box overlaps theirs"),
+        (strange, f"pictures are none of {where}"),
+        (unmatched, f"overlap no face of {where} in their pictures"),
+        (second, f"overlap a face of {where} for which another prediction is there"),
+        (missing, f"faces of {where} have no prediction whose box overlaps theirs"),
+        (alike, f"pictures of {where} have boxes that fit two faces alike; give the annotations' ids as the faces"),
     ):
         if names:
             raise ValueError(f"{file}: {len(names)} {problem}, first: {', '.join(names[:3])}")
     return order
+
+
+def _as_well(shared: Float[np.ndarray, "n m"], one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two pairs of a prediction and a face overlap as much the other way round."""
+    (mine, theirs), (their_mine, their_theirs) = one, other
+    now = shared[mine, theirs] + shared[their_mine, their_theirs]
+    return bool(np.isclose(shared[mine, their_theirs] + shared[their_mine, theirs], now, rtol=0, atol=1e-9))
 
 
 def overlaps(first: Real[np.ndarray, "n 4"], second: Real[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
@@ -81,9 +105,25 @@ def _by_file(files: list[str] | tuple[str, ...]) -> dict[str, list[int]]:
     return rows
 
 
-def _with_folders(files: list[str], faces: FaceTruth) -> list[str]:
-    """Names as the set has them, where it has one picture of that last part."""
-    whole: dict[str, set[str]] = {}
+def as_the_set_has_them(files: list[str], faces: FaceTruth) -> list[str]:
+    """Names as the set has them: in its spelling, and with the folders where it has one picture of that last part."""
+    by_path: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for name in faces.files:
-        whole.setdefault(Path(name).name, set()).add(name)
-    return [name if len(whole.get(name, ())) != 1 else next(iter(whole[name])) for name in files]
+        by_path.setdefault(_spelt(name), set()).add(name)
+        by_name.setdefault(_last(name), set()).add(name)
+
+    def meant(name: str) -> str:
+        found = by_path.get(_spelt(name)) or by_name.get(_spelt(name), set())
+        return name if name in found or len(found) != 1 else next(iter(found))
+
+    return [meant(name) for name in files]
+
+
+def _last(name: str) -> str:
+    return _spelt(name).rpartition("/")[2]
+
+
+def _spelt(name: str) -> str:
+    """A name in one spelling: accents and their letters composed, folders parted by slashes."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/")

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from barrel_jax import files
 from barrel_jax.evaluation.archives import read_archive
-from barrel_jax.evaluation.matching import match_boxes
+from barrel_jax.evaluation.matching import as_the_set_has_them, match_boxes
 from barrel_jax.evaluation.predictions_text import read_text
 from barrel_jax.faces.annotated import FaceTruth
 from barrel_jax.faces.wflw_to_300w import mapping
@@ -52,6 +52,10 @@ def read_predictions(file: Path, faces: FaceTruth) -> Float[np.ndarray, "n K 2"]
         order = match_boxes(file, keys["files"], keys.get("faces"), boxes, faces)
     else:
         order = _match(file, keys, faces) if keys else np.arange(len(points))
+        if not keys and len(points) == total:
+            print(
+                f"note: {file} names no pictures: it is taken in the order of {faces.dataset} {faces.split}, unchecked"
+            )
     if len(order) != total or len(points) != total:
         raise ValueError(
             f"{file}: {len(points)} faces, but {faces.dataset} {faces.split} has {total}; "
@@ -147,6 +151,8 @@ def _keys(file: Path, name: str, values: Any) -> list:
 def _match(file: Path, columns: dict[str, list], faces: FaceTruth) -> np.ndarray:
     """For each face of `faces` the row of the predictions that names it [n]."""
     own = {"files": list(faces.files), "faces": faces.faces.tolist()}
+    if "files" in columns:
+        columns = columns | {"files": as_the_set_has_them(columns["files"], faces)}
     truth = list(zip(*(own[name] for name in columns), strict=True))
     predicted = list(zip(*columns.values(), strict=True))
     names = " and ".join(columns)

@@ -70,7 +70,10 @@ def open_split(directory: Path, split: str) -> Sequence[dict[str, Any]]:
     builder = tfds.builder_from_directory(str(directory))
     if split not in builder.info.splits:
         there = ", ".join(builder.info.splits) or "none"
-        raise ValueError(f"{directory}: no split {split!r} in this set; its splits are: {there}")
+        raise ValueError(
+            f"{directory}: no split {split!r} in this set; its splits are: {there}; name one of them (--split, "
+            "config.data.train_split, config.data.test_split), or give the set that one too"
+        )
     return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
 
 

@@ -30,7 +30,7 @@ from barrel_jax.faces.geometry import UNITS
 from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.files import readable_name
 from barrel_jax.picture_heads import max_pixels
-from barrel_jax.predict.annotator import Annotator
+from barrel_jax.predict.annotator import Annotator, drawing_names, drawing_of_video, refuse_to_replace
 from barrel_jax.predict.backend import BACKENDS
 from barrel_jax.predict.boxes import BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector, stated
@@ -57,11 +57,14 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
     paths = found.pictures
     if args.out.resolve() == (source if source.is_dir() else source.absolute().parent).resolve():
         raise ValueError(f"--out={args.out}: the pictures are there, and drawings could replace them; choose another")
+    is_camera = args.source.isdecimal() and not source.exists()
+    name = f"camera-{args.source}" if is_camera else readable_name(source)  # of a video
+    refuse_to_replace(args.out, drawing_names(paths) if paths else [drawing_of_video(name)], paths or [source])
     if args.boxes and not paths:
         raise ValueError(f"--boxes={args.boxes} are of pictures, and {source} is none; use --detector")
     faults = list(found.faults)
     if args.boxes:
-        known = read_boxes(args.boxes, args.unit)
+        known = read_boxes(args.boxes, args.unit, args.category)
         unused = known.unused(paths)
         if all(_unknown(known, path) for path in paths):
             has = f" (it has {', '.join(unused[:3])}{', ...' * (len(unused) > 3)})" if unused else ""
@@ -95,7 +98,6 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
         if frames is None:
             annotator.pictures(paths, boxes.find if args.boxes else detected(detect), searched=not args.boxes)
         else:
-            name = f"camera-{args.source}" if frames.is_camera else readable_name(source)
             smoother = make_smoother(args.smooth, frames.rate)
             tracker = Tracker(predictor, detect, frames.rate, smoother, args.detect_every)
             annotator.video(frames, frames.rate, frames.promised, name, tracker)
@@ -114,6 +116,10 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
     if found.others:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in found.others.most_common())
         print(f"{source}: {found.others.total()} files that are no pictures were left out ({kinds})")
+    if frames is not None and (note := frames.note()):
+        print(f"note: {note}")
+    if args.boxes and known.left_out:
+        print(f"note: {args.boxes}: {known.left_out} boxes of other categories were left out")
     if args.boxes and (note := boxes.turned()):
         print(f"note: {note}")
     if args.boxes and (why := boxes.doubt()):
@@ -156,6 +162,12 @@ def main(arguments: list[str] | None = None) -> int:
         choices=tuple(UNITS),
         default="pixel",
         help="of the numbers of --boxes: fraction and percent are of the picture's sides (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--category",
+        default="",
+        metavar="NAME",
+        help="of a COCO file of --boxes with several: the faces' (default: the one called face)",
     )
     parser.add_argument(
         "--exif",

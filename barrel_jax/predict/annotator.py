@@ -122,7 +122,7 @@ class Annotator:
         watch = self._predictor.stopwatch
         before = {activity: watch.seconds(activity) for activity in (*LATENCY, "other")}
         try:
-            with VideoWriter(self._out / f"{Path(name).stem}.mp4", rate) as writer:
+            with VideoWriter(self._out / drawing_of_video(name), rate) as writer:
                 for frame in self._progress(frames, "frame", total):
                     tracked = track(frame)
                     drawing = self._record(
@@ -169,6 +169,22 @@ class Annotator:
                 bar.set_postfix_str(f"{self.records.count} faces, {speed:.1f} faces/s", refresh=False)
 
 
+def refuse_to_replace(out: Path, names: Iterable[str], sources: Iterable[Path]) -> None:
+    """Sees that drawings of these names would replace no file of somebody's in `out`.
+
+    A folder that has a `points.json` is of an earlier call, whose drawings may be made anew.
+
+    Raises:
+        ValueError: one of the names is there and is one of the sources, or leads to it, or `out` is of no earlier call.
+    """
+    there = [out / name for name in names if (out / name).exists()]
+    originals = {source.resolve() for source in sources} if there else set()
+    earlier = (out / "points.json").exists()
+    for path in there:
+        if not earlier or path.resolve() in originals:
+            raise ValueError(f"--out={out}: the drawing would replace {path}, which is there already; choose another")
+
+
 def latency(seconds: Mapping[str, float], frames: int) -> str:
     """What a frame took, in words, from the seconds of all by activity; those of compiling are told apart."""
     split = ", ".join(f"{name} {1000 * seconds[name] / frames:.1f} ms" for name in LATENCY if name != "compile")
@@ -189,6 +205,11 @@ def drawing_names(paths: Sequence[Path]) -> list[str]:
         numbered = (f"{name}-{number}" for number in count(2))
         names[next(one for one in chain([name], numbered) if one not in names)] = None
     return [f"{name}.png" for name in names]
+
+
+def drawing_of_video(name: str) -> str:
+    """The file name of a video's drawing."""
+    return f"{Path(name).stem}.mp4"
 
 
 def _rounded(numbers: Float[np.ndarray, "..."]) -> list[Any]:

@@ -34,6 +34,7 @@ class BoxFile:
     path: Path
     pictures: dict[str, PictureBoxes]  # by the picture's file name, with its folders if they are given
     faults: list[str]  # a line for every record that is no box
+    left_out: int = 0  # boxes of other categories than the faces'
     _near: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # words on what is near a missed name
 
     def of(self, path: Path) -> tuple[str, PictureBoxes]:
@@ -41,19 +42,37 @@ class BoxFile:
 
         Raises ValueError where nothing is, or of several pictures of that name; names what is near.
         """
-        parts = [_composed(readable(part)) for part in path.absolute().parts[1:]]
-        ends = ("/".join(parts[first:]) for first in range(len(parts)))  # the longest first
-        found = next((self._by_end[end] for end in ends if end in self._by_end), [])
+        found = self._names_of(path)
         if len(found) == 1:
             return found[0], self.pictures[found[0]]
         if found:
             raise ValueError(f"{path}: {self.path} has boxes of {' and '.join(found[:3])}; predict them apart")
-        raise ValueError(f"{path}: no boxes for it in {self.path}{self._words_on(parts[-1])}")
+        raise ValueError(f"{path}: no boxes for it in {self.path}{self._words_on(_composed(readable(path.name)))}")
 
     def unused(self, paths: list[Path]) -> list[str]:
         """The names of pictures with boxes that are not among the paths."""
-        there = {_composed(readable(path.name)) for path in paths}
-        return [key for key, picture in self.pictures.items() if picture.boxes and there.isdisjoint(_ends(key))]
+        used = {name for path in paths for name in self._names_of(path)}
+        return [key for key, picture in self.pictures.items() if picture.boxes and key not in used]
+
+    def _names_of(self, path: Path) -> list[str]:
+        """The names that may be of the picture at a path: those that have the longest end in common with it.
+
+        A name that goes on in another folder is of another picture where the file knows the picture's own folder.
+        """
+        parts = [_composed(readable(part)) for part in path.absolute().parts[1:]]
+        for first in range(len(parts)):
+            names = self._by_end.get("/".join(parts[first:]), [])
+            if names and first and parts[first - 1] in self._folders:
+                whole = "/".join(parts[first:])
+                names = [name for name in names if _plain(name) == whole]
+            if names:
+                return names
+        return []
+
+    @cached_property
+    def _folders(self) -> set[str]:
+        """The names of all folders in the pictures' names."""
+        return {folder for end in self._by_end for folder in end.split("/")[:-1]}
 
     @cached_property
     def _by_end(self) -> dict[str, list[str]]:
@@ -73,17 +92,18 @@ class BoxFile:
         return self._near.get(name, "")
 
 
-def read_boxes(file: Path, unit: str = "pixel") -> BoxFile:
+def read_boxes(file: Path, unit: str = "pixel", category: str = "") -> BoxFile:
     """Reads one of four kinds of file; records that are no box are faults, and the others are kept.
 
-    `unit` is of their numbers, one of `geometry.UNITS`; they are given as they are.
+    `unit` is of their numbers, one of `geometry.UNITS`; they are given as they are. Of COCO's annotations of several
+    categories those of `category` are taken, '' for the one called face.
 
     `.json` is {"file name": [[x, y, w, h], ...]}, COCO's annotations (images, annotations with bbox), whose ids are
     kept, or `points.json` of `barrel_jax.predict`; `.csv` is a table (box_tables.py).
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is of another kind, or holds no box at all.
+        ValueError: it is of another kind, or holds no box at all, or which of its categories is the faces' is open.
     """
     file = Path(file)
     if not file.is_file():
@@ -93,7 +113,8 @@ def read_boxes(file: Path, unit: str = "pixel") -> BoxFile:
         raise ValueError(f"{file}: boxes come in a .json, .csv or .tsv file")
     pictures: dict[str, PictureBoxes] = {}
     faults: list[str] = []
-    for row in _json_rows(file, pictures, faults) if suffix == ".json" else read_table(file):
+    rows, left_out = _json_rows(file, pictures, faults, category) if suffix == ".json" else (read_table(file), 0)
+    for row in rows:
         if not isinstance(row.name, str) or not row.name:
             faults.append(f"{file}, {row.where}: no name of a picture")
             continue
@@ -108,7 +129,7 @@ def read_boxes(file: Path, unit: str = "pixel") -> BoxFile:
     if faults and not any(picture.boxes for picture in pictures.values()):
         more = f" (and {len(faults) - 1} more such records; none is a box)" if len(faults) > 1 else ""
         raise ValueError(f"{faults[0]}{more}")
-    return BoxFile(file, pictures, faults)
+    return BoxFile(file, pictures, faults, left_out)
 
 
 def _fault(row: Row, unit: str) -> str:
@@ -128,7 +149,10 @@ def _fault(row: Row, unit: str) -> str:
     return ""
 
 
-def _json_rows(file: Path, pictures: dict[str, PictureBoxes], faults: list[str]) -> list[Row]:
+def _json_rows(
+    file: Path, pictures: dict[str, PictureBoxes], faults: list[str], category: str
+) -> tuple[list[Row], int]:
+    """The rows of a file, and how many boxes of other categories it has."""
     try:
         content = json.loads(read_text(file))
     except (ValueError, RecursionError) as error:
@@ -136,14 +160,15 @@ def _json_rows(file: Path, pictures: dict[str, PictureBoxes], faults: list[str])
             str(error) if str(file) in str(error) else f"{file}: not JSON: {error}; correct it, or write it anew"
         ) from error
     if isinstance(content, list) and all(isinstance(record, dict) for record in content):
-        return [
+        records = [
             Row(f"record {number} (from 0)", record.get("file", ""), record.get("box", "nothing"), _id(record, "face"))
             for number, record in enumerate(content)
         ]
+        return records, 0
     if not isinstance(content, dict):
         raise ValueError(f"{file}: neither an object of boxes by file name, nor COCO's annotations, nor points.json")
     if {"images", "annotations"} <= content.keys():
-        return _coco_rows(file, content, pictures, faults)
+        return _coco_rows(file, content, pictures, faults, category)
     rows = []
     for name, boxes in content.items():
         if not isinstance(boxes, list):
@@ -151,11 +176,13 @@ def _json_rows(file: Path, pictures: dict[str, PictureBoxes], faults: list[str])
             continue
         rows += [Row(repr(name), name, None)]
         rows += [Row(f"{name!r}, box {number}", name, box) for number, box in enumerate(boxes)]
-    return rows
+    return rows, 0
 
 
-def _coco_rows(file: Path, content: dict[str, Any], pictures: dict[str, PictureBoxes], faults: list[str]) -> list[Row]:
-    names, rows = {}, []
+def _coco_rows(
+    file: Path, content: dict[str, Any], pictures: dict[str, PictureBoxes], faults: list[str], category: str
+) -> tuple[list[Row], int]:
+    names, rows, left_out = {}, [], 0
     if not isinstance(content["images"], list) or not isinstance(content["annotations"], list):
         raise ValueError(f"{file}: images and annotations are not lists, as COCO writes them")
     for number, image in enumerate(content["images"]):
@@ -165,9 +192,13 @@ def _coco_rows(file: Path, content: dict[str, Any], pictures: dict[str, PictureB
         name = names[image["id"]] = image["file_name"]
         sides = [side for side in (image.get("width"), image.get("height")) if type(side) is int]
         pictures[name] = PictureBoxes(size=(sides[0], sides[1]) if len(sides) == 2 else None)
+    others = _other_categories(file, content, category)
     for number, annotation in enumerate(content["annotations"]):
         if not isinstance(annotation, dict):
             faults.append(f"{file}, annotations: number {number} (from 0) is no object")
+            continue
+        if _id(annotation, "category_id") in others:
+            left_out += 1
             continue
         where = f"annotation {annotation.get('id', number)}"
         name = names.get(_id(annotation, "image_id"))
@@ -175,7 +206,26 @@ def _coco_rows(file: Path, content: dict[str, Any], pictures: dict[str, PictureB
             faults.append(f"{file}, {where}: its image_id is that of no image, as COCO writes it")
         elif not annotation.get("iscrowd"):
             rows.append(Row(where, name, annotation.get("bbox", "nothing"), _id(annotation, "id")))
-    return rows
+    return rows, left_out
+
+
+def _other_categories(file: Path, content: dict[str, Any], wanted: str) -> set[int | None]:
+    """The ids of categories that are not the faces', of those that annotations have."""
+    listed = content.get("categories")
+    of_annotations = {_id(one, "category_id") for one in content["annotations"] if isinstance(one, dict)}
+    names = {
+        _id(one, "id"): str(one.get("name", ""))
+        for one in (listed if isinstance(listed, list) else ())
+        if isinstance(one, dict) and _id(one, "id") in of_annotations
+    }
+    if not wanted and len(names) < 2:
+        return set()
+    faces = {one for one, name in names.items() if name.casefold() == (wanted or "face").casefold()}
+    if not faces:
+        there = ", ".join(sorted(names.values())) or "none"
+        what = f"no box is of category {wanted!r}" if wanted else "boxes of several categories"
+        raise ValueError(f"{file}: {what} ({there}); name the faces' with --category")
+    return set(names) - faces
 
 
 def _id(record: dict[str, Any], name: str) -> int | None:
@@ -185,6 +235,11 @@ def _id(record: dict[str, Any], name: str) -> int | None:
 def _composed(name: str) -> str:
     """A name in composed letters, whichever way the system that wrote it splits accents off."""
     return unicodedata.normalize("NFC", name)
+
+
+def _plain(key: str) -> str:
+    """A name with its folders in one spelling."""
+    return _composed(key.replace("\\", "/"))
 
 
 def _ends(key: str) -> set[str]:

@@ -42,6 +42,7 @@ class Frames:
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or RATE
         self.promised = 0 if self.is_camera else max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         self.count = 0  # frames read
+        self._last = 0.0  # when the last of them is shown, seconds
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         try:
@@ -50,6 +51,7 @@ class Frames:
                 if not there:
                     return
                 self.count += 1
+                self._last = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         finally:
             self._capture.release()
@@ -58,10 +60,22 @@ class Frames:
         """After the last frame: what is wrong with the video, '' when it is whole."""
         if self.is_camera:
             return "" if self.count else f"camera {self.source} gave no frame"
-        # Some containers promise an estimate, and trimmed ones hide a few frames: a hundredth is not missed.
-        if self.count and self.count + 1 + self.promised // 100 >= self.promised:
+        # Some containers promise an estimate, and trimmed ones hide a few frames: a hundredth is not missed, nor are
+        # those that a rate would have which changes, where the last frame is shown at the end.
+        seen = max(self.count, round(self._last * self.rate) + 1)
+        if self.count and seen + 1 + self.promised // 100 >= self.promised:
             return ""
         return f"{self.source}: ends early: frame {self.count} of {self.promised} cannot be decoded (counted from 0)"
+
+    def note(self) -> str:
+        """After the last frame: what is to be known of their times, '' for nothing."""
+        even = max(self.count - 1, 0) / self.rate
+        if self.is_camera or abs(self._last - even) <= 0.05 * even + 2 / self.rate:
+            return ""
+        return (
+            f"{self.source}: its frames do not come evenly ({self.count} in {self._last:.1f} s, where the file says "
+            f"{self.rate:.3g} a second); the drawn video shows them so"
+        )
 
 
 class VideoWriter:

@@ -105,7 +105,26 @@ def find_files(
                 f"{document}: {len(respelled):,} files are there under another spelling than file_name's, such as "
                 f"{found_name} for {name!r} ({_difference(name, found_name)}), and were taken"
             )
+    for found, several in _named_twice(paths).items():
+        first, *_, last = sorted(several)
+        for name in several:
+            del paths[name]
+            missing[name] = f"{found}: {first!r} and {last!r} both lead here; put the one that is missing there too"
     return paths, missing
+
+
+def _named_twice(paths: dict[str, Path]) -> dict[Path, list[str]]:
+    """The files to which names of different pictures lead, as when folders of equal names were put into one."""
+    names: dict[Path, list[str]] = {}
+    for name, path in paths.items():
+        names.setdefault(path, []).append(name)
+    twice = {}
+    for path, several in names.items():
+        parts = [_parts(name) for name in several]
+        shared = min(map(len, parts))
+        if len({own[-shared:] for own in parts}) > 1:
+            twice[path] = several
+    return twice
 
 
 def _difference(name: str, found: str) -> str:

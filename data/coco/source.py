@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,6 +131,10 @@ def read_source(directory: Path, options: Mapping[str, Any] = {}) -> Source:
         findings.doubts += doubts
         findings.doubted |= {path.stem} if doubts else set()
     findings.faults += missing.values()
+    if rows and not {"train", "val"} <= splits.keys() and set(splits) != {"val"}:
+        absent = " and ".join(f"{split}.json" for split in ("train", "val") if split not in splits)
+        command = f"python -m data.convert coco {shlex.quote(str(directory))} --out NEW"
+        findings.notes.append(f"{directory}: no {absent}, which training needs: `{command}` divides what is there")
     return CocoSource("coco", directory, scheme, found, splits, findings, paths=paths, missing=missing)
 
 

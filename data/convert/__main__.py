@@ -56,10 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--exif", choices=EXIF, default=task.exif, help="frame of pictures that viewers turn (default: %(default)s)"
     )
-    other = parser.add_argument_group("labelstudio, coco")
+    other = parser.add_argument_group("labelstudio, coco, cvat")
     other.add_argument("--annotator", default=options.annotator, help="id or e-mail of whose annotations count")
     other.add_argument("--as-shown", action="store_true", help="points of rotated tasks are of what the screen showed")
-    other.add_argument("--category", default=options.category, help="name of the category that is the face")
+    other.add_argument(
+        "--category",
+        default=options.category,
+        help="name of the category that is the face; of cvat, label of its skeletons",
+    )
     parser.add_max_pixels()
     args = parser.parse_args(arguments)
     with max_pixels(args.max_pixels):

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data.convert.faces import ConvertedFace, Frame, landmark_names, make_faces
+from data.convert.faces import ConvertedFace, landmark_names, make_faces
 from data.convert.formats import FORMATS, recognise
+from data.convert.frames import Frame
 from data.convert.given_twice import given_once
 from data.convert.pictures import Pictures, files_of
 from data.convert.record import Options, Record

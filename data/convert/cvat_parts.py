@@ -42,6 +42,24 @@ def usual_parts(images: Iterable[Element]) -> dict[str, int]:
     return {label: count.most_common(1)[0][0] for label, count in counts.items()} if in_parts else {}
 
 
+def skeleton_label(path: Path, images: Iterable[Element], wanted: str) -> str:
+    """The label of the skeletons that are faces: the `wanted` one, '' for all.
+
+    Raises:
+        ValueError: none is wanted and skeletons of several labels have unlike points, or none has the wanted label.
+    """
+    points: dict[str, set[str]] = {}
+    for image in images:
+        for skeleton in image.all("skeleton"):
+            points.setdefault(label_of(skeleton), set()).update(label_of(point) for point in skeleton.all("points"))
+    labels = ", ".join(sorted(points))
+    if wanted and points and wanted not in points:
+        raise ValueError(f"{path}: no skeleton is labelled {shown(wanted)}; there are {labels}")
+    if not wanted and len(set(map(frozenset, points.values()))) > 1:
+        raise ValueError(f"{path}: skeletons with unlike points ({labels}); name the face's with --category")
+    return wanted
+
+
 def shapes_of_faces(path: Path, image: Element) -> list[list[Element]]:
     """The shapes of points of an image, by face: those of a group, all single points without one, each other one.
 

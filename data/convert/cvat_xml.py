@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """CVAT's "CVAT for images 1.1" XML: points, skeletons, and boxes around them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from data.convert.cvat_parts import count_points, point_names, shapes_of_faces, usual_parts
+from data.convert.cvat_parts import (
+    count_points,
+    label_of,
+    point_names,
+    shapes_of_faces,
+    skeleton_label,
+    usual_parts,
+)  # fmt: skip
 from data.convert.faces import ConvertedFace
 from data.convert.markup import Element, faces_of, read_xml
 from data.convert.record import NOT_LABELLED, OCCLUDED, VISIBLE, Options, Record, read_number, read_side, shown
@@ -28,26 +36,30 @@ def read(path: Path, options: Options, findings: Findings) -> list[Record]:
     """The faces of a file; faults of single ones are collected.
 
     Raises:
-        ValueError: it is no such file at all, or one for videos.
+        ValueError: it is no such file at all, or one for videos, or its skeletons are of several kinds of things.
     """
-    del options
     root = read_xml(path)
     if root.tag != "annotations":
         raise ValueError(f"{path}: its root is <{root.tag}>, CVAT's is <annotations>; is it of another tool?")
     if next(root.all("track"), None):
         raise ValueError(f"{path}: this is CVAT for video, which names no pictures; export 'CVAT for images 1.1'")
-    usual = usual_parts(root.all("image"))
-    return faces_of(root.all("image"), lambda image: _faces(path, image, usual, findings), findings)
+    usual, category = usual_parts(root.all("image")), skeleton_label(path, root.all("image"), options.category)
+    return faces_of(root.all("image"), lambda image: _faces(path, image, usual, category, findings), findings)
 
 
-def _faces(path: Path, image: Element, usual: Mapping[str, int], findings: Findings) -> list[Record]:
-    """The faces of an image: its skeletons, and what `cvat_parts` makes of its points."""
+def _faces(path: Path, image: Element, usual: Mapping[str, int], category: str, findings: Findings) -> list[Record]:
+    """The faces of an image: its skeletons, those of a `category` where it is not '', and what `cvat_parts` makes of
+    its points.
+    """
     name = image.attributes.get("name", "")
     if not name:
         raise ValueError(f"{path}:{image.line}: an image without its name; name it")
     width, height = (read_side(image.attributes.get(side)) for side in ("width", "height"))
     boxes = [(box, _box(path, box)) for box in image.all("box")]
-    faces = [(shape, _skeleton(path, shape), False) for shape in image.all("skeleton")]
+    skeletons = list(image.all("skeleton"))
+    chosen = [shape for shape in skeletons if not category or label_of(shape) == category]
+    findings.counts["skeletons_of_other_labels_left_out"] += len(skeletons) - len(chosen)
+    faces = [(shape, _skeleton(path, shape), False) for shape in chosen]
     for shapes in shapes_of_faces(path, image):
         points: Points = {}
         for shape in shapes:
@@ -113,10 +125,15 @@ def _points(path: Path, shape: Element) -> list[tuple[float, float, int]]:
 
 
 def _box(path: Path, box: Element) -> Box:
+    """x, y, w, h; of one that is rotated about its centre, of the upright box around it."""
     left, top, right, bottom = (
         read_number(box.attributes.get(side, ""), f"{path}:{box.line}", side) for side in ("xtl", "ytl", "xbr", "ybr")
     )
-    return left, top, right - left, bottom - top
+    width, height = right - left, bottom - top
+    angle = math.radians(read_number(box.attributes.get("rotation", "0"), f"{path}:{box.line}", "rotation"))
+    across, along = abs(math.cos(angle)), abs(math.sin(angle))
+    wide, high = width * across + height * along, width * along + height * across
+    return left + (width - wide) / 2, top + (height - high) / 2, wide, high
 
 
 def _around(shape: Element, points: Points, boxes: list[tuple[Element, Box]]) -> Box | None:

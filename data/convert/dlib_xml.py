@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+import numpy as np
+
 from data.convert.faces import ConvertedFace
 from data.convert.markup import Element, faces_of, read_xml
 from data.convert.record import VISIBLE, Options, Record, read_number, read_side, shown
@@ -63,7 +65,15 @@ def _number(element: Element, name: str, where: str) -> float:
 
 
 def write(folder: Path, split: str, faces: Sequence[ConvertedFace], names: Sequence[str], findings: Findings) -> None:
-    """Writes `folder/<split>.xml`. Points that are not labelled have no part; which are occluded is not kept."""
+    """Writes `folder/<split>.xml`. Points that are not labelled have no part; which are occluded is not kept.
+
+    dlib reads whole pixels alone, and takes the parts in the order of their names as texts: numbers are padded with
+    zeros, as imglab does.
+    """
+    digits = max(map(len, names), default=0) if all(map(str.isdecimal, names)) else 0
+    parts = [name.zfill(digits) for name in names]
+    if parts != sorted(parts):
+        findings.notes.append("dlib takes the points in the order of their names as texts, not in that of the source")
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<dataset>", f"<name>{split}</name>", "<images>"]
     by_picture: dict[str, list[ConvertedFace]] = {}
     for face in faces:
@@ -72,12 +82,19 @@ def write(folder: Path, split: str, faces: Sequence[ConvertedFace], names: Seque
         width, height = group[0].picture.size
         lines.append(f'<image file={quoteattr(f"images/{name}")} width="{width}" height="{height}">')
         for face in group:
-            x, y, w, h = (f"{value:.6g}" for value in face.box)
-            lines.append(f'<box top="{y}" left="{x}" width="{w}" height="{h}">')
-            for part, (px, py), visible in zip(names, face.points, face.visible, strict=True):
+            (left, top), (right, bottom) = np.rint(face.box[:2]), np.rint(face.box[:2] + face.box[2:])
+            sides = f'width="{max(right - left, 1):.0f}" height="{max(bottom - top, 1):.0f}"'
+            lines.append(f'<box top="{top:.0f}" left="{left:.0f}" {sides}>')
+            shown = face.visible > 0
+            whole = np.rint(np.where(shown[:, None], face.points, 0.0)).astype(int)
+            for part, (px, py), visible in zip(parts, whole, shown, strict=True):
                 if visible:
-                    lines.append(f'<part name={quoteattr(part)} x="{px:.8g}" y="{py:.8g}"/>')
+                    lines.append(f'<part name={quoteattr(part)} x="{px}" y="{py}"/>')
             lines.append("</box>")
+            findings.counts["points_rounded_to_whole_pixels"] += int(
+                (whole != np.where(shown[:, None], face.points, 0.0)).any(axis=1).sum()
+            )
+            findings.counts["boxes_rounded_to_whole_pixels"] += int((np.rint(face.box) != face.box).any())
             findings.counts["occluded_points_written_as_visible"] += int((face.visible == 1).sum())
         lines.append("</image>")
     (folder / f"{split}.xml").write_text("\n".join([*lines, "</images>", "</dataset>", ""]), encoding="utf-8")

@@ -14,23 +14,13 @@ from barrel_jax.faces.crop_windows import landmark_box
 from barrel_jax.faces.geometry import UNITS
 from barrel_jax.pictures import orientation
 from barrel_jax.progress import follow
-from data.convert.frames import Stored, annotated_sizes
+from data.convert.frames import Frame, Stored, annotated_sizes
 from data.convert.pictures import Pictures
 from data.convert.record import NOT_LABELLED, Record
 from data.convert.split_names import named_split
 from data.images import read_image
 from data.numbers import LIMIT
 from data.source import Findings
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What the numbers of records mean."""
-
-    unit: str = "pixel"  # one of geometry.UNITS
-    origin: int = 0  # what is given to the centre of the first pixel
-    exif: str = "auto"  # frame of pictures that viewers turn: 'auto', 'stored' or 'upright' (data.coco.frames)
-    as_shown: bool = False  # points of a picture that was turned on the screen are of what the screen showed
 
 
 @dataclass(frozen=True)
@@ -103,7 +93,7 @@ def make_faces(
         findings.counts[mended] += bool(mended)
         located.append(path)
     read = _read_pictures(list(dict.fromkeys(path for path in located if path)), findings)
-    sizes = annotated_sizes(records, located, read, names, frame.exif, findings) if frame.unit == "pixel" else {}
+    sizes = annotated_sizes(records, located, read, names, frame, findings)
     targets = pictures.targets(read)
     faces: list[ConvertedFace] = []
     for record, path in zip(records, located, strict=True):

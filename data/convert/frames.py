@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The width and height of pictures that viewers turn, where the annotations say none: those of the annotator's frame.
+"""The meaning of records' numbers, and the width and height of pictures that viewers turn, in the annotator's frame.
 
-A result states sizes, by which its readers know the frame again (`data.coco.frames`).
+Where the annotations say no size, the points, the faces or the switch decide. A result states sizes, by which its
+readers know the frame again (`data.coco.frames`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from barrel_jax.faces.geometry import UNITS
 from barrel_jax.faces.landmarks import LandmarkScheme, Normaliser
 from barrel_jax.faces.symmetry import find_scheme
 from barrel_jax.pictures import TURNS
@@ -18,6 +20,16 @@ from data.coco.frames import frame_of
 from data.coco.upright import Axes, axes_of
 from data.convert.record import Record
 from data.source import Findings
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the numbers of records mean."""
+
+    unit: str = "pixel"  # one of geometry.UNITS
+    origin: int = 0  # what is given to the centre of the first pixel
+    exif: str = "auto"  # frame of pictures that viewers turn: 'auto', 'stored' or 'upright' (data.coco.frames)
+    as_shown: bool = False  # points of a picture that was turned on the screen are of what the screen showed
 
 
 @dataclass(frozen=True)
@@ -34,30 +46,37 @@ def annotated_sizes(
     located: Sequence[Path | None],
     pictures: Mapping[Path, Stored],
     names: Sequence[str],
-    switch: str,
+    meaning: Frame,
     findings: Findings,
 ) -> dict[Path, tuple[int, int]]:
     """Width and height, by picture, where they are not those stored: by the points, the faces, or the switch.
 
     Args:
-        records: their points in pixels.
+        records: of all files.
         located: the picture of each.
         pictures: as stored.
         names: of the landmarks, in order.
-        switch: 'auto', 'stored' or 'upright'.
+        meaning: of the records' numbers. Parts of a picture's sides lie inside it in either frame, so that of them the
+            faces and the switch alone decide.
         findings: take the note on pictures for which nothing decides.
     """
     turned = {path for path, picture in pictures.items() if TURNS[picture.orientation][0]}
+    whole = UNITS[meaning.unit]
     rows: dict[Path, list[Row]] = {}
+    every = []
     for record, path in zip(records, located, strict=True):
+        if path not in pictures:
+            continue
+        row = _row(record, names, np.array(pictures[path].size) / whole if whole else np.ones(2))
+        every.append(row)
         if path in turned and record.size is None:
-            rows.setdefault(path, []).append(_row(record, names))
+            rows.setdefault(path, []).append(row)
     if not rows:
         return {}
-    axes, sizes, open_ones = _axes(records, names), {}, []
+    axes, sizes, open_ones = _axes(every, names), {}, []
     for path, faces in rows.items():
         picture = pictures[path]
-        frame = frame_of(picture.orientation, picture.size, faces, axes, switch)
+        frame = frame_of(picture.orientation, picture.size, faces, axes, meaning.exif)
         if frame.upright:
             sizes[path] = frame.size
         if not frame.by:
@@ -71,13 +90,12 @@ def annotated_sizes(
     return sizes
 
 
-def _row(record: Record, names: Sequence[str]) -> Row:
+def _row(record: Record, names: Sequence[str], scale: np.ndarray) -> Row:
     values = np.array([record.points.get(name, (np.nan, np.nan, 0)) for name in names], np.float64)
-    return Row(record.where, 0, record.picture, (0, 0), values[:, :2], values[:, 2], np.full(4, np.nan))
+    return Row(record.where, 0, record.picture, (0, 0), values[:, :2] * scale, values[:, 2], np.full(4, np.nan))
 
 
-def _axes(records: Sequence[Record], names: Sequence[str]) -> Axes | None:
-    rows = [_row(record, names) for record in records]
+def _axes(rows: Sequence[Row], names: Sequence[str]) -> Axes | None:
     points = np.stack([np.where(row.labelled[:, None], row.points, np.nan) for row in rows])
     try:
         scheme, _ = find_scheme(points, np.stack([row.visible for row in rows]))

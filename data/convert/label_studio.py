@@ -6,7 +6,7 @@ saves them. `data.convert.faces` turns back those that are not.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from data.source import Findings
 
 SUFFIXES = (".json",)
 ABOUT = "Label Studio's JSON"
+Group = tuple[dict[str, Any] | None, list[dict[str, Any]]]  # a face's rectangle and its points
 PICTURES = ("image", "img", "picture", "photo", "url", "file")  # keys of a task's data, the likelier first
 
 
@@ -109,11 +110,9 @@ def _people(completed_by: Any) -> list[str]:
     return [str(person[key]) for key in ("id", "email") if key in person]
 
 
-def _by_face(
-    points: list[dict[str, Any]], boxes: list[dict[str, Any]], where: str, findings: Findings
-) -> Iterator[tuple[dict[str, Any] | None, list[dict[str, Any]]]]:
-    """The points of each face with its rectangle: by parent, else one face if each label is there once, else by the
-    rectangle around each point, else by order, a new face beginning where a label comes again.
+def _by_face(points: list[dict[str, Any]], boxes: list[dict[str, Any]], where: str, findings: Findings) -> list[Group]:
+    """The points of each face with its rectangle: by parent, else by the rectangle around each point where there are
+    several, else one face if each label is there once, else by order, a new face beginning where a label comes again.
     """
     ids = {box.get("id"): box for box in boxes if isinstance(box.get("id"), str)}
     parents = {parent for p in points if isinstance(parent := p.get("parentID"), str)}
@@ -121,19 +120,19 @@ def _by_face(
         if not all(isinstance(p.get("parentID"), str) for p in points):
             raise ValueError(f"{where}: some of its points belong to a region and some do not; assign them all")
         groups = [(ids.get(parent), [p for p in points if p["parentID"] == parent]) for parent in sorted(parents)]
-    elif not _twice(points, where):
+        return _checked(groups, where)
+    around = [[n for n, box in enumerate(boxes) if _holds(box, p, where)] for p in points]
+    if not _twice(points, where) and not (len(boxes) > 1 and all(len(of_point) == 1 for of_point in around)):
         groups = [(boxes[0] if len(boxes) == 1 else None, points)] if points else []
     elif boxes:
-        groups = [(box, []) for box in boxes]
-        for p in points:
-            around = [(box, held) for box, held in groups if _holds(box, p, where)]
-            if len(around) != 1:
+        for p, of_point in zip(points, around, strict=True):
+            if len(of_point) != 1:
                 raise ValueError(
-                    f"{where}: point {shown(label_of(p, where))} lies in {len(around)} rectangles, not one; "
+                    f"{where}: point {shown(label_of(p, where))} lies in {len(of_point)} rectangles, not one; "
                     "make it a child of its face's rectangle"
                 )
-            around[0][1].append(p)
-        groups = [(box, held) for box, held in groups if held]
+        held = [[p for p, of_point in zip(points, around, strict=True) if of_point == [n]] for n in range(len(boxes))]
+        groups = [(box, own) for box, own in zip(boxes, held, strict=True) if own]
     else:
         groups = [(None, [])]
         for p in points:
@@ -141,12 +140,17 @@ def _by_face(
                 groups.append((None, []))
             groups[-1][1].append(p)
         findings.counts["faces_told_apart_by_the_order_of_their_points"] += len(groups)
-    for box, group in groups:
+    return _checked(groups, where)
+
+
+def _checked(groups: list[Group], where: str) -> list[Group]:
+    """The groups, none of which has a label twice."""
+    for _, group in groups:
         if again := _twice(group, where):
             raise ValueError(
                 f"{where}: two points {shown(again)} of one face; make each face's points children of its rectangle"
             )
-        yield box, group
+    return groups
 
 
 def _twice(points: list[dict[str, Any]], where: str) -> str:

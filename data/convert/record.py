@@ -22,7 +22,7 @@ class Options:
     corners: bool = False  # csv: box_columns are left, top, right, bottom instead of x, y, width, height
     point_columns: tuple[str, ...] = ()  # csv: x and y in turn; () finds them
     annotator: str = ""  # labelstudio: id or e-mail of whose annotation counts where several have annotated
-    category: str = ""  # coco: name of the category that is the face
+    category: str = ""  # name of the category that is the face (coco), label of the skeletons that are (cvat)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,25 @@ def test_a_file_in_another_spelling_is_found_and_counted(tmp_path, spelling):
     )
 
 
+def test_two_pictures_that_lead_to_one_file_are_a_fault(tmp_path):
+    """As when folders of equal names were put into one; not when one name is the other with folders before it."""
+
+    def in_folders(image):
+        folder, number = ("a", "b")[image["id"] % 2], image["id"] // 2
+        image["file_name"] = f"{folder}/{number}.png"
+
+    source = write_faces(tmp_path / "source", each_image(in_folders))
+    images = source / "images"
+    documents = [json.loads((source / f"{split}.json").read_text()) for split in ("train", "val")]
+    names = {image["file_name"] for document in documents for image in document["images"]}
+    for number in {name[2:] for name in names}:
+        shutil.copy(images / "train_0.png", images / number)
+    report = report_of(source)
+    assert report.status(strict=False) == 1
+    number = sorted(n[2:] for n in names if n[0] == "a" and "b" + n[1:] in names)[0]
+    assert f"{images}/{number}: 'a/{number}' and 'b/{number}' both lead here; put the one" in "\n".join(report.faults)
+
+
 @pytest.mark.parametrize(("in_json", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
 def test_accents_are_one_letter_or_two(tmp_path, in_json, on_disk):
     def spelt(form):

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import unicodedata
 import zipfile
@@ -356,7 +357,7 @@ def test_landmarks_chosen_and_put_in_order(people, capsys):
 
 @pytest.mark.parametrize("form", ["csv", "dlib", "pts", "cvat", "labelstudio", "coco"])
 def test_every_format_there_and_back(people, tmp_path, form):
-    """Points to 1e-5 px, of all faces; what a format has no place for is counted or refused."""
+    """Points to 1e-5 px, of all faces; what a format has no place for is counted or refused. dlib has whole pixels."""
     if form == "pts":  # one face a picture
         path = people / "annotations" / "person_keypoints_all.json"
         document = json.loads(path.read_text())
@@ -370,12 +371,13 @@ def test_every_format_there_and_back(people, tmp_path, form):
         ours, theirs = (sorted(found[split], key=lambda f: (f["file"], f["points"][0, 0])) for found in (before, after))
         assert [f["file"] for f in ours] == [f["file"] for f in theirs]
         for one, other in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(one["points"][:, :2], other["points"][:, :2], atol=1e-5)
+            whole = form == "dlib"
+            np.testing.assert_allclose(one["points"][:, :2], other["points"][:, :2], atol=0.5 if whole else 1e-5)
             if form in ("csv", "cvat", "coco"):
                 np.testing.assert_array_equal(one["points"][:, 2], other["points"][:, 2])
             if form != "pts":
                 assert other["names"] == ["eye", "nose"]
-                np.testing.assert_allclose(one["box"], other["box"], atol=1e-4)
+                np.testing.assert_allclose(one["box"], other["box"], atol=1 if whole else 1e-4)
 
 
 def test_the_name_of_a_file_or_folder_is_its_split(tmp_path):
@@ -410,6 +412,25 @@ def test_real_faces_in_each_format_are_those_of_the_original(form, tmp_path, cap
     assert "0 fault(s)" in capsys.readouterr().out
 
 
+def test_dlib_gets_whole_pixels_and_its_own_order_of_names(tmp_path, capsys):
+    """dlib takes part names as texts, 10 before 9, and fails at 20.5."""
+    header, face = ",".join(f"x{k},y{k}" for k in range(11)), ",".join(f"{k + 0.7},5" for k in range(11))
+    for name, split in (("a.png", "train"), ("b.png", "val")):
+        draw(tmp_path / "s" / name)
+        (tmp_path / "s" / f"{split}.csv").write_text(f"image,x,y,w,h,{header}\n{name},8.4,4.6,15.2,11,{face}\n")
+    assert main(["csv", str(tmp_path / "s"), "--out", str(tmp_path / "d"), "--to", "dlib"]) == 0
+    said = capsys.readouterr().out
+    assert "points rounded to whole pixels: 22" in said and "boxes rounded to whole pixels: 2" in said
+    text = (tmp_path / "d" / "train.xml").read_text()
+    assert '<box top="5" left="8" width="16" height="11">' in text
+    parts = re.findall(r'<part name="(\d+)" x="(\d+)" y="5"/>', text)
+    assert parts == sorted(parts) == [(f"{k:02}", str(k + 1)) for k in range(11)]
+    for name, split in (("a.png", "train"), ("b.png", "val")):
+        (tmp_path / "s" / f"{split}.csv").write_text(f"image,nose_x,nose_y,eye_x,eye_y\n{name},1,2,3,4\n")
+    assert main(["csv", str(tmp_path / "s"), "--out", str(tmp_path / "e"), "--to", "dlib"]) == 0
+    assert "note: dlib takes the points in the order of their names" in capsys.readouterr().out
+
+
 def test_pictures_that_viewers_turn(tmp_path, capsys):
     """Of 40 x 30 stored pixels viewers show 30 x 40: a point at y = 38 is in that frame alone; else the switch says."""
     for name in ("a.jpg", "b.jpg"):
@@ -423,6 +444,16 @@ def test_pictures_that_viewers_turn(tmp_path, capsys):
     assert "1 pictures (such as " in said and "b.jpg) are turned by viewers" in said and "--exif upright" in said
     splits = converted("csv", tmp_path / "s", "--exif", "upright", out=tmp_path / "upright")
     assert {face["size"] for face in splits["val"]} == {(30, 40)}
+    # Parts of the sides lie inside the picture in either frame.
+    rows = ["image,x0,y0,x1,y1", "a.jpg,0.25,0.3,0.5,0.95", "b.jpg,0.25,0.3,0.5,0.45"]
+    (tmp_path / "s" / "val.csv").write_text("\n".join(rows))
+    capsys.readouterr()
+    for exif, size in (("auto", (40, 30)), ("upright", (30, 40))):
+        parts = ("--unit", "fraction", "--exif", exif)
+        (face, _) = converted("csv", tmp_path / "s", *parts, out=tmp_path / f"parts-{exif}")["val"]
+        assert face["size"] == size
+        np.testing.assert_allclose(face["points"][:, :2], np.array([[0.25, 0.3], [0.5, 0.95]]) * size, atol=1e-9)
+        assert ("2 pictures (such as " in capsys.readouterr().out) == (exif == "auto")
     assert prepare(["coco", "--source", str(tmp_path / "upright"), "--check"]) == 0
 
 

@@ -268,6 +268,30 @@ def test_cvat_skeletons(source):
     assert second["points"].tolist() == [[20, 22, 2], [20.5, 6, 2], [0, 0, 0]]
 
 
+def test_cvat_skeletons_of_other_things_are_left_out_or_refused(source, capsys):
+    face = '<points label="nose" points="10,12"/><points label="eye" points="20.5,6"/>'
+    hand = '<points label="thumb" points="1,2"/><points label="index" points="3,4"/>'
+    cvat(source, f'<skeleton label="face">{face}</skeleton><skeleton label="hand">{hand}</skeleton>')
+    said = refused(capsys, "cvat", source)
+    assert "skeletons with unlike points (face, hand)" in said and "; name the face's with --category" in said
+    said = refused(capsys, "cvat", source, "--category", "foot")
+    assert "no skeleton is labelled 'foot'" in said and "; there are face, hand" in said
+    check_pair(converted("cvat", source, "--category", "face"), ("nose", "eye"))
+    assert "skeletons of other labels left out: 2" in capsys.readouterr().out
+
+
+def test_cvat_boxes_that_are_rotated(source):
+    """A quarter turn about the middle (15, 10) of 11 x 15: the box of 15 x 11 around it."""
+    box = '<box label="face" xtl="9.5" ytl="2.5" xbr="20.5" ybr="17.5" rotation="{}"/>'
+    cvat(source, box.format("90.0") + '<points label="face" points="10,12;20.5,6"/>')
+    np.testing.assert_allclose(check_pair(converted("cvat", source))[0]["box"], [7.5, 4.5, 15, 11])
+    # At 30 degrees sides are w cos + h sin and w sin + h cos.
+    cvat(source, box.format("30") + '<points label="face" points="10,12;20.5,6"/>')
+    sides = np.array([11 * 0.75**0.5 + 15 / 2, 11 / 2 + 15 * 0.75**0.5])
+    found = check_pair(converted("cvat", source, out=source.parent / "thirty"))[0]["box"]
+    np.testing.assert_allclose(found, [*([15, 10] - sides / 2), *sides])
+
+
 def test_cvat_single_points_of_two_groups(source):
     shapes = "".join(
         f'<points label="{label}" group_id="{group}" points="{at}"/>'
@@ -385,6 +409,22 @@ def test_label_studio_tells_faces_apart_by_parents_rectangles_or_order(source, t
         found = converted("labelstudio", source, out=tmp_path / str(number))["train"]
         faces = sorted([face["points"].tolist() for face in found])
         np.testing.assert_allclose(faces, [PAIR, [[30, 20, 2], [35, 25, 2]]])
+
+
+def test_label_studio_takes_the_rectangle_that_is_around_the_points(source, tmp_path):
+    """Of several, also where no label comes twice: one face in one of two, two faces of unlike points in one each."""
+    near, far = rectangle(8, 4, 15, 11, id="p"), rectangle(26, 16, 12, 12, id="q")
+    tasks(source, {"result": [*FACE, near, far]})
+    np.testing.assert_allclose(check_pair(converted("labelstudio", source))[0]["box"], [8, 4, 15, 11])
+    tasks(source, {"result": [*FACE, key_point("2", 30, 20), key_point("3", 35, 25), near, far]})
+    one, other = converted("labelstudio", source, out=tmp_path / "two")["train"]
+    np.testing.assert_allclose([one["box"], other["box"]], [[8, 4, 15, 11], [26, 16, 12, 12]])
+    assert [(face["points"][:, 2] > 0).sum() for face in (one, other)] == [2, 2]
+    # A rectangle in another tells nothing: the face is one, around its points.
+    tasks(source, {"result": [*FACE, near, rectangle(9, 5, 3, 9, id="r")]})
+    np.testing.assert_allclose(
+        check_pair(converted("labelstudio", source, out=tmp_path / "in"))[0]["box"], [10.5, 6.5, 10.5, 6]
+    )
 
 
 def test_label_studio_of_several_annotators(source, capsys):

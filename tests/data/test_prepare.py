@@ -329,6 +329,7 @@ def test_command_check_lists_every_fault_on_a_line(source, tmp_path, capsys):
             "4.png: image is broken",
             "annotation 3 (3.png) has a box that misses",
             "1 of 6 faces have no box",
+            "no val.json, which training needs: `python -m data.convert coco ",
             "1 face looks unlike the others (such as 3.png: box misses",
         ),
         strict=True,

@@ -82,8 +82,50 @@ def test_names_without_folders_are_taken_where_only_one_picture_has_them(tmp_pat
         record | {"box": box.tolist(), "file": "x.png"}
         for record, box in zip(records(faces, faces.points_px), faces.boxes, strict=True)
     ]
-    with pytest.raises(ValueError, match=r"4 overlap no face of toy test in their pictures, first: x\.png box"):
+    with pytest.raises(ValueError, match=r"1 pictures are none of toy test, first: x\.png \(2 pictures are called"):
         read_predictions(written(tmp_path / "points.json", given), faces)
+
+
+@pytest.mark.parametrize(("set_has", "given_has"), [
+    ("d/Mu\u0308ller.png", "M\u00fcller.png"), ("d/M\u00fcller.png", "d/Mu\u0308ller.png"), ("d\\x.png", "d/x.png"),
+    ("d/x.png", "d\\x.png"), ("d\\x.png", "x.png"),
+])  # fmt: skip
+@pytest.mark.parametrize("by", ["box", "file"])
+def test_names_in_another_spelling_are_the_same(tmp_path, set_has, given_has, by):
+    faces = dataclasses.replace(two_faces_a_picture(), files=("a.png", "a.png", set_has, set_has))
+    given = records(faces, shifted(faces, [1, 2, 3, 4]))
+    for record, box in zip(given, faces.boxes, strict=True):
+        record["file"] = given_has if record["file"] == set_has else record["file"]
+        if by == "box":
+            record["box"] = box.tolist()
+    got = read_predictions(written(tmp_path / "points.json", given[::-1]), faces)
+    np.testing.assert_allclose(got, shifted(faces, [1, 2, 3, 4]), atol=1e-4)
+
+
+def test_faces_with_one_box_are_told_apart_by_ids_alone(tmp_path):
+    faces = two_faces_a_picture()
+    faces = dataclasses.replace(faces, boxes=np.tile(np.float32([0, 0, 100, 100]), (4, 1)))
+    given = records(faces, shifted(faces, [1, 2, 3, 4]))
+    for record, box in zip(given, faces.boxes, strict=True):
+        record["box"] = box.tolist()
+    got = read_predictions(written(tmp_path / "points.json", given[::-1]), faces)
+    np.testing.assert_allclose(got, shifted(faces, [1, 2, 3, 4]), atol=1e-4)
+    for record in given:
+        del record["face"]
+    with pytest.raises(ValueError, match=r"2 pictures of toy test have boxes that fit two faces alike; give .* a\.png"):
+        read_predictions(written(tmp_path / "points.json", given), faces)
+
+
+def test_an_order_that_is_taken_on_trust_is_said(tmp_path, capsys):
+    crops = make_crops(3)
+    np.savez(tmp_path / "p.npz", points=crops.points_px)
+    read_predictions(tmp_path / "p.npz", crops)
+    assert capsys.readouterr().out == (
+        f"note: {tmp_path}/p.npz names no pictures: it is taken in the order of toy test, unchecked\n"
+    )
+    np.savez(tmp_path / "p.npz", points=crops.points_px, files=np.array(crops.files), faces=crops.faces)
+    read_predictions(tmp_path / "p.npz", crops)
+    assert capsys.readouterr().out == ""
 
 
 def test_overlaps_by_hand():
@@ -109,7 +151,8 @@ def test_boxes_that_are_of_no_annotated_face_are_an_error(tmp_path):
             r"1 overlap no face of toy test .*a\.png box \[0.0, 24.0, 30.0, 40.0\] \(at most 25% of",
         ),
         (given[1:], r"1 faces of toy test have no prediction whose box overlaps theirs, first: a\.png face 0"),
-        ([*given, given[0]], "1 overlap no face .*a.png box"),
+        ([*given, given[0]], r"1 overlap a face of toy test for which another prediction is there, first: a\.png box"),
+        ([*given[:3], given[3] | {"file": "c.png"}], r"1 pictures are none of toy test, first: c\.png$"),
         ([{"points": g["points"], "box": g["box"]} for g in given], "boxes without files"),
         ([*given[:3], given[3] | {"box": [1, 2, 3, float("nan")]}], "boxes must be x, y, w, h for each of the 4"),
         ([*given[:3], given[3] | {"box": [1, 2]}], "boxes must be x, y, w, h for each of the 4 faces"),

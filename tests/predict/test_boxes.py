@@ -218,3 +218,37 @@ def test_the_handed_boxes_are_doubted_and_the_sound_ones_are_not():
     boxes, sizes = of(SHARED / "faces68" / "val.json")
     assert doubt(boxes, sizes) == ""
     assert "per cent" in doubt(100 * boxes / np.tile(sizes, 2), sizes)
+
+
+def coco_of(categories, *of_boxes):
+    images = [{"id": 1, "file_name": "a.png"}]
+    boxes = [{"id": n, "image_id": 1, "category_id": c, "bbox": [n, 2, 3, 4]} for n, c in enumerate(of_boxes, 1)]
+    return {"images": images, "annotations": boxes, "categories": [{"id": n, "name": m} for n, m in categories.items()]}
+
+
+def test_of_several_categories_the_faces_are_taken(tmp_path):
+    file = written(tmp_path / "val.json", coco_of({1: "person", 2: "Face", 3: "car"}, 2, 1, 2, 1))
+    found = read_boxes(file)
+    assert [box[0] for box in found.of(Path("a.png"))[1].boxes] == [1, 3] and found.left_out == 2
+    found = read_boxes(file, category="person")
+    assert [box[0] for box in found.of(Path("a.png"))[1].boxes] == [2, 4] and found.left_out == 2
+    with pytest.raises(ValueError, match=r"no box is of category 'car' \(Face, person\); name the faces' with"):
+        read_boxes(file, category="car")
+    written(file, coco_of({1: "person", 3: "car"}, 1, 3))
+    with pytest.raises(ValueError, match=r"boxes of several categories \(car, person\); name the faces' with"):
+        read_boxes(file)
+    written(file, coco_of({1: "head", 2: "face"}, 1, 1))  # of one alone, whatever it is called
+    assert len(read_boxes(file).of(Path("a.png"))[1].boxes) == 2 and read_boxes(file).left_out == 0
+    written(file, coco_of({}, 1, 2))  # nobody says what they are
+    assert len(read_boxes(file).of(Path("a.png"))[1].boxes) == 2
+
+
+def test_a_namesake_in_another_folder_gives_no_boxes_where_the_file_knows_the_pictures_own(tmp_path):
+    file = written(tmp_path / "boxes.json", {"train/1.jpg": [[1, 2, 3, 4]], "val/2.jpg": [[5, 6, 7, 8]]})
+    found, own = read_boxes(file), tmp_path / "val"
+    with pytest.raises(ValueError, match=r"val/1\.jpg: no boxes for it"):
+        found.of(own / "1.jpg")
+    assert found.of(own / "2.jpg")[0] == "val/2.jpg" and found.of(tmp_path / "pictures" / "1.jpg")[0] == "train/1.jpg"
+    assert found.unused([own / "1.jpg", own / "2.jpg"]) == ["train/1.jpg"]
+    plain = read_boxes(written(file, {"1.jpg": [[1, 2, 3, 4]], "val/2.jpg": [[5, 6, 7, 8]]}))
+    assert plain.of(own / "1.jpg")[0] == "1.jpg"  # without a folder it is of any

@@ -3,6 +3,8 @@
 
 import csv
 import json
+import shutil
+import struct
 import time
 
 import cv2
@@ -158,6 +160,56 @@ def test_a_video_that_ends_early_is_written_as_far_as_it_goes(workdir, tmp_path,
     there = Frames(str(tmp_path / "out" / "cut.mp4")).promised
     assert status == 1 and 5 <= there <= 12
     assert f"cut.avi: ends early: frame {there} of 20 cannot be decoded" in wrong and f"{there} frames" in said
+
+
+def stretched(path, seconds):
+    """The video, a Matroska file of JPEGs, with its last frame shown so many seconds later."""
+    data = bytearray(path.read_bytes())
+    duration = data.index(b"\x44\x89\x88") + 3
+    (milliseconds,) = struct.unpack(">d", data[duration : duration + 8])
+    data[duration : duration + 8] = struct.pack(">d", milliseconds + 1000 * seconds)
+    # A frame of its own group (cluster): the group's time, an id E7 of a number of bytes.
+    last = data.rindex(b"\x1f\x43\xb6\x75")
+    time = data.index(b"\xe7", last)
+    size = data[time + 1] & 0x7F
+    now = int.from_bytes(data[time + 2 : time + 2 + size])
+    data[time + 2 : time + 2 + size] = (now + round(1000 * seconds)).to_bytes(size)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_video_whose_frames_do_not_come_evenly_is_whole_and_it_is_said(workdir, tmp_path, capsys):
+    """As of a recorded screen: its head says 12.5 frames a second of 30.8 s, and it has ten."""
+    source = stretched(video(tmp_path / "screen.mkv", code="MJPG"), 30)
+    frames = Frames(str(source))
+    assert frames.promised > 300
+    status, said, wrong = call(capsys, source, "--workdir", workdir, "--out", tmp_path / "out")
+    assert (status, wrong) == (0, "")
+    assert "screen.mkv: its frames do not come evenly (10 in 30.7 s, where the file says 12.5 a second)" in said
+
+
+def test_no_drawing_takes_the_place_of_a_file_that_is_there(workdir, folder, tmp_path, capsys):
+    originals, links, other = (tmp_path / name for name in ("originals", "links", "other"))
+    for path in (originals, links, other):
+        path.mkdir()
+    shutil.copy(folder / "b.png", originals / "b.png")
+    (links / "b.png").symlink_to(originals / "b.png")
+    (links / "clip.mp4").symlink_to(video(originals / "clip.mp4"))
+    shutil.copy(folder / "a b.jpg", other / "b.png")  # somebody's of that name
+    before = {path: path.read_bytes() for path in (originals / "b.png", originals / "clip.mp4", other / "b.png")}
+    boxes = ("--boxes", tmp_path / "boxes.json", "--workdir", workdir)
+    for source, out, more in (
+        (links / "b.png", originals, boxes), (links / "clip.mp4", originals, ("--workdir", workdir)),
+        (folder / "b.png", other, boxes),
+    ):  # fmt: skip
+        status, _, wrong = call(capsys, source, "--out", out, *more)
+        name = "clip.mp4" if source.suffix == ".mp4" else "b.png"
+        assert status == 1 and f"the drawing would replace {out / name}, which is there already; choose" in wrong
+    (originals / "points.json").write_text("[]")  # of an earlier call, that is
+    assert call(capsys, links / "b.png", "--out", originals, *boxes)[0] == 1
+    assert {path: path.read_bytes() for path in before} == before
+    for _ in range(2):  # drawings of an earlier call are made anew
+        assert call(capsys, folder / "b.png", "--out", tmp_path / "out", *boxes)[0] == 0
 
 
 def test_faces_of_frames_are_recorded_until_the_user_stops(workdir, tmp_path):
