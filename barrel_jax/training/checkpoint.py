@@ -37,6 +37,9 @@ def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:
     return bool(ocp.utils.checkpoint_steps(Path(workdir) / "checkpoints" / kind))
 
 
+UNREAD = (
+    "this checkpoint cannot be read; see that its files are there and may be read, then start the same command again"
+)
 KEPT = {"latest": 2, "best": 1}  # checkpoints of each kind
 
 
@@ -219,14 +222,10 @@ class Checkpoints:
             OSError: one of its files cannot be read.
         """
         path = self._root / kind / str(step)
-        unread = (
-            f"{path}: this checkpoint cannot be read; see that its files are there and may be read, then start the "
-        )
-        unread += "same command again"
         try:
             damage = "".join(gather(together(lambda: self._damage(kind, step) if is_first() else "")))
         except (ValueError, OSError) as error:
-            raise OSError(f"{unread} ({str(error)[:300]})") from error
+            raise OSError(f"{path}: {UNREAD} ({str(error)[:300]})") from error
         if damage:
             raise ValueError(
                 f"{path}: this checkpoint is damaged; take another (--checkpoint), put its files back from a copy, or "
@@ -238,7 +237,7 @@ class Checkpoints:
             return self._managers[kind].restore(step, args=args)["state"]
         except (ValueError, OSError) as error:
             if array_store.is_file_error(error):
-                raise OSError(f"{unread} ({str(error)[:300]})") from error
+                raise OSError(f"{path}: {UNREAD} ({str(error)[:300]})") from error
             # Orbax has no error of its own for this, and says it in many ways.
             if _shapes(self._managers[kind].item_metadata(step)["state"]) == _shapes(like):
                 raise
