@@ -26,7 +26,8 @@ PRETRAIN = "train.py --config configs/pretrain.py --config.data.also=(('coco','D
 FROM_BACKBONE = (
     "train.py --config configs/w300_scratch.py --config.pretrained=runs/pretrain.safetensors --config.data.source=W300"
 )
-POINTS = ("runs/predict/points.json", "runs/predict/points.csv")
+PREDICT_OWN = "barrel_jax.predict DIR/images --boxes DIR/val.json --out runs/val"
+POINTS, DRAWING = ("runs/predict/points.json", "runs/predict/points.csv"), "runs/predict/photo.png"
 # Run in this process: the config files are those of configs/ with a small model, DIR holds a dozen drawn faces, and
 # `runs/faces`, which FACES trains, stands for the other runs as well.
 RUN = {
@@ -87,9 +88,13 @@ RUN = {
     "barrel_jax.compare runs/a/eval/wflw-test runs/b/eval/wflw-test --report a-b.html": Small(
         ("a-b.html",), after=FACES
     ),
-    "barrel_jax.predict photo.jpg --workdir runs/faces": Small((*POINTS, "runs/predict/photo.png"), after=FACES),
-    "barrel_jax.predict IMAGE": Small(POINTS, "faces: 1", instead=(("IMAGE", "photo.jpg"),)),
-    "barrel_jax.predict IMAGE --workdir runs/faces": Small(POINTS, instead=(("IMAGE", "photo.jpg"),), after=FACES),
+    "barrel_jax.predict photo.jpg --workdir runs/faces": Small((*POINTS, DRAWING), after=FACES),
+    "barrel_jax.predict IMAGE": Small((*POINTS, DRAWING), "faces: 1", instead=(("IMAGE", "photo.jpg"),)),
+    "barrel_jax.predict IMAGE --workdir runs/faces": Small(
+        (*POINTS, DRAWING), instead=(("IMAGE", "photo.jpg"),), after=FACES
+    ),
+    PREDICT_OWN: Small(("runs/val/points.json",), "which are left out"),
+    "evaluate.py --predictions runs/val/points.json --dataset coco --source DIR": Small(says="NME(", after=PREDICT_OWN),
     "barrel_jax.predict clip.mp4 --workdir runs/faces": Small((*POINTS, "runs/predict/clip.mp4"), after=FACES),
     "barrel_jax.export runs/faces": Small(
         ("runs/faces/export/manifest.json", "runs/faces/export/model.onnx"), after=FACES

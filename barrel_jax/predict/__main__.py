@@ -70,6 +70,8 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
             has = f" (it has {', '.join(unused[:3])}{', ...' * (len(unused) > 3)})" if unused else ""
             raise ValueError(f"{args.boxes}: no boxes for {paths[0].name} or any other picture of {source}{has}")
         faults += known.faults
+        without = [path for path in paths if source.is_dir() and not known.mentions(path)]
+        paths = [path for path in paths if path not in set(without)]
         boxes = GivenBoxes(known, args.exif, paths, args.unit)
     else:
         detect = make_detector(args.detector)
@@ -118,6 +120,9 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
         print(f"{source}: {found.others.total()} files that are no pictures were left out ({kinds})")
     if frames is not None and (note := frames.note()):
         print(f"note: {note}")
+    if args.boxes and without:
+        named = ", ".join(path.name for path in without[:3]) + ", ..." * (len(without) > 3)
+        print(f"note: {args.boxes} has no boxes of {len(without)} pictures of {source}, which are left out: {named}")
     if args.boxes and known.left_out:
         print(f"note: {args.boxes}: {known.left_out} boxes of other categories were left out")
     if args.boxes and (note := boxes.turned()):

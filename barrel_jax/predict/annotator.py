@@ -182,7 +182,10 @@ def refuse_to_replace(out: Path, names: Iterable[str], sources: Iterable[Path]) 
     earlier = (out / "points.json").exists()
     for path in there:
         if not earlier or path.resolve() in originals:
-            raise ValueError(f"--out={out}: the drawing would replace {path}, which is there already; choose another")
+            raise ValueError(
+                f"--out={out}: the drawing would replace {path}, which is there already and of no earlier call; choose "
+                "another folder, or remove it"
+            )
 
 
 def latency(seconds: Mapping[str, float], frames: int) -> str:

@@ -49,6 +49,10 @@ class BoxFile:
             raise ValueError(f"{path}: {self.path} has boxes of {' and '.join(found[:3])}; predict them apart")
         raise ValueError(f"{path}: no boxes for it in {self.path}{self._words_on(_composed(readable(path.name)))}")
 
+    def mentions(self, path: Path) -> bool:
+        """Whether something is said of the picture at a path, or of a name near its own."""
+        return bool(self._names_of(path) or self._words_on(_composed(readable(path.name))))
+
     def unused(self, paths: list[Path]) -> list[str]:
         """The names of pictures with boxes that are not among the paths."""
         used = {name for path in paths for name in self._names_of(path)}
@@ -87,7 +91,9 @@ class BoxFile:
         """The end of a sentence on a missed name: what is near it, of the first `SHOWN` names."""
         if name not in self._near and len(self._near) < SHOWN:
             folded = {end.casefold(): keys[-1] for end, keys in self._by_end.items() if "/" not in end}
-            near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.8)
+            # A name with other digits is of another picture.
+            alike = [other for other in folded if _digits(other) == _digits(name)]
+            near = difflib.get_close_matches(name.casefold(), alike, n=1, cutoff=0.8)
             self._near[name] = f"; it has {folded[near[0]]}: give one the other's name" if near else ""
         return self._near.get(name, "")
 
@@ -230,6 +236,10 @@ def _other_categories(file: Path, content: dict[str, Any], wanted: str) -> set[i
 
 def _id(record: dict[str, Any], name: str) -> int | None:
     return record[name] if type(record.get(name)) is int else None
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdecimal, name))
 
 
 def _composed(name: str) -> str:

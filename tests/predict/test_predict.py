@@ -105,7 +105,9 @@ def test_the_detector_and_how_its_boxes_are_fitted_are_said(folder, tmp_path, ca
 def test_a_file_that_is_no_picture_is_listed_and_the_rest_goes_on(workdir, folder, tmp_path, capsys):
     (folder / "a.png").write_bytes(b"\x89PNG nothing")
     (folder / "empty.jpg").write_bytes(b"")
-    boxes = written(tmp_path / "boxes.json", {"b.png": [[10, 20, 30, 40]], "a b.jpg": [[200, 20, 30, 40]]})
+    boxes = written(
+        tmp_path / "boxes.json", {"b.png": [[10, 20, 30, 40]], "a b.jpg": [[200, 20, 30, 40]], "empty.jpg": []}
+    )
     common = ("--workdir", workdir, "--boxes", boxes, "--out", tmp_path / "out")
     status, said, wrong = call(capsys, folder, *common)
     assert status == 1 and "faces: 1;" in said and (tmp_path / "out" / "b.png").exists()
@@ -188,6 +190,18 @@ def test_a_video_whose_frames_do_not_come_evenly_is_whole_and_it_is_said(workdir
     assert "screen.mkv: its frames do not come evenly (10 in 30.7 s, where the file says 12.5 a second)" in said
 
 
+def test_pictures_without_boxes_are_left_out_and_counted(workdir, folder, tmp_path, capsys):
+    """A name with other digits is of another picture; one that is nearly there is a fault."""
+    for number in range(4):
+        shutil.copy(folder / "b.png", folder / f"frame_{number:03}.png")
+    boxes = written(tmp_path / "boxes.json", {"b.png": [[10, 20, 30, 40]], "frame_002.png": [[10, 20, 30, 40]]})
+    status, said, wrong = call(capsys, folder, "--workdir", workdir, "--boxes", boxes, "--out", tmp_path / "out")
+    assert (status, wrong) == (0, "") and "faces: 2;" in said
+    left_out = "a b.jpg, frame_000.png, frame_001.png, ..."
+    assert f"note: {boxes} has no boxes of 4 pictures of {folder}, which are left out: {left_out}\n" in said
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"b.png", "frame_002.png"}
+
+
 def test_no_drawing_takes_the_place_of_a_file_that_is_there(workdir, folder, tmp_path, capsys):
     originals, links, other = (tmp_path / name for name in ("originals", "links", "other"))
     for path in (originals, links, other):
@@ -204,7 +218,7 @@ def test_no_drawing_takes_the_place_of_a_file_that_is_there(workdir, folder, tmp
     ):  # fmt: skip
         status, _, wrong = call(capsys, source, "--out", out, *more)
         name = "clip.mp4" if source.suffix == ".mp4" else "b.png"
-        assert status == 1 and f"the drawing would replace {out / name}, which is there already; choose" in wrong
+        assert status == 1 and f"the drawing would replace {out / name}, which is there already" in wrong
     (originals / "points.json").write_text("[]")  # of an earlier call, that is
     assert call(capsys, links / "b.png", "--out", originals, *boxes)[0] == 1
     assert {path: path.read_bytes() for path in before} == before
