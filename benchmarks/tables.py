@@ -688,6 +688,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "w300-256": curves,
     "common-stride16-curves": curves,
     "common-stride16": scored,
+    "common-resnet10": scored,
     "barrel": barrel,
     "common-barrel": scored,
     "query-rate-curves": curves,

@@ -125,6 +125,9 @@ PARSED = {
     "--config.model.stride=16 --config.model.dqinit_rank=8 --config.model.qamem_rank=8 --config.optim.epochs=60": (
         "its config and a start from a run are run above; its model is tests/models'"
     ),
+    "train.py --config configs/w300_scratch.py --config.data.source=W300 --config.init_from=small "
+    "--config.model.backbone=resnet10 --config.model.stride=16 --config.optim.query_multiplier=10 "
+    "--config.data.holdout=0.01": "as from runs/pretrain; configs/coco_small.py starts from the small model",
     "train.py --config configs/w300_scratch.py --config.data.source=W300 "
     "--config.pretrained=runs/faces-backbone.safetensors --config.data.image_size=64 --config.model.stride=16 "
     "--config.optim.epochs=24 --config.loop.eval_epochs=8 --workdir runs/barrelnet": "as from runs/pretrain",
