@@ -149,7 +149,8 @@ def _converter(
     form: str, target: str, changes: Sequence[Mutation], same: Mutation, token: Callable[[float, int], str]
 ) -> Parser:
     write = _write_coco if form == "coco" else _write_as(form)
-    return Parser(f"convert {form}", write, target, _converted(form), changes, same, POINTS, token)
+    points = np.rint(POINTS) if form == "dlib" else POINTS  # which reads whole pixels alone
+    return Parser(f"convert {form}", write, target, _converted(form), changes, same, points, token)
 
 
 # Readers of the sets.
