@@ -2,6 +2,8 @@
 """Text as other systems have written it: in files, and in files' names."""
 
 import codecs
+import re
+import unicodedata
 from pathlib import Path
 
 MARKS = (
@@ -67,3 +69,18 @@ def readable(name: str) -> str:
         return encoded.decode()
     except UnicodeDecodeError:
         return encoded.decode("latin-1")
+
+
+def composed(name: str) -> str:
+    """A file's name as `readable` gives it, letters and their accents composed, as not every system writes them."""
+    return unicodedata.normalize("NFC", readable(name))
+
+
+def spelt(path: str) -> str:
+    """A path as `composed`, its folders parted by slashes, as not every system does."""
+    return composed(path).replace("\\", "/")
+
+
+def digits(name: str) -> str:
+    """The digits of a name: one with others is of another picture."""
+    return re.sub(r"\D", "", name)

@@ -5,13 +5,13 @@
 given, and else counts the faces of a picture. Ids are taken for ids where their boxes agree; else boxes decide.
 """
 
-import unicodedata
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from barrel_jax.encodings import spelt
 from barrel_jax.faces.annotated import FaceTruth
 
 LEAST = 0.3  # overlap (intersection over union) of a face's boxes by two hands, or a hand and a detector
@@ -110,20 +110,15 @@ def as_the_set_has_them(files: list[str], faces: FaceTruth) -> list[str]:
     by_path: dict[str, set[str]] = {}
     by_name: dict[str, set[str]] = {}
     for name in faces.files:
-        by_path.setdefault(_spelt(name), set()).add(name)
+        by_path.setdefault(spelt(name), set()).add(name)
         by_name.setdefault(_last(name), set()).add(name)
 
     def meant(name: str) -> str:
-        found = by_path.get(_spelt(name)) or by_name.get(_spelt(name), set())
+        found = by_path.get(spelt(name)) or by_name.get(spelt(name), set())
         return name if name in found or len(found) != 1 else next(iter(found))
 
     return [meant(name) for name in files]
 
 
 def _last(name: str) -> str:
-    return _spelt(name).rpartition("/")[2]
-
-
-def _spelt(name: str) -> str:
-    """A name in one spelling: accents and their letters composed, folders parted by slashes."""
-    return unicodedata.normalize("NFC", name).replace("\\", "/")
+    return spelt(name).rpartition("/")[2]

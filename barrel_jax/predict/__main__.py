@@ -57,9 +57,6 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
     paths = found.pictures
     if args.out.resolve() == (source if source.is_dir() else source.absolute().parent).resolve():
         raise ValueError(f"--out={args.out}: the pictures are there, and drawings could replace them; choose another")
-    is_camera = args.source.isdecimal() and not source.exists()
-    name = f"camera-{args.source}" if is_camera else readable_name(source)  # of a video
-    refuse_to_replace(args.out, drawing_names(paths) if paths else [drawing_of_video(name)], paths or [source])
     if args.boxes and not paths:
         raise ValueError(f"--boxes={args.boxes} are of pictures, and {source} is none; use --detector")
     faults = list(found.faults)
@@ -70,12 +67,17 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
             has = f" (it has {', '.join(unused[:3])}{', ...' * (len(unused) > 3)})" if unused else ""
             raise ValueError(f"{args.boxes}: no boxes for {paths[0].name} or any other picture of {source}{has}")
         faults += known.faults
-        without = [path for path in paths if source.is_dir() and not known.mentions(path)]
-        paths = [path for path in paths if path not in set(without)]
+        mentioned = [path for path in paths if not source.is_dir() or known.mentions(path)]
+        without, paths = sorted(set(paths) - set(mentioned)), mentioned
         boxes = GivenBoxes(known, args.exif, paths, args.unit)
     else:
         detect = make_detector(args.detector)
     frames = None if paths else Frames(args.source)
+    if frames is None:
+        refuse_to_replace(args.out, drawing_names(paths), paths)
+    else:
+        name = f"camera-{args.source}" if frames.is_camera else readable_name(source)
+        refuse_to_replace(args.out, [drawing_of_video(name)], [source])
     predictor = Predictor.load(args.workdir, args.checkpoint, args.dtype, args.refine, args.backend)
     if predictor.refine < (args.refine or 0):
         print(

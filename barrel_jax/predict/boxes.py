@@ -3,7 +3,6 @@
 
 import difflib
 import json
-import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from barrel_jax.encodings import readable
+from barrel_jax.encodings import composed, digits, spelt
 from barrel_jax.predict.box_tables import Row, read_table, read_text
 
 SHOWN = 3  # missed names for which near ones are looked for: that takes long, and nobody reads more
@@ -47,11 +46,11 @@ class BoxFile:
             return found[0], self.pictures[found[0]]
         if found:
             raise ValueError(f"{path}: {self.path} has boxes of {' and '.join(found[:3])}; predict them apart")
-        raise ValueError(f"{path}: no boxes for it in {self.path}{self._words_on(_composed(readable(path.name)))}")
+        raise ValueError(f"{path}: no boxes for it in {self.path}{self._words_on(composed(path.name))}")
 
     def mentions(self, path: Path) -> bool:
         """Whether something is said of the picture at a path, or of a name near its own."""
-        return bool(self._names_of(path) or self._words_on(_composed(readable(path.name))))
+        return bool(self._names_of(path) or self._words_on(composed(path.name)))
 
     def unused(self, paths: list[Path]) -> list[str]:
         """The names of pictures with boxes that are not among the paths."""
@@ -63,12 +62,12 @@ class BoxFile:
 
         A name that goes on in another folder is of another picture where the file knows the picture's own folder.
         """
-        parts = [_composed(readable(part)) for part in path.absolute().parts[1:]]
+        parts = [composed(part) for part in path.absolute().parts[1:]]
         for first in range(len(parts)):
             names = self._by_end.get("/".join(parts[first:]), [])
             if names and first and parts[first - 1] in self._folders:
                 whole = "/".join(parts[first:])
-                names = [name for name in names if _plain(name) == whole]
+                names = [name for name in names if whole in (composed(name), spelt(name))]
             if names:
                 return names
         return []
@@ -91,8 +90,7 @@ class BoxFile:
         """The end of a sentence on a missed name: what is near it, of the first `SHOWN` names."""
         if name not in self._near and len(self._near) < SHOWN:
             folded = {end.casefold(): keys[-1] for end, keys in self._by_end.items() if "/" not in end}
-            # A name with other digits is of another picture.
-            alike = [other for other in folded if _digits(other) == _digits(name)]
+            alike = [other for other in folded if digits(other) == digits(name)]
             near = difflib.get_close_matches(name.casefold(), alike, n=1, cutoff=0.8)
             self._near[name] = f"; it has {folded[near[0]]}: give one the other's name" if near else ""
         return self._near.get(name, "")
@@ -119,7 +117,11 @@ def read_boxes(file: Path, unit: str = "pixel", category: str = "") -> BoxFile:
         raise ValueError(f"{file}: boxes come in a .json, .csv or .tsv file")
     pictures: dict[str, PictureBoxes] = {}
     faults: list[str] = []
-    rows, left_out = _json_rows(file, pictures, faults, category) if suffix == ".json" else (read_table(file), 0)
+    if suffix == ".json":
+        rows, left_out = _json_rows(file, pictures, faults, category)
+    else:
+        _refuse_category(file, category)
+        rows, left_out = read_table(file), 0
     for row in rows:
         if not isinstance(row.name, str) or not row.name:
             faults.append(f"{file}, {row.where}: no name of a picture")
@@ -165,6 +167,9 @@ def _json_rows(
         raise ValueError(
             str(error) if str(file) in str(error) else f"{file}: not JSON: {error}; correct it, or write it anew"
         ) from error
+    if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+        return _coco_rows(file, content, pictures, faults, category)
+    _refuse_category(file, category)
     if isinstance(content, list) and all(isinstance(record, dict) for record in content):
         records = [
             Row(f"record {number} (from 0)", record.get("file", ""), record.get("box", "nothing"), _id(record, "face"))
@@ -173,8 +178,6 @@ def _json_rows(
         return records, 0
     if not isinstance(content, dict):
         raise ValueError(f"{file}: neither an object of boxes by file name, nor COCO's annotations, nor points.json")
-    if {"images", "annotations"} <= content.keys():
-        return _coco_rows(file, content, pictures, faults, category)
     rows = []
     for name, boxes in content.items():
         if not isinstance(boxes, list):
@@ -183,6 +186,11 @@ def _json_rows(
         rows += [Row(repr(name), name, None)]
         rows += [Row(f"{name!r}, box {number}", name, box) for number, box in enumerate(boxes)]
     return rows, 0
+
+
+def _refuse_category(file: Path, category: str) -> None:
+    if category:
+        raise ValueError(f"{file}: of boxes COCO's annotations alone have categories; leave out --category {category}")
 
 
 def _coco_rows(
@@ -238,24 +246,10 @@ def _id(record: dict[str, Any], name: str) -> int | None:
     return record[name] if type(record.get(name)) is int else None
 
 
-def _digits(name: str) -> str:
-    return "".join(filter(str.isdecimal, name))
-
-
-def _composed(name: str) -> str:
-    """A name in composed letters, whichever way the system that wrote it splits accents off."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _plain(key: str) -> str:
-    """A name with its folders in one spelling."""
-    return _composed(key.replace("\\", "/"))
-
-
 def _ends(key: str) -> set[str]:
     """Every end of a path, from its last part to all of it; back slashes part it, too, as another system has them."""
     ends = set()
     for spelling in (key, key.replace("\\", "/")):
-        parts = _composed(spelling).split("/")
+        parts = composed(spelling).split("/")
         ends |= {"/".join(parts[first:]) for first in range(len(parts))}
     return ends

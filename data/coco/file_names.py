@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
-from barrel_jax.encodings import readable
+from barrel_jax.encodings import spelt
 from data.grouping import SHOWN
 from data.path_ends import PathEnds, ends
 from data.source import Findings
@@ -141,6 +141,6 @@ def _difference(name: str, found: str) -> str:
 
 def _parts(name: str) -> tuple[str, ...]:
     """The parts of a path in one spelling: composed accents, lower case, no drive, no empty part and no dot."""
-    name = unicodedata.normalize("NFC", readable(name)).casefold().replace("\\", "/")
+    name = spelt(name).casefold()
     name = name.removeprefix("file://")
     return tuple(part for part in name.split("/") if part not in ("", ".", "..") and not part.endswith(":"))

@@ -42,8 +42,8 @@ def usual_parts(images: Iterable[Element]) -> dict[str, int]:
     return {label: count.most_common(1)[0][0] for label, count in counts.items()} if in_parts else {}
 
 
-def skeleton_label(path: Path, images: Iterable[Element], wanted: str) -> str:
-    """The label of the skeletons that are faces: the `wanted` one, '' for all.
+def check_skeletons(path: Path, images: Iterable[Element], wanted: str) -> None:
+    """Sees that the skeletons labelled `wanted`, all of them where that is '', are of one kind of thing.
 
     Raises:
         ValueError: none is wanted and skeletons of several labels have unlike points, or none has the wanted label.
@@ -54,10 +54,9 @@ def skeleton_label(path: Path, images: Iterable[Element], wanted: str) -> str:
             points.setdefault(label_of(skeleton), set()).update(label_of(point) for point in skeleton.all("points"))
     labels = ", ".join(sorted(points))
     if wanted and points and wanted not in points:
-        raise ValueError(f"{path}: no skeleton is labelled {shown(wanted)}; there are {labels}")
+        raise ValueError(f"{path}: no skeleton is labelled {shown(wanted)}; give --category one of {labels}")
     if not wanted and len(set(map(frozenset, points.values()))) > 1:
         raise ValueError(f"{path}: skeletons with unlike points ({labels}); name the face's with --category")
-    return wanted
 
 
 def shapes_of_faces(path: Path, image: Element) -> list[list[Element]]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from data.convert.cvat_parts import (
+    check_skeletons,
     count_points,
     label_of,
     point_names,
     shapes_of_faces,
-    skeleton_label,
     usual_parts,
 )  # fmt: skip
 from data.convert.faces import ConvertedFace
@@ -43,8 +43,9 @@ def read(path: Path, options: Options, findings: Findings) -> list[Record]:
         raise ValueError(f"{path}: its root is <{root.tag}>, CVAT's is <annotations>; is it of another tool?")
     if next(root.all("track"), None):
         raise ValueError(f"{path}: this is CVAT for video, which names no pictures; export 'CVAT for images 1.1'")
-    usual, category = usual_parts(root.all("image")), skeleton_label(path, root.all("image"), options.category)
-    return faces_of(root.all("image"), lambda image: _faces(path, image, usual, category, findings), findings)
+    check_skeletons(path, root.all("image"), options.category)
+    usual = usual_parts(root.all("image"))
+    return faces_of(root.all("image"), lambda image: _faces(path, image, usual, options.category, findings), findings)
 
 
 def _faces(path: Path, image: Element, usual: Mapping[str, int], category: str, findings: Findings) -> list[Record]:

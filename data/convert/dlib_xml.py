@@ -85,15 +85,12 @@ def write(folder: Path, split: str, faces: Sequence[ConvertedFace], names: Seque
             (left, top), (right, bottom) = np.rint(face.box[:2]), np.rint(face.box[:2] + face.box[2:])
             sides = f'width="{max(right - left, 1):.0f}" height="{max(bottom - top, 1):.0f}"'
             lines.append(f'<box top="{top:.0f}" left="{left:.0f}" {sides}>')
-            shown = face.visible > 0
-            whole = np.rint(np.where(shown[:, None], face.points, 0.0)).astype(int)
-            for part, (px, py), visible in zip(parts, whole, shown, strict=True):
+            for part, (px, py), visible in zip(parts, np.rint(face.points), face.visible, strict=True):
                 if visible:
-                    lines.append(f'<part name={quoteattr(part)} x="{px}" y="{py}"/>')
+                    lines.append(f'<part name={quoteattr(part)} x="{px:.0f}" y="{py:.0f}"/>')
             lines.append("</box>")
-            findings.counts["points_rounded_to_whole_pixels"] += int(
-                (whole != np.where(shown[:, None], face.points, 0.0)).any(axis=1).sum()
-            )
+            points = face.points[face.visible > 0]
+            findings.counts["points_rounded_to_whole_pixels"] += int((np.rint(points) != points).any(axis=1).sum())
             findings.counts["boxes_rounded_to_whole_pixels"] += int((np.rint(face.box) != face.box).any())
             findings.counts["occluded_points_written_as_visible"] += int((face.visible == 1).sum())
         lines.append("</image>")

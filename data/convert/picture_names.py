@@ -2,28 +2,22 @@
 """Names of pictures as annotations write them: their parts, what they are compared by, what tools made of them."""
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from barrel_jax.encodings import readable
+from barrel_jax.encodings import composed
 from data.convert.split_names import named_split
 from data.path_ends import Parts
 
 
 def compared(name: str) -> str:
     """What names are compared by: composed, without regard to capitals."""
-    return unicodedata.normalize("NFC", readable(name)).casefold()
+    return composed(name).casefold()
 
 
 def compared_parts(parts: Parts) -> Parts:
     """As `compared`, of each part of a path."""
     return tuple(map(compared, parts))
-
-
-def digits(name: str) -> str:
-    """The digits of a name."""
-    return re.sub(r"\D", "", name)
 
 
 def is_absolute(name: str) -> bool:

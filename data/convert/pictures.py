@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from barrel_jax.encodings import readable
-from data.convert.picture_names import compared, compared_parts, digits, is_absolute, of_split, parts_of, variants
+from barrel_jax.encodings import digits, readable
+from data.convert.picture_names import compared, compared_parts, is_absolute, of_split, parts_of, variants
 from data.convert.record import shown
 from data.convert.split_names import named_split
 from data.convert.stems import ANY_ENDING, Stems
@@ -68,7 +68,7 @@ class Pictures:
                 return self._take(path, variant, where), how or "found_below_other_folders"
         wanted = (parts_of(tried[-1][0]) or ("",))[-1]
         self._missing += 1
-        # A name with other digits is of another picture. It takes long, and more are not shown.
+        # It takes long, and more are not shown.
         names = [name for name in self._by_name if digits(name) == digits(wanted)] if self._missing <= SHOWN else []
         near = difflib.get_close_matches(compared(wanted)[:200], names, n=1, cutoff=0.7)
         meant = f"is {self._files[self._by_name[near[0]][0]]} meant?" if near else "put it there"

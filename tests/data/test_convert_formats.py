@@ -275,7 +275,7 @@ def test_cvat_skeletons_of_other_things_are_left_out_or_refused(source, capsys):
     said = refused(capsys, "cvat", source)
     assert "skeletons with unlike points (face, hand)" in said and "; name the face's with --category" in said
     said = refused(capsys, "cvat", source, "--category", "foot")
-    assert "no skeleton is labelled 'foot'" in said and "; there are face, hand" in said
+    assert "no skeleton is labelled 'foot'" in said and "; give --category one of face, hand" in said
     check_pair(converted("cvat", source, "--category", "face"), ("nose", "eye"))
     assert "skeletons of other labels left out: 2" in capsys.readouterr().out
 

@@ -234,6 +234,12 @@ def test_of_several_categories_the_faces_are_taken(tmp_path):
     assert [box[0] for box in found.of(Path("a.png"))[1].boxes] == [2, 4] and found.left_out == 2
     with pytest.raises(ValueError, match=r"no box is of category 'car' \(Face, person\); name the faces' with"):
         read_boxes(file, category="car")
+    for other in ({"a.png": [[1, 2, 3, 4]]}, [{"file": "a.png", "box": [1, 2, 3, 4]}]):
+        with pytest.raises(ValueError, match=r"COCO's annotations alone have categories; leave out --category car"):
+            read_boxes(written(tmp_path / "other.json", other), category="car")
+    (tmp_path / "boxes.csv").write_text("a.png,1,2,3,4\n")
+    with pytest.raises(ValueError, match=r"boxes\.csv: .* leave out --category car"):
+        read_boxes(tmp_path / "boxes.csv", category="car")
     written(file, coco_of({1: "person", 3: "car"}, 1, 3))
     with pytest.raises(ValueError, match=r"boxes of several categories \(car, person\); name the faces' with"):
         read_boxes(file)
