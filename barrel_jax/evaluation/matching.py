@@ -69,15 +69,15 @@ def match_boxes(
                 (second if most >= LEAST else unmatched).append(words)
     missing = [f"{faces.files[row]} face {faces.faces[row]}" for row in np.flatnonzero(order < 0)]
     where = f"{faces.dataset} {faces.split}"
-    for names, problem in (
-        (strange, f"pictures are none of {where}"),
-        (unmatched, f"overlap no face of {where} in their pictures"),
-        (second, f"overlap a face of {where} for which another prediction is there"),
-        (missing, f"faces of {where} have no prediction whose box overlaps theirs"),
-        (alike, f"pictures of {where} have boxes that fit two faces alike; give the annotations' ids as the faces"),
+    for names, problem, remedy in (
+        (strange, f"pictures are none of {where}", "leave them out, or name their set"),
+        (unmatched, f"overlap no face of {where} in their pictures", "leave them out, or predict on the set's boxes"),
+        (second, f"overlap a face of {where} for which another prediction is there", "leave one of them"),
+        (missing, f"faces of {where} have no prediction whose box overlaps theirs", "every face needs points"),
+        (alike, f"pictures of {where} have boxes that fit two faces alike", "give the annotations' ids as the faces"),
     ):
         if names:
-            raise ValueError(f"{file}: {len(names)} {problem}, first: {', '.join(names[:3])}")
+            raise ValueError(f"{file}: {len(names)} {problem}, first: {', '.join(names[:3])}; {remedy}")
     return order
 
 

@@ -131,7 +131,8 @@ def _box(path: Path, box: Element) -> Box:
         read_number(box.attributes.get(side, ""), f"{path}:{box.line}", side) for side in ("xtl", "ytl", "xbr", "ybr")
     )
     width, height = right - left, bottom - top
-    angle = math.radians(read_number(box.attributes.get("rotation", "0"), f"{path}:{box.line}", "rotation"))
+    degrees = read_number(box.attributes.get("rotation", "0"), f"{path}:{box.line}", "rotation", unit="degrees")
+    angle = math.radians(degrees)
     across, along = abs(math.cos(angle)), abs(math.sin(angle))
     wide, high = width * across + height * along, width * along + height * across
     return left + (width - wide) / 2, top + (height - high) / 2, wide, high

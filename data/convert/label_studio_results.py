@@ -57,7 +57,8 @@ def envelope_of(result: dict[str, Any], size: tuple[int, int] | None, where: str
     x, y, w, h = (
         read_number(value.get(side), where, f"{side} of a rectangle") for side in ("x", "y", "width", "height")
     )
-    angle = math.radians(read_number(value.get("rotation", 0) or 0, where, "rotation of a rectangle"))
+    degrees = read_number(value.get("rotation", 0) or 0, where, "rotation of a rectangle", unit="degrees")
+    angle = math.radians(degrees)
     if not angle:
         return x, y, w, h
     aspect = size[0] / size[1] if size else 1.0

@@ -43,14 +43,15 @@ class Record:
     positional: bool = False  # landmarks have no names but their order, so that each face must have all of them
 
 
-def read_number(value: Any, where: str, what: str, decimal_comma: bool = False) -> float:
-    """A number of pixels or per cent, from text or JSON.
+def read_number(value: Any, where: str, what: str, decimal_comma: bool = False, unit: str = "pixels") -> float:
+    """A number of pixels, per cent or degrees, from text or JSON.
 
     Args:
         value: as the file writes it.
         where: file and record.
         what: it is of, such as 'x of point 3'.
         decimal_comma: whether text may write 12,5.
+        unit: for the sentence on what is no such number.
 
     Raises:
         ValueError: it is not finite, no number at all, or beyond `LIMIT`.
@@ -61,7 +62,7 @@ def read_number(value: Any, where: str, what: str, decimal_comma: bool = False) 
     else:
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if number is None or not abs(number) <= LIMIT:
-        raise ValueError(f"{where}: {what} is {shown(value)}, which is not a number of pixels; correct it")
+        raise ValueError(f"{where}: {what} is {shown(value)}, which is not a number of {unit}; correct it")
     return float(number)
 
 

@@ -280,11 +280,13 @@ def test_cvat_skeletons_of_other_things_are_left_out_or_refused(source, capsys):
     assert "skeletons of other labels left out: 2" in capsys.readouterr().out
 
 
-def test_cvat_boxes_that_are_rotated(source):
+def test_cvat_boxes_that_are_rotated(source, capsys):
     """A quarter turn about the middle (15, 10) of 11 x 15: the box of 15 x 11 around it."""
     box = '<box label="face" xtl="9.5" ytl="2.5" xbr="20.5" ybr="17.5" rotation="{}"/>'
     cvat(source, box.format("90.0") + '<points label="face" points="10,12;20.5,6"/>')
     np.testing.assert_allclose(check_pair(converted("cvat", source))[0]["box"], [7.5, 4.5, 15, 11])
+    cvat(source, box.format("ninety") + '<points label="face" points="10,12;20.5,6"/>')
+    assert "rotation is 'ninety', which is not a number of degrees; correct it" in refused(capsys, "cvat", source)
     # At 30 degrees sides are w cos + h sin and w sin + h cos.
     cvat(source, box.format("30") + '<points label="face" points="10,12;20.5,6"/>')
     sides = np.array([11 * 0.75**0.5 + 15 / 2, 11 / 2 + 15 * 0.75**0.5])

@@ -112,7 +112,9 @@ def test_faces_with_one_box_are_told_apart_by_ids_alone(tmp_path):
     np.testing.assert_allclose(got, shifted(faces, [1, 2, 3, 4]), atol=1e-4)
     for record in given:
         del record["face"]
-    with pytest.raises(ValueError, match=r"2 pictures of toy test have boxes that fit two faces alike; give .* a\.png"):
+    with pytest.raises(
+        ValueError, match=r"2 pictures of toy test have boxes that fit two faces alike, first: a\.png, .*; give"
+    ):
         read_predictions(written(tmp_path / "points.json", given), faces)
 
 
@@ -152,7 +154,7 @@ def test_boxes_that_are_of_no_annotated_face_are_an_error(tmp_path):
         ),
         (given[1:], r"1 faces of toy test have no prediction whose box overlaps theirs, first: a\.png face 0"),
         ([*given, given[0]], r"1 overlap a face of toy test for which another prediction is there, first: a\.png box"),
-        ([*given[:3], given[3] | {"file": "c.png"}], r"1 pictures are none of toy test, first: c\.png$"),
+        ([*given[:3], given[3] | {"file": "c.png"}], r"1 pictures are none of toy test, first: c\.png; leave them out"),
         ([{"points": g["points"], "box": g["box"]} for g in given], "boxes without files"),
         ([*given[:3], given[3] | {"box": [1, 2, 3, float("nan")]}], "boxes must be x, y, w, h for each of the 4"),
         ([*given[:3], given[3] | {"box": [1, 2]}], "boxes must be x, y, w, h for each of the 4 faces"),
