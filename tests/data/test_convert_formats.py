@@ -286,7 +286,9 @@ def test_cvat_boxes_that_are_rotated(source, capsys):
     cvat(source, box.format("90.0") + '<points label="face" points="10,12;20.5,6"/>')
     np.testing.assert_allclose(check_pair(converted("cvat", source))[0]["box"], [7.5, 4.5, 15, 11])
     cvat(source, box.format("ninety") + '<points label="face" points="10,12;20.5,6"/>')
-    assert "rotation is 'ninety', which is not a number of degrees; correct it" in refused(capsys, "cvat", source)
+    assert "rotation is 'ninety', which is not a number of degrees (2 of a kind); correct it" in refused(
+        capsys, "cvat", source
+    )
     # At 30 degrees sides are w cos + h sin and w sin + h cos.
     cvat(source, box.format("30") + '<points label="face" points="10,12;20.5,6"/>')
     sides = np.array([11 * 0.75**0.5 + 15 / 2, 11 / 2 + 15 * 0.75**0.5])
