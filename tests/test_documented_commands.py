@@ -128,6 +128,11 @@ PARSED = {
     "train.py --config configs/w300_scratch.py --config.data.source=W300 --config.init_from=small "
     "--config.model.backbone=resnet10 --config.model.stride=16 --config.optim.query_multiplier=10 "
     "--config.data.holdout=0.01": "as from runs/pretrain; configs/coco_small.py starts from the small model",
+    "train.py --config configs/w300_scratch.py --config.data.source=W300 --config.init_from=runs/w300_scratch "
+    "--config.model.backbone=resnet10 --config.optim.query_multiplier=10 --config.data.holdout=0.01 "
+    "--config.data.image_size=256 --config.optim.epochs=48 --workdir runs/w300_256": (
+        "starts from the run before it; starts are run above"
+    ),
     "train.py --config configs/w300_scratch.py --config.data.source=W300 "
     "--config.pretrained=runs/faces-backbone.safetensors --config.data.image_size=64 --config.model.stride=16 "
     "--config.optim.epochs=24 --config.loop.eval_epochs=8 --workdir runs/barrelnet": "as from runs/pretrain",
