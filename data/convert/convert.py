@@ -50,11 +50,13 @@ def convert(task: Task) -> str:
 
     Raises:
         FileNotFoundError: the source, or an annotation file in it, is missing.
-        ValueError: a file is not of the format, faces have faults, or the result's folder is not empty.
+        ValueError: a file is not of the format, faces have faults, the result's folder is not empty, or an option is
+          none of the format's.
     """
     source, out, form = task.source, task.out, FORMATS[task.form]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: is there already and not empty; name another folder with --out, or remove it")
+    _check_options(task)
     findings = Findings()
     root = source if source.is_dir() else source.parent
     if source.is_file() and root.name in ANNOTATIONS:  # their pictures lie beside that folder
@@ -106,6 +108,19 @@ def annotation_files(task: Task, findings: Findings) -> list[Path]:
     if listed:
         findings.notes.append(f"files that are not {form.about} are left out: {', '.join(first_few(listed, 'files'))}")
     return fitting
+
+
+def _check_options(task: Task) -> None:
+    form, none = FORMATS[task.form], Options()
+    given = [name for name, value in vars(task.options).items() if value != getattr(none, name)]
+    for name in [*given, *["as_shown"] * task.as_shown]:
+        if name not in form.options:
+            readers = ", ".join(reader for reader, other in FORMATS.items() if name in other.options)
+            raise ValueError(
+                f"--{name.replace('_', '-')} says nothing of {form.about}; leave it out (it is read with: {readers})"
+            )
+    if task.options.corners and not task.options.box_columns:
+        raise ValueError("--corners says what --box-columns hold; name the box's four columns with --box-columns")
 
 
 def _check_unit(task: Task, frame: Frame, records: Sequence[Record]) -> None:

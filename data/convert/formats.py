@@ -28,6 +28,7 @@ class Format:
     unit: str = "pixel"
     origin: int = 0  # what the centre of the first pixel is called
     beside: bool = False  # an annotation file a picture, in one folder with it, and a folder a split
+    options: tuple[str, ...] = ()  # those of the command line that not every format reads, and this one does
 
 
 def _format(module: ModuleType, **more: Any) -> Format:
@@ -36,12 +37,12 @@ def _format(module: ModuleType, **more: Any) -> Format:
 
 # Those with telling marks come before those without.
 FORMATS = {
-    "labelstudio": _format(label_studio, unit="percent"),
-    "coco": _format(coco_json),
+    "labelstudio": _format(label_studio, unit="percent", options=("encoding", "annotator", "as_shown")),
+    "coco": _format(coco_json, options=("encoding", "category")),
     "dlib": _format(dlib_xml),
-    "cvat": _format(cvat_xml),
-    "pts": _format(pts_files, origin=pts_files.ORIGIN, beside=True),
-    "csv": _format(csv_table),
+    "cvat": _format(cvat_xml, options=("category",)),
+    "pts": _format(pts_files, origin=pts_files.ORIGIN, beside=True, options=("encoding",)),
+    "csv": _format(csv_table, options=("encoding", "image_column", "box_columns", "corners", "point_columns")),
 }
 
 

@@ -345,6 +345,21 @@ def test_categories(tmp_path, capsys):
     assert "no face of category 'cat'; there are dog, face" in refused(capsys, "coco", source, "--category", "cat")
 
 
+@pytest.mark.parametrize(
+    "form, flags, said",
+    [
+        ("coco", ["--annotator", "a"], "--annotator says nothing of COCO"),
+        ("coco", ["--as-shown"], "it is read with: labelstudio)"),
+        ("dlib", ["--category", "face"], "leave it out (it is read with: coco, cvat)"),
+        ("pts", ["--box-columns", "x,y,w,h"], "--box-columns says nothing of "),
+        ("cvat", ["--encoding", "utf-8"], "it is read with: labelstudio, coco, pts, csv)"),
+        ("csv", ["--corners"], "name the box's four columns with --box-columns"),
+    ],
+)
+def test_an_option_that_is_none_of_the_formats_is_refused(people, capsys, form, flags, said):
+    assert said in refused(capsys, form, people, *flags)
+
+
 def test_landmarks_chosen_and_put_in_order(people, capsys):
     splits = converted("coco", people, "--landmarks", "nose,eye")
     assert splits["train"][0]["names"] == ["nose", "eye"]
