@@ -3,8 +3,8 @@
 
 Batches are split over both axes. Parameters are on every device, but for DQInit's and QAMem's weights, of which each
 device along `model` has a part. Adam's moments may be split over `data` as well (ZeRO-1, Rajbhandari et al. 2020), so
-that each device updates its part and the parts are gathered. XLA derives every collective from these layouts: nothing
-else in this package names one. Numbers do not depend on the layout, but for the order of sums and their type: where the
+that each device updates its part and the parts are gathered. XLA derives every collective of a step from these layouts:
+no program of one names any. Numbers do not depend on the layout, but for the order of sums and their type: where the
 model computes in bfloat16 (on accelerators), weights' gradients are bfloat16 until they are added over the devices.
 """
 
@@ -18,7 +18,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from barrel_jax.config import MeshConfig
 
 # Weights that grow with the number of landmarks, and the axes along which `model` may split them, best first: whole
-# queries where their number divides, else the width that they write, so that nothing is padded.
+# queries where their number divides, else a width, so that nothing is padded: that which they write, but of `u` that
+# which it reads, at the price of a sum over `model`.
 QUERY_WEIGHTS = (
     (re.compile(r"dqinit/dense/(kernel|bias)$"), (-1,)),
     (re.compile(r"qamem/kernel\d$"), (0, 2)),

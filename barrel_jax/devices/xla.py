@@ -46,10 +46,10 @@ def graph_options(platform: str | None = None) -> dict[str, Any]:
 
 
 def one_use_options(platform: str | None = None) -> dict[str, Any]:
-    """What XLA is told of a program that runs once: on CPUs, not to spend longer on its code than that code runs.
+    """What XLA is told of a program that runs once: on CPUs a lower level of optimisation.
 
-    The draws of a ResNet-18's weights compile in 4.6 s of a processor in place of 11.3, to the same bits (jaxlib
-    0.10.2 and 0.11.2; at level 0 they differ in the last one).
+    There compiling would take longer than running: the draws of a ResNet-18's weights compile in 4.6 s of a processor
+    in place of 11.3, to the same bits (jaxlib 0.10.2 and 0.11.2; at level 0 they differ in the last one).
 
     Args:
         platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.

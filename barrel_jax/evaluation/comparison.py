@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluations of the same split beside each other: every score, and the paired difference of each from the first.
 
-With its 95 % bootstrap interval and the p-value of a sign-flip permutation test, for the whole split and each subset.
+A difference has its 95 % bootstrap interval and the p-value of a sign-flip permutation test, for the whole split and
+for each subset.
 """
 
 import math

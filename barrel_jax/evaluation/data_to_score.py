@@ -24,7 +24,7 @@ def data_to_score(
         the settings; the split to score is their `test_split`.
 
     Raises:
-        ValueError: a source is given for a set without.
+        ValueError: a source is given for the synthetic set, which has none.
     """
     data = dataclasses.replace(own)
     if dataset is not None and dataset != own.dataset:

@@ -171,9 +171,8 @@ def write_evaluation(
     [F]: `read_predictions` reads it back. Each file is whole or absent; a number that does not exist (NaN) is `null` in
     the JSON. When no face has a score there is no curve.
     """
-    from barrel_jax.evaluation.error_curves import (
-        draw_error_curve,  # matplotlib takes a second, which a start need not wait for
-    )
+    # matplotlib takes a second to import, which a start need not wait for.
+    from barrel_jax.evaluation.error_curves import draw_error_curve
     from barrel_jax.evaluation.face_sheets import draw_sample, draw_worst
     from barrel_jax.plotting import write_picture
 

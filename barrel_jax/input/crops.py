@@ -110,7 +110,9 @@ def _crop(
 
 
 def _is_stored(window: np.ndarray, record: dict[str, Any], pixel: np.ndarray) -> bool:
-    """Whether the stored region has what the picture has of a window, to a `pixel` [2] of the crop and a source's."""
+    """Whether the stored region covers the part of a window that lies in the picture, to within a pixel of the crop and
+    one of the source; `pixel` [2] is the crop's in source pixels.
+    """
     low, high = np.maximum(window[:2], 0), np.minimum(window[:2] + window[2:], record["size"])
     begin, end = record["region"][:2], record["region"][:2] + record["region"][2:]
     return bool((low > begin - pixel - 1).all() and (high < end + pixel + 1).all())

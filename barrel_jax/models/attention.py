@@ -5,6 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from barrel_jax.arrays import AnyArray
@@ -57,7 +58,7 @@ class Attention(nn.Module):
             force_fp32_for_softmax=True,  # in bfloat16 the weights of a query would not add up to one
             module=self,  # keeps the weights [B, N, K, S] where 'intermediates' is asked for (attention_maps.py)
         )
-        joined = jax.numpy.einsum("bnks,bsnh->bknh", weights.astype(self.dtype), v).reshape(batch, targets, width)
+        joined = jnp.einsum("bnks,bsnh->bknh", weights.astype(self.dtype), v).reshape(batch, targets, width)
         return nn.Dense(width, kernel_init=xavier, dtype=self.dtype, name="out")(joined)
 
 

@@ -15,17 +15,17 @@ def make_backbone(
     """An HRNet, which has one stride, or a ResNet; attributes are those of config.ModelConfig.
 
     Raises:
-        ValueError: there is no backbone of that name, or no ResNet of that stride.
+        ValueError: there is no backbone of that name, or it has no such stride.
     """
     if backbone not in BACKBONES:
         raise ValueError(f"backbone={backbone!r} is none of {', '.join(BACKBONES)}")
     plan = BACKBONES[backbone]
+    if stride not in plan.strides:
+        raise ValueError(f"stride={stride} with {plan.name} is not {' or '.join(map(str, plan.strides))}")
     return BUILDERS[type(plan)](plan, stride, norm, dtype, norm_group, name)
 
 
 def _resnet(plan: ResNetPlan, stride: int, norm: str, dtype: Any, norm_group: int, name: str | None) -> ResNet:
-    if stride not in plan.strides:
-        raise ValueError(f"stride={stride} with {plan.name} is not {' or '.join(map(str, plan.strides))}")
     return ResNet(plan.name, stride, norm, dtype, norm_group, name=name)
 
 

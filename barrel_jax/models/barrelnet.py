@@ -59,8 +59,8 @@ class BarrelNet(nn.Module):
         from DQInit's queries, and `log_scale`, the logarithm [B, K] of the error's scale (models/uncertainty.py).
 
         Raises:
-            ValueError: images of another shape or of whole numbers, which is asked here since a loop of one's own calls
-              this; a backbone, stride, width, norm or start of QAMem that there is not; options without what they need.
+            ValueError: images of another shape or of an integer type, a backbone, stride, width, norm or start of QAMem
+              that there is not, options without what they need. Asked here too since users' own loops call this.
         """
         if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
             seen = f"{images.dtype} {list(images.shape)}"
@@ -73,6 +73,13 @@ class BarrelNet(nn.Module):
             raise ValueError(f"qamem_init={self.qamem_init!r} is none of {', '.join(STARTS)}")
         if self.reference_points and not (self.dqinit and self.decoder_layers):
             raise ValueError("reference_points=True reads coarse points from DQInit's queries, for a decoder to refine")
+        if (self.dqinit_rank and not self.dqinit) or (self.qamem_rank and not self.qamem_layers):
+            ranks = f"dqinit_rank={self.dqinit_rank} and qamem_rank={self.qamem_rank}"
+            raise ValueError(f"{ranks}: one is of a module that this model has not; set it to 0")
+        if self.qamem_rank and self.qamem_init != "identity":
+            raise ValueError(f"qamem_init={self.qamem_init!r}: with qamem_rank the transforms start as the identity")
+        if self.encoder_layers and not self.decoder_layers:
+            raise ValueError(f"encoder_layers={self.encoder_layers} makes memory, and no decoder reads it")
         if self.uncertainty and not self.decoder_layers:
             raise ValueError("uncertainty=True reads a scale from the decoder's queries, and decoder_layers is 0")
         images = (images - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]

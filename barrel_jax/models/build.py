@@ -38,5 +38,5 @@ def shapes_of(model: nn.Module, image_size: int) -> dict[str, Any]:
 
 
 def count_parameters(params: Any) -> int:
-    """How many numbers are trained."""
+    """How many numbers there are; those of frozen norms, which are not trained, among them."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -15,7 +15,7 @@ from barrel_jax.models.attention import xavier
 
 
 class DQInit(nn.Module):
-    """Q_init = FC(GlobalAvgPool(M)) (equation 1); `rank` is that of the layer's weights, 0 for all that they have."""
+    """Q_init = FC(GlobalAvgPool(M)) (equation 1); `rank` limits that of the layer's weights; 0 does not."""
 
     num_landmarks: int
     rank: int

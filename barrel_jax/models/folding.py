@@ -7,7 +7,6 @@ XLA cannot do this by itself, since weights are arguments of the program and not
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 
 from barrel_jax.arrays import ArrayTree
 from barrel_jax.models.norms import EPSILON
@@ -35,7 +34,7 @@ def _fold(params: ArrayTree, statistics: ArrayTree) -> ArrayTree:
             "kernel": params["conv"]["kernel"] * factor[None, None, None],
             "bias": norm["bias"] - seen["mean"] * factor,
         }
-        return {"conv": jax.tree.map(jnp.asarray, conv)}
+        return {"conv": conv}
     return {
         name: _fold(child, statistics.get(name, {})) if isinstance(child, Mapping) else child
         for name, child in params.items()

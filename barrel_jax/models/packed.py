@@ -28,8 +28,8 @@ from barrel_jax.models.folding import fold
 from barrel_jax.models.inference import folded_model
 
 SUFFIX = ".npz"
-LEVELS = 127
-# Which axis of a leaf are its outputs: of QAMem's all but the middle one are (a query's, and its outputs).
+LARGEST_LEVEL = 127
+# The axis of QAMem's weights [K, ...] that holds a transform's inputs; its queries and outputs have steps of their own.
 INPUTS = {"kernel1": 1, "kernel2": 1, "u1": 1, "u2": 1, "v1": 2, "v2": 2}
 MOST_BYTES = 2 << 30  # of the arrays of a file, expanded
 
@@ -41,7 +41,7 @@ class Packed(Described):
     config: Config
     facts: dict[str, Any]  # as in a run's run.json: scheme, num_landmarks, box_fit, ...
     variables: ArrayTree  # {params} of the model whose batch norm is folded, float32
-    step: int = 0  # after which it was saved, which no file says
+    step: int = 0  # of training; 0, since no file says it
 
 
 def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: ArrayTree) -> int:
@@ -63,7 +63,7 @@ def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: ArrayT
             columns[name] = leaf.astype(np.float32)
         else:
             inputs = INPUTS[last] if last in INPUTS and leaf.ndim == 3 else tuple(range(leaf.ndim - 1))
-            step = np.maximum(np.abs(leaf).max(axis=inputs, keepdims=True), 1e-12) / LEVELS
+            step = np.maximum(np.abs(leaf).max(axis=inputs, keepdims=True), 1e-12) / LARGEST_LEVEL
             columns[name] = np.round(leaf / step).astype(np.int8)
             columns[f"{name}:step"] = step.astype(np.float32)
     content = io.BytesIO()

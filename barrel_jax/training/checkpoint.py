@@ -127,8 +127,8 @@ class Checkpoints:
     def newest(self, like: State) -> State | None:
         """The newest 'latest' state that can be read, laid out as `like`; None when none is saved.
 
-        Of newer ones, which a disk or a crash has damaged, a warning tells; unless they were opened for reading, they
-        are moved into `checkpoints/damaged`.
+        A warning names newer ones that a disk or a crash has damaged; where they were not opened for reading alone,
+        they are moved into `checkpoints/damaged`.
 
         Raises:
             ValueError: all are damaged.

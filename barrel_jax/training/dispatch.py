@@ -45,10 +45,8 @@ class Resident:
         self._crops, self._seed = crops, config.seed
         # Where the programs read them, so that a dispatch moves nothing to a device or between devices.
         self._everywhere = replicated(train_step.mesh)
-        self._faces, self._seed_data = (
-            place(crops, train_step.mesh),
-            jax.device_put(seed_data(self._seed), self._everywhere),
-        )
+        self._faces = place(crops, train_step.mesh)
+        self._seed_data = jax.device_put(seed_data(self._seed), self._everywhere)
         self._steps_per_epoch = epoch_length(crops) // config.batch_size
         # More would never be taken: something is due between them.
         due = min(config.loop.log_steps, config.loop.save_steps, self._steps_per_epoch)
@@ -78,7 +76,7 @@ class Streamed:
 
     def __init__(self, train_step: TrainStep, crops: FaceCrops, first: int, total: int, compiled: Compiled) -> None:
         config = train_step.config
-        self._seed_data = seed_data(config.seed)
+        self._seed_data = jax.device_put(seed_data(config.seed), replicated(train_step.mesh))
         self._program = compiled("a training step", train_step.on_batch)
 
         def order_of(epoch: int) -> np.ndarray:

@@ -15,7 +15,7 @@ class Intervals:
     total: int  # steps of the run
 
     def until_due(self, step: int) -> int:
-        """How many steps there are, after `step` of them, until something is to be done between two of them."""
+        """The steps from `step` to the next line of the log, save, or end of an epoch or of the run."""
         loop = self.loop
         return min(self.total - step, *(n - step % n for n in (loop.log_steps, loop.save_steps, self.steps_per_epoch)))
 

@@ -30,7 +30,7 @@ class LossLog:
 
     def add(self, first: int, losses: jax.Array) -> None:
         """Takes the losses of a dispatch, whose first step is `first`; waits until the dispatch before is done."""
-        if self._waiting:  # two dispatches at once: what counts as done is done, and a stop need not wait for many
+        if self._waiting:  # at most two are in flight: the progress is true, and a stop need not wait for many
             jax.block_until_ready(self._waiting[-1][1])
         self._waiting.append((first, losses))
 

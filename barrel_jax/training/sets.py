@@ -31,9 +31,9 @@ def load_sets(config: Config, prepared: Prepared) -> tuple[FaceCrops, FaceCrops]
     train_crops = join(
         main, [(_load_other(config, main, dataset, source, prepared), share) for dataset, source, share in data.also]
     )
-    if epoch_length(train_crops) < config.batch_size:
+    if (faces := epoch_length(train_crops)) < config.batch_size:
         raise ValueError(
-            f"config.batch_size={config.batch_size}, but {data.train_split!r} has {len(main)} faces; "
+            f"config.batch_size={config.batch_size}, but {data.train_split!r} has {faces} faces for an epoch; "
             "use a smaller batch"
         )
     return train_crops, load_split(config.data, directory, data.scored_split)
@@ -50,5 +50,6 @@ def _load_other(config: Config, main: FaceCrops, dataset: str, source: str, prep
             f"{scheme}"
         )
     data = replace(config.data, dataset=dataset, source=source, holdout=0.0)
-    data.scheme = scheme if dataset == "synthetic" else data.scheme
+    if dataset == "synthetic":
+        data.scheme = scheme
     return load_split(data, prepared(data), data.train_split, data.context)

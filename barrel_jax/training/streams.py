@@ -49,7 +49,7 @@ def stream_key(seed: Seed, stream: Stream) -> Key[Array, ""]:
 def step_keys(seed: Seed, step: int | Int[Array, ""]) -> StepKeys:
     """The keys of a step's draws: the stream's, folded with the number of steps before it, in as many as have names.
 
-    A further name would change the keys of all, and with them the numbers of every run that goes on.
+    A name's key depends on its place: a further one belongs behind the others, whose numbers runs go on with.
     """
     key = jax.random.fold_in(stream_key(seed, Stream.STEP), step)
     return StepKeys(*jax.random.split(key, len(StepKeys._fields)))

@@ -31,6 +31,15 @@ def test_a_face_that_moves_and_grows_does_not_flicker_by_that():
     assert normalised_mean_flicker(points, truth) == pytest.approx(np.sqrt(0.1**2 / 4))
 
 
+def test_frames_whose_points_have_no_box_are_left_out():
+    truth = np.tile(SQUARE, (4, 1, 1))
+    points = truth + [[[0.0, 0]], [[6, 8]], [[0, 0]], [[70, 0]]]
+    truth[3, 1:] = np.nan  # a single point
+    assert normalised_mean_flicker(points, truth) == pytest.approx(0.1)
+    truth[3, :2] = [[0, 0], [100, 0]]  # two on a line
+    assert normalised_mean_flicker(points, truth) == pytest.approx(0.1)
+
+
 def test_frames_without_annotation_are_left_out():
     truth = np.tile(SQUARE, (4, 1, 1))
     points = truth + [[[0.0, 0]], [[6, 8]], [[0, 0]], [[70, 0]]]

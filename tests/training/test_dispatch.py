@@ -81,3 +81,17 @@ def test_a_dispatch_moves_nothing_to_a_device_or_between_them():
     state, *_ = trainer.advance(jax.device_put(0, replicated(mesh)), 1)
     with jax.transfer_guard("disallow"):
         state, *_ = trainer.advance(state, 1)
+
+
+def test_a_streamed_step_moves_its_batch_to_the_devices_and_nothing_else():
+    config = small.config(batch_size=8, seed=7)
+    mesh, crops = make_mesh(MeshConfig(data=8)), make_crops(16)
+    train_step = TrainStep(build_model(config.model, 3), optax.sgd(1.0), config, mesh, crops.scheme.flip)
+
+    def compiled(name, program):
+        return jax.jit(lambda state, seed, batch: (state + seed[0].astype(int), batch.points.sum()))
+
+    trainer = Streamed(train_step, crops, 0, 2, compiled)
+    state, *_ = trainer.advance(jax.device_put(0, replicated(mesh)), 1)
+    with jax.transfer_guard("disallow"):  # of what is not asked for, as a batch is
+        state, *_ = trainer.advance(state, 1)

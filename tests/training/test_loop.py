@@ -271,7 +271,7 @@ def test_what_is_trained_on_shows_the_picture_around_the_crops_and_what_is_score
 def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
     config, _, _ = trained
     large = small.config(mesh__data=1, data__data_dir=config.data.data_dir, batch_size=64)
-    with pytest.raises(ValueError, match="has 48 faces; use a smaller batch"):
+    with pytest.raises(ValueError, match="has 48 faces for an epoch; use a smaller batch"):
         loop.train(large, tmp_path, prepare_config(large.data))
     assert not any(tmp_path.iterdir())
 
