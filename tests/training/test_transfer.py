@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from barrel_jax.backbones import BACKBONES
 from barrel_jax.config import Config, MeshConfig, ModelConfig
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.faces.landmarks import COFW_29, SCHEMES, W300_68, WFLW_98
@@ -241,7 +242,9 @@ def test_a_deeper_backbone_takes_what_the_run_has_and_begins_where_it_is(theirs,
     ],
 )
 def test_a_backbone_that_is_no_deeper_kin_is_drawn(theirs, ours, norm):
-    given, start = start_of(trained_on(W300_68, backbone=theirs), W300_68, backbone=ours, norm=norm)
+    given, start = start_of(
+        trained_on(W300_68, backbone=theirs), W300_68, backbone=ours, norm=norm, stride=max(BACKBONES[ours].strides)
+    )
     assert start.drawn["backbone"] == f"the run's backbone is {theirs}"
     assert not any("/backbone/" in name for name in given)
 
