@@ -64,7 +64,7 @@ class ModelConfig:
     norm: str = "batch"  # batch: statistics are trained; frozen: DETR's choice for ImageNet weights
     norm_group: int = 0  # faces that share a batch norm's statistics, such as the paper's 16; 0 for the whole batch
     encoder_layers: int = 0  # 0..7; the paper removes the encoder (section 3.1)
-    decoder_layers: int = 1  # 0..7; 0 is the plain baseline: pooled features and one dense layer
+    decoder_layers: int = 1  # 0..7; 0 is the plain regression: pooled features and one dense layer
     dqinit: bool = True  # dynamic query initialisation (equation 1); False starts from zeros
     dqinit_rank: int = 0  # rank of DQInit's weights: 8 are 0.16M numbers in place of 4.47M; 0 for the paper's full ones
     reference_points: bool = False  # coarse points of DQInit's queries tell the decoder where to look; not in the paper
@@ -161,6 +161,24 @@ class Config:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
+def rank_fault(model: Any, of: str = "") -> str:
+    """What is wrong with the ranks of DQInit and QAMem, '' for nothing.
+
+    Args:
+        model: a ModelConfig, or what has its fields.
+        of: what stands before the fields' names in the sentence.
+    """
+    for name, on in (("dqinit_rank", model.dqinit), ("qamem_rank", model.qamem_layers > 0)):
+        rank = getattr(model, name)
+        if not 0 <= rank <= model.width:
+            return f"{of}{name}={rank} is not in 0..{model.width}, the model's width"
+        if rank and not on:
+            return f"{of}{name}={rank} is of a module that this model has not; set it to 0"
+    if model.qamem_rank and model.qamem_init != "identity":
+        return f"{of}qamem_init={model.qamem_init!r}: with {of}qamem_rank the transforms start as the identity"
+    return ""
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(f"config: {message}")
@@ -207,14 +225,8 @@ def validate(config: Config, *, trained: bool = False) -> None:
     _require(
         model.qamem_init in QAMEM_INITS, f"model.qamem_init={model.qamem_init!r} is none of {', '.join(QAMEM_INITS)}"
     )
-    for name, on in (("dqinit_rank", model.dqinit), ("qamem_rank", model.qamem_layers > 0)):
-        rank = getattr(model, name)
-        _require(0 <= rank <= model.width, f"model.{name}={rank} is not in 0..{model.width}, the model's width")
-        _require(on or not rank, f"model.{name}={rank} is of a module that this model has not; set it to 0")
-    _require(
-        not model.qamem_rank or model.qamem_init == "identity",
-        f"model.qamem_init={model.qamem_init!r}: with model.qamem_rank the transforms start as the identity",
-    )
+    fault = rank_fault(model, "model.")
+    _require(not fault, fault)
     for name, wanted in (("model.reference_points", model.reference_points), ("optim.dqinit_loss", optim.dqinit_loss)):
         _require(model.dqinit or not wanted, f"{name}={wanted} reads DQInit's queries, and model.dqinit is False")
     _require(
@@ -223,7 +235,7 @@ def validate(config: Config, *, trained: bool = False) -> None:
     )
     _require(
         model.decoder_layers > 0 or not (model.dqinit or model.qamem_layers or model.encoder_layers),
-        "model.decoder_layers=0 is the plain baseline, which has neither queries nor memory: "
+        "model.decoder_layers=0 is the plain regression, which has neither queries nor memory: "
         "set model.dqinit=False, model.qamem_layers=0 and model.encoder_layers=0 with it",
     )
     _require(

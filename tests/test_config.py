@@ -61,7 +61,7 @@ REFUSED = (
     ({"model.decoder_layers": 8}, "decoder_layers=8 is not in 0..7"),
     ({"model.qamem_layers": 3}, "qamem_layers=3 is not 0, 1 or 2"),
     ({"model.qamem_init": "zeros"}, "none of identity, xavier"),
-    ({"model.decoder_layers": 0}, "plain baseline"),
+    ({"model.decoder_layers": 0}, "plain regression"),
     ({"data.context": 0.6}, r"data.context=0.6 is not in \[0, 0.5\]"),
     ({"model.dqinit_rank": 257}, "dqinit_rank=257 is not in 0..256"),
     ({"model.qamem_rank": -1}, "qamem_rank=-1 is not in 0..256"),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from barrel_jax.arrays import AnyArray
-from barrel_jax.config import ModelConfig
+from barrel_jax.config import ModelConfig, rank_fault
 from barrel_jax.models.attention import layer_norm
 from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.decoder import DecoderLayer
@@ -73,11 +73,8 @@ class BarrelNet(nn.Module):
             raise ValueError(f"qamem_init={self.qamem_init!r} is none of {', '.join(STARTS)}")
         if self.reference_points and not (self.dqinit and self.decoder_layers):
             raise ValueError("reference_points=True reads coarse points from DQInit's queries, for a decoder to refine")
-        if (self.dqinit_rank and not self.dqinit) or (self.qamem_rank and not self.qamem_layers):
-            ranks = f"dqinit_rank={self.dqinit_rank} and qamem_rank={self.qamem_rank}"
-            raise ValueError(f"{ranks}: one is of a module that this model has not; set it to 0")
-        if self.qamem_rank and self.qamem_init != "identity":
-            raise ValueError(f"qamem_init={self.qamem_init!r}: with qamem_rank the transforms start as the identity")
+        if fault := rank_fault(self):
+            raise ValueError(fault)
         if self.encoder_layers and not self.decoder_layers:
             raise ValueError(f"encoder_layers={self.encoder_layers} makes memory, and no decoder reads it")
         if self.uncertainty and not self.decoder_layers:

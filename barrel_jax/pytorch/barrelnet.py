@@ -112,7 +112,7 @@ class BarrelNet(nn.Module):
         num_landmarks: K.
         grid: height and width of the features, which the positions are worked out for, once.
         encoder_layers: 0 in the paper's models.
-        decoder_layers: 0 is the plain baseline: pooled features and one dense layer.
+        decoder_layers: 0 is the plain regression: pooled features and one dense layer.
         dqinit: whether the queries start from the memory (equation 1) or from zeros.
         dqinit_rank: of the weights that do it; 0 for all.
         reference_points: whether coarse points, read from these queries, say where to look.

@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("grid", choices=GRIDS)
     parser.add_argument("--list", action="store_true", help="only print the runs, one JSON object a line")
     parser.add_argument("--sources", nargs="*", default=[], metavar="SET=DIR", help="folders of the paper's sets")
-    parser.add_argument("--dataset", default="", help="train every row on this set instead: coco, or synthetic")
+    parser.add_argument("--dataset", default="", help="train every row on this set instead, such as coco or w300")
     parser.add_argument("--source", help="folder of that set")
     parser.add_argument("--config", default="", help="start every row from this file instead of its set's")
     parser.add_argument(

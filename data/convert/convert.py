@@ -111,9 +111,9 @@ def annotation_files(task: Task, findings: Findings) -> list[Path]:
 
 
 def _check_options(task: Task) -> None:
-    form, none = FORMATS[task.form], Options()
-    given = [name for name, value in vars(task.options).items() if value != getattr(none, name)]
-    for name in [*given, *["as_shown"] * task.as_shown]:
+    form, default = FORMATS[task.form], Options()
+    chosen = [name for name, value in vars(task.options).items() if value != getattr(default, name)]
+    for name in [*chosen, *["as_shown"] * task.as_shown]:
         if name not in form.options:
             readers = ", ".join(reader for reader, other in FORMATS.items() if name in other.options)
             raise ValueError(

@@ -157,6 +157,14 @@ def test_a_run_on_two_sets_goes_on_as_if_it_had_not_been_stopped(tmp_path, capsy
     assert [(part["dataset"], part["faces"], part["visits"]) for part in also] == [("coco", 5, 2)]
 
 
+def test_a_batch_is_as_large_as_what_an_epoch_visits_of_all_sets_at_most(tmp_path):
+    config = on_two_sets(tmp_path, batch_size=8)  # 6 faces of the first set and 2 of the other
+    assert loop.train(config, tmp_path / "run", prepare_config, lambda step: step == 0) is None
+    config.batch_size = 9
+    with pytest.raises(ValueError, match="batch_size=9, but 'train' has 8 faces for an epoch; use a smaller batch"):
+        loop.train(config, tmp_path / "other", prepare_config)
+
+
 def test_other_faces_in_a_further_set_are_another_run(tmp_path):
     config = on_two_sets(tmp_path)
     assert loop.train(config, tmp_path / "run", prepare_config, lambda step: step == 0) is None
