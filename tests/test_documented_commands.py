@@ -133,6 +133,7 @@ PARSED = {
     "--config.data.image_size=256 --config.optim.epochs=48 --workdir runs/w300_256": (
         "starts from the run before it; starts are run above"
     ),
+    "evaluate.py --workdir runs/w300_256 --split test": "as of runs/w300_scratch, of the run before it",
     "train.py --config configs/w300_scratch.py --config.data.source=W300 "
     "--config.pretrained=runs/faces-backbone.safetensors --config.data.image_size=64 --config.model.stride=16 "
     "--config.optim.epochs=24 --config.loop.eval_epochs=8 --workdir runs/barrelnet": "as from runs/pretrain",
