@@ -68,6 +68,7 @@ class Checkpoints:
         for item, args, handler in (
             ("state", ocp.args.StandardSave, state),
             ("state", ocp.args.StandardRestore, state),
+            ("state", ocp.args.PyTreeRestore, ocp.PyTreeCheckpointHandler()),
             ("facts", ocp.args.JsonSave, facts),
             ("facts", ocp.args.JsonRestore, facts),
         ):
@@ -215,7 +216,8 @@ class Checkpoints:
     def restore(self, kind: str, step: int, like: State) -> State:
         """The state saved at a step, laid out as `like`, which may be made of ShapeDtypeStructs with shardings.
 
-        Every process of a run calls it.
+        Every process of a run calls it. Of a `like` without an optimiser's state its parts alone are read, and the
+        others are None as there (`state.abstract_weights`).
 
         Raises:
             ValueError: the checkpoint is damaged, or of another model.
@@ -233,18 +235,35 @@ class Checkpoints:
             )
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         try:
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-            return self._managers[kind].restore(step, args=args)["state"]
+            if like.opt_state is not None:
+                args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+                return self._managers[kind].restore(step, args=args)["state"]
+            # Orbax begins to read parts before it has seen that they are there.
+            if difference := self._difference(kind, step, like):
+                raise ValueError(difference)
+            args = ocp.args.Composite(state=_args_of(_parts(abstract)))
+            return like.replace(**self._managers[kind].restore(step, args=args)["state"])
         except (ValueError, OSError) as error:
             if array_store.is_file_error(error):
                 raise OSError(f"{path}: {UNREAD} ({str(error)[:300]})") from error
             # Orbax has no error of its own for this, and says it in many ways.
-            if _shapes(self._managers[kind].item_metadata(step)["state"]) == _shapes(like):
+            if not self._difference(kind, step, like):
                 raise
             raise ValueError(
                 f"{path}: this checkpoint is of another model than the config describes; use the config of its run, or "
                 f"another --workdir ({str(error)[:300]})"
             ) from error
+
+    def _difference(self, kind: str, step: int, like: State) -> str:
+        """Where what is saved differs in shape from the parts of `like`; '' where it does not."""
+        saved = self._managers[kind].item_metadata(step)["state"]
+        wanted = _shapes(_parts(like))
+        there = _shapes({name: saved.get(name) for name in _parts(like)})
+        return "; ".join(
+            f"{name}: {there.get(name, 'nothing')} is there, {wanted.get(name, 'nothing')} is wanted"
+            for name in sorted(wanted.keys() | there.keys())
+            if wanted.get(name) != there.get(name)
+        )
 
     def wait(self) -> None:
         """Blocks until every checkpoint is on the disk."""
@@ -278,6 +297,15 @@ class _Facts(ocp.JsonCheckpointHandler):
     def finalize(self, directory: Path) -> None:
         super().finalize(directory)
         checksums.write(Path(directory))
+
+
+def _parts(like: State) -> dict[str, Any]:
+    return {name: part for name, part in vars(like).items() if part is not None}
+
+
+def _args_of(parts: dict[str, Any]) -> ocp.args.PyTreeRestore:
+    restore_args = ocp.checkpoint_utils.construct_restore_args(parts)
+    return ocp.args.PyTreeRestore(parts, restore_args=restore_args, partial_restore=True)
 
 
 def _shapes(state: Any) -> dict[str, tuple[int, ...]]:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Int
 from barrel_jax.config import Config
 from barrel_jax.devices.sharding import layout
 from barrel_jax.devices.xla import one_use_options
-from barrel_jax.models.build import draw
+from barrel_jax.models.build import draw, shapes_of
 from barrel_jax.training.streams import seed_data, seed_key
 
 
@@ -73,7 +73,19 @@ def is_finite(state: State) -> Bool[Array, ""]:
 
 def abstract(model: nn.Module, optimiser: optax.GradientTransformation, config: Config, mesh: Mesh) -> State:
     """Shapes, types and shardings of a run's state, without its arrays: what a checkpoint is restored into."""
-    shapes = jax.eval_shape(_initialiser(model, optimiser, config), seed_data(0), None)
+    return _laid_out(jax.eval_shape(_initialiser(model, optimiser, config), seed_data(0), None), config, mesh)
+
+
+def abstract_weights(model: nn.Module, config: Config, mesh: Mesh) -> State:
+    """Of `abstract` the step and what predictions are made with; all else is None, and is not restored."""
+    step: Any = jax.ShapeDtypeStruct((), jnp.int32)
+    variables = shapes_of(model, config.data.image_size)
+    if config.optim.ema_decay > 0:
+        return _laid_out(State(step, None, None, None, variables), config, mesh)
+    return _laid_out(State(step, variables["params"], variables["batch_stats"], None, None), config, mesh)
+
+
+def _laid_out(shapes: State, config: Config, mesh: Mesh) -> State:
     return jax.tree.map(
         lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
         shapes,

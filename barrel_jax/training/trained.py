@@ -24,8 +24,7 @@ from barrel_jax.models.attention_maps import attention_maps
 from barrel_jax.models.build import build_model
 from barrel_jax.models.truncation import MODULES, truncate
 from barrel_jax.training.checkpoint import Checkpoints
-from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import State, abstract
+from barrel_jax.training.state import State, abstract_weights
 from barrel_jax.training.steps import make_predict_step
 
 
@@ -136,7 +135,7 @@ def restore_variables(
         ValueError: the checkpoint is damaged, or of another model than the config describes.
         OSError: one of its files cannot be read.
     """
-    like = abstract(build_model(config.model, num_landmarks), optimiser(config.optim, 1), config, mesh)
+    like = abstract_weights(build_model(config.model, num_landmarks), config, mesh)
     checkpoints = Checkpoints(workdir, reading=True)
     try:
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import chex
+import jax
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from barrel_jax.pretrained.named_models import find_model
 from barrel_jax.training.checkpoint import Checkpoints
 from barrel_jax.training.open_model import open_model
 from barrel_jax.training.optimiser import optimiser
-from barrel_jax.training.state import abstract, create
+from barrel_jax.training.state import abstract, abstract_weights, create
 from barrel_jax.training.trained import TrainedRun, find_checkpoint, restore_variables
 from tests.kit import small
 from tests.kit.saved_run import save_run
@@ -47,6 +48,31 @@ def test_a_run_that_has_only_been_scored_is_read(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint 'latest' in this run; .* best at step 0"):
         TrainedRun.open(tmp_path)
     assert not (tmp_path / "checkpoints" / "latest").exists()
+
+
+@pytest.mark.parametrize("decay", [0, 0.99])
+def test_a_run_is_opened_without_what_only_training_needs(tmp_path, decay):
+    """Of the optimiser and of weights that are averaged nothing is read; the rest is as saved, on any mesh."""
+    config = small.config(optim__ema_decay=decay)
+    save_run(tmp_path, config, make_crops(4))
+    mesh = make_mesh(MeshConfig(data=4, model=2))
+    model = build_model(config.model, make_crops(4).scheme.num_points)
+    checkpoints = Checkpoints(tmp_path, reading=True)
+    whole = checkpoints.restore("latest", 0, abstract(model, optimiser(config.optim, 1), config, mesh))
+    like = abstract_weights(model, config, mesh)
+    part = checkpoints.restore("latest", 0, like)
+    assert part.opt_state is None and (part.params is None) == (part.ema is not None) == (decay > 0)
+    chex.assert_trees_all_equal(part.variables(), whole.variables())
+    assert int(part.step) == 0
+    for restored, wanted in zip(jax.tree.leaves(part), jax.tree.leaves(like), strict=True):
+        assert restored.sharding.is_equivalent_to(wanted.sharding, restored.ndim)
+    other = abstract_weights(model, small.config(optim__ema_decay=0.99 - decay), mesh)
+    if decay == 0:  # an average that was not kept; weights without it are there in either case
+        with pytest.raises(ValueError, match=r"is of another model .*ema/.*: nothing is there, \(.*\) is wanted"):
+            checkpoints.restore("latest", 0, other)
+    checkpoints.close()
+    with pytest.raises(ValueError, match=r"is of another model .*decoder0/.* is there, nothing is wanted"):
+        restore_variables(tmp_path, small.config(optim__ema_decay=decay, **small.PLAIN), 3, "0", mesh)
 
 
 def test_a_best_checkpoint_that_is_replaced_meanwhile_is_read_anew(tmp_path, monkeypatch):
