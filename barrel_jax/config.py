@@ -2,7 +2,7 @@
 """Every setting of a run, typed, with the only default it has.
 
 A file in `configs/` returns a `Config`; `--config.optim.epochs=30` on the command line overrides a field, and an
-unknown field is an error. `validate` rejects what cannot work before anything is built or compiled.
+unknown field is an error. What cannot work is rejected before anything is built or compiled (`config_checks`).
 """
 
 import dataclasses
@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from barrel_jax import files
-from barrel_jax.backbones import BACKBONES
 from barrel_jax.command_line import meant
-from barrel_jax.faces.crop_windows import PROTOCOLS
 from barrel_jax.picture_heads import MAX_PIXELS
 
 QAMEM_INITS = ("identity", "xavier")
@@ -31,7 +29,7 @@ class DataConfig:
     resident: bool = True  # the training faces lie on every device; False, and several processes, bring each batch
     allow_partial: bool = False  # takes a part of a published set as it is; every table made from it says so
     max_pixels: int = MAX_PIXELS  # of a picture; larger ones are refused before they are decoded (three bytes a pixel)
-    crop: str = "pipnet"  # crop protocol, one of barrel_jax.faces.crop_windows.PROTOCOLS
+    crop: str = "pipnet"  # how a box becomes a crop (docs/protocols.md): one of barrel_jax.faces.crop_windows.PROTOCOLS
     context: float = 0.0  # how much of the picture around the crop training sees too, on each side, of the crop's side
     clamp_points: bool = False  # moves points outside the image to its border (PIPNet's WFLW), in the truth too
     train_split: str = "train"  # the faces that are learnt from
@@ -100,7 +98,7 @@ class AugmentConfig:
     box_shift: float = 0.1  # largest shift of that box along each axis
     box_scale: float = 0.2  # largest relative change of its size, either way
     box_aspect: float = 0.1  # largest relative change of width against height, either way
-    box_forehead: float = 0.25  # largest part, of its height, that half of these boxes have more above the face
+    box_forehead: float = 0.25  # half of these boxes reach higher, by up to this part of their height, as detectors do
 
 
 @dataclass
@@ -130,7 +128,7 @@ class LoopConfig:
     eval_epochs: int = 10  # between two evaluations of the test split
     eval_batch: int = 64  # faces per batch of an evaluation
     save_steps: int = 500  # between two checkpoints of the latest state
-    dispatch_steps: int = 0  # that the host starts at once; 0 for 1 on CPU, where scanned steps are no quicker, else 10
+    dispatch_steps: int = 0  # steps in one call of a device; 0: 1 on a CPU, where more are no quicker, else 10
 
 
 @dataclass
@@ -161,185 +159,29 @@ class Config:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
-def rank_fault(model: Any, of: str = "") -> str:
-    """What is wrong with the ranks of DQInit and QAMem, '' for nothing.
+def require(condition: bool, message: str) -> None:
+    """Holds a config against a condition.
 
-    Args:
-        model: a ModelConfig, or what has its fields.
-        of: what stands before the fields' names in the sentence.
+    Raises:
+        ValueError: it does not hold, in the words of `message`.
     """
-    for name, on in (("dqinit_rank", model.dqinit), ("qamem_rank", model.qamem_layers > 0)):
-        rank = getattr(model, name)
-        if not 0 <= rank <= model.width:
-            return f"{of}{name}={rank} is not in 0..{model.width}, the model's width"
-        if rank and not on:
-            return f"{of}{name}={rank} is of a module that this model has not; set it to 0"
-    if model.qamem_rank and model.qamem_init != "identity":
-        return f"{of}qamem_init={model.qamem_init!r}: with {of}qamem_rank the transforms start as the identity"
-    return ""
-
-
-def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(f"config: {message}")
 
 
-def validate(config: Config, *, trained: bool = False) -> None:
-    """Checks every field that can be wrong on its own or against another.
-
-    Args:
-        trained: the run's weights are there, and its recipe is no concern any more.
-
-    Raises:
-        ValueError: names the field, its value and what it may be.
-    """
-    _check_types(config)
-    data, model, optim, augment = config.data, config.model, config.optim, config.augment
-    _require(model.backbone in BACKBONES, f"model.backbone={model.backbone!r} is none of {', '.join(BACKBONES)}")
-    backbone = BACKBONES[model.backbone]
-    _require(
-        model.stride in backbone.strides,
-        f"model.stride={model.stride} with {backbone.name} is not {' or '.join(map(str, backbone.strides))}",
-    )
-    _require(
-        data.image_size % backbone.divisor == 0,
-        f"data.image_size={data.image_size} does not divide by {backbone.divisor}, as {backbone.name} needs it",
-    )
-    _require(model.norm in ("batch", "frozen"), f"model.norm={model.norm!r} is neither 'batch' nor 'frozen'")
-    _require(
-        model.norm == "batch" or bool(config.pretrained or config.init_from),
-        "model.norm='frozen' keeps the given statistics, and there are none without config.pretrained or "
-        "config.init_from",
-    )
-    _require(model.norm_group >= 0, f"model.norm_group={model.norm_group} must be positive, or 0 for the whole batch")
-    if model.norm_group and config.batch_size % model.norm_group:
-        smaller = config.batch_size // model.norm_group * model.norm_group
-        nearest = f"{smaller} or {smaller + model.norm_group}" if smaller else f"{model.norm_group}"
-        raise ValueError(
-            f"config: batch_size={config.batch_size} does not divide by model.norm_group={model.norm_group}; "
-            f"use a batch of {nearest}"
-        )
-    _require(0 <= model.encoder_layers <= 7, f"model.encoder_layers={model.encoder_layers} is not in 0..7")
-    _require(0 <= model.decoder_layers <= 7, f"model.decoder_layers={model.decoder_layers} is not in 0..7")
-    _require(model.qamem_layers in (0, 1, 2), f"model.qamem_layers={model.qamem_layers} is not 0, 1 or 2")
-    _require(
-        model.qamem_init in QAMEM_INITS, f"model.qamem_init={model.qamem_init!r} is none of {', '.join(QAMEM_INITS)}"
-    )
-    fault = rank_fault(model, "model.")
-    _require(not fault, fault)
-    for name, wanted in (("model.reference_points", model.reference_points), ("optim.dqinit_loss", optim.dqinit_loss)):
-        _require(model.dqinit or not wanted, f"{name}={wanted} reads DQInit's queries, and model.dqinit is False")
-    _require(
-        model.decoder_layers > 0 or not model.uncertainty,
-        "model.uncertainty=True reads the decoder's queries, and model.decoder_layers is 0",
-    )
-    _require(
-        model.decoder_layers > 0 or not (model.dqinit or model.qamem_layers or model.encoder_layers),
-        "model.decoder_layers=0 is the plain regression, which has neither queries nor memory: "
-        "set model.dqinit=False, model.qamem_layers=0 and model.encoder_layers=0 with it",
-    )
-    _require(
-        model.heads > 0 and model.width % model.heads == 0,
-        f"model.width={model.width} does not divide by model.heads={model.heads}",
-    )
-    _require(
-        model.width > 0 and model.width % 4 == 0,
-        f"model.width={model.width} must be positive and divide by 4 (sine and cosine of x and y)",
-    )
-    _require(model.feedforward > 0, f"model.feedforward={model.feedforward} must be positive")
-    _require(0 <= model.dropout < 1, f"model.dropout={model.dropout} is not in [0, 1)")
-    _require(model.dtype in ("auto", "float32", "bfloat16"), f"model.dtype={model.dtype!r} is unknown")
-    # Here too, since a set is built before its crops are cut.
-    _require(data.crop in PROTOCOLS, f"data.crop={data.crop!r} is none of {', '.join(PROTOCOLS)}")
-    _require(data.image_size >= 32, f"data.image_size={data.image_size} must be at least 32")
-    _require(data.max_pixels > 0, f"data.max_pixels={data.max_pixels} must be positive")
-    _require(0 <= data.context <= 0.5, f"data.context={data.context} is not in [0, 0.5]: what sets keep around a face")
-    _require(
-        len(data.normaliser) in (0, 2) and all(type(point) is int for point in data.normaliser),
-        f"data.normaliser={data.normaliser} must be two points, such as (36, 45), or empty",
-    )
-    _require(
-        all(isinstance(pair, tuple) and list(map(type, pair)) == [int, int] for pair in data.flip_pairs),
-        f"data.flip_pairs={data.flip_pairs} is not made of pairs of points, such as ((0, 1), (2, 3)); a single one "
-        "ends with a comma: ((0, 1),)",
-    )
-    _require(0 <= data.holdout < 1, f"data.holdout={data.holdout} is not in [0, 1): a tenth of the faces is 0.1")
-    _check_sets(data)
-    _require(config.batch_size > 0, f"batch_size={config.batch_size} must be positive")
-    _require(config.join_seconds > 0, f"join_seconds={config.join_seconds} must be positive")
-    _require(config.heartbeat_seconds >= 10, f"heartbeat_seconds={config.heartbeat_seconds} must be at least 10")
-    _require(optim.epochs > 0, f"optim.epochs={optim.epochs} must be positive")
-    _require(optim.learning_rate > 0, f"optim.learning_rate={optim.learning_rate} must be positive")
-    _require(optim.schedule in ("step", "cosine"), f"optim.schedule={optim.schedule!r} is neither 'step' nor 'cosine'")
-    _require(0 <= optim.ema_decay < 1, f"optim.ema_decay={optim.ema_decay} is not in [0, 1)")
-    for name, value in vars(augment).items():
-        if name.endswith("_prob"):
-            _require(0 <= value <= 1, f"augment.{name}={value} is not a probability")
-    for name in ("translate", "occlude", "occlude_margin", "blur"):
-        _require(0 <= getattr(augment, name) <= 1, f"augment.{name}={getattr(augment, name)} is not in [0, 1]")
-    for name in ("query_multiplier", "dqinit_loss", "scale_loss"):
-        _require(getattr(optim, name) >= 0, f"optim.{name}={getattr(optim, name)} must not be negative")
-    for name in ("box_shift", "box_scale", "box_aspect", "box_forehead"):
-        value = getattr(augment, name)
-        _require(0 <= value <= 1, f"augment.{name}={value} is not in [0, 1]")
-    _require(0 <= augment.scale < 1, f"augment.scale={augment.scale} is not in [0, 1)")
-    for name, value in vars(config.loop).items():
-        _require(value > 0 or (name, value) == ("dispatch_steps", 0), f"loop.{name}={value} must be positive")
-    if not trained:
-        _check_recipe(config)
-
-
-def _check_recipe(config: Config) -> None:
-    """What a model is trained by; one that was trained otherwise, before this was asked, may be used."""
-    model, optim = config.model, config.optim
-    _require(
-        0 <= config.seed < 2**32, f"seed={config.seed} is not in 0..{2**32 - 1}: others are drawn from as one of these"
-    )
-    _require(
-        model.norm == "batch" or not model.norm_group,
-        f"model.norm_group={model.norm_group} is of the batch's statistics, and model.norm='frozen' has none",
-    )
-    _require(
-        optim.warmup_epochs <= optim.epochs,
-        f"optim.warmup_epochs={optim.warmup_epochs} is longer than optim.epochs={optim.epochs}",
-    )
-    _require(
-        optim.scale_loss > 0 or not model.uncertainty,
-        "model.uncertainty=True is trained by optim.scale_loss, which is 0",
-    )
-    for name in ("decay_epoch", "warmup_epochs", "backbone_multiplier", "weight_decay", "clip_norm"):
-        _require(getattr(optim, name) >= 0, f"optim.{name}={getattr(optim, name)} must not be negative")
-    if not (config.pretrained or config.init_from):
-        check_drawn_backbone(optim)
-
-
-def check_drawn_backbone(optim: OptimConfig) -> None:
-    """Sees that a backbone without trained weights does not get the small rate that is for a trained one.
-
-    Raises:
-        ValueError: it would.
-    """
-    _require(
-        optim.schedule != "step" or optim.backbone_multiplier >= 1,
-        f"optim.backbone_multiplier={optim.backbone_multiplier} under optim.schedule='step' is for a pretrained "
-        "backbone, and this run's would be drawn: set --config.pretrained=imagenet (or a file), or from scratch "
-        "--config.optim.backbone_multiplier=1, or take the recipe of configs/coco.py",
-    )
-
-
-def _check_types(config: Config) -> None:
+def check_types(config: Config) -> None:
     """There is nothing but the fields, each of the type of its default; a whole number may stand for another."""
     default = Config()
     known = flatten(default)
     for name, value in flatten(config, strange=True).items():
-        _require(name in known, f"{name}: there is no such field{'' if name in known else meant_field(name)}")
+        require(name in known, f"{name}: there is no such field{'' if name in known else meant_field(name)}")
         kind = type(known[name])
-        _require(
+        require(
             type(value) is kind or (kind is float and type(value) is int),
             f"{name}={_short(value)} is {type(value).__name__}, and the field takes {kind.__name__}, such as "
             f"{known[name]!r}",
         )
-        _require(_is_usual(value), f"{name}={_short(value)} holds a number that is not finite, or beyond 64 bits")
+        require(_is_usual(value), f"{name}={_short(value)} holds a number that is not finite, or beyond 64 bits")
 
 
 def _is_usual(value: object) -> bool:
@@ -360,20 +202,6 @@ def meant_field(name: str) -> str:
     """'; did you mean X?' for a name that is no field's; one in the wrong group is known by its last part."""
     known = flatten(Config())
     return meant(name, {field.rpartition(".")[2]: field for field in known} | {field: field for field in known})
-
-
-def _check_sets(data: DataConfig) -> None:
-    setting = f"data.also={data.also!r}"
-    _require(
-        all(isinstance(item, tuple) and list(map(type, item)) == [str, str, float] for item in data.also),
-        f"{setting} is not made of (dataset, source, share), such as (('coco', 'DIR', 0.3), ('synthetic', '', 0.2)); a "
-        "single one ends with a comma: (('coco', 'DIR', 0.3),)",
-    )
-    shares = [share for _, _, share in data.also]
-    _require(
-        all(share > 0 for share in shares) and sum(shares) < 1,
-        f"{setting}: the shares must be positive and sum to less than 1, the rest being that of {data.dataset}",
-    )
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -444,7 +272,7 @@ def from_dict(raw: object, where: str, remedy: str) -> Config:
 
     fill(config, raw, "")
     try:
-        _check_types(config)
+        check_types(config)
     except ValueError as error:
         raise ValueError(f"{where}: {str(error).removeprefix('config: ')}; {remedy}") from error
     return config

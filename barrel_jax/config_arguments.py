@@ -18,7 +18,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from barrel_jax.command_line import Parser, meant
-from barrel_jax.config import Config, flatten, meant_field, validate
+from barrel_jax.config import Config, flatten, meant_field
+from barrel_jax.config_checks import validate
 from barrel_jax.files import read_text
 
 WIDTH, INDENT = 120, 42  # columns of the help

@@ -31,7 +31,7 @@ LAYERS = (
         "paper",
         "faces",
     ),
-    ("config", "config_arguments", "facts", "provenance"),
+    ("config", "config_arguments", "config_checks", "facts", "provenance"),
     ("devices", "models", "pytorch"),
     ("input", "pretrained"),
     ("evaluation", "onnx"),

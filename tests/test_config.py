@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 
 from barrel_jax import config as configuration
-from barrel_jax.config import Config, ModelConfig, load_run_config, save_run_config, validate
+from barrel_jax import config_checks
+from barrel_jax.backbones import BACKBONES
+from barrel_jax.config import Config, ModelConfig, load_run_config, save_run_config
 from barrel_jax.config_arguments import load_config
+from barrel_jax.config_checks import validate
 from tests.kit.in_process import run
 
 pytestmark = pytest.mark.quick
@@ -139,13 +142,13 @@ def test_what_cannot_work_is_refused(changes, message):
 
 
 def is_check(node):
-    """Whether a statement of config.py is a check: a call of _require, or an error of its own."""
+    """Whether a statement is a check: a call of require, or an error of its own."""
     called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func)
-    return called == "_require" or (isinstance(node, ast.Raise) and "config: batch_size" in ast.unparse(node))
+    return called == "require" or (isinstance(node, ast.Raise) and "config: batch_size" in ast.unparse(node))
 
 
 def without_check(source, index):
-    """The tree of config.py with one check taken out."""
+    """The tree of a module with one check taken out."""
     tree = ast.parse(source)
     checks = 0
     for block in (node for node in ast.walk(tree) if isinstance(getattr(node, "body", None), list)):
@@ -160,7 +163,7 @@ def without_check(source, index):
 
 def refuses(module, changes, message):
     try:
-        module.validate(changed(changes, module))
+        getattr(module, "validate", module.check_types)(changed(changes, module))
     except ValueError as error:
         return re.search(message, str(error)) is not None
     except (TypeError, KeyError, ZeroDivisionError):  # what the check kept away
@@ -168,16 +171,18 @@ def refuses(module, changes, message):
     return False
 
 
-def test_every_check_is_missed_when_it_is_deleted(monkeypatch):
-    source = Path(configuration.__file__).read_text()
+@pytest.mark.parametrize("checked", [configuration, config_checks])
+def test_every_check_is_missed_when_it_is_deleted(monkeypatch, checked):
+    source = Path(checked.__file__).read_text()
     deleted = []
     while (mutant := without_check(source, len(deleted)))[0] is not None:
         module = types.ModuleType("without_a_check")
         monkeypatch.setitem(sys.modules, module.__name__, module)  # where dataclasses look their types up
-        exec(compile(mutant[0], "config.py", "exec"), module.__dict__)
+        exec(compile(mutant[0], checked.__file__, "exec"), module.__dict__)
         assert not all(refuses(module, *row) for row in REFUSED), f"no row of REFUSED misses {mutant[1]}"
         deleted.append(mutant[1])
-    assert len(deleted) == source.count("_require(")  # its definition among them, and one check that raises itself
+    calls = re.findall(r"^ +require\(", source, re.MULTILINE)
+    assert len(deleted) == len(calls) + source.count('f"config: batch_size=') > 0  # which raises itself
 
 
 @pytest.mark.parametrize(
@@ -190,10 +195,10 @@ def test_a_model_that_was_trained_so_before_it_was_refused_may_be_used(name, val
     validate(config, trained=True)
 
 
-@pytest.mark.parametrize("backbone", configuration.BACKBONES)
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize(("norm", "pretrained"), [("batch", ""), ("batch", "imagenet"), ("frozen", "weights.pth")])
 def test_every_backbone_may_start_from_weights_and_be_frozen_then(backbone, norm, pretrained):
-    stride = configuration.BACKBONES[backbone].strides[-1]
+    stride = BACKBONES[backbone].strides[-1]
     config = Config(model=ModelConfig(backbone=backbone, stride=stride, norm=norm), pretrained=pretrained)
     config.optim.backbone_multiplier = 1.0
     validate(config)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from barrel_jax.arrays import AnyArray
-from barrel_jax.config import ModelConfig, rank_fault
+from barrel_jax.config import ModelConfig
+from barrel_jax.config_checks import rank_fault
 from barrel_jax.models.attention import layer_norm
 from barrel_jax.models.backbone import make_backbone
 from barrel_jax.models.decoder import DecoderLayer

@@ -21,7 +21,8 @@ from jaxtyping import Float32, Shaped
 
 from barrel_jax import files
 from barrel_jax.arrays import ArrayTree
-from barrel_jax.config import Config, from_dict, validate
+from barrel_jax.config import Config, from_dict
+from barrel_jax.config_checks import validate
 from barrel_jax.facts import Described, check_facts
 from barrel_jax.models.build import shapes_of
 from barrel_jax.models.folding import fold

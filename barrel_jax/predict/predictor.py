@@ -22,7 +22,8 @@ import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 from numpy.typing import ArrayLike
 
-from barrel_jax.config import Config, validate
+from barrel_jax.config import Config
+from barrel_jax.config_checks import validate
 from barrel_jax.devices.xla import graph_options
 from barrel_jax.faces.box_fit import BoxFit
 from barrel_jax.faces.crop_windows import crop_window, landmark_box, protocol_of

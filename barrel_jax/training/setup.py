@@ -6,7 +6,8 @@ from pathlib import Path
 
 from chex import ArrayTree
 
-from barrel_jax.config import Config, validate
+from barrel_jax.config import Config
+from barrel_jax.config_checks import validate
 from barrel_jax.devices.distributed import check_alike, in_turns
 from barrel_jax.devices.sharding import check_batch, describe, make_mesh
 from barrel_jax.input.crops import FaceCrops

@@ -12,7 +12,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from barrel_jax.command_line import meant
-from barrel_jax.config import Config, check_drawn_backbone
+from barrel_jax.config import Config
+from barrel_jax.config_checks import check_drawn_backbone
 from barrel_jax.devices.distributed import from_first, together
 from barrel_jax.devices.sharding import lay_mesh
 from barrel_jax.input.crops import FaceCrops

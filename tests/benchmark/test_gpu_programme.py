@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from barrel_jax.benchmark.train import faces_of, training_of
-from barrel_jax.config import DataConfig, ModelConfig, validate
+from barrel_jax.config import DataConfig, ModelConfig
+from barrel_jax.config_checks import validate
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.significance import sign_flip_p
 from barrel_jax.input.crops import load_crops

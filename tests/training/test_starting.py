@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from barrel_jax.config import validate
+from barrel_jax.config_checks import validate
 from barrel_jax.devices.sharding import make_mesh
 from barrel_jax.input.splits import load_split
 from barrel_jax.models.build import build_model, shapes_of
