@@ -63,23 +63,7 @@ class BarrelNet(nn.Module):
             ValueError: images of another shape or of an integer type, a backbone, stride, width, norm or start of QAMem
               that there is not, options without what they need. Asked here too since users' own loops call this.
         """
-        if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
-            seen = f"{images.dtype} {list(images.shape)}"
-            raise ValueError(f"images are floating numbers [B, H, W, 3] in 0..1, these are {seen}; divide uint8 by 255")
-        if self.width % 4 or self.width % self.heads:
-            raise ValueError(f"width={self.width} does not divide by 4 and by heads={self.heads}")
-        if self.norm not in NORMS:
-            raise ValueError(f"norm={self.norm!r} is none of {', '.join(NORMS)}")
-        if self.qamem_init not in STARTS:
-            raise ValueError(f"qamem_init={self.qamem_init!r} is none of {', '.join(STARTS)}")
-        if self.reference_points and not (self.dqinit and self.decoder_layers):
-            raise ValueError("reference_points=True reads coarse points from DQInit's queries, for a decoder to refine")
-        if fault := rank_fault(self):
-            raise ValueError(fault)
-        if self.encoder_layers and not self.decoder_layers:
-            raise ValueError(f"encoder_layers={self.encoder_layers} makes memory, and no decoder reads it")
-        if self.uncertainty and not self.decoder_layers:
-            raise ValueError("uncertainty=True reads a scale from the decoder's queries, and decoder_layers is 0")
+        _check(self, images)
         images = (images - jnp.array(MEAN)[None, None, None]) / jnp.array(STD)[None, None, None]
         backbone = make_backbone(self.backbone, self.stride, self.norm, self.dtype, self.norm_group, name="backbone")
         features = backbone(images, train=train)
@@ -134,3 +118,23 @@ class BarrelNet(nn.Module):
         if self.uncertainty:
             self.sow("intermediates", "log_scale", LogScale(self.width, self.dtype, name="scale")(norm(queries)))
         return jnp.stack(points)
+
+
+def _check(model: BarrelNet, images: AnyArray) -> None:
+    if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
+        seen = f"{images.dtype} {list(images.shape)}"
+        raise ValueError(f"images are floating numbers [B, H, W, 3] in 0..1, these are {seen}; divide uint8 by 255")
+    if model.width % 4 or model.width % model.heads:
+        raise ValueError(f"width={model.width} does not divide by 4 and by heads={model.heads}")
+    if model.norm not in NORMS:
+        raise ValueError(f"norm={model.norm!r} is none of {', '.join(NORMS)}")
+    if model.qamem_init not in STARTS:
+        raise ValueError(f"qamem_init={model.qamem_init!r} is none of {', '.join(STARTS)}")
+    if model.reference_points and not (model.dqinit and model.decoder_layers):
+        raise ValueError("reference_points=True reads coarse points from DQInit's queries, for a decoder to refine")
+    if fault := rank_fault(model):
+        raise ValueError(fault)
+    if model.encoder_layers and not model.decoder_layers:
+        raise ValueError(f"encoder_layers={model.encoder_layers} makes memory, and no decoder reads it")
+    if model.uncertainty and not model.decoder_layers:
+        raise ValueError("uncertainty=True reads a scale from the decoder's queries, and decoder_layers is 0")

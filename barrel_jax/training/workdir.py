@@ -48,42 +48,54 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
         ValueError: the folder belongs to a run on another dataset or with other settings; names them.
     """
     workdir = Path(workdir)
-    note, kept = "", {}
-    if (workdir / "config.json").exists():
-        theirs = {"dataset": "unknown", "fingerprint": "unknown"} | read_facts(workdir)
-        if theirs["fingerprint"] != crops.fingerprint:
-            raise ValueError(
-                f"{workdir}: this folder belongs to a run on other data ({theirs['dataset']}, fingerprint "
-                f"{theirs['fingerprint'][:12]}; now {crops.dataset}, {crops.fingerprint[:12]}); "
-                "choose another --workdir"
-            )
-        sets = [[part["dataset"], part["fingerprint"]] for part in theirs.get("also", [])]
-        if sets != [[part.dataset, part.fingerprint] for part in crops.parts[1:]]:
-            raise ValueError(
-                f"{workdir}: this folder belongs to a run that was trained on other sets beside {crops.dataset} "
-                f"({', '.join(f'{name}, fingerprint {mark[:12]}' for name, mark in sets) or 'none'}; now "
-                f"{', '.join(f'{part.dataset}, {part.fingerprint[:12]}' for part in crops.parts[1:]) or 'none'}); "
-                "choose another --workdir"
-            )
-        kept = {name: theirs[name] for name in ("init_from", "lengthened") if name in theirs}
-        before: dict[str, Any] = settings(load_run_config(workdir))
-        now: dict[str, Any] = settings(config)
-        if now["optim.epochs"] > before["optim.epochs"]:
-            note = _lengthened(workdir, config, before["optim.epochs"])
-            kept["lengthened"] = [*kept.get("lengthened", []), [before["optim.epochs"], config.optim.epochs]]
-            before["optim.epochs"] = config.optim.epochs
-        changed = [
-            f"{name}: {before[name]!r} there, {now[name]!r} now"
-            for name in now
-            if before[name] != now[name] and not name.startswith(FREE)
-        ]
-        if changed:
-            raise ValueError(
-                f"{workdir}: this folder belongs to a run with other settings ({'; '.join(changed)}); "
-                "choose another --workdir, or give the settings of that run to go on with it"
-            )
-    if not is_first():
-        return note
+    note, kept = _go_on(workdir, config, crops) if (workdir / "config.json").exists() else ("", {})
+    if is_first():
+        run = _facts_of(crops) | kept | ({"init_from": start} if start else {})
+        files.write_json(workdir / "run.json", run)
+        save_run_config(config, workdir)
+    return note
+
+
+def _go_on(workdir: Path, config: Config, crops: FaceCrops) -> tuple[str, dict[str, Any]]:
+    """Checks that the run in a folder is this one: what is to be said of it, and the facts that it keeps."""
+    note = ""
+    theirs = {"dataset": "unknown", "fingerprint": "unknown"} | read_facts(workdir)
+    if theirs["fingerprint"] != crops.fingerprint:
+        raise ValueError(
+            f"{workdir}: this folder belongs to a run on other data ({theirs['dataset']}, fingerprint "
+            f"{theirs['fingerprint'][:12]}; now {crops.dataset}, {crops.fingerprint[:12]}); "
+            "choose another --workdir"
+        )
+    sets = [[part["dataset"], part["fingerprint"]] for part in theirs.get("also", [])]
+    if sets != [[part.dataset, part.fingerprint] for part in crops.parts[1:]]:
+        raise ValueError(
+            f"{workdir}: this folder belongs to a run that was trained on other sets beside {crops.dataset} "
+            f"({', '.join(f'{name}, fingerprint {mark[:12]}' for name, mark in sets) or 'none'}; now "
+            f"{', '.join(f'{part.dataset}, {part.fingerprint[:12]}' for part in crops.parts[1:]) or 'none'}); "
+            "choose another --workdir"
+        )
+    kept = {name: theirs[name] for name in ("init_from", "lengthened") if name in theirs}
+    before: dict[str, Any] = settings(load_run_config(workdir))
+    now: dict[str, Any] = settings(config)
+    if now["optim.epochs"] > before["optim.epochs"]:
+        note = _lengthened(workdir, config, before["optim.epochs"])
+        kept["lengthened"] = [*kept.get("lengthened", []), [before["optim.epochs"], config.optim.epochs]]
+        before["optim.epochs"] = config.optim.epochs
+    changed = [
+        f"{name}: {before[name]!r} there, {now[name]!r} now"
+        for name in now
+        if before[name] != now[name] and not name.startswith(FREE)
+    ]
+    if changed:
+        raise ValueError(
+            f"{workdir}: this folder belongs to a run with other settings ({'; '.join(changed)}); "
+            "choose another --workdir, or give the settings of that run to go on with it"
+        )
+    return note, kept
+
+
+def _facts_of(crops: FaceCrops) -> dict[str, Any]:
+    """What a run's folder says of its data, its command and its machine."""
     device = jax.devices()[0]
     run = {
         "dataset": crops.dataset,
@@ -104,10 +116,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
     fit = fit_of_landmarks(crops.boxes[first], crops.points_px[first], crops.labelled[first])
     run |= {"box_fit": [list(fit.shift), list(fit.size)]} if fit else {}
     run |= {"also": [part._asdict() for part in crops.parts[1:]]} if crops.parts else {}
-    run |= kept | ({"init_from": start} if start else {})
-    files.write_json(workdir / "run.json", run)
-    save_run_config(config, workdir)
-    return note
+    return run
 
 
 def _lengthened(workdir: Path, config: Config, epochs: int) -> str:
