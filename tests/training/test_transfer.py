@@ -35,7 +35,7 @@ def like_of(model, landmarks):
 def trained_on(scheme, **fields):
     """A run's weights, all different."""
     model, rng = model_of(**fields), np.random.default_rng(0)
-    variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), like_of(model, scheme.num_points))
+    variables = jax.tree.map(lambda x: rng.random(x.shape, x.dtype), like_of(model, scheme.num_points))
     facts = {"num_landmarks": scheme.num_points, "scheme": scheme.name, "flip": list(scheme.flip), "fingerprint": "f"}
     return SourceModel("runs/a", variables, model, facts)
 
