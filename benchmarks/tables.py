@@ -709,6 +709,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "faster": scored,
     "faster-seeds": scored,
     "ablation-middle": scored,
+    "ablation-seeds": scored,
     "ablation-qamem": scored,
     "ablation-plain": scored,
     "faster-curves": curves,
