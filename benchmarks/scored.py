@@ -71,6 +71,7 @@ def read_row(label: str, workdirs: Sequence[Path], evaluation: str, keep: Path) 
         "imagenet": config.pretrained == "imagenet",
         "faces_per_s": statistics.median(line["faces_per_s"] for line in logged if "faces_per_s" in line),
         "nme": statistics.mean(one.scores.nme for one in seeds),
+        "nme_crop": statistics.mean(one.scores.nme_crop for one in seeds),
         "fr_0.08": statistics.mean(one.scores.fr["0.08"] for one in seeds),
         "auc_0.08": statistics.mean(one.scores.auc["0.08"] for one in seeds),
     }

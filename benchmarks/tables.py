@@ -88,12 +88,13 @@ def _trained_on(result: Result) -> str:
 
 def scored(result: Result) -> str:
     """Finished runs on one split, beside the first."""
-    rows = []
+    rows, in_crop = [], "nme_crop" in result["rows"][0]  # which earlier results do not hold
     for row in result["rows"]:
         nme, seeds = f"{row['nme']:.2f}", row.get("seeds", ())
         if seeds:
             nme += f" ± {statistics.stdev(seeds):.2f} ({len(seeds)} seeds)"
-        cells = [row["name"], str(row["image_size"]), str(row["epochs"]), nme, f"{row['fr_0.08']:.2f}"]
+        cells = [row["name"], str(row["image_size"]), str(row["epochs"]), nme]
+        cells += [f"{row[name]:.2f}" for name in ["nme_crop"] * in_crop + ["fr_0.08"]]
         beside = ["", ""]
         if row["difference"]:
             low, high = row["difference"]["interval"]
@@ -105,6 +106,7 @@ def scored(result: Result) -> str:
         "px",
         "epochs",
         f"NME % on {where}",
+        *["crop frame"] * in_crop,
         "FR@8 %",
         "difference from the first (95 %)",
         "p, paired by face",
