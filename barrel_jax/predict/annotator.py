@@ -49,29 +49,28 @@ class Annotator:
         image, boxes, ids = faces
         found = self._predictor.faces(image, boxes)
         numbers = [number if not ids or ids[number] is None else ids[number] for number in range(len(found))]
-        return self._record(image, found, numbers, file, frame)
+        return self._record(image, found, numbers, {"file": file, "frame": frame})
 
     def _record(
         self,
         image: UInt8[np.ndarray, "H W 3"],
         faces: Sequence[Face],
         numbers: Sequence[int | None],
-        file: str,
-        frame: int | None,
+        where: Mapping[str, Any],
     ) -> UInt8[np.ndarray, "H W 3"]:
         for number, face in zip(numbers, faces, strict=True):
             record: dict[str, Any] = {"box": _rounded(face.box), "points": _rounded(face.points)}
             if face.sigma is not None and face.score is not None:
                 record |= {"sigma": _rounded(face.sigma), "score": round(face.score, 4)}
                 self.unlikely += face.score < LIKELY
-            self.records.add({"file": file, "frame": frame, "face": number} | record)
+            self.records.add({**where, "face": number, **record})
         points = np.array([face.points for face in faces]).reshape(-1, self._predictor.num_landmarks, 2)
         boxes = np.array([face.box for face in faces]).reshape(-1, 4)
         with self._predictor.stopwatch.during("draw"):
             try:
                 return draw_faces(image, points, self._contours, boxes)
             except cv2.error as error:
-                self.faults.append(f"{file}: its points are written, and cannot be drawn ({error.err})")
+                self.faults.append(f"{where['file']}: its points are written, and cannot be drawn ({error.err})")
                 return image.copy()
 
     def pictures(self, paths: list[Path], find: Callable[[Picture], Faces], searched: bool = True) -> None:
@@ -115,9 +114,24 @@ class Annotator:
             self.faults.append(f"{path}: this drawing cannot be written: {error.strerror}{ends}")
 
     def video(
-        self, frames: Iterable[UInt8[np.ndarray, "H W 3"]], rate: float, total: int, name: str, track: Tracker
+        self,
+        frames: Iterable[UInt8[np.ndarray, "H W 3"]],
+        rate: float,
+        total: int,
+        name: str,
+        track: Tracker,
+        time: Callable[[], float],
     ) -> None:
-        """Annotates RGB frames into `<name without suffix>.mp4`; `total` is 0 where it is not known."""
+        """Annotates RGB frames into `<name without suffix>.mp4`.
+
+        Args:
+            frames: RGB.
+            rate: frames per second of the drawn video.
+            total: how many frames there will be; 0 where it is not known.
+            name: the video's, in the records.
+            track: finds the faces of each frame.
+            time: when the last frame is shown, seconds after the first.
+        """
         empty = count = 0
         watch = self._predictor.stopwatch
         before = {activity: watch.seconds(activity) for activity in (*LATENCY, "other")}
@@ -125,9 +139,9 @@ class Annotator:
             with VideoWriter(self._out / drawing_of_video(name), rate) as writer:
                 for frame in self._progress(frames, "frame", total):
                     tracked = track(frame)
-                    drawing = self._record(
-                        frame, [found.face for found in tracked], [found.number for found in tracked], name, count
-                    )
+                    where = {"file": name, "frame": count, "time": round(time(), 3)}
+                    faces, numbers = [found.face for found in tracked], [found.number for found in tracked]
+                    drawing = self._record(frame, faces, numbers, where)
                     writer.write(drawing)
                     empty += not tracked
                     count += 1

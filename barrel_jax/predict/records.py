@@ -20,7 +20,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Records:
-    """A record of each face: file, frame, face, box, points, and score and sigma where they are known."""
+    """A record of each face: file, frame, face, box, points; time, score and sigma where they are known."""
 
     def __init__(self, out: Path, num_landmarks: int, make_room: Callable[[], bool]) -> None:
         """`make_room` is called when the disk is full, and says whether there may be space now."""
@@ -71,8 +71,9 @@ class Records:
         names = [f"{axis}{point}" for point in range(self._num_landmarks) for axis in "xy"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             table = csv.writer(stream)
-            table.writerow(["file", "frame", "face", "box_x", "box_y", "box_w", "box_h", "score", *names])
+            table.writerow(["file", "frame", "time", "face", "box_x", "box_y", "box_w", "box_h", "score", *names])
             for record in self:
                 numbers = (value for point in record["points"] for value in point)
-                one = [record["file"], record["frame"], record["face"], *record["box"], record.get("score")]
+                where = [record["file"], record["frame"], record.get("time"), record["face"]]
+                one = [*where, *record["box"], record.get("score")]
                 table.writerow([*one, *numbers])

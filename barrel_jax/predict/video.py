@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames of a video file or a camera, and the video written from them, by OpenCV."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,7 @@ class Frames:
         self.promised = 0 if self.is_camera else max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         self.count = 0  # frames read
         self._last = 0.0  # when the last of them is shown, seconds
+        self._first_came = 0.0  # of a camera, by a clock of its own
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         try:
@@ -51,10 +53,18 @@ class Frames:
                 if not there:
                     return
                 self.count += 1
+                if self.count == 1:
+                    self._first_came = time.monotonic()
                 self._last = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         finally:
             self._capture.release()
+
+    def time(self) -> float:
+        """When the last frame is shown, or came from the camera: seconds after the first one."""
+        if self.is_camera:
+            return time.monotonic() - self._first_came
+        return self._last or max(self.count - 1, 0) / self.rate  # where the file says no times, evenly
 
     def fault(self) -> str:
         """After the last frame: what is wrong with the video, '' when it is whole."""

@@ -78,9 +78,9 @@ def test_a_folder_gives_drawings_and_points_that_agree(workdir, folder, tmp_path
     with (out / "points.csv").open(newline="") as stream:
         heading, *rows = csv.reader(stream)
     of_box = ["box_x", "box_y", "box_w", "box_h", "score"]
-    assert heading == ["file", "frame", "face", *of_box, "x0", "y0", "x1", "y1", "x2", "y2"]
-    assert [row[:3] + row[7:8] for row in rows] == [["b.png", "", "0", ""], ["b.png", "", "1", ""]]
-    np.testing.assert_allclose(np.array(rows)[:, 8:].astype(float).reshape(2, 3, 2), points, atol=1e-3)
+    assert heading == ["file", "frame", "time", "face", *of_box, "x0", "y0", "x1", "y1", "x2", "y2"]
+    assert [row[:4] + row[8:9] for row in rows] == [["b.png", "", "", "0", ""], ["b.png", "", "", "1", ""]]
+    np.testing.assert_allclose(np.array(rows)[:, 9:].astype(float).reshape(2, 3, 2), points, atol=1e-3)
     drawing = cv2.imread(str(out / "b.png"))[..., ::-1]
     np.testing.assert_array_equal(drawing, draw_faces(image, points, (), np.array([r["box"] for r in records])))
     # Without a face it is the picture.
@@ -188,6 +188,17 @@ def test_a_video_whose_frames_do_not_come_evenly_is_whole_and_it_is_said(workdir
     status, said, wrong = call(capsys, source, "--workdir", workdir, "--out", tmp_path / "out")
     assert (status, wrong) == (0, "")
     assert "screen.mkv: its frames do not come evenly (10 in 30.7 s, where the file says 12.5 a second)" in said
+    times = [frames.time() for _ in frames]
+    np.testing.assert_allclose(times, [*np.arange(8) * 0.08, 30.64, 30.72], atol=1e-3)
+
+
+def test_a_camera_has_the_times_at_which_its_frames_came(tmp_path, monkeypatch):
+    frames = Frames(str(video(tmp_path / "clip.mp4", frames=3)))
+    assert [round(frames.time(), 3) for _ in frames] == [0, 0.08, 0.16]
+    frames, clock = Frames(str(tmp_path / "clip.mp4")), iter([100.0, 100.0, 100.25, 101.5])
+    frames.is_camera = True
+    monkeypatch.setattr("barrel_jax.predict.video.time.monotonic", clock.__next__)
+    assert [frames.time() for _ in frames] == [0, 0.25, 1.5]
 
 
 def test_pictures_without_boxes_are_left_out_and_counted(workdir, folder, tmp_path, capsys):
@@ -237,10 +248,13 @@ def test_faces_of_frames_are_recorded_until_the_user_stops(workdir, tmp_path):
 
     tracker = Tracker(predictor, lambda image: np.array([[5.0, 6, 30, 30], [50, 20, 30, 30]]), 10.0)
     with pytest.raises(KeyboardInterrupt):
-        annotator.video(camera(), 10.0, 0, "camera-0", tracker)
+        annotator.video(camera(), 10.0, 0, "camera-0", tracker, iter([0.0, 0.1, 0.35]).__next__)
     annotator.write()
     records = json.loads((tmp_path / "points.json").read_text())
     assert [(r["frame"], r["face"]) for r in records] == [(n, face) for n in range(3) for face in range(2)]
+    assert [r["time"] for r in records[::2]] == [0.0, 0.1, 0.35]
+    with (tmp_path / "points.csv").open(newline="") as stream:
+        assert [row["time"] for row in csv.DictReader(stream)][::2] == ["0.0", "0.1", "0.35"]
     assert Frames(str(tmp_path / "camera-0.mp4")).promised == 3
 
 
