@@ -46,13 +46,18 @@ def check_skeletons(path: Path, images: Iterable[Element], wanted: str) -> None:
     """Sees that the skeletons labelled `wanted`, all of them where that is '', are of one kind of thing.
 
     Raises:
-        ValueError: none is wanted and skeletons of several labels have unlike points, or none has the wanted label.
+        ValueError: none is wanted and skeletons of several labels have unlike points, none has the wanted label, or a
+            label is wanted of faces that are no skeletons.
     """
     points: dict[str, set[str]] = {}
+    others = False
     for image in images:
+        others |= any(True for _ in image.all("points"))
         for skeleton in image.all("skeleton"):
             points.setdefault(label_of(skeleton), set()).update(label_of(point) for point in skeleton.all("points"))
     labels = ", ".join(sorted(points))
+    if wanted and others and not points:
+        raise ValueError(f"{path}: --category is the label of skeletons, and no face in it is one; leave it out")
     if wanted and points and wanted not in points:
         raise ValueError(f"{path}: no skeleton is labelled {shown(wanted)}; give --category one of {labels}")
     if not wanted and len(set(map(frozenset, points.values()))) > 1:

@@ -278,6 +278,9 @@ def test_cvat_skeletons_of_other_things_are_left_out_or_refused(source, capsys):
     assert "no skeleton is labelled 'foot'" in said and "; give --category one of face, hand" in said
     check_pair(converted("cvat", source, "--category", "face"), ("nose", "eye"))
     assert "skeletons of other labels left out: 2" in capsys.readouterr().out
+    cvat(source, '<points label="face" points="10,12;20.5,6"/>')
+    said = refused(capsys, "cvat", source, "--category", "face")
+    assert "--category is the label of skeletons, and no face in it is one" in said and "; leave it out" in said
 
 
 def test_cvat_boxes_that_are_rotated(source, capsys):
