@@ -99,7 +99,7 @@ def _report(host: str, port: int, count: int, index: int, seconds: float, settin
     deadline = time.monotonic() + seconds
     while True:
         try:
-            connection = socket.create_connection((host, port), timeout=5)
+            connection = socket.create_connection((host.strip("[]"), port), timeout=5)  # of IPv6: [::1]
             break
         except OSError as error:
             if time.monotonic() > deadline:

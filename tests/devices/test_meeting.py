@@ -13,13 +13,13 @@ from barrel_jax.devices.meeting import meet
 from tests.kit.processes import free_port
 
 
-def gathered(*processes, seconds=20):
+def gathered(*processes, seconds=20, host="127.0.0.1"):
     """What each of several processes (count, index), here threads, is told; '' for nothing."""
     port = free_port()
 
     def one(given):
         try:
-            meet("127.0.0.1", port, *given, seconds, "setting")
+            meet(host, port, *given, seconds, "setting")
         except (ValueError, TimeoutError) as error:
             return str(error)
         return ""
@@ -30,6 +30,11 @@ def gathered(*processes, seconds=20):
 
 def test_processes_of_one_number_meet_in_any_order():
     assert gathered((3, 2), (3, 0), (3, 1)) == ["", "", ""]
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 on this machine")
+def test_they_meet_at_an_address_of_ipv6():
+    assert gathered((2, 1), (2, 0), host="[::1]") == ["", ""]
 
 
 @pytest.mark.parametrize("processes", [((2, 0), (3, 1), (3, 2)), ((3, 0), (2, 1)), ((2, 0), (4, 3))])
