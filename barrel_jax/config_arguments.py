@@ -20,13 +20,15 @@ from ml_collections import config_flags
 from barrel_jax.command_line import Parser, meant
 from barrel_jax.config import Config, flatten, meant_field
 from barrel_jax.config_checks import validate
-from barrel_jax.files import read_text
 
 WIDTH, INDENT = 120, 42  # columns of the help
 FIELD = re.compile(r"--?(no)?config\.([\w.]+)")
 TAKES = {bool: "True or False", int: "a whole number", float: "a number", str: "a word", tuple: "a tuple, in quotes"}
-# What running somebody's config file raises when it is mistyped.
-MISTYPED = (ImportError, NameError, AttributeError, TypeError, LookupError, ArithmeticError)
+# What running somebody's config file raises when it is mistyped, or given a text that it does not take.
+MISTYPED = (
+    ImportError, NameError, AttributeError, TypeError, LookupError, ArithmeticError, ValueError, AssertionError,
+    RuntimeError,
+)  # fmt: skip
 
 
 class ConfigParser(Parser):
@@ -112,8 +114,9 @@ def load_config(file: str) -> Config:
     name, *text = (file,) if Path(file).is_file() else file.split(":", 1)
     path = Path(name)
     if not path.is_file():
-        files = [file for folder in (Path("configs"), path.parent) for file in sorted(folder.glob("[a-z]*.py"))]
-        configs = {file.stem: str(file) for file in files if "def get_config(" in read_text(file)}
+        folders = (Path("configs"), path.parent)
+        files = [file for folder in folders for file in sorted(folder.glob("[a-z]*.py")) if file.is_file()]
+        configs = {file.stem: str(file) for file in files if b"def get_config(" in file.read_bytes()}
         raise FileNotFoundError(f"{name}: no such config file{meant(path.stem, configs) or '; configs/ has some'}")
     spec = importlib.util.spec_from_file_location("config", path)
     if spec is None or spec.loader is None:
@@ -121,17 +124,19 @@ def load_config(file: str) -> Config:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        if not hasattr(module, "get_config"):
-            raise ValueError(f"{name}: there is no function get_config() in it")
-        config = module.get_config(*text)
+        config = module.get_config(*text) if hasattr(module, "get_config") else None
     except SyntaxError as error:
-        raise ValueError(f"{error.filename}, line {error.lineno}: this is no Python ({error.msg})") from error
+        where = f"{error.filename or name}, line {error.lineno or 1}"  # of bytes that are no text Python says neither
+        raise ValueError(f"{where}: this is no Python ({error.msg})") from error
     except MISTYPED as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         word = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         hint = meant_field(word[1]) if word else ""
-        reason = re.sub(r"\. Did you mean '\w+'\?$", "", str(error)) if hint else error  # Python 3.13's own
+        said = str(error) or type(error).__name__
+        reason = re.sub(r"\. Did you mean '\w+'\?$", "", said) if hint else said  # Python 3.13's own
         raise ValueError(f"{name}, line {lines[-1] if lines else 1}: {reason}{hint}") from error
+    if not hasattr(module, "get_config"):
+        raise ValueError(f"{name}: there is no function get_config() in it")
     if not isinstance(config, Config):
         raise ValueError(f"{name}: get_config() returns {type(config).__name__}, not a barrel_jax.config.Config")
     return config

@@ -20,6 +20,8 @@ KINDS = {
     "also": list,
     "lengthened": list,
     "init_from": dict,
+    "machine": dict,
+    "versions": dict,
 }
 
 

@@ -9,7 +9,6 @@ with --strict 2 when it has doubts alone.
 import argparse
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -95,8 +94,10 @@ def built_set(folder: Path, *, allow_partial: bool) -> Path | None:
         ValueError: it was built from a part of the published set, and that is not allowed here.
     """
     for info in sorted(folder.glob("*/[0-9]*/dataset_info.json")):
-        metadata = json.loads(files.read_text(info.parent / "metadata.json"))
-        partial = metadata["partial"]
+        path = info.parent / "metadata.json"
+        metadata = files.read_json(path, remedy := "build the set anew: data.prepare SET --rebuild")
+        if not isinstance(metadata, dict) or not isinstance(partial := metadata.get("partial"), str):
+            raise ValueError(f"{path}: 'partial' is missing; {remedy}")
         if partial and not allow_partial:
             raise ValueError(
                 f"{info.parent}: {partial}; complete the download, or take it as it is (--allow-partial, "

@@ -272,6 +272,22 @@ def test_a_mistyped_config_file_is_one_line(text, said, tmp_path, capsys):
     assert said in printed and printed.count("\n") == 1
 
 
+def test_a_config_file_that_does_not_take_its_text_or_is_of_other_bytes_is_named(tmp_path, capsys):
+    path = tmp_path / f"mine{PY}"
+    path.write_text("def get_config(text):\n    return int(text)")
+    assert train.main(["--config", f"{path}:abc"]) == 1
+    assert f"{path}, line 2: invalid literal for int() with base 10: 'abc'" in capsys.readouterr().err
+    path.write_text("def get_config():\n    assert False")
+    assert train.main(["--config", str(path)]) == 1
+    assert f"{path}, line 2: AssertionError" in capsys.readouterr().err
+    path.write_bytes("def get_config():\n    return 1".encode("utf-16"))
+    assert train.main(["--config", str(path)]) == 1
+    assert f"{path}, line 1: this is no Python (" in capsys.readouterr().err
+    (tmp_path / f"theirs{PY}").write_bytes(b"# \xe9\ndef get_config():\n    return 1")
+    assert train.main(["--config", str(tmp_path / f"their{PY}")]) == 1
+    assert "no such config file; did you mean" in capsys.readouterr().err
+
+
 def test_fields_are_read_in_every_form(monkeypatch):
     monkeypatch.chdir(ROOT)
     words = ["--config=configs/tiny.py", "--config.seed", "7", "-config.batch_size=4", "--noconfig.data.resident"]

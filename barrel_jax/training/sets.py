@@ -23,11 +23,16 @@ def load_sets(config: Config, prepared: Prepared) -> tuple[FaceCrops, FaceCrops]
         prepared: the built set's folder, or what builds a set where it is not there yet.
 
     Raises:
-        ValueError: there are fewer faces than a batch has, or a further set that cannot be trained on with the first.
+        ValueError: there are fewer faces than a batch has, a further set that cannot be trained on with the first, or a
+            single landmark, which cannot be scored.
     """
     data = config.data
     directory = prepared(data) if callable(prepared) else prepared
     main = load_split(config.data, directory, data.train_split, data.context)
+    if not str(main.scheme.normaliser):
+        raise ValueError(
+            f"{data.dataset}: its faces have one landmark, and no distance that normalises errors; annotate two or more"
+        )
     train_crops = join(
         main, [(_load_other(config, main, dataset, source, prepared), share) for dataset, source, share in data.also]
     )

@@ -136,12 +136,14 @@ class Fit:
 
 
 def _fit(numbers: Numbers, boxes: str, points: str) -> Fit | None:
-    """How the boxes fit the points in these layouts; None with too few boxes."""
+    """How the boxes fit the points in these layouts; None with too few boxes, or around single points."""
     in_pixels = boxes_to_pixels(numbers.boxes, boxes, numbers.sizes)
     usable = np.isfinite(in_pixels).all(axis=1)
     if usable.sum() < min(FEW, len(usable)) or not usable.any():
         return None
     tight = _spans(numbers, points)[usable]
+    if np.median(tight[:, 2:].prod(axis=1)) < 1e-6:
+        return None
     low, high = in_pixels[usable, :2], in_pixels[usable, :2] + in_pixels[usable, 2:]
     tight_low, tight_high, extent = tight[:, :2], tight[:, :2] + tight[:, 2:], np.maximum(tight[:, 2:], 1e-6)
     shared = np.clip(np.minimum(high, tight_high) - np.maximum(low, tight_low), 0, None).prod(axis=1)

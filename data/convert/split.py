@@ -30,8 +30,11 @@ def divide(faces: Sequence[ConvertedFace], how: Division, findings: Findings) ->
     has divided stays as it is unless `how.anew`; where it has no val, a share of its training faces becomes one.
 
     Raises:
-        ValueError: a face has no group; a group is on both sides of the source's own division; everything is one group.
+        ValueError: a face has no group; a group is on both sides of the source's own division; everything is one group;
+            groups are asked for in two ways.
     """
+    if how.group and how.group_pattern:
+        raise ValueError("--group and --group-pattern are two ways to name groups; give one")
     if not 0 < how.val < 1:
         raise ValueError(f"--val is {how.val:g}; it is a share between 0 and 1")
     groups = _groups(faces, how)
@@ -44,6 +47,8 @@ def divide(faces: Sequence[ConvertedFace], how: Division, findings: Findings) ->
         )
     for face in faces:
         splits.setdefault(TRAIN if how.anew else named_split(face.split) or TRAIN, []).append(face)
+    if (how.group or how.group_pattern) and not how.anew:
+        _check_sides(faces, groups, how)
     if TRAIN in splits and VAL not in splits:
         numbers = {id(face): group for face, group in zip(faces, groups, strict=True)}
         train = splits[TRAIN]
@@ -54,8 +59,6 @@ def divide(faces: Sequence[ConvertedFace], how: Division, findings: Findings) ->
         findings.notes.append(
             f"{len(splits[VAL]):,} of {len(train):,} training faces were taken for val, {kept}, by seed {how.seed}"
         )
-    elif how.group or how.group_pattern:
-        _check_sides(faces, groups, how)
     _note_leaks(splits, findings)
     return {name: splits[name] for name in (TRAIN, VAL, TEST) if name in splits}
 

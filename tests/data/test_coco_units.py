@@ -13,7 +13,7 @@ import pytest
 from data.coco.source import read_source
 from data.coco.units import BOXES, POINTS, Numbers, doubts_on
 from data.prepare import main
-from tests.kit.own_faces import FIVE, SIZE, write_faces
+from tests.kit.own_faces import FIVE, SIZE, only_the_nose, write_faces
 from tests.kit.shared import SHARED, needs_shared
 
 pytestmark = pytest.mark.quick
@@ -72,6 +72,10 @@ def test_every_layout_is_told_and_read(tmp_path, boxes, points):
     for face, truth in zip(source.faces(), sound, strict=True):
         np.testing.assert_allclose(face.points, truth.points, atol=1e-3)
         np.testing.assert_allclose(face.box, truth.box, atol=1e-3)
+
+
+def test_boxes_around_single_points_are_in_any_layout(tmp_path):
+    assert read_source(write_faces(tmp_path, only_the_nose, val=6)).findings.doubts == []
 
 
 def test_one_split_alone_is_named(tmp_path):

@@ -150,9 +150,20 @@ def test_a_sources_own_division_is_kept_unless_a_group_is_on_both_sides(tmp_path
     assert {split: len(faces) for split, faces in converted("coco", source).items()} == {"train": 3, "val": 1}
     by_name = ["--group-pattern", "^[a-z]+"]
     assert "its group 'anna' is in train and val; --divide-anew" in refused(capsys, "coco", source, *by_name)
+    assert "are two ways to name groups" in refused(capsys, "coco", source, *by_name, "--group", "who")
     splits = converted("coco", source, *by_name, "--divide-anew", out=tmp_path / "anew")
     who = {split: {face["file"][:4] for face in faces} for split, faces in splits.items()}
     assert not who["train"] & who["val"] and len(who["train"] | who["val"]) == 3
+
+
+def test_a_group_in_training_and_test_is_found_where_val_is_yet_to_be_taken(tmp_path, capsys):
+    source = tmp_path / "s"
+    for name in ("anna-1.png", "anna-2.png", "bert-1.png", "carl-1.png"):
+        draw(source / name)
+    coco(source, [("anna-1.png", face(0)), ("bert-1.png", face(1)), ("carl-1.png", face(2))], "train.json")
+    coco(source, [("anna-2.png", face(3))], "test.json")
+    said = refused(capsys, "coco", source, "--group-pattern", "^[a-z]+")
+    assert "its group 'anna' is in test and train; --divide-anew" in said
 
 
 def test_equal_pictures_and_equal_faces(tmp_path, capsys):

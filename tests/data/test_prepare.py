@@ -238,6 +238,15 @@ def test_runs_that_start_together_build_once(source, tmp_path, monkeypatch):
     assert found == [done]
 
 
+@pytest.mark.parametrize(("text", "said"), [("{", "this is no JSON"), ("{}", "'partial' is missing")])
+def test_a_built_set_that_is_damaged_is_named(tmp_path, text, said):
+    (tmp_path / "coco_faces/1.0.0").mkdir(parents=True)
+    (tmp_path / "coco_faces/1.0.0/dataset_info.json").write_text("{}")
+    (tmp_path / "coco_faces/1.0.0/metadata.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"1\.0\.0/metadata\.json: {said}.*; build the set anew: .* --rebuild"):
+        built_set(tmp_path, allow_partial=False)
+
+
 def test_unknown_set_and_missing_source():
     with pytest.raises(ValueError, match=r"unknown set 'celeba': there are wflw, w300, cofw, cofw68, coco, synthetic"):
         prepare("celeba", "x", "y")

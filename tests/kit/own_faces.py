@@ -76,6 +76,14 @@ def each_face(change: Callable[[dict], object]) -> Callable[[Documents], object]
     return lambda documents: [change(face) for document in documents.values() for face in document["annotations"]]
 
 
+def only_the_nose(documents: Documents) -> None:
+    """An edit that leaves every face one point."""
+    for document in documents.values():
+        document["categories"][0]["keypoints"] = ["nose"]
+        for face in document["annotations"]:
+            face.update(keypoints=face["keypoints"][6:9], num_keypoints=1)
+
+
 def each_image(change: Callable[[dict], object]) -> Callable[[Documents], object]:
     """An edit of every image's record."""
     return lambda documents: [change(image) for document in documents.values() for image in document["images"]]

@@ -413,6 +413,8 @@ def test_a_broken_file_of_a_run_is_named(tmp_path, name, message):
         ('{"scheme": "s", "num_landmarks": true}', "num_landmarks is not what"),
         ('{"scheme": "s", "num_landmarks": 3, "also": [3]}', "also is not what"),
         ('{"scheme": "s", "num_landmarks": 3, "fingerprint": null}', "fingerprint is not what"),
+        ('{"scheme": "s", "num_landmarks": 3, "machine": "a"}', "machine is not what"),
+        ('{"scheme": "s", "num_landmarks": 3, "versions": ["jax"]}', "versions is not what"),
     ],
 )
 def test_facts_of_a_run_that_are_none_are_named_in_one_line(tmp_path, content, message):

@@ -28,6 +28,7 @@ from barrel_jax.training.state import State
 from barrel_jax.training.stopwatch import Stopwatch
 from data.prepare import prepare_config
 from tests.kit import small
+from tests.kit.own_faces import only_the_nose, write_faces
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +267,13 @@ def test_what_is_trained_on_shows_the_picture_around_the_crops_and_what_is_score
     config = small.config(data__data_dir=trained[0].data.data_dir, data__context=0.25)
     train, test = load_sets(config, prepare_config)
     assert train.images.shape[1] == 32 + 2 * 8 and test.images.shape[1] == 32
+
+
+def test_a_single_landmark_is_refused_before_anything_is_trained(tmp_path):
+    source = write_faces(tmp_path / "source", only_the_nose)
+    config = small.config(data__dataset="coco", data__source=str(source), data__data_dir=str(tmp_path / "sets"))
+    with pytest.raises(ValueError, match="coco: its faces have one landmark, and no distance that normalises errors"):
+        load_sets(config, prepare_config)
 
 
 def test_more_faces_in_a_batch_than_there_are(tmp_path, trained):
