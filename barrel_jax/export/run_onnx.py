@@ -5,9 +5,12 @@ It needs numpy and onnxruntime, and Pillow to read a picture. manifest.json says
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
+
+LARGEST = 2**28  # pixels of a picture
 
 
 def load(folder: Any) -> Any:
@@ -21,11 +24,20 @@ def load(folder: Any) -> Any:
 
 
 def read(path: Any) -> Any:
-    """A picture, upright: uint8 [H, W, 3], RGB. Grey of 16 bits keeps its upper eight; Pillow would cut off at 255."""
+    """A picture, upright: uint8 [H, W, 3], RGB. Grey of 16 bits keeps its upper eight; Pillow would cut off at 255.
+
+    Raises OSError, SyntaxError, ValueError: there is none that can be read.
+    """
     import numpy as np
     from PIL import Image, ImageOps
 
-    picture = ImageOps.exif_transpose(Image.open(path))
+    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is lower
+    with Image.open(path) as stored:
+        if stored.width * stored.height > LARGEST:
+            raise ValueError(f"{stored.width}x{stored.height} pixels are more than {LARGEST:,}")
+        if stored.mode == "F":
+            raise ValueError("its grey levels are no whole numbers")
+        picture = ImageOps.exif_transpose(stored)
     if picture.mode.startswith("I"):
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     return np.asarray(picture.convert("RGB"))
@@ -37,14 +49,15 @@ def main(words: Any) -> None:
         sys.exit(__doc__)
     try:
         picture = read(words[0])
-    except (OSError, SyntaxError) as error:  # the latter is Pillow's, of a damaged PNG
+    except (OSError, SyntaxError, ValueError) as error:  # the second is Pillow's, of a damaged PNG
         sys.exit(f"{words[0]}: no picture can be read there ({error}); name a PNG or JPEG file")
     try:
         boxes = [tuple(map(float, words[at : at + 4])) for at in range(1, len(words), 4)]
     except ValueError as error:
         sys.exit(f"{error}; a box is four numbers, x y w h")
     for x, y, w, h in boxes:
-        if not (w >= 1 and h >= 1 and -w < x < picture.shape[1] and -h < y < picture.shape[0]):
+        finite = all(map(math.isfinite, (x, y, w, h)))
+        if not (finite and w >= 1 and h >= 1 and -w < x < picture.shape[1] and -h < y < picture.shape[0]):
             sys.exit(f"{x:g} {y:g} {w:g} {h:g}: no box x y w h in a picture of {picture.shape[1]}x{picture.shape[0]}")
     try:
         predict = load(Path(__file__).parent)

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp  # which gives NumPy bfloat16
 import numpy as np
 import safetensors.numpy
 
@@ -46,11 +47,14 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"{path}: there is no such weights file; see --config.pretrained")
     if path.suffix == ".safetensors":
         try:
-            return safetensors.numpy.load_file(path)
-        except (safetensors.SafetensorError, TypeError) as error:
+            arrays = safetensors.numpy.load_file(path)
+        except (safetensors.SafetensorError, TypeError, AttributeError, KeyError) as error:  # of numbers NumPy has not
             raise ValueError(
-                f"{path}: cut short, or not a safetensors file of plain numbers ({error}){ANEW}"
+                f"{path}: cut short, or not a safetensors file of plain numbers, such as float32 ({error}){ANEW}"
             ) from error
+        return {
+            name: array.astype(np.float32) if array.dtype == jnp.bfloat16 else array for name, array in arrays.items()
+        }
     if path.suffix != ".pth":
         raise ValueError(f"{path}: weights are read from .pth and .safetensors files; give one, or a run's folder")
     torch = _torch(path)

@@ -122,7 +122,7 @@ def test_the_programs_beside_an_export_read_pictures_as_predict_does(program, tm
         program.main([])
     with pytest.raises(SystemExit, match="PICTURE X Y W H"):
         program.main([str(tmp_path / "8.png"), "1", "2", "3"])
-    for box in (["500", "0", "10", "10"], ["0", "0", "0", "10"], ["nan", "0", "5", "5"]):
+    for box in (["500", "0", "10", "10"], ["0", "0", "0", "10"], ["nan", "0", "5", "5"], ["0", "0", "inf", "5"]):
         with pytest.raises(SystemExit, match=r"no box x y w h in a picture of 30x40"):
             program.main([str(tmp_path / "8.png"), *box])
 
@@ -134,7 +134,14 @@ def test_the_programs_beside_an_export_say_in_one_line_what_is_missing(program, 
     broken.write_bytes(picture.read_bytes()[:40])
     monkeypatch.setattr(program, "__file__", str(tmp_path / "program"))
     model = tmp_path / f"model-image.{program.__name__.rpartition('_')[2]}"
+    float_grey = tmp_path / "float.tiff"
+    cv2.imwrite(str(float_grey), np.full((4, 4), 0.5, np.float32))
+    monkeypatch.setattr(program, "LARGEST", 40 * 30)
+    large = tmp_path / "large.png"
+    cv2.imwrite(str(large), np.zeros((41, 30), np.uint8))
     for words, said in (
+        ([float_grey, "0", "0", "9", "9"], f"{float_grey}: no picture can be read there (its grey levels are no whole"),
+        ([large, "0", "0", "9", "9"], f"{large}: no picture can be read there (30x41 pixels are more than 1,200)"),
         ([tmp_path / "none.png", "0", "0", "9", "9"], f"{tmp_path / 'none.png'}: no picture can be read there"),
         ([tmp_path, "0", "0", "9", "9"], f"{tmp_path}: no picture can be read there"),
         ([broken, "0", "0", "9", "9"], f"{broken}: no picture can be read there"),
@@ -364,3 +371,38 @@ def drag(browser, first, last):
     for kind, (x, y), held in (("mousePressed", first, 1), ("mouseMoved", last, 1), ("mouseReleased", last, 0)):
         button = {"button": "left", "buttons": held, "clickCount": 1}
         browser.send("Input.dispatchMouseEvent", type=kind, x=left + x * scale, y=top + y * scale, **button)
+
+
+@needs_browser
+def test_what_is_drawn_while_the_browsers_detector_looks_counts(server, browser):
+    """And what cannot be read, or is no camera, leaves no faces of what was shown before."""
+    browser.send(
+        "Page.addScriptToEvaluateOnNewDocument",
+        source="""window.FaceDetector = class {
+            detect() {
+                window.looks = (window.looks ?? 0) + 1;
+                const seen = [{ boundingBox: { x: 10, y: 10, width: 60, height: 60 } }];
+                return new Promise((done) => setTimeout(() => done(seen), 1500));
+            }
+        };""",
+    )
+    open_page(browser, server)
+    wait_for(browser, f"{STATE} === 'Ready.'")
+    browser.run("document.getElementById('camera').click()")
+    wait_for(browser, "window.looks === 1")
+    browser.run("document.getElementById('whole').click()")
+    wait_for(browser, f"{FOUND}.length === 1")
+    assert browser.run(FOUND)[0]["box"] == [0, 0, 640, 480]
+    browser.run("new Promise((done) => setTimeout(done, 1700))")  # the detector has answered
+    assert [10, 10, 60, 60] not in [face["box"] for face in browser.run(FOUND)]
+    browser.run("""{
+        const held = new DataTransfer();
+        held.items.add(new File(['words'], 'words.mp4', { type: 'video/mp4' }));
+        document.dispatchEvent(new DragEvent('drop', { dataTransfer: held, bubbles: true, cancelable: true }));
+    }""")
+    wait_for(browser, f"{STATE} === 'words.mp4: this browser cannot read it as a picture.'")
+    assert browser.run(FOUND) == []
+    browser.run("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    browser.run("document.getElementById('camera').click()")
+    wait_for(browser, f"{STATE} === 'A browser gives its camera to pages of https and of localhost alone.'")
+    assert browser.complaints == []

@@ -250,6 +250,14 @@ def test_a_tensor_that_is_more_than_its_file_is_refused(tmp_path, weight):
         state_dicts.read_state_dict(path)
 
 
+def test_bfloat16_is_read_and_numbers_that_numpy_does_not_have_are_named(tmp_path):
+    path = saved(tmp_path / "weights.safetensors", {"weight": torch.ones(3).to(torch.bfloat16)})
+    assert state_dicts.read_state_dict(path)["weight"].dtype == np.float32
+    saved(path, {"weight": torch.ones(3).to(torch.float8_e4m3fn)})
+    with pytest.raises(ValueError, match=r"weights\.safetensors: .* plain numbers, such as float32 \(.*float8_e4m3fn"):
+        state_dicts.read_state_dict(path)
+
+
 def test_a_head_that_claims_more_than_the_file_has_is_refused(tmp_path):
     head = b'{"w": {"dtype": "F32", "shape": [60000, 60000], "data_offsets": [0, 14400000000]}}'
     for length in (len(head), 1 << 40):

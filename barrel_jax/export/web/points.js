@@ -117,6 +117,8 @@ async function open(file) {
   try {
     picture = await createImageBitmap(file, { colorSpaceConversion: "none" });
   } catch {
+    if (turn !== asked) return;
+    await update(); // the faces of what was shown are gone
     return turn === asked && say(`${file.name}: this browser cannot read it as a picture.`);
   }
   if (turn !== asked) return;
@@ -146,11 +148,15 @@ function follow({ box, points }) {
 }
 
 async function camera() {
+  if (!navigator.mediaDevices) return say("A browser gives its camera to pages of https and of localhost alone.");
   const turn = stop();
   const own = document.createElement("video");
+  own.playsInline = own.muted = true; // or a telephone shows it in a player of its own
   try {
     own.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
   } catch (error) {
+    if (turn !== asked) return;
+    await update();
     return turn === asked && say(`No camera: ${error.message}`);
   }
   if (turn !== asked) return end(own);
@@ -159,7 +165,11 @@ async function camera() {
   if (!detector) ask();
   while (video === own) {
     show(own, own.videoWidth, own.videoHeight);
-    if (!boxes.length && !drag) boxes = await detected();
+    if (!boxes.length && !drag) {
+      const before = boxes, found = await detected();
+      if (video !== own) break; // a picture was opened meanwhile
+      if (boxes === before) boxes = found; // and nothing was drawn
+    }
     await update();
     if (boxes === located && faces.length && video === own) { // and nothing was drawn or cleared meanwhile
       boxes = faces.map(follow).filter(plausible);
@@ -210,7 +220,11 @@ view.addEventListener("pointercancel", () => { drag = null; draw(); });
 part("whole").addEventListener("click", () => { boxes = [[0, 0, source.width, source.height]]; update(); });
 part("clear").addEventListener("click", () => { boxes = []; update().then(ask); });
 part("camera").addEventListener("click", camera);
-part("file").addEventListener("change", ({ target }) => target.files[0] && open(target.files[0]));
+part("file").addEventListener("change", ({ target }) => {
+  const [file] = target.files;
+  target.value = ""; // the same picture may be chosen again
+  if (file) open(file);
+});
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("over"); });
 document.addEventListener("dragleave", () => document.body.classList.remove("over"));
 document.addEventListener("drop", (event) => {
