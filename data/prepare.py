@@ -118,12 +118,22 @@ def prepare_or_check(args: argparse.Namespace) -> int:
     for name in READING:
         if name not in options and getattr(config, name) != getattr(DataConfig(), name):
             raise ValueError(f"--{name} says how own faces are read (coco); {args.set} has one way alone: leave it out")
+    drawn = {"scheme": "scheme", "train": "synthetic_train", "test": "synthetic_test", "seed": "synthetic_seed"}
+    for name, field in drawn.items():
+        if args.set != "synthetic" and getattr(args, name) != getattr(DataConfig(), field):
+            raise ValueError(f"--{name} says how synthetic faces are drawn, and {args.set} has its own: leave it out")
+    if args.set == "synthetic" and args.source:
+        raise ValueError("--source names a download, and synthetic faces are drawn: leave it out")
     if not args.check:
+        if unread := [f"--{name}" for name in ("strict", "json", "sheet") if getattr(args, name)]:
+            raise ValueError(f"{', '.join(unread)}: of --check, which is not given; add it, or leave them out")
         built = prepare(
             args.set, args.source, args.data_dir, options, allow_partial=args.allow_partial, rebuild=args.rebuild
         )
         print(printable(str(built)))
         return 0
+    if args.rebuild:
+        raise ValueError("--check looks at the source and builds nothing: leave out --rebuild, or --check")
     try:
         source = faces.locate(args.source, args.data_dir)
         report = faces.check(source, options, allow_partial=args.allow_partial, sheet=_sheet(args, source))

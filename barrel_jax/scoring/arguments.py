@@ -98,6 +98,8 @@ class RequestParser(Parser):
             self.error("--predictions needs --dataset (and --source, unless its download lies in its place)")
         if args.predictions and args.rank is not None:
             self.error("--rank is of a run's weights: give --workdir of a run and no --predictions")
+        if args.predictions and args.checkpoint != "latest":
+            self.error("--checkpoint is of a run's weights: give --workdir of a run and no --predictions")
         if args.predictions and args.stress:
             self.error(
                 "--stress perturbs the images and predicts them anew, which takes a model: give --workdir of a run "

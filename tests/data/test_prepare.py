@@ -395,3 +395,20 @@ def test_sets_larger_than_tfds_shuffles_in_memory_are_written_in_shards(source, 
     assert (info.shard_lengths, info.num_examples) == ([4, 2], 6)
     stored = tfds.builder_from_directory(str(directory)).as_data_source("train", decoders=NO_PIXELS)
     assert [record["face"] for record in stored] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["coco", "--seed", "5"], "--seed says how synthetic faces are drawn, and coco has its own: leave it out"),
+        (["w300", "--train", "7"], "--train says how synthetic faces are drawn"),
+        (["wflw", "--scheme", "cofw-29"], "--scheme says how synthetic faces are drawn"),
+        (["synthetic", "--source", "x"], "--source names a download, and synthetic faces are drawn: leave it out"),
+        (["coco", "--source", "x", "--strict", "--json", "r.json"], "--strict, --json: of --check, which is not given"),
+        (["coco", "--source", "x", "--check", "--rebuild"], "--check looks at the source and builds nothing"),
+    ],
+)
+def test_what_would_not_be_read_is_refused(arguments, said, capsys):
+    assert main(arguments) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("data.prepare: ") and said in printed and printed.count("\n") == 1
