@@ -20,6 +20,7 @@ from ml_collections import config_flags
 from barrel_jax.command_line import Parser, meant
 from barrel_jax.config import Config, flatten, meant_field
 from barrel_jax.config_checks import validate
+from barrel_jax.files import read_bytes
 
 WIDTH, INDENT = 120, 42  # columns of the help
 FIELD = re.compile(r"--?(no)?config\.([\w.]+)")
@@ -116,7 +117,7 @@ def load_config(file: str) -> Config:
     if not path.is_file():
         folders = (Path("configs"), path.parent)
         files = [file for folder in folders for file in sorted(folder.glob("[a-z]*.py")) if file.is_file()]
-        configs = {file.stem: str(file) for file in files if b"def get_config(" in file.read_bytes()}
+        configs = {file.stem: str(file) for file in files if b"def get_config(" in read_bytes(file)}
         raise FileNotFoundError(f"{name}: no such config file{meant(path.stem, configs) or '; configs/ has some'}")
     spec = importlib.util.spec_from_file_location("config", path)
     if spec is None or spec.loader is None:

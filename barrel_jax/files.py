@@ -88,6 +88,10 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
         with named(path):
             fill(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None or Path(error.filename) != temporary:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a name that nobody gave
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -144,3 +144,18 @@ def test_room_that_is_not_there_is_an_error_of_the_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left") as raised:
         files.reserve(path)
     assert raised.value.filename == str(path)
+
+
+def test_an_error_of_writing_names_the_file_that_was_asked_for(tmp_path):
+    def refused(temporary):
+        raise PermissionError(13, "Permission denied", str(temporary))
+
+    with pytest.raises(PermissionError) as raised:
+        files.write(tmp_path / "a.json", refused)
+    assert raised.value.filename == str(tmp_path / "a.json")
+
+    def other(temporary):
+        raise FileNotFoundError(2, "No such file or directory", "b.png")
+
+    with pytest.raises(FileNotFoundError, match=r"b\.png"):
+        files.write(tmp_path / "a.json", other)
