@@ -12,6 +12,7 @@ from barrel_jax.faces.box_fit import BoxFit
 KINDS = {
     "scheme": str,
     "num_landmarks": int,
+    "steps": int,
     "dataset": str,
     "fingerprint": str,
     "flip": list,

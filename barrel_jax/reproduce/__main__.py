@@ -30,23 +30,33 @@ from barrel_jax.reproduce.runs import GridRequest, Run, named_folders, rows_of, 
 
 
 def execute(runs: Sequence[Run]) -> dict[Path, str]:
-    """Does the runs that are not done, one after another; the last line of the error of each that failed, by folder."""
+    """Does the runs that are not done, one after another; why each that failed or was stopped did, by folder."""
     failed: dict[Path, str] = {}
     bar = tqdm(runs, unit="run")
     for run in bar:
         bar.set_description(f"{run.row.title} seed {run.seed}")
-        if run.scores.exists():
-            continue
-        for script, arguments in (("train.py", run.train), ("evaluate.py", run.evaluate)):
-            if arguments and (fault := run_program([str(ROOT / script), *arguments], run.workdir / "log.txt")):
-                failed[run.workdir] = fault
-                break
-        else:
-            if run.scores.exists():
-                keep_command(run)
-            else:
-                failed[run.workdir] = f"trained, but wrote no {run.scores}"
+        if not run.done and (fault := _train_and_score(run)):
+            failed[run.workdir] = fault
     return failed
+
+
+def _train_and_score(run: Run) -> str:
+    """Does what is missing of a run; returns '', or in one line why it is not done."""
+    log = run.workdir / "log.txt"
+    if fault := run_program([str(ROOT / "train.py"), *run.train], log):
+        return fault
+    # A training that was told to stop has saved and ended well; scores of it would be taken for the run's.
+    if run.steps is not None:
+        from barrel_jax.training.checkpoint import saved_step  # orbax takes seconds
+
+        if (step := saved_step(run.workdir)) < run.steps:
+            return f"stopped at step {step} of {run.steps}; the same command goes on with it"
+    if run.evaluate and (fault := run_program([str(ROOT / "evaluate.py"), *run.evaluate], log)):
+        return fault
+    if not run.done:
+        return f"trained, but wrote no {run.scores}"
+    keep_command(run)
+    return ""
 
 
 def reproduce(request: GridRequest, arguments: list[str]) -> int:
@@ -74,7 +84,7 @@ def reproduce(request: GridRequest, arguments: list[str]) -> int:
         path, fault = measure_speed(runs, request)
         failed |= {path: fault} if fault else {}
         measured = read_timed(path).rows if path.exists() else []
-    scored = [(run.row, run.seed, run.scores) for run in runs]
+    scored = [(run.row, run.seed, run.scores if run.done else None) for run in runs]
     print(write_results(request.grid, scored, request.runs, measured, arguments))
     if request.report:
         print(write_grid_page(request.grid, scored, request.runs, measured))

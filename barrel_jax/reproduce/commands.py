@@ -5,9 +5,7 @@ import re
 from pathlib import Path
 
 from barrel_jax import files
-from barrel_jax.reproduce.runs import Run
-
-ANOTHER = "give the arguments of that run, or choose another --runs"
+from barrel_jax.reproduce.runs import ANOTHER, Run, read_made
 
 
 def keep_command(run: Run) -> None:
@@ -21,10 +19,10 @@ def check_command(run: Run) -> None:
 
     Files of before that do not say what made them are taken as they are, and so is a folder that was moved.
     """
-    if not run.scores.exists():
+    if not run.done:
         return
     for path, arguments in ((run.workdir / "run.json", run.train), (_evaluated(run), run.evaluate)):
-        command = _command_in(path) if arguments and path.exists() else ""
+        command = read_made(path).get("command", "") if arguments and path.exists() else ""
         if not command:
             continue
         there, now = _options(command), _options(" ".join(("", *arguments)))
@@ -42,13 +40,6 @@ def check_command(run: Run) -> None:
 
 def _evaluated(run: Run) -> Path:
     return run.scores.with_name("command.json")
-
-
-def _command_in(path: Path) -> str:
-    content = files.read_json(path, ANOTHER)
-    if not isinstance(content, dict) or not isinstance(content.get("command", ""), str):
-        raise ValueError(f"{path}: this is damaged, and does not say which command made the run; {ANOTHER}")
-    return content.get("command", "")
 
 
 def _options(command: str) -> dict[str, str]:

@@ -18,9 +18,9 @@ from barrel_jax.reproduce.results import cells_of, collect, head_of
 
 
 def write_grid_page(
-    grid: str, scored: Sequence[tuple[Row, int, Path]], folder: Path, speed: Sequence[Measurement] | None = None
+    grid: str, scored: Sequence[tuple[Row, int, Path | None]], folder: Path, speed: Sequence[Measurement] | None = None
 ) -> Path:
-    """Writes `folder/GRID.html` of runs, each with its metrics.json; returns its path.
+    """Writes `folder/GRID.html` of runs, each with its metrics.json, or None where it is not done; returns its path.
 
     `speed` are the measurements that `results.collect` takes.
     """
@@ -44,11 +44,11 @@ def write_grid_page(
     return path
 
 
-def _evaluations(scored: Sequence[tuple[Row, int, Path]]) -> list[Evaluation]:
+def _evaluations(scored: Sequence[tuple[Row, int, Path | None]]) -> list[Evaluation]:
     """The first run of each row that is done."""
     done: dict[str, tuple[str, Path]] = {}
     for row, seed, path in scored:
-        if path.exists():
+        if path and path.exists():
             name = f"{row.label}{', aux loss' if row.aux_loss else ''}, seed {seed}"
             done.setdefault(f"{row.slug}/{row.scored_on}", (name, path.parent))
     return [read_evaluation(folder, name) for name, folder in done.values()]

@@ -35,8 +35,11 @@ HEAD = (
 )
 
 
-def collect(scored: Sequence[tuple[Row, int, Path]], measured: Sequence[Measurement] | None = None) -> list[Record]:
-    """One record for each row of the grid and each of its subsets, from the metrics.json of the runs that are done.
+def collect(
+    scored: Sequence[tuple[Row, int, Path | None]], measured: Sequence[Measurement] | None = None
+) -> list[Record]:
+    """One record for each row of the grid and each of its subsets, from the metrics.json of the runs that are done,
+    None of one that is not.
 
     A mean is None where no run is done, a deviation where less than two are. With `measured`, rows of a result of
     `barrel_jax.benchmark infer`, `speed` has the columns of frames per second.
@@ -44,7 +47,7 @@ def collect(scored: Sequence[tuple[Row, int, Path]], measured: Sequence[Measurem
     rows: dict[tuple[str, str], tuple[Row, dict[int, Scores]]] = {}
     for row, seed, path in scored:
         found = rows.setdefault((row.title, f"{row.slug}/{row.scored_on}"), (row, {}))[1]
-        if path.exists():
+        if path and path.exists():
             found[seed] = read_scores(path)
     records = []
     for row, found in rows.values():
@@ -100,7 +103,7 @@ def cells_of(record: Record, head: Sequence[str]) -> tuple[str, ...]:
 
 def write_results(
     grid: str,
-    scored: Sequence[tuple[Row, int, Path]],
+    scored: Sequence[tuple[Row, int, Path | None]],
     folder: Path,
     measured: Sequence[Measurement] | None = None,
     arguments: Sequence[str] = (),

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from barrel_jax.files import download_folder
+from barrel_jax import files
+from barrel_jax.evaluation.scores import read_scores
 from barrel_jax.paper import GRIDS, Row, paper_nmes
 
+ANOTHER = "give the arguments of that run, or choose another --runs"
 OWN = {"wflw": "wflw", "w300": "w300", "cofw": "cofw", "cofw68": "w300"}  # the set that a config trains on
 
 
@@ -45,6 +47,28 @@ class Run:
     evaluate: tuple[str, ...]  # arguments of evaluate.py afterwards; () when train.py's own scores are the ones
     scores: Path  # metrics.json
 
+    @property
+    def steps(self) -> int | None:
+        """Those of the whole training; None of one that has not begun, or of before, which does not say.
+
+        Raises ValueError when its run.json is damaged.
+        """
+        path = self.workdir / "run.json"
+        steps = read_made(path).get("steps") if path.exists() else None
+        if steps is not None and type(steps) is not int:
+            raise ValueError(f"{path}: this is damaged: steps is no whole number; {ANOTHER}")
+        return steps
+
+    @property
+    def done(self) -> bool:
+        """Whether there are scores, and of the last step: others are of a training that was stopped.
+
+        Raises ValueError when run.json or the scores are damaged.
+        """
+        if not self.scores.exists():
+            return False
+        return (steps := self.steps) is None or read_scores(self.scores).checkpoint_step == steps
+
     def describe(self, grid: str) -> dict[str, object]:
         """What `--list` prints."""
         return {
@@ -57,8 +81,16 @@ class Run:
             "scored_on": self.row.scored_on,
             "workdir": str(self.workdir),
             "command": shlex.join(["python", "train.py", *self.train]),
-            "done": self.scores.exists(),
+            "done": self.done,
         }
+
+
+def read_made(path: Path) -> dict[str, Any]:
+    """The content of a file that says what made a run. Raises ValueError when it is damaged."""
+    content = files.read_json(path, ANOTHER)
+    if not isinstance(content, dict) or not isinstance(content.get("command", ""), str):
+        raise ValueError(f"{path}: this is damaged, and does not say which command made the run; {ANOTHER}")
+    return content
 
 
 def rows_of(request: GridRequest) -> list[Row]:
@@ -105,7 +137,7 @@ def _run(row: Row, seed: int, request: GridRequest) -> Run:
     sources = {**request.sources, **({request.dataset: request.source} if request.source else {})}
     for name in (own, row.scored_on):
         if name and name not in sources and name != "synthetic" and not request.only_list:
-            download = download_folder(name, "")
+            download = files.download_folder(name, "")
             if not download.is_dir():
                 flag = "--source DIR" if name == request.dataset else f"--sources {name}=DIR"
                 raise ValueError(f"{row.title} on {name}: name its folder, {flag}, or put the download at {download}")

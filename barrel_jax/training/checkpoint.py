@@ -37,6 +37,11 @@ def has_checkpoint(workdir: Path, kind: str = "latest") -> bool:
     return bool(ocp.utils.checkpoint_steps(Path(workdir) / "checkpoints" / kind))
 
 
+def saved_step(workdir: Path) -> int:
+    """The step that a run in `workdir` goes on from, 0 without a checkpoint; makes nothing there."""
+    return max(ocp.utils.checkpoint_steps(Path(workdir) / "checkpoints" / "latest"), default=0)
+
+
 UNREAD = (
     "this checkpoint cannot be read; see that its files are there and may be read, then start the same command again"
 )

@@ -53,7 +53,8 @@ def train(config: Config, workdir: Path, prepared: Prepared, stop: Stop = lambda
     total = setup.intervals.total
     with ExitStack() as stack:
         hold = stack.enter_context(closing(together(lambda: Hold(workdir))))
-        _print(in_turns(lambda: claim(workdir, config, setup.train_crops, setup.start.facts())), setup.start.words())
+        facts = setup.start.facts()
+        _print(in_turns(lambda: claim(workdir, config, setup.train_crops, facts, total)), setup.start.words())
         checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
         state = checkpoints.newest(setup.train_step.like)
         step = 0 if state is None else int(state.step)

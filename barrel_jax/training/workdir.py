@@ -30,7 +30,9 @@ FREE = (
 )
 
 
-def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any] | None = None) -> str:
+def claim(
+    workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any] | None = None, steps: int | None = None
+) -> str:
     """Checks that the run in a folder, if there is one, is this one, and writes what it is (process 0 alone).
 
     A run may be given more epochs than it had.
@@ -40,6 +42,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
         config: its settings.
         crops: what it is trained on.
         start: what a new run took from another (`transfer.Start.facts`); a run that goes on keeps what it wrote.
+        steps: of the whole run, by which others know whether it came to its end.
 
     Returns:
         what is to be said of a run that is lengthened, else ''.
@@ -51,6 +54,7 @@ def claim(workdir: Path, config: Config, crops: FaceCrops, start: dict[str, Any]
     note, kept = _go_on(workdir, config, crops) if (workdir / "config.json").exists() else ("", {})
     if is_first():
         run = _facts_of(crops) | kept | ({"init_from": start} if start else {})
+        run |= {} if steps is None else {"steps": steps}
         files.write_json(workdir / "run.json", run)
         save_run_config(config, workdir)
     return note

@@ -22,6 +22,7 @@ SMALL = ["table3", "--dataset", "synthetic", "--config", "configs/tiny.py", "--b
 
 
 def listed(capsys, *arguments):
+    capsys.readouterr()
     assert main([*arguments, "--list"]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -98,6 +99,8 @@ def test_a_grid_is_run_and_gone_on_with(capsys, tmp_path):
     assert [(row["seeds"], row["paper"], row["set"]) for row in written] == [([0], None, "synthetic")]
     scores = json.loads(next(tmp_path.glob("*/*seed0/eval/*/metrics.json")).read_text())
     assert written[0]["nme"] == pytest.approx(scores["nme"])
+    made = json.loads((tmp_path / first["workdir"] / "run.json").read_text())
+    assert made["steps"] == scores["checkpoint_step"] > 0
     # What is done is left alone.
     stamp = (tmp_path / first["workdir"] / "run.json").stat().st_mtime_ns
     assert main([*given, "--seeds", "1", "--report"]) == 0
@@ -135,9 +138,9 @@ def test_a_download_in_its_place_needs_no_name(monkeypatch, capsys, tmp_path):
     assert f"--sources cofw68=DIR, or put the download at {place / 'cofw68'}" in capsys.readouterr().err
 
 
-def fake(path, nme, **subsets):
+def fake(path, nme, step=None, **subsets):
     of_subsets = {name: Summary(**summary(nme=value, nme_crop=value - 0.1)) for name, value in subsets.items()}
-    scores = make_scores(dataset="w300", nme=nme, nme_crop=nme - 0.1, subsets=of_subsets)
+    scores = make_scores(dataset="w300", nme=nme, nme_crop=nme - 0.1, subsets=of_subsets, checkpoint_step=step)
     files.write_json(path, files.plain(scores))
     return path
 
@@ -217,6 +220,44 @@ def test_a_run_that_leaves_no_scores_has_failed(capsys, monkeypatch, tmp_path):
     assert main(given) == 1
     said = capsys.readouterr().err
     assert "FAILED" in said and "trained, but wrote no" in said and "eval/synthetic-test/metrics.json" in said
+
+
+def test_a_training_that_was_stopped_is_no_row(capsys, monkeypatch, tmp_path):
+    """train.py, told to stop, leaves with status 0 and has saved."""
+    given = ["table3", "--rows", "BarrelNet", "--backbone", "resnet18", "--seeds", "1", "--runs", str(tmp_path)]
+    given += ["--sources", "w300=/w", "cofw68=/a"]
+    (run,) = listed(capsys, *given)
+    folder, saved, called = Path(run["workdir"]), [41], []
+    scores = folder / "eval" / "cofw68-test" / "metrics.json"
+
+    def call(command, **_):
+        called.extend(word for word in ("train.py", "evaluate.py") if command[1].endswith(word))
+        if command[1].endswith("train.py"):
+            files.write_json(folder / "run.json", {"command": run["command"].removeprefix("python "), "steps": 2000})
+            (folder / "checkpoints" / "latest" / str(saved[0])).mkdir(parents=True)
+        elif command[1].endswith("evaluate.py"):
+            fake(scores, 5.0, step=saved[0])
+        return CompletedProcess(command, 0, "", "")
+
+    def rows():
+        (row,) = json.loads((tmp_path / "table3.json").read_text())["rows"]
+        return row["nme"], row["seeds"]
+
+    monkeypatch.setattr("subprocess.run", call)
+    assert main([*given, "--report"]) == 1 and called == ["train.py"]
+    assert f"{folder}: stopped at step 41 of 2000; the same command goes on with it" in capsys.readouterr().err
+    # Nor do scores of it that somebody made make one.
+    fake(scores, 7.0, step=41)
+    assert not listed(capsys, *given)[0]["done"]
+    saved[0] = 1900
+    assert main([*given, "--report"]) == 1 and called == ["train.py"] * 2 and rows() == (None, [])
+    assert "Scores: w300" not in (tmp_path / "table3.html").read_text()
+    saved[0] = 2000
+    assert main(given) == 0 and called[2:] == ["train.py", "evaluate.py"] and rows() == (5.0, [0])
+    assert main(given) == 0 and len(called) == 4 and listed(capsys, *given)[0]["done"]
+    files.write_json(folder / "run.json", {"steps": "many"})
+    assert main(given) == 1
+    assert f"{folder / 'run.json'}: this is damaged: steps is no whole number; give" in capsys.readouterr().err
 
 
 def test_figure4_is_drawn(tmp_path):
