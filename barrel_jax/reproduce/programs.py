@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program of this project as a process of its own, with its output in a log."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from barrel_jax.files import read_text
 
@@ -21,11 +23,50 @@ def run_program(words: Sequence[str], log: Path, *, anew: bool = False) -> str:
 
     Returns:
         '', or the last line of the log when the program failed.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; SIGTERM ends this process. Both reach the program first, which is waited for.
+        OSError: the log cannot be written.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w" if anew else "a") as text:
-        done = subprocess.run([sys.executable, *words], cwd=ROOT, stdout=text, stderr=subprocess.STDOUT, check=False)
-    return _last_line(log) if done.returncode else ""
+        status = _call([sys.executable, *words], text)
+    return _last_line(log) if status else ""
+
+
+def _call(command: Sequence[str], output: IO[str]) -> int:
+    """Runs a command to its end and returns its status; what tells this process to stop tells the command too.
+
+    A training saves then, which takes longer than the quarter of a second that `subprocess.run` would give it, and
+    one that nobody waits for would train on.
+    """
+    process, told = None, False
+
+    def pass_on(*_: object) -> None:
+        nonlocal told
+        told = True
+        if process:
+            process.terminate()
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        if told:
+            process.terminate()
+        interrupted, status = False, None
+        while status is None:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:  # by a terminal the command has heard it as well, by kill -INT it has not
+                interrupted = True
+                process.terminate()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if told:
+        signal.raise_signal(signal.SIGTERM)
+    if interrupted:
+        raise KeyboardInterrupt
+    return status
 
 
 def _last_line(path: Path) -> str:

@@ -2,10 +2,13 @@
 """Grids that are run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
 
 import json
+import os
+import signal
+import threading
+import time
 from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
@@ -15,6 +18,7 @@ from barrel_jax.benchmark.rows import Failed, Inferred, Key, to_json
 from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
+from barrel_jax.reproduce.programs import run_program
 from barrel_jax.reproduce.results import collect, draw_figure4, markdown
 from tests.kit.scores import make_scores, summary
 
@@ -203,19 +207,19 @@ def test_scores_on_another_set_are_of_the_folder_just_given(capsys, monkeypatch,
     (run,) = listed(capsys, *given, *sources)
     scores = Path(run["workdir"]) / "eval" / "cofw68-test" / "metrics.json"
 
-    def call(command, **_):
+    def call(command, _):
         if "evaluate.py" in command[1]:
             fake(scores, 5.0)
-        return CompletedProcess(command, 0, "", "")
+        return 0
 
-    monkeypatch.setattr("subprocess.run", call)
+    monkeypatch.setattr("barrel_jax.reproduce.programs._call", call)
     assert main([*given, *sources]) == main([*given, *sources]) == 0
     assert main([*given, "--sources", "w300=/w", "cofw68=/b"]) == 1
     assert "(--source: /a there, /b now)" in capsys.readouterr().err
 
 
 def test_a_run_that_leaves_no_scores_has_failed(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("subprocess.run", lambda command, **_: CompletedProcess(command, 0, "", ""))
+    monkeypatch.setattr("barrel_jax.reproduce.programs._call", lambda *_: 0)
     given = [*SMALL, "--seeds", "1", "--runs", str(tmp_path), "--", "--config.data.holdout=0.1"]
     assert main(given) == 1
     said = capsys.readouterr().err
@@ -230,20 +234,20 @@ def test_a_training_that_was_stopped_is_no_row(capsys, monkeypatch, tmp_path):
     folder, saved, called = Path(run["workdir"]), [41], []
     scores = folder / "eval" / "cofw68-test" / "metrics.json"
 
-    def call(command, **_):
-        called.extend(word for word in ("train.py", "evaluate.py") if command[1].endswith(word))
-        if command[1].endswith("train.py"):
+    def call(command, _):
+        called.append(Path(command[1]).name)
+        if called[-1] == "train.py":
             files.write_json(folder / "run.json", {"command": run["command"].removeprefix("python "), "steps": 2000})
             (folder / "checkpoints" / "latest" / str(saved[0])).mkdir(parents=True)
-        elif command[1].endswith("evaluate.py"):
+        else:
             fake(scores, 5.0, step=saved[0])
-        return CompletedProcess(command, 0, "", "")
+        return 0
 
     def rows():
         (row,) = json.loads((tmp_path / "table3.json").read_text())["rows"]
         return row["nme"], row["seeds"]
 
-    monkeypatch.setattr("subprocess.run", call)
+    monkeypatch.setattr("barrel_jax.reproduce.programs._call", call)
     assert main([*given, "--report"]) == 1 and called == ["train.py"]
     assert f"{folder}: stopped at step 41 of 2000; the same command goes on with it" in capsys.readouterr().err
     # Nor do scores of it that somebody made make one.
@@ -258,6 +262,48 @@ def test_a_training_that_was_stopped_is_no_row(capsys, monkeypatch, tmp_path):
     files.write_json(folder / "run.json", {"steps": "many"})
     assert main(given) == 1
     assert f"{folder / 'run.json'}: this is damaged: steps is no whole number; give" in capsys.readouterr().err
+
+
+SAVES = """
+import signal, sys, time
+from pathlib import Path
+from threading import Event
+told = Event()
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: told.set())
+Path(sys.argv[1], "begun").touch()
+while not told.is_set():
+    time.sleep(0.02)
+time.sleep(1)
+Path(sys.argv[1], "saved").touch()
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_is_told_to_stop_is_waited_for(number, tmp_path):
+    """A second passes before it has saved."""
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append((tmp_path / "saved").exists()))
+
+    def tell():
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    try:
+        if number == signal.SIGINT:
+            with pytest.raises(KeyboardInterrupt):
+                run_program(["-c", SAVES, str(tmp_path)], tmp_path / "log.txt")
+        else:
+            run_program(["-c", SAVES, str(tmp_path)], tmp_path / "log.txt")
+    finally:
+        teller.join()
+        signal.signal(signal.SIGTERM, before)
+    # Who told this process to stop is heard, but not before.
+    assert (tmp_path / "saved").exists() and heard == ([True] if number == signal.SIGTERM else [])
 
 
 def test_figure4_is_drawn(tmp_path):
@@ -276,7 +322,7 @@ def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_
         fake(Path(run["workdir"]) / "eval" / "synthetic-test" / "metrics.json", 5.0)
     asked, broken = [], []
 
-    def call(command, **_):
+    def call(command, _):
         if "--models" in command:
             asked.append(labels := command[command.index("--models") + 1].split(","))
             rows = [Failed(Key(label, "jax", "cpu", "float32", 1), "out of memory") for label in labels]
@@ -285,9 +331,9 @@ def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_
             found = [row if row.key.model in broken else good for row, good in zip(rows, timed, strict=True)]
             result = {"finished": True, "rows": [to_json(row) for row in found]}
             files.write_json(Path(command[command.index("--out") + 1]), result)
-        return CompletedProcess(command, 0, "", "")
+        return 0
 
-    monkeypatch.setattr("subprocess.run", call)
+    monkeypatch.setattr("barrel_jax.reproduce.programs._call", call)
 
     def measures(*arguments):
         asked.clear()
