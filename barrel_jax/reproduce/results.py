@@ -54,7 +54,8 @@ def collect(
         for subset in row.paper or ("",):
             # A set of one's own has not the subsets of the paper's.
             scores = [it.subsets.get(subset) if subset else it for it in found.values()]
-            nmes = [it.nme for it in scores if it is not None]
+            # A part of a set may have no face of a subset.
+            nmes = [it.nme for it in scores if it is not None and math.isfinite(it.nme)]
             in_crop = [it.nme_crop for it in scores if it is not None and math.isfinite(it.nme_crop)]
             records.append(
                 Record(
@@ -90,13 +91,13 @@ def cells_of(record: Record, head: Sequence[str]) -> tuple[str, ...]:
     """A record under a head, as texts."""
 
     def number(value: float | None, digits: int = 2) -> str:
-        return "" if value is None else f"{value:.{digits}f}"
+        return "–" if value is None else f"{value:.{digits}f}"
 
     return (
         record.model, record.dataset,
         *(str(record.network[name]) for name in ("backbone", "stride", "encoder_layers", "decoder_layers")),
         record.subset or "all", number(record.paper), number(record.nme_crop), number(record.std_crop),
-        number(record.nme) or "not run", number(record.std), str(len(record.seeds)),
+        number(record.nme) if record.seeds else "not run", number(record.std), str(len(record.seeds)),
         *(number(record.speed.get(name), 1) for name in head[len(HEAD) :]),
     )  # fmt: skip
 

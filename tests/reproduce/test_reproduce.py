@@ -2,6 +2,7 @@
 """Grids that are run, gone on with, and laid beside the paper; a run that fails leaves the others alone."""
 
 import json
+import math
 import os
 import signal
 import threading
@@ -19,7 +20,7 @@ from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
 from barrel_jax.reproduce.programs import run_program
-from barrel_jax.reproduce.results import collect, draw_figure4, markdown
+from barrel_jax.reproduce.results import collect, draw_figure4, markdown, write_results
 from tests.kit.scores import make_scores, summary
 
 SMALL = ["table3", "--dataset", "synthetic", "--config", "configs/tiny.py", "--backbone", "resnet10_w16"]
@@ -162,6 +163,21 @@ def test_mean_and_spread_by_subset_by_hand(tmp_path):
     assert [record.std for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
     assert [record.std_crop for record in records] == pytest.approx([2**-0.5, 0, 2**0.5])
     assert "| 3.34 | 3.40 | 0.71 | 3.50 | 0.71 | 2 |" in markdown(records)
+
+
+def test_a_subset_without_a_face_is_a_dash(tmp_path):
+    """Of a part of 300W: no error is NaN in metrics.json's place of a number, and is no number to take a mean of."""
+    row = next(row for row in GRIDS["table1"] if row.config == "w300")
+    two = [(row, 0, fake(tmp_path / "0.json", 3.0, common=2.0, challenging=math.nan)),
+           (row, 1, fake(tmp_path / "1.json", 4.0, common=3.0, challenging=8.0))]  # fmt: skip
+    (_, _, some), (_, common, none) = collect(two), collect(two[:1])
+    assert (some.nme, some.nme_crop, some.std, some.std_crop) == (8.0, 7.9, None, None) and common.nme == 2.0
+    assert (none.nme, none.nme_crop, none.std, none.std_crop) == (None, None, None, None)
+    assert "| challenging | 4.93 | – | – | – | – | 1 |" in write_results("table1", two[:1], tmp_path)
+    assert "nan" not in (tmp_path / "table1.csv").read_text()
+    assert json.loads((tmp_path / "table1.json").read_text())["rows"][2]["nme"] is None
+    # Which is not the same as none that is run.
+    assert "| challenging | 4.93 | – | – | not run | – | 0 |" in markdown(collect([(row, 0, None)]))
 
 
 def finished(given, capsys, path="eval/synthetic-test"):
