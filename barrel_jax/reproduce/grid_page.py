@@ -9,12 +9,12 @@ from barrel_jax import files
 from barrel_jax.benchmark.rows import Row as Measurement
 from barrel_jax.evaluation.comparison import ALIKE, Evaluation, compare, read_evaluation
 from barrel_jax.paper import Row
-from barrel_jax.report.markup import element
-from barrel_jax.report.page import Section, page, write_page
+from barrel_jax.report.markup import element, joined
+from barrel_jax.report.page import Section, page, paragraphs, write_page
 from barrel_jax.report.several import comparison_sections
 from barrel_jax.report.tables import Cell, Number, table
 from barrel_jax.report.training import report_versions
-from barrel_jax.reproduce.results import cells_of, collect, head_of
+from barrel_jax.reproduce.results import cautions, cells_of, collect, head_of
 
 
 def write_grid_page(
@@ -38,9 +38,10 @@ def write_grid_page(
         of = f": {scores.dataset} {scores.split}"
         sections += comparison_sections(evaluations, compare(evaluations), of)
     sections.append(Section("Versions", report_versions()))
-    lead = "One run of each row, its first seed that is done, stands in the sections of scores, curves and faces."
+    words = "One run of each row, its first seed that is done, stands in the sections of scores, curves and faces."
+    lead = joined(element("p", words, class_="note"), paragraphs(cautions(records), "caution"))
     path = folder / f"{grid}.html"
-    write_page(path, page(f"The paper's {grid}", element("p", lead, class_="note"), sections))
+    write_page(path, page(f"The paper's {grid}", lead, sections))
     return path
 
 

@@ -21,6 +21,8 @@ class Record:
     std: float | None
     std_crop: float | None
     seeds: list[int]  # that are done
+    partial: str  # what is missing of the published set, '' for nothing
+    clamped: bool  # true points were moved into the image
     speed: Mapping[str, float | None]  # frames per second by column (`figure5.speed_columns`)
 
     def to_json(self) -> dict[str, Any]:
@@ -37,5 +39,7 @@ class Record:
             "std": self.std,
             "std_crop": self.std_crop,
             "seeds": self.seeds,
+            "partial": self.partial,
+            "clamped": self.clamped,
             "speed": self.speed,
         }

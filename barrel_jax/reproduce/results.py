@@ -11,6 +11,7 @@ from typing import Any
 
 from barrel_jax import files
 from barrel_jax.benchmark.rows import Row as Measurement
+from barrel_jax.evaluation.score_table import warnings
 from barrel_jax.evaluation.scores import Scores, read_scores
 from barrel_jax.markdown import table
 from barrel_jax.paper import Row, paper_nmes
@@ -70,6 +71,8 @@ def collect(
                     std=statistics.stdev(nmes) if len(nmes) > 1 else None,
                     std_crop=statistics.stdev(in_crop) if len(in_crop) > 1 else None,
                     seeds=sorted(found),
+                    partial="; ".join(dict.fromkeys(it.partial for it in found.values() if it.partial)),
+                    clamped=any(it.clamped for it in found.values()),
                     speed={} if measured is None else speed_columns(row, measured),
                 )
             )
@@ -77,9 +80,19 @@ def collect(
 
 
 def markdown(records: Sequence[Record]) -> str:
-    """The records as a table."""
+    """The records as a table, below the `cautions`."""
     head = head_of(records)
-    return table(head, [cells_of(record, head) for record in records])
+    rows = table(head, [cells_of(record, head) for record in records])
+    return "\n\n".join([*cautions(records), rows])
+
+
+def cautions(records: Sequence[Record]) -> list[str]:
+    """What makes scores other than the published sets', a line each that names the set."""
+    return list(dict.fromkeys(
+        f"{record.dataset}: {line}"
+        for record in records
+        for line in warnings(record.partial, clamped=record.clamped, mapped="")
+    ))  # fmt: skip
 
 
 def head_of(records: Sequence[Record]) -> tuple[str, ...]:
@@ -122,7 +135,8 @@ def write_results(
     files.write(folder / f"{grid}.md", lambda path: path.write_text(text + "\n"))
     files.write(folder / f"{grid}.csv", lambda path: path.write_text(table.getvalue()))
     made = describe(f"reproduce {grid}", "barrel_jax.reproduce", arguments)
-    files.write_json(folder / f"{grid}.json", made | {"grid": grid, "rows": [record.to_json() for record in records]})
+    about = {"grid": grid, "warnings": cautions(records), "rows": [record.to_json() for record in records]}
+    files.write_json(folder / f"{grid}.json", made | about)
     if grid in ("fig4", "fig5") and any(record.nme_crop is not None for record in records):
         from barrel_jax.plotting import write_picture
 

@@ -11,6 +11,7 @@ import pytest
 
 from barrel_jax import files
 from barrel_jax.config import save_run_config
+from barrel_jax.evaluation.score_table import CLAMPED
 from barrel_jax.reproduce.barrel.compare_models import compare_models, group, main, with_heights
 from barrel_jax.reproduce.barrel.comparison import Criterion, Figure, ModelComparison
 from barrel_jax.reproduce.barrel.measure import Measured, label_related, measure, other_set
@@ -109,6 +110,19 @@ def test_the_page_draws_what_the_picture_does(tmp_path):
     # Only the second lacks a stave, which is dashed.
     first, second = page.split("<figure>")[1:]
     assert ("stroke-dasharray" in first, second.count("stroke-dasharray")) == (False, 1)
+
+
+def test_a_part_of_a_set_is_said(tmp_path):
+    barrels = compare_models(group(three_runs(tmp_path)), cost)
+    part, far = "PARTIAL SET: 2 of 9 test faces", "PARTIAL SET: 1 of 5 test faces"
+    assert "PARTIAL" not in markdown(barrels) and "CLAMPED" not in markdown(barrels)
+    barrels = dataclasses.replace(
+        barrels,
+        faces=dataclasses.replace(barrels.faces, partial=part, clamped=True),
+        other=dataclasses.replace(barrels.other, partial=far),
+    )
+    for line in (f"toy test: {part}.", f"toy test: {CLAMPED}.", f"far test: {far}."):
+        assert f"- {line}" in markdown(barrels).splitlines() and line in barrel_page(barrels, ())
 
 
 def test_seeds_and_names(tmp_path):

@@ -11,14 +11,17 @@ from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from barrel_jax import files
 from barrel_jax.benchmark.clock import Timing
 from barrel_jax.benchmark.rows import Failed, Inferred, Key, to_json
+from barrel_jax.evaluation.score_table import CLAMPED
 from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
+from barrel_jax.reproduce.grid_page import write_grid_page
 from barrel_jax.reproduce.programs import run_program
 from barrel_jax.reproduce.results import collect, draw_figure4, markdown, write_results
 from tests.kit.scores import make_scores, summary
@@ -143,11 +146,26 @@ def test_a_download_in_its_place_needs_no_name(monkeypatch, capsys, tmp_path):
     assert f"--sources cofw68=DIR, or put the download at {place / 'cofw68'}" in capsys.readouterr().err
 
 
-def fake(path, nme, step=None, **subsets):
+def fake(path, nme, step=None, about=None, **subsets):
     of_subsets = {name: Summary(**summary(nme=value, nme_crop=value - 0.1)) for name, value in subsets.items()}
-    scores = make_scores(dataset="w300", nme=nme, nme_crop=nme - 0.1, subsets=of_subsets, checkpoint_step=step)
+    scores = make_scores(
+        dataset="w300", nme=nme, nme_crop=nme - 0.1, subsets=of_subsets, checkpoint_step=step, **about or {}
+    )
     files.write_json(path, files.plain(scores))
     return path
+
+
+def with_predictions(metrics, nme):
+    """Those of three faces beside a metrics.json, so that it is read as an evaluation."""
+    columns = {
+        "files": ["a.png", "b.png", "c.png"],
+        "faces": [0, 0, 0],
+        "nme": [nme / 100] * 3,
+        "nme_crop": [nme / 100] * 3,
+        "flags": np.zeros((3, 0), bool),
+        "flag_names": np.zeros(0, "U1"),
+    }
+    np.savez(metrics.with_name("predictions.npz"), **columns)
 
 
 def test_mean_and_spread_by_subset_by_hand(tmp_path):
@@ -178,6 +196,26 @@ def test_a_subset_without_a_face_is_a_dash(tmp_path):
     assert json.loads((tmp_path / "table1.json").read_text())["rows"][2]["nme"] is None
     # Which is not the same as none that is run.
     assert "| challenging | 4.93 | – | – | not run | – | 0 |" in markdown(collect([(row, 0, None)]))
+
+
+def test_a_part_of_a_set_is_said_of_every_table(tmp_path):
+    row = next(row for row in GRIDS["table1"] if row.config == "w300")
+    about = {"partial": "PARTIAL SET: 2 of 689 test faces", "clamped": True}
+    scored = [
+        (row, 0, fake(tmp_path / "0" / "metrics.json", 3.0, about=about)),
+        (row, 1, fake(tmp_path / "1.json", 3.0)),
+    ]
+    said = write_results("table1", scored, tmp_path)
+    lines = ["w300: PARTIAL SET: 2 of 689 test faces", f"w300: {CLAMPED}"]
+    assert said.split("\n\n")[:2] == lines and said + "\n" == (tmp_path / "table1.md").read_text()
+    content = json.loads((tmp_path / "table1.json").read_text())
+    assert content["warnings"] == lines and all(about.items() <= one.items() for one in content["rows"])
+    whole = [(row, 1, tmp_path / "1.json")]
+    assert write_results("table1", whole, tmp_path).startswith("| model")
+    assert json.loads((tmp_path / "table1.json").read_text())["warnings"] == []
+    with_predictions(scored[0][2], 3.0)
+    page = write_grid_page("table1", scored[:1], tmp_path).read_text()
+    assert all(f'<p class="caution">{line}</p>' in page for line in lines)
 
 
 def finished(given, capsys, path="eval/synthetic-test"):

@@ -3,7 +3,7 @@
 
 from typing import NamedTuple
 
-from barrel_jax.evaluation.score_table import metric_name
+from barrel_jax.evaluation.score_table import metric_name, warnings
 from barrel_jax.markdown import table
 from barrel_jax.reproduce.barrel.comparison import Figure, ModelComparison
 
@@ -81,6 +81,12 @@ def notes(comparison: ModelComparison) -> list[str]:
     models = comparison.models
     units = {one.kind: one.unit for one in models[0].stress if one.unit}
     found = [
+        *(
+            f"{faces.dataset} {faces.split}: {line}."
+            for faces in (comparison.faces, comparison.other)
+            if faces
+            for line in warnings(faces.partial, clamped=faces.clamped, mapped="")
+        ),
         *NOTES,
         _coarseness(comparison.scored_epochs),
         f"Strengths: {'; '.join(f'{kind}: {unit}' for kind, unit in units.items())}.",
