@@ -36,6 +36,7 @@ def draw_figure5(records: Sequence[Record]) -> np.ndarray:
     """
     from barrel_jax.plotting import INK, MUTED, PREDICTED, TRUE, new_figure, pixels
 
+    records = [record for record in records if not record.subset]
     panels = [name for name in DEVICES.values() if any(f"jax, {name}, float32: FPS" in r.speed for r in records)]
     panels = panels or ["CPU"]
     figure = new_figure(760 * len(panels), 560)

@@ -155,6 +155,7 @@ def draw_figure4(records: Sequence[Record]) -> Any:
     figure = new_figure(1100, 480)
     panels = (("decoder_layers", "decoder layers", lambda r: r.network["stride"] == 32),
               ("stride", "stride of the memory", lambda r: r.network["decoder_layers"] == 1))  # fmt: skip
+    records = [record for record in records if not record.subset]  # others would be further points of the same lines
     names = list(dict.fromkeys(record.model for record in records))
     for place, (key, label, belongs) in enumerate(panels):
         axes = figure.add_axes((0.07 + 0.48 * place, 0.13, 0.42, 0.75))

@@ -21,6 +21,7 @@ from barrel_jax.evaluation.score_table import CLAMPED
 from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.__main__ import main
+from barrel_jax.reproduce.figure5 import draw_figure5
 from barrel_jax.reproduce.grid_page import write_grid_page
 from barrel_jax.reproduce.programs import run_program
 from barrel_jax.reproduce.results import collect, draw_figure4, markdown, write_results
@@ -368,6 +369,20 @@ def test_figure4_is_drawn(tmp_path):
     # What is drawn beside the paper's numbers is in the crop, as they are.
     assert (draw_figure4([replace(record, nme=2.0, std=1.0) for record in records]) == picture).all()
     assert (draw_figure4([replace(record, nme_crop=2.0) for record in records]) != picture).any()
+
+
+def test_figures_are_of_whole_sets(tmp_path):
+    """Of 300W the paper has subsets, which are lines of a table and no points of a figure."""
+    rows = [replace(row, paper={"": 3.0, "common": 2.0}) for row in GRIDS["fig5"][:2]]
+    scored = [(row, 0, fake(tmp_path / f"{i}.json", 3.0 + i, common=2.0)) for i, row in enumerate(rows)]
+    timing = Timing(**dict.fromkeys((field.name for field in fields(Timing)), 9.0))
+    measured = [Inferred(Key(row.label, "jax", "cpu", "float32", 1), timing, 1, 1.0, None, {}, 1, None) for row in rows]
+    records = collect(scored, measured)
+    whole = [record for record in records if not record.subset]
+    assert len(records) == 2 * len(whole) == 4
+    for draw in (draw_figure4, draw_figure5):
+        assert (draw(records) == draw(whole)).all(), draw
+        assert (draw(whole[:1]) != draw(whole)).any(), draw
 
 
 def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_path):
