@@ -124,6 +124,8 @@ def write_results(
 ) -> str:
     """Writes `folder/GRID.{md,csv,json}`, and for figures `GRID.png`; returns the table to print.
 
+    Where there is nothing to draw a GRID.png of before is removed.
+
     `arguments` are the command's, and stand in the JSON with the machine, the versions and the commit.
     """
     records = collect(scored, measured)
@@ -137,11 +139,14 @@ def write_results(
     made = describe(f"reproduce {grid}", "barrel_jax.reproduce", arguments)
     about = {"grid": grid, "warnings": cautions(records), "rows": [record.to_json() for record in records]}
     files.write_json(folder / f"{grid}.json", made | about)
+    drawn = folder / f"{grid}.png"
     if grid in ("fig4", "fig5") and any(record.nme_crop is not None for record in records):
         from barrel_jax.plotting import write_picture
 
         picture = draw_figure4(records) if grid == "fig4" else draw_figure5(records)
-        files.write(folder / f"{grid}.png", lambda path: write_picture(path, picture))
+        files.write(drawn, lambda path: write_picture(path, picture))
+    else:
+        drawn.unlink(missing_ok=True)  # of an earlier call, and not of this table
     return text
 
 

@@ -385,6 +385,18 @@ def test_figures_are_of_whole_sets(tmp_path):
         assert (draw(whole[:1]) != draw(whole)).any(), draw
 
 
+def test_a_figure_of_before_is_not_this_ones(tmp_path):
+    row = GRIDS["fig4"][0]
+    scored = [(row, 0, fake(tmp_path / "0" / "metrics.json", 4.0))]
+    with_predictions(scored[0][2], 4.0)
+    write_results("fig4", scored, tmp_path)
+    assert (tmp_path / "fig4.png").exists()
+    assert 'class="picture"' in write_grid_page("fig4", scored, tmp_path).read_text()
+    write_results("fig4", [(row, 0, None)], tmp_path)
+    assert not (tmp_path / "fig4.png").exists()
+    assert 'class="picture"' not in write_grid_page("fig4", [(row, 0, None)], tmp_path).read_text()
+
+
 def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_path):
     given = ["table4", "--dataset", "synthetic", "--seeds", "1", "--epochs", "1", "--runs", str(tmp_path)]
     for run in listed(capsys, *given):
