@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barrel_jax.benchmark.rows import Failed, Row, from_json
+from barrel_jax.config import load_run_config
 from barrel_jax.facts import read_facts
 from barrel_jax.files import read_json
 from barrel_jax.reproduce.programs import run_program
@@ -46,12 +47,13 @@ def measure_speed(runs: Sequence[Run], request: GridRequest) -> tuple[Path, str]
     """Times the models of the runs, unless each was timed: the file of the result, and an error's last line or ''.
 
     Raises:
-        ValueError: a run's run.json, or an earlier result, is damaged; names the file and the remedy.
+        ValueError: a run's run.json or config.json, or an earlier result, is damaged; names the file and the remedy.
     """
     labels = list(dict.fromkeys(run.row.label for run in runs))
     begun = [run.workdir for run in runs if (run.workdir / "run.json").exists()]
     landmarks = read_facts(begun[0])["num_landmarks"] if begun else 98
-    size = request.image_size or 256
+    # That of the crops they were trained on; where no run has begun there is no score to stand beside a speed either.
+    size = load_run_config(begun[0]).data.image_size if begun else request.image_size or 256
     impls = "jax,torch-eager" if importlib.util.find_spec("torch") else "jax"
     out = runs[0].workdir.parent / f"speed-{request.grid}-{landmarks}-points-{size}-px.json"
     if out.exists() and read_timed(out).has(labels):

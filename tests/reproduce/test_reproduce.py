@@ -17,6 +17,7 @@ import pytest
 from barrel_jax import files
 from barrel_jax.benchmark.clock import Timing
 from barrel_jax.benchmark.rows import Failed, Inferred, Key, to_json
+from barrel_jax.config import save_run_config
 from barrel_jax.evaluation.score_table import CLAMPED
 from barrel_jax.evaluation.scores import Summary
 from barrel_jax.paper import GRIDS
@@ -25,6 +26,7 @@ from barrel_jax.reproduce.figure5 import draw_figure5
 from barrel_jax.reproduce.grid_page import write_grid_page
 from barrel_jax.reproduce.programs import run_program
 from barrel_jax.reproduce.results import collect, draw_figure4, markdown, write_results
+from tests.kit import small
 from tests.kit.scores import make_scores, summary
 
 SMALL = ["table3", "--dataset", "synthetic", "--config", "configs/tiny.py", "--backbone", "resnet10_w16"]
@@ -429,6 +431,25 @@ def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_
     assert (measures("--rows", "Baseline"), measures()) == (0, 1)
     broken.clear()
     assert (measures(), measures()) == (1, 0)
+
+
+def test_models_are_timed_at_the_size_that_they_were_trained_at(capsys, monkeypatch, tmp_path):
+    """Which the config says where the command line does not, as configs/coco.py with its 128 pixels."""
+    given = ["fig5", "--dataset", "synthetic", "--seeds", "1", "--rows", "Baseline", "--runs", str(tmp_path)]
+    folder = Path(listed(capsys, *given)[0]["workdir"])
+    fake(folder / "eval" / "synthetic-test" / "metrics.json", 5.0)
+    asked = []
+
+    def call(command, _):
+        if "--models" in command:
+            asked.append((command[command.index("--image-size") + 1], Path(command[command.index("--out") + 1]).name))
+        return 0
+
+    monkeypatch.setattr("barrel_jax.reproduce.programs._call", call)
+    files.write_json(folder / "run.json", {"scheme": "cofw-29", "num_landmarks": 29})
+    save_run_config(small.config(data__image_size=128), folder)
+    assert main(given) == 1  # the other rows have no scores
+    assert asked == [("128", "speed-fig5-29-points-128-px.json")]
 
 
 def test_damaged_files_of_the_speed_are_named(capsys, tmp_path):
