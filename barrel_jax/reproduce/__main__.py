@@ -10,7 +10,7 @@ table4 and fig5 time their models on this machine as well, with `python -m barre
 
 Stopped and started again it goes on: a run that is done is not done again, one that was stopped is resumed. A run that
 fails leaves the others alone and is listed at the end. One that is done and was made by another command is refused.
-`-- --config.FIELD=VALUE ...` goes to train.py of every run.
+`-- --config.FIELD=VALUE ...` goes to train.py of every run, but not for a field that the grid sets.
 """
 
 import argparse

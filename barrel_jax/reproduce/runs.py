@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runs of a grid: which folder, which commands, which scores."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -127,9 +128,23 @@ def runs_of(rows: Sequence[Row], request: GridRequest) -> list[Run]:
     """The runs of a grid, all rows of one seed before those of the next.
 
     Raises:
-        ValueError: the folder of a set is not named.
+        ValueError: the folder of a set is not named, or an argument for train.py is one that the grid sets.
     """
-    return [_run(row, seed, request) for seed in range(request.seeds) for row in rows]
+    runs = [_run(row, seed, request) for seed in range(request.seeds) for row in rows]
+    # The last one would count, and the table would still say what the grid set.
+    of_grid = {_name(word) for run in runs for word in run.train if word.startswith("--")}
+    taken = [word for word in request.extra if word.startswith("-") and _name(word) in of_grid]
+    if taken:
+        raise ValueError(
+            f"-- {' '.join(taken)}: the grid sets this itself; leave it out (a grid is changed by --config, --source, "
+            "--seeds, --epochs, --image-size, --backbone, --pretrained and --rows)"
+        )
+    return [replace(run, train=(*run.train, *request.extra)) for run in runs]
+
+
+def _name(word: str) -> str:
+    """The field or argument of a word of train.py's command line: of --config.x=1, -config.x and --noconfig.x alike."""
+    return re.sub("^--?(no(?=config))?", "", word.partition("=")[0])
 
 
 def _run(row: Row, seed: int, request: GridRequest) -> Run:
@@ -159,7 +174,7 @@ def _run(row: Row, seed: int, request: GridRequest) -> Run:
         evaluate = ("--workdir", str(workdir), "--dataset", row.scored_on)
         evaluate += ("--source", str(sources.get(row.scored_on, "")))
         scores = f"{row.scored_on}-test"
-    return Run(row, seed, workdir, (*train, *request.extra), evaluate, workdir / "eval" / scores / "metrics.json")
+    return Run(row, seed, workdir, tuple(train), evaluate, workdir / "eval" / scores / "metrics.json")
 
 
 def named_folders(texts: Sequence[str]) -> dict[str, str]:

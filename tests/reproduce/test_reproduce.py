@@ -65,6 +65,17 @@ def test_another_set_takes_the_whole_grid_and_equal_rows_once(capsys, tmp_path):
         assert word in runs[0]["command"]
 
 
+@pytest.mark.parametrize("word", ["--config.model.decoder_layers=3", "--config.seed=7", "--config.optim.epochs=9",
+                                  "--noconfig.model.dqinit", "-config.seed", "--workdir=x", "--config"])  # fmt: skip
+def test_what_the_grid_sets_is_not_set_otherwise(word, capsys, tmp_path):
+    given = [*SMALL, "--epochs", "1", "--runs", str(tmp_path), "--list", "--"]
+    assert main([*given, "--config.batch_size=8", word]) == 1
+    assert f"reproduce: -- {word}: the grid sets this itself; leave it out" in capsys.readouterr().err
+    assert main([*given, "--config.optim.learning_rate=1", "--config.mesh.model=1", "--config.data.crop", "tight"]) == 0
+    words = json.loads(capsys.readouterr().out.splitlines()[0])["command"].split()
+    assert words[-4:] == ["--config.optim.learning_rate=1", "--config.mesh.model=1", "--config.data.crop", "tight"]
+
+
 def test_the_papers_numbers_are_of_the_model_and_the_set_that_are_run(capsys):
     def papers(*arguments):
         return [run["paper"] for run in listed(capsys, *arguments, "--seeds", "1")]
