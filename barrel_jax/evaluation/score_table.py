@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from barrel_jax.config import Config, flatten
 from barrel_jax.evaluation.clips import ClipScore
 from barrel_jax.evaluation.metrics import mean
 from barrel_jax.evaluation.rank_cost import RankCost
@@ -14,6 +15,18 @@ from barrel_jax.paper import paper_nmes
 
 ACROSS = 7  # columns of numbers that fit beside each other
 CLAMPED = "CLAMPED: annotated points outside the image were moved to its border"
+# Fields of a config that make another model, or another loss, than the paper's by any value but the default.
+OF_THE_PAPER = (
+    "model.width",
+    "model.heads",
+    "model.feedforward",
+    "model.dqinit_rank",
+    "model.qamem_rank",
+    "model.reference_points",
+    "model.uncertainty",
+    "optim.dqinit_loss",
+    "optim.aux_loss",
+)
 MAPPED = "MAPPED: {}; not to be laid beside the scores of models and sets with such points"
 
 
@@ -149,6 +162,11 @@ def paper_of(scores: Scores) -> dict[str, float]:
     """The paper's NMEs of a run's model on the test split of its set, by column; {} where it gives none."""
     if not scores.config or scores.split != "test" or scores.normaliser != "outer_eye_corners":
         return {}
+    defaults = flatten(Config())
+    for name in OF_THE_PAPER:
+        group, _, field = name.partition(".")
+        if scores.config.get(group, {}).get(field, defaults[name]) != defaults[name]:
+            return {}
     found = paper_nmes(scores.dataset, scores.config["model"])
     return {name or "all faces": nme for name, nme in found.items()}
 
