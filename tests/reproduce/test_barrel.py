@@ -135,6 +135,12 @@ def test_seeds_and_names(tmp_path):
         group([*runs, dataclasses.replace(runs[0], workdir=tmp_path / "again")])
 
 
+def test_seeds_whose_further_set_lay_in_another_folder_are_one_model(tmp_path):
+    also = [{"data__also": (("coco", folder, share),)} for folder, share in (("/a", 0.5), ("/b", 0.5), ("/a", 0.25))]
+    runs = [measured(tmp_path, f"run-seed{n}", 4.0, seed=n, **fields) for n, fields in enumerate(also)]
+    assert [[run.config.seed for run in same] for same in group(runs, ["a", "b"]).values()] == [[0, 1], [2]]
+
+
 def test_runs_on_other_faces_are_not_compared(tmp_path):
     first, _, other = three_runs(tmp_path)
     moved = dataclasses.replace(other, scores=dataclasses.replace(other.scores, fingerprint="beef"))

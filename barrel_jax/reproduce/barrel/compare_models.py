@@ -22,7 +22,7 @@ from tqdm import tqdm
 from barrel_jax import files
 from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.command_line import Parser
-from barrel_jax.config import flatten
+from barrel_jax.config import settings
 from barrel_jax.evaluation.comparison import ALIKE, ScoredFaces
 from barrel_jax.plotting import write_picture
 from barrel_jax.report.page import write_page
@@ -46,10 +46,10 @@ def group(runs: Sequence[Measured], names: Sequence[str] = ()) -> dict[str, list
     """
     models: dict[str, list[Measured]] = {}
     for run in runs:
-        settings = {
-            name: value for name, value in flatten(run.config).items() if name != "seed" and not name.startswith(FREE)
+        bound = {
+            name: value for name, value in settings(run.config).items() if name != "seed" and not name.startswith(FREE)
         }
-        same = models.setdefault(repr(settings), [])
+        same = models.setdefault(repr(bound), [])
         for other in same:
             if other.config.seed == run.config.seed:
                 raise ValueError(
