@@ -164,8 +164,8 @@ def _run(row: Row, seed: int, request: GridRequest) -> Run:
     train += [f"--config.model.{name}={value}" for name, value in row.model.items()]
     train += ["--config.optim.aux_loss=True"] if row.aux_loss else []
     train += [] if request.pretrained is None else [f"--config.pretrained={request.pretrained}"]
-    # The paper's step down is at two thirds of the run.
-    steps = {"epochs": request.epochs, "decay_epoch": request.epochs * 2 // 3} if request.epochs else {}
+    # The paper's step down is at two thirds of the run; at epoch 0 all of it would have a tenth of the rate.
+    steps = {"epochs": request.epochs, "decay_epoch": max(request.epochs * 2 // 3, 1)} if request.epochs else {}
     train += [f"--config.optim.{name}={value}" for name, value in steps.items()]
     train += [f"--config.data.image_size={request.image_size}"] if request.image_size else []
     evaluate: tuple[str, ...] = ()

@@ -76,6 +76,12 @@ def test_what_the_grid_sets_is_not_set_otherwise(word, capsys, tmp_path):
     assert words[-4:] == ["--config.optim.learning_rate=1", "--config.mesh.model=1", "--config.data.crop", "tight"]
 
 
+@pytest.mark.parametrize(("epochs", "decay"), [(1, 1), (2, 1), (3, 2), (360, 240)])
+def test_the_rate_falls_at_two_thirds_and_not_before_the_first_step(epochs, decay, capsys):
+    (run, *_) = listed(capsys, "table1", "--epochs", str(epochs))
+    assert f"--config.optim.epochs={epochs} --config.optim.decay_epoch={decay}" in run["command"]
+
+
 def test_the_papers_numbers_are_of_the_model_and_the_set_that_are_run(capsys):
     def papers(*arguments):
         return [run["paper"] for run in listed(capsys, *arguments, "--seeds", "1")]
