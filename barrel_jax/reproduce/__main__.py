@@ -149,6 +149,8 @@ def main(arguments: list[str] | None = None) -> int:
     parted = arguments.index("--") if "--" in arguments else len(arguments)
     args = parser.parse_args(arguments[:parted])
     extra = arguments[parted + 1 :]
+    if args.seeds < 1:
+        parser.error(f"--seeds {args.seeds}: there is at least 1 run of each row")
     return parser.run(args, lambda: reproduce(request_of(args, extra), arguments))
 
 

@@ -82,6 +82,17 @@ def test_the_rate_falls_at_two_thirds_and_not_before_the_first_step(epochs, deca
     assert f"--config.optim.epochs={epochs} --config.optim.decay_epoch={decay}" in run["command"]
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    (["--seeds", "0"], "--seeds 0: there is at least 1 run of each row"),
+    (["--seeds", "-1"], "--seeds -1: there is at least 1 run of each row"),
+])  # fmt: skip
+@pytest.mark.parametrize("grid", ["table1", "fig5"])
+def test_a_wrong_command_line_is_refused(grid, words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([grid, *words])
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
 def test_the_papers_numbers_are_of_the_model_and_the_set_that_are_run(capsys):
     def papers(*arguments):
         return [run["paper"] for run in listed(capsys, *arguments, "--seeds", "1")]
