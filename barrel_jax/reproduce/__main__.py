@@ -98,11 +98,11 @@ def request_of(args: argparse.Namespace, extra: Sequence[str]) -> GridRequest:
 
     def absolute(name: str | None) -> str:
         # The runs start in the project's folder, wherever this is called.
-        return str(Path(name).absolute()) if name else ""
+        return str(Path(name).expanduser().absolute()) if name else ""
 
     return GridRequest(
         grid=args.grid,
-        runs=args.runs.absolute(),
+        runs=args.runs.expanduser().absolute(),
         sources=named_folders(args.sources),
         dataset=args.dataset,
         source=absolute(args.source),
@@ -129,7 +129,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser("python -m barrel_jax.reproduce", __doc__)
     parser.add_argument("grid", choices=GRIDS)
     parser.add_argument("--list", action="store_true", help="only print the runs, one JSON object a line")
-    parser.add_argument("--sources", nargs="*", default=[], metavar="SET=DIR", help="folders of the paper's sets")
+    parser.add_argument(
+        "--sources", nargs="*", action="extend", default=[], metavar="SET=DIR", help="folders of the paper's sets"
+    )
     parser.add_argument("--dataset", default="", help="train every row on this set instead, such as coco or w300")
     parser.add_argument("--source", help="folder of that set")
     parser.add_argument("--config", default="", help="start every row from this file instead of its set's")
@@ -143,12 +145,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--pretrained", help="imagenet, a file, or '' for none (default: the config's; the paper's: imagenet)"
     )
-    parser.add_argument("--rows", nargs="*", default=[], help="only rows of these models, such as Baseline BarrelNet")
+    parser.add_argument(
+        "--rows", nargs="*", action="extend", default=[], help="only rows of these models, such as Baseline BarrelNet"
+    )
     parser.add_argument("--report", action="store_true", help="also write GRID.html, one page to open in a browser")
     # argparse takes the grid and the words behind -- to be one group of words, so the line is parted here.
     parted = arguments.index("--") if "--" in arguments else len(arguments)
     args = parser.parse_args(arguments[:parted])
     extra = arguments[parted + 1 :]
+    if args.source and not args.dataset:
+        parser.error(
+            "--source is the folder of --dataset: name that too, or the folders of the paper's sets by --sources"
+        )
     if args.seeds < 1:
         parser.error(f"--seeds {args.seeds}: there is at least 1 run of each row")
     return parser.run(args, lambda: reproduce(request_of(args, extra), arguments))

@@ -183,4 +183,5 @@ def named_folders(texts: Sequence[str]) -> dict[str, str]:
     for name, folder in pairs.items():
         if not folder or name not in OWN:
             raise ValueError(f"--sources {name}={folder}: give SET=DIR, SET being one of {', '.join(OWN)}")
-    return {name: str(Path(folder).absolute()) for name, folder in pairs.items()}
+    # The shell expands no ~ behind a =.
+    return {name: str(Path(folder).expanduser().absolute()) for name, folder in pairs.items()}

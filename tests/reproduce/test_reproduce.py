@@ -4,6 +4,7 @@
 import json
 import math
 import os
+import re
 import signal
 import threading
 import time
@@ -82,9 +83,22 @@ def test_the_rate_falls_at_two_thirds_and_not_before_the_first_step(epochs, deca
     assert f"--config.optim.epochs={epochs} --config.optim.decay_epoch={decay}" in run["command"]
 
 
+def test_lists_that_are_given_twice_are_one(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = ["--sources", "wflw=/a", "--sources", "w300=~/b", "cofw=c", "--rows", "Baseline", "--rows", "BarrelNet"]
+    commands = [run["command"] for run in listed(capsys, "table1", *given, "--seeds", "1")]
+    sources = {re.search("--config.data.source=(.*?) --", command)[1] for command in commands}
+    assert len(commands) == 18 and sources == {"/a", str(tmp_path / "b"), str(Path("c").absolute())}
+    paths = ["--source=~/b", "--runs=~/r", "--config=~/c.py"]
+    command = listed(capsys, "table3", "--dataset", "coco", *paths)[0]["command"]
+    for word in (f"--config {tmp_path / 'c.py'} ", f"--workdir {tmp_path / 'r'}/", f"source={tmp_path / 'b'} "):
+        assert word in command
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["--seeds", "0"], "--seeds 0: there is at least 1 run of each row"),
     (["--seeds", "-1"], "--seeds -1: there is at least 1 run of each row"),
+    (["--source", "DIR"], "--source is the folder of --dataset: name that too, or"),
 ])  # fmt: skip
 @pytest.mark.parametrize("grid", ["table1", "fig5"])
 def test_a_wrong_command_line_is_refused(grid, words, said, capsys):
