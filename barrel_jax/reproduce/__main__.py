@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from barrel_jax.command_line import Parser
+from barrel_jax.command_line import Parser, in_one_line
 from barrel_jax.extras import require_train
 from barrel_jax.paper import GRIDS
 from barrel_jax.reproduce.commands import check_command, keep_command
@@ -35,7 +35,11 @@ def execute(runs: Sequence[Run]) -> dict[Path, str]:
     bar = tqdm(runs, unit="run")
     for run in bar:
         bar.set_description(f"{run.row.title} seed {run.seed}")
-        if not run.done and (fault := _train_and_score(run)):
+        try:
+            fault = "" if run.done else _train_and_score(run)
+        except OSError as error:  # such as a file in the place of its folder, which is not the other runs' concern
+            fault = in_one_line(error)
+        if fault:
             failed[run.workdir] = fault
     return failed
 

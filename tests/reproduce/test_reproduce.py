@@ -325,6 +325,22 @@ def test_a_run_that_leaves_no_scores_has_failed(capsys, monkeypatch, tmp_path):
     assert "FAILED" in said and "trained, but wrote no" in said and "eval/synthetic-test/metrics.json" in said
 
 
+def test_a_file_in_the_place_of_a_runs_folder_fails_that_run_alone(capsys, monkeypatch, tmp_path):
+    given = [*SMALL, "--seeds", "2", "--rows", "BarrelNet", "--runs", str(tmp_path)]
+    first, second = (Path(run["workdir"]) for run in listed(capsys, *given))
+    first.parent.mkdir()
+    first.write_text("")
+
+    def call(command, _):
+        fake(second / "eval" / "synthetic-test" / "metrics.json", 5.0)
+        return 0
+
+    monkeypatch.setattr("barrel_jax.reproduce.programs._call", call)
+    assert main(given) == 1
+    assert f"FAILED {first}: {first}: File exists" in capsys.readouterr().err
+    assert json.loads((tmp_path / "table3.json").read_text())["rows"][0]["seeds"] == [1]
+
+
 def test_a_training_that_was_stopped_is_no_row(capsys, monkeypatch, tmp_path):
     """train.py, told to stop, leaves with status 0 and has saved."""
     given = ["table3", "--rows", "BarrelNet", "--backbone", "resnet18", "--seeds", "1", "--runs", str(tmp_path)]
