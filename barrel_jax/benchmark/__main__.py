@@ -118,6 +118,10 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = _parser()
     args = parser.parse_args(arguments)
+    if args.out and args.out.suffix.lower() == ".png":
+        parser.error(
+            f"--out {args.out}: the picture is written there; name the JSON file, {args.out.with_suffix('.json')}"
+        )
     return parser.run(args, lambda: benchmark(parser, args, arguments))
 
 

@@ -59,6 +59,10 @@ def predict_cost(args: argparse.Namespace, arguments: Sequence[str] | None) -> N
     from barrel_jax.pod.step_cost import predicted_cost, step_cost
 
     target = make_target(topology)
+    if args.scaling and (target.chip is None or topology == "local"):
+        raise ValueError(
+            f"--scaling: {topology} has no slices with published rates; name a TPU's, such as --topology v5e:16x16"
+        )
     described = provenance.describe("pod", "barrel_jax.pod", arguments)
     per_chip, chips = config.batch_size, len(target.devices)
     cost = step_cost(_compile(config, target, per_chip * chips, args.landmarks), target)
@@ -105,6 +109,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scaling", action="store_true", help="compile the slices from 4 chips up, for both tables")
     parser.add_argument("--out", type=Path, help="write what was found there as JSON, and the curve beside it as PNG")
     args = parser.parse_args(arguments)
+    if args.out and args.out.suffix.lower() == ".png":
+        parser.error(
+            f"--out {args.out}: the curve is written there; name the JSON file, {args.out.with_suffix('.json')}"
+        )
     if args.landmarks < 1:
         parser.error(f"--landmarks {args.landmarks}: there is at least 1")
     if args.topology.startswith("cpu:") and args.topology[4:].isdecimal() and int(args.topology[4:]) < 1:

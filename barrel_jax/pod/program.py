@@ -59,6 +59,9 @@ def compile_step(config: Config, target: Target, num_landmarks: int) -> Program:
         ValueError: a mesh or batch that does not fit the target's devices.
     """
     size, mesh_config = len(target.devices), config.mesh
+    if mesh_config.model < 1 or (mesh_config.data < 1 and mesh_config.data != -1):
+        setting = f"config.mesh.data={mesh_config.data} and config.mesh.model={mesh_config.model}"
+        raise ValueError(f"{setting}: each must be at least 1, or data=-1 for all devices")
     data = size // mesh_config.model if mesh_config.data == -1 else mesh_config.data
     if data * mesh_config.model != size:
         raise ValueError(

@@ -114,6 +114,7 @@ def test_what_a_face_costs():
         (["infer", "--precisions", "fp8"], "choose from float32, tf32, bfloat16"),
         (["infer", "--batches", "0"], "positive numbers"),
         (["table4", "--device", "cuda"], "JAX sees no GPU here"),
+        (["infer", "--out", "a/x.png"], "--out a/x.png: the picture is written there; name the JSON file, a/x.json"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, said, capsys):

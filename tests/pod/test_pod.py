@@ -201,6 +201,9 @@ def test_a_batch_or_mesh_that_does_not_fit_the_slice_is_refused():
         compile_step(small.config(batch_size=6), target, 29)
     with pytest.raises(ValueError, match=r"has 4 devices, and config\.mesh is 3 x 1"):
         compile_step(small.config(mesh__data=3), target, 29)
+    for fields in ({"mesh__model": 0}, {"mesh__data": 0}, {"mesh__data": -3}):
+        with pytest.raises(ValueError, match=r"config\.mesh\.model=[01]: each must be at least 1, or data=-1 for all"):
+            compile_step(small.config(**fields), target, 29)
 
 
 def run(tmp_path, *flags):
@@ -270,6 +273,23 @@ def test_the_command_line_refuses_no_devices(capsys):
     with pytest.raises(SystemExit):
         main(["--config", "configs/tiny.py", "--topology", "cpu:0"])
     assert "--topology cpu:0: there is at least 1 device" in capsys.readouterr().err
+
+
+def test_a_picture_is_no_place_for_the_json(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--config", "configs/tiny.py", "--topology", "cpu:1", "--out", str(tmp_path / "a.png")])
+    assert f"a.png: the curve is written there; name the JSON file, {tmp_path / 'a.json'}" in capsys.readouterr().err
+
+
+def test_scaling_takes_a_tpus_slices(monkeypatch, capsys):
+    """Of CPUs no rates are published: there was no table, and no word."""
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # to which the command adds
+    monkeypatch.setattr("jax.config.update", lambda *_: None)
+    monkeypatch.setattr("barrel_jax.pod.program.compile_step", lambda *_: pytest.fail("nothing is to be compiled"))
+    for topology in ("cpu:1", "local"):
+        assert main(["--config", "configs/tiny.py", "--topology", topology, "--scaling"]) == 1
+        said = capsys.readouterr().err
+        assert f"pod: --scaling: {topology} has no slices with published rates; name a TPU's, such as" in said
 
 
 def test_scaling_is_of_slices_from_four_chips_up(tmp_path, monkeypatch, capsys):
