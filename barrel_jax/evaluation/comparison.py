@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from barrel_jax.encodings import readable
 from barrel_jax.evaluation import score_table
 from barrel_jax.evaluation.archives import read_archive
 from barrel_jax.evaluation.metrics import mean, summarise
@@ -209,7 +210,10 @@ def _difference_rows(normaliser: str, columns: Sequence[Compared]) -> list[tuple
 
 
 def default_names(directories: Sequence[Path]) -> list[str]:
-    """The workdirs' names, where the folders are WORKDIR/eval/SET-SPLIT; the paths when names are not distinct."""
+    """The workdirs' names, where the folders are WORKDIR/eval/SET-SPLIT; the paths when names are not distinct.
+
+    They can be written and drawn, whatever bytes a folder's name is made of (`encodings.readable`).
+    """
     paths = [Path(directory).absolute() for directory in directories]
-    names = [path.parents[1].name if path.parent.name == "eval" else path.name for path in paths]
-    return names if len(set(names)) == len(names) else [str(directory) for directory in directories]
+    names = [readable(path.parents[1].name if path.parent.name == "eval" else path.name) for path in paths]
+    return names if len(set(names)) == len(names) else [readable(str(directory)) for directory in directories]

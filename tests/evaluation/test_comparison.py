@@ -2,6 +2,7 @@
 """Evaluations side by side: differences by hand, and no comparison of what is not alike."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -168,6 +169,10 @@ def test_names(tmp_path, capsys):
     assert default_names(paths) == ["a", "b", "c"]
     twice = [paths[0], paths[0].parent / "y"]
     assert default_names(twice) == [str(path) for path in twice]
+    # Disks allow bytes that are no UTF-8, which no picture can be written with.
+    strange = [tmp_path / os.fsdecode(b"caf\xe9") / "eval" / name for name in "xy"]
+    assert default_names([strange[0], paths[1]]) == ["caf\xe9", "b"]
+    assert default_names(strange) == [f"{tmp_path}/caf\xe9/eval/{name}" for name in "xy"]
     for arguments in (["a"], ["a", "b", "--names", "one"], ["a", "b", "--names", "one,one"]):
         with pytest.raises(SystemExit):
             main(arguments)

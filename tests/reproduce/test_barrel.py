@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from subprocess import CompletedProcess
 
@@ -133,6 +134,16 @@ def test_seeds_and_names(tmp_path):
         group(runs, ["a", "a"])
     with pytest.raises(ValueError, match=r"thin-seed0 and .*again: the same settings and seed 0; leave one out"):
         group([*runs, dataclasses.replace(runs[0], workdir=tmp_path / "again")])
+
+
+@pytest.mark.parametrize("folder", [b"x$_$", b"p$\\frac$", b"caf\xe9"])
+def test_any_name_of_a_folder_is_written_and_drawn(folder, tmp_path):
+    """As mathematics it is none, or it is no UTF-8."""
+    runs = [measured(tmp_path, os.fsdecode(folder), 4.0), measured(tmp_path, "wide", 4.0, model__width=64)]
+    barrels = compare_models(group(runs), cost)
+    assert barrels.models[0].name == folder.decode("latin-1")
+    draw_barrels(barrels)
+    markdown(barrels).encode()
 
 
 def test_seeds_whose_further_set_lay_in_another_folder_are_one_model(tmp_path):

@@ -24,6 +24,7 @@ from barrel_jax.benchmark.cost import cost_of
 from barrel_jax.command_line import Parser
 from barrel_jax.config import settings
 from barrel_jax.evaluation.comparison import ALIKE, ScoredFaces
+from barrel_jax.files import readable_name
 from barrel_jax.plotting import write_picture
 from barrel_jax.report.page import write_page
 from barrel_jax.reproduce.barrel.comparison import Criterion, Figure, Model, ModelComparison, StressFigures
@@ -56,7 +57,7 @@ def group(runs: Sequence[Measured], names: Sequence[str] = ()) -> dict[str, list
                     f"{other.workdir} and {run.workdir}: the same settings and seed {run.config.seed}; leave one out"
                 )
         same.append(run)
-    found = list(names) or [_common([run.workdir.name for run in same]) for same in models.values()]
+    found = list(names) or [_common([readable_name(run.workdir) for run in same]) for same in models.values()]
     if not len(found) == len(set(found)) == len(models):
         folders = "; ".join(", ".join(run.workdir.name for run in same) for same in models.values())
         raise ValueError(

@@ -77,7 +77,8 @@ def draw_barrel(figure: "Figure", inside: tuple[float, float, float, float], mod
     axes = figure.add_axes(inside, xlim=ACROSS, ylim=UP)
     axes.set_axis_off()
     name = textwrap.fill(model.name, 44, max_lines=2, placeholder=" …")
-    axes.text(0, 1.38, name, ha="center", va="top", fontsize=11.5, weight="bold", color=INK)
+    # In a name $ is a letter like any other.
+    axes.text(0, 1.38, name, ha="center", va="top", fontsize=11.5, weight="bold", color=INK, parse_math=False)
     level = model.holds
     # The water's surface lies behind the staves and is seen above those that end at it.
     around = np.linspace(-1, 1, 60)
