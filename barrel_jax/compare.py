@@ -10,11 +10,14 @@ cumulative error curves of all of them, compare.png. --report writes all of it a
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from barrel_jax import files
 from barrel_jax.command_line import Parser, words
-from barrel_jax.evaluation.comparison import compare, default_names, read_evaluation, table
+from barrel_jax.evaluation.comparison import Comparison, Evaluation, compare, default_names, read_evaluation, table
 from barrel_jax.evaluation.error_curves import draw_error_curves
 from barrel_jax.plotting import write_picture
 
@@ -35,12 +38,27 @@ def lay_beside(args: argparse.Namespace, names: list[str]) -> None:
         if not args.report:
             print("\nnothing is written without --out or --report")
         return
-    curves = {one.name: one.nmes for one in evaluations}
+    files.write_json(args.out / "compare.json", files.plain(comparison))
+    print(f"\n{args.out / 'compare.json'}")
+    for line in _write_curves(args.out / "compare.png", evaluations, comparison):
+        print(line)
+
+
+def _write_curves(path: Path, evaluations: Sequence[Evaluation], comparison: Comparison) -> list[str]:
+    """Draws the error curves of the evaluations that have scores; returns what is to be said of it."""
+    curves = {one.name: one.nmes for one in evaluations if np.isfinite(one.nmes).any()}
+    lines = [
+        f"no error curve of {one.name}: no face has a score; is {comparison.normalised_by} known of any face?"
+        for one in evaluations
+        if one.name not in curves
+    ]
+    if not curves:
+        path.unlink(missing_ok=True)  # of an earlier comparison
+        return lines
     title = f"Cumulative error: {comparison.dataset} {comparison.split}"
     picture = draw_error_curves(curves, comparison.normalised_by, title)
-    files.write(args.out / "compare.png", lambda path: write_picture(path, picture))
-    files.write_json(args.out / "compare.json", files.plain(comparison))
-    print(f"\n{args.out / 'compare.png'}\n{args.out / 'compare.json'}")
+    files.write(path, lambda temporary: write_picture(temporary, picture))
+    return [str(path), *lines]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -115,6 +115,26 @@ def test_the_command_prints_and_writes(three, tmp_path, capsys):
     )
 
 
+def test_one_without_a_score_costs_its_curve_alone(three, tmp_path, capsys):
+    none = evaluate(tmp_path / "none", np.ones(COUNT))
+    scores = json.loads((none / "metrics.json").read_text())
+    (none / "metrics.json").write_text(json.dumps(scores | {"nme": None}))
+    with np.load(none / "predictions.npz") as file:
+        kept = dict(file)
+    np.savez(none / "predictions.npz", **kept | {"nme": np.full(COUNT, np.nan)})
+    out = tmp_path / "out"
+    assert main([str(three[0]), str(none), "--out", str(out)]) == 0
+    assert "no error curve of none: no face has a score; is the distance" in capsys.readouterr().out
+    assert [one["nme"] is None for one in json.loads((out / "compare.json").read_text())["evaluations"]] == [
+        False,
+        True,
+    ]
+    assert (out / "compare.png").exists()
+    assert main([str(none), str(none), "--names", "x,y", "--out", str(out)]) == 0
+    assert "no error curve of y" in capsys.readouterr().out and not (out / "compare.png").exists()
+    assert [one["name"] for one in json.loads((out / "compare.json").read_text())["evaluations"]] == ["x", "y"]
+
+
 def test_what_is_not_alike_is_not_compared(three, tmp_path, capsys):
     misses = np.full(COUNT, 3.0)
     others = {
