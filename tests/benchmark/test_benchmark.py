@@ -138,3 +138,8 @@ def test_ratios_of_training_are_to_the_jax_of_the_same_run():
     assert [line.split(" | ")[-1].rstrip(" |") for line in said.splitlines()[2:]] == [
         "", "3.00x", "", "1.50x", "", "", ""
     ]  # fmt: skip
+    # In whatever order they were asked for; a case without JAX has none.
+    said = train([row("torch-eager", 6.0), row("torch-eager", 7.0, batch=8), *second[::-1], *first])
+    assert [line.split(" | ")[-1].rstrip(" |") for line in said.splitlines()[2:]] == [
+        "1.50x", "", "1.50x", "", "", "3.00x"
+    ]  # fmt: skip
