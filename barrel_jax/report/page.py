@@ -3,6 +3,7 @@
 
 import base64
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from importlib.resources import files as package_files
@@ -43,16 +44,19 @@ def page(title: str, lead: Content, sections: Sequence[Section]) -> str:
         element("title", title),
         raw("style", style),
     )
-    links = [element("li", element("a", one.title, href=f"#{_anchor(one.title)}")) for one in sections]
+    anchors = _anchors([one.title for one in sections])
+    links = [
+        element("li", element("a", one.title, href=f"#{anchor}")) for one, anchor in zip(sections, anchors, strict=True)
+    ]
     parts = [
         element(
             "section",
-            element("h2", one.title, id=f"{_anchor(one.title)}-heading"),
+            element("h2", one.title, id=f"{anchor}-heading"),
             one.body,
-            id=_anchor(one.title),
-            aria_labelledby=f"{_anchor(one.title)}-heading",
+            id=anchor,
+            aria_labelledby=f"{anchor}-heading",
         )
-        for one in sections
+        for one, anchor in zip(sections, anchors, strict=True)
     ]
     body = element(
         "body",
@@ -80,5 +84,11 @@ def fold(summary: str, body: Content) -> Markup:
     return element("details", element("summary", summary), body)
 
 
-def _anchor(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+def _anchors(titles: Sequence[str]) -> list[str]:
+    """An anchor for each heading; those of equal headings are numbered."""
+    found: list[str] = []
+    for title in titles:
+        anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        numbered = (f"{anchor}-{number}" for number in itertools.count(2))
+        found.append(anchor if anchor not in found else next(one for one in numbered if one not in found))
+    return found

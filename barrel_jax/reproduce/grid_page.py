@@ -33,9 +33,12 @@ def write_grid_page(
         source = "data:image/png;base64," + base64.b64encode(files.read_bytes(picture)).decode()
         words = f"{grid} as a picture; its numbers are in the table above."
         sections.append(Section("Figure", element("img", src=source, alt=words, class_="picture")))
-    for evaluations in _alike(_evaluations(scored)):
-        scores = evaluations[0].scores
-        of = f": {scores.dataset} {scores.split}"
+    groups = _alike(_evaluations(scored))
+    names = [f"{group[0].scores.dataset} {group[0].scores.split}" for group in groups]
+    for place, evaluations in enumerate(groups):
+        # One set may be there twice, scored in another way or another download of it.
+        others = f" ({names[: place + 1].count(names[place])})" if names.count(names[place]) > 1 else ""
+        of = f": {names[place]}{others}"
         sections += comparison_sections(evaluations, compare(evaluations), of)
     sections.append(Section("Versions", report_versions()))
     words = "One run of each row, its first seed that is done, stands in the sections of scores, curves and faces."

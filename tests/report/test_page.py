@@ -17,6 +17,7 @@ from barrel_jax.faces.landmarks import COFW_29
 from barrel_jax.report.attention import chosen_faces, pooled
 from barrel_jax.report.markup import Markup, data, element
 from barrel_jax.report.mean_shape import mean_shape
+from barrel_jax.report.page import Section, page
 from barrel_jax.report.plots import Axis, Line, fitting, plot, thinned
 from barrel_jax.report.run import run_report
 from barrel_jax.report.scores import explained
@@ -69,6 +70,14 @@ def test_texts_are_escaped_and_elements_are_not():
         '<p class="&quot;&gt;&lt;script&gt;">a &lt; b &amp; c<b>&quot;quoted&quot;</b>x<i></i></p>'
     )  # fmt: skip
     assert element("input", disabled=True, hidden=False, aria_label=0) == '<input disabled aria-label="0">'
+
+
+def test_equal_headings_have_anchors_of_their_own():
+    sections = [Section(title, element("p", title)) for title in ("A b", "a-b", "A b 2", "A b")]
+    text = page("Page", None, sections)
+    ids = re.findall('<section id="([^"]+)" aria-labelledby="([^"]+)"', text)
+    assert ids == [(one, f"{one}-heading") for one in ("a-b", "a-b-2", "a-b-2-2", "a-b-3")]
+    assert re.findall('href="#(a[^"]*)"', text) == [one for one, _ in ids]
 
 
 def test_data_cannot_end_its_element_and_is_read_back():

@@ -457,6 +457,19 @@ def test_a_figure_of_before_is_not_this_ones(tmp_path):
     assert 'class="picture"' not in write_grid_page("fig4", [(row, 0, None)], tmp_path).read_text()
 
 
+def test_one_set_that_was_scored_in_two_ways_has_two_parts_of_the_page(tmp_path):
+    scored = []
+    for place, normaliser in enumerate(("outer_eye_corners", "box")):
+        about = {"normaliser": normaliser}
+        row = GRIDS["fig4"][place]
+        scored.append((row, 0, fake(tmp_path / f"{place}" / "metrics.json", 4.0, about=about)))
+        with_predictions(scored[-1][2], 4.0)
+    text = write_grid_page("table1", scored, tmp_path).read_text()
+    ids = re.findall('<section id="([^"]+)"', text)
+    assert len(ids) == len(set(ids)) and all(f'href="#{one}"' in text for one in ids)
+    assert text.count(">Scores: w300 test (1)</h2>") == text.count(">Scores: w300 test (2)</h2>") == 1
+
+
 def test_speeds_are_measured_until_each_model_has_them(capsys, monkeypatch, tmp_path):
     given = ["table4", "--dataset", "synthetic", "--seeds", "1", "--epochs", "1", "--runs", str(tmp_path)]
     for run in listed(capsys, *given):
