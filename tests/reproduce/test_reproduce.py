@@ -89,9 +89,9 @@ def test_lists_that_are_given_twice_are_one(capsys, monkeypatch, tmp_path):
     commands = [run["command"] for run in listed(capsys, "table1", *given, "--seeds", "1")]
     sources = {re.search("--config.data.source=(.*?) --", command)[1] for command in commands}
     assert len(commands) == 18 and sources == {"/a", str(tmp_path / "b"), str(Path("c").absolute())}
-    paths = ["--source=~/b", "--runs=~/r", "--config=~/c.py"]
+    paths = ["--source=~/b", "--runs=~/r", "--config=~/c"]
     command = listed(capsys, "table3", "--dataset", "coco", *paths)[0]["command"]
-    for word in (f"--config {tmp_path / 'c.py'} ", f"--workdir {tmp_path / 'r'}/", f"source={tmp_path / 'b'} "):
+    for word in (f"--config {tmp_path / 'c'} ", f"--workdir {tmp_path / 'r'}/", f"source={tmp_path / 'b'} "):
         assert word in command
 
 
@@ -252,7 +252,7 @@ def test_a_part_of_a_set_is_said_of_every_table(tmp_path):
     ]
     said = write_results("table1", scored, tmp_path)
     lines = ["w300: PARTIAL SET: 2 of 689 test faces", f"w300: {CLAMPED}"]
-    assert said.split("\n\n")[:2] == lines and said + "\n" == (tmp_path / "table1.md").read_text()
+    assert said.split("\n\n")[:2] == lines and said + "\n" == next(tmp_path.glob("*.md")).read_text()
     content = json.loads((tmp_path / "table1.json").read_text())
     assert content["warnings"] == lines and all(about.items() <= one.items() for one in content["rows"])
     whole = [(row, 1, tmp_path / "1.json")]

@@ -55,6 +55,14 @@ def test_every_lengthening_is_kept(tmp_path):
     assert json.loads((tmp_path / "run.json").read_text())["lengthened"] == [[2, 3], [3, 5]]
 
 
+def test_the_steps_of_the_whole_run_are_those_of_the_last_start(tmp_path):
+    for steps in (12, 18):
+        claim(tmp_path, small.config(optim__epochs=steps), CROPS, steps=steps)
+        assert json.loads((tmp_path / "run.json").read_text())["steps"] == steps
+    claim(tmp_path / "none", small.config(), CROPS)
+    assert "steps" not in json.loads((tmp_path / "none" / "run.json").read_text())
+
+
 def test_the_boxes_are_those_of_the_first_set(tmp_path):
     """Tight boxes are 20 x 20 and begin at the first point's pixel's middle; another set's are three times as large."""
     boxes = np.concatenate([CROPS.points_px[:, 0] + 0.5, np.full((6, 2), 20, np.float32)], 1)
