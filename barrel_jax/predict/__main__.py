@@ -104,7 +104,9 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
         else:
             smoother = make_smoother(args.smooth, frames.rate)
             tracker = Tracker(predictor, detect, frames.rate, smoother, args.detect_every)
-            annotator.video(frames, frames.rate, frames.promised, name, tracker, frames.time)
+            # A camera's frames come as fast as they are worked on, whatever it says.
+            rate = None if frames.is_camera else frames.rate
+            annotator.video(frames, rate, frames.promised, name, tracker, frames.time)
             faults += [fault for fault in (frames.fault(),) if fault]
     except KeyboardInterrupt:
         stopped = frames is None or not frames.is_camera

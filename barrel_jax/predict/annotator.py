@@ -116,7 +116,7 @@ class Annotator:
     def video(
         self,
         frames: Iterable[UInt8[np.ndarray, "H W 3"]],
-        rate: float,
+        rate: float | None,
         total: int,
         name: str,
         track: Tracker,
@@ -126,7 +126,7 @@ class Annotator:
 
         Args:
             frames: RGB.
-            rate: frames per second of the drawn video.
+            rate: frames per second of the drawn video; None is that at which the first frames come.
             total: how many frames there will be; 0 where it is not known.
             name: the video's, in the records.
             track: finds the faces of each frame.
@@ -138,11 +138,12 @@ class Annotator:
         try:
             with VideoWriter(self._out / drawing_of_video(name), rate) as writer:
                 for frame in self._progress(frames, "frame", total):
-                    tracked = track(frame)
-                    where = {"file": name, "frame": count, "time": round(time(), 3)}
+                    shown = time()  # before the work on it, in which a camera's clock goes on
+                    tracked = track(frame, shown)
+                    where = {"file": name, "frame": count, "time": round(shown, 3)}
                     faces, numbers = [found.face for found in tracked], [found.number for found in tracked]
                     drawing = self._record(frame, faces, numbers, where)
-                    writer.write(drawing)
+                    writer.write(drawing, shown)
                     empty += not tracked
                     count += 1
         finally:

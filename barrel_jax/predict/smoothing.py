@@ -21,7 +21,11 @@ class Smoother(Protocol):
     """Smooths the points of one face, frame after frame."""
 
     def __call__(
-        self, points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"] | None, side: float
+        self,
+        points: Float[np.ndarray, "K 2"],
+        sigma: Float[np.ndarray, " K"] | None,
+        side: float,
+        elapsed: float | None = None,
     ) -> Float[np.ndarray, "K 2"]:
         """The points of the next frame.
 
@@ -29,11 +33,17 @@ class Smoother(Protocol):
             points: as predicted, in source pixels.
             sigma: the standard deviation of each, in source pixels, None where the model does not say.
             side: of the face, in source pixels: the unit of speeds and of noise that is not known.
+            elapsed: seconds since the frame before, which need not come evenly; None for those of the smoother's rate.
         """
         ...
 
-    def skip(self, side: float) -> None:
-        """Goes on by a frame that does not show the face, whose side in source pixels was the given one."""
+    def skip(self, side: float, elapsed: float | None = None) -> None:
+        """Goes on by a frame that does not show the face, whose side in source pixels was the given one.
+
+        Args:
+            side: of the face, in source pixels.
+            elapsed: seconds since the frame before; None for those of the smoother's rate.
+        """
         ...
 
 
@@ -46,28 +56,33 @@ class OneEuro:
 
     def __init__(self, rate: float, cutoff: float = 0.5, slope: float = 4.0, speed_cutoff: float = 1.0) -> None:
         self._rate, self._cutoff, self._slope, self._speed_cutoff = rate, cutoff, slope, speed_cutoff
-        self._steps = 1  # frames from the last points to the next ones
+        self._skipped = 0.0  # seconds of the frames since the last points
         self._points: Float[np.ndarray, "K 2"] | None = None
         self._speeds = np.zeros(2)
 
     def __call__(
-        self, points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"] | None, side: float
+        self,
+        points: Float[np.ndarray, "K 2"],
+        sigma: Float[np.ndarray, " K"] | None,
+        side: float,
+        elapsed: float | None = None,
     ) -> Float[np.ndarray, "K 2"]:
         """As `Smoother` says; sigma is not used."""
         measured = np.asarray(points, np.float64)
         if self._points is None:
             self._points, self._speeds = measured, np.zeros_like(measured)
             return measured
-        rate, self._steps = self._rate / self._steps, 1
+        rate, self._skipped = 1 / (self._skipped + (elapsed or 1 / self._rate)), 0.0
         speeds = (measured - self._points) * rate
         self._speeds = self._speeds + _share(self._speed_cutoff, rate) * (speeds - self._speeds)
         share = _share(self._cutoff + self._slope * np.abs(self._speeds) / side, rate)
         self._points = self._points + share * (measured - self._points)
         return self._points
 
-    def skip(self, side: float) -> None:
+    def skip(self, side: float, elapsed: float | None = None) -> None:
         """As `Smoother` says: the next points come after a longer time."""
-        self._steps += 1
+        if self._points is not None:  # nothing has been smoothed that could grow old
+            self._skipped += elapsed or 1 / self._rate
 
 
 def _share(cutoff: float | Float[np.ndarray, "K 2"], rate: float) -> float | Float[np.ndarray, "K 2"]:
@@ -90,7 +105,11 @@ class Kalman:
         self._covariance = np.zeros((0, 2, 2))  # [K, 2, 2]
 
     def __call__(
-        self, points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"] | None, side: float
+        self,
+        points: Float[np.ndarray, "K 2"],
+        sigma: Float[np.ndarray, " K"] | None,
+        side: float,
+        elapsed: float | None = None,
     ) -> Float[np.ndarray, "K 2"]:
         """As `Smoother` says."""
         measured = np.asarray(points, np.float64)
@@ -103,24 +122,25 @@ class Kalman:
             self._covariance[:, 0, 0] = variance
             self._covariance[:, 1, 1] = (self._velocity * side) ** 2
             return measured
-        self.skip(side)  # to the frame of these points
+        self.skip(side, elapsed)  # to the frame of these points
         gain = self._covariance[:, :, 0] / (self._covariance[:, 0, 0] + variance)[:, None]  # [K, 2]
         self._state = self._state + gain[:, :, None] * (measured - self._state[:, 0])[:, None]
         self._covariance = self._covariance - gain[:, :, None] * self._covariance[:, None, 0]
         return self._state[:, 0].copy()
 
-    def skip(self, side: float) -> None:
+    def skip(self, side: float, elapsed: float | None = None) -> None:
         """As `Smoother` says: the points move on as they did, and are less sure."""
         if self._state is None:  # nothing that could move
             return
-        step = np.array([[1, self._dt], [0, 1]])
-        push = np.array([self._dt**2 / 2, self._dt]) * self._acceleration * side
+        dt = elapsed or self._dt
+        step = np.array([[1, dt], [0, 1]])
+        push = np.array([dt**2 / 2, dt]) * self._acceleration * side
         self._state = step @ self._state
         self._covariance = step @ self._covariance @ step.T + np.outer(push, push)
 
 
 def make_smoother(name: str, rate: float) -> Callable[[], Smoother | None]:
-    """Makes smoothers by name, one for each face, for `rate` frames a second.
+    """Makes smoothers by name, one for each face, for `rate` frames a second where no frame has a time of its own.
 
     Raises ValueError when it is none of `SMOOTHERS`.
     """

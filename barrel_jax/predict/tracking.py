@@ -8,6 +8,7 @@ numbers: one that is hidden by the other goes on as it moved before, until a det
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -75,7 +76,7 @@ class Tracker:
         Args:
             predictor: a `Predictor`.
             detect: finds the faces of a frame.
-            rate: frames per second.
+            rate: frames per second, which gives the time between frames where they come without times of their own.
             smoother: makes what smooths the points of one face (`smoothing.make_smoother`).
             every: frames from one detection to the next, 1 or more.
 
@@ -85,32 +86,43 @@ class Tracker:
         if not (rate > 0 and every >= 1):
             raise ValueError(f"rate={rate} must be above 0 frames per second, and every={every} at least 1")
         self._predictor, self._detect, self._smoother = predictor, detect, smoother
-        self._every, self._patience = every, max(round(LOST * rate), 3 * every)
-        self._rate = rate
+        self._every, self._rate = every, rate
         self._tracks: list[Track] = []
         self._frame = 0
+        self._shown: float | None = None  # the time that was given with the last frame
+        self._elapsed = self._clock = 0.0  # seconds since the frame before, and of all frames
         self._shape: tuple[int, ...] = ()  # of the frames
         self.count = 0  # faces that came up
         self.detections = 0  # frames in which the detector ran
 
-    def __call__(self, image: AnyImage) -> list[Tracked]:
-        """The faces of the next frame, RGB uint8 [H, W, 3], the oldest first.
+    def __call__(self, image: AnyImage, time: float | None = None) -> list[Tracked]:
+        """The faces of the next frame, the oldest first.
+
+        Args:
+            image: RGB uint8 [H, W, 3].
+            time: when the frame is shown, in seconds from any moment on. None is 1 / rate after the one before, which
+                is also taken for a frame that is not later than that, as where two recordings are joined.
 
         Raises:
-            ValueError: it is no such image, or of another size than the frames before.
+            ValueError: it is no such image, or of another size than the frames before, or its time is not finite.
         """
         check(image, np.empty((0, 4)), f"frame {self._frame}: ")
         if self._shape not in ((), image.shape):
             height, width, _ = image.shape
             was = f"{self._shape[1]}x{self._shape[0]}"
             raise ValueError(f"frame {self._frame}: {width}x{height}, those before it {was}; begin another Tracker")
+        if time is not None and not math.isfinite(time):
+            raise ValueError(f"frame {self._frame}: time={time} is no number of seconds; leave it out where it is open")
         self._shape = image.shape
+        elapsed = 0.0 if time is None or self._shown is None else float(time - self._shown)
+        self._elapsed, self._shown = elapsed if elapsed > 0 else 1 / self._rate, time
+        self._clock += self._elapsed
         with self._predictor.stopwatch.during("track"):
             return self._next(image)
 
     def _next(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Tracked]:
         for track, crowded in zip(self._tracks, self._crowded().tolist(), strict=True):
-            track.expect(image, crowded)
+            track.expect(image, crowded, self._elapsed)
         self._tracks = [track for track in self._tracks if track.in_sight(image)]
         finds = self._known(image)
         doubts = any(track.trials or track.lost or not track.sure for track in self._tracks)
@@ -118,14 +130,18 @@ class Tracker:
         if detects:
             finds = self._detected(image, finds)
         shown = self._assign(image, finds)
-        last = self._frame - self._patience
         self._tracks = [
             track
             for track in self._tracks
-            if track.confirmed >= last and not (detects and track.trials and track.confirmed < self._frame)
+            if self._awaited(track) and not (detects and track.trials and track.confirmed[0] < self._frame)
         ]
         self._frame += 1
         return [Tracked(track.number, shown[track.number]) for track in self._tracks if track.number in shown]
+
+    def _awaited(self, track: Track) -> bool:
+        """Whether the last word of a face is not older than `LOST`, to a frame, or three detections."""
+        frame, time = track.confirmed
+        return self._clock - time <= LOST + 0.5 / self._rate or self._frame - frame <= 3 * self._every
 
     def _known(self, image: UInt8[np.ndarray, "H W 3"]) -> list[_Find]:
         """What is where the faces of the last frame are expected, each face once."""
@@ -161,7 +177,7 @@ class Tracker:
         known = list(self._tracks)
         costs = np.array([[distance(track.box, find.box) for find in finds] for track in known])
         costs = costs.reshape(len(known), len(finds))
-        reach = np.array([GATE * (1 + track.lost / self._rate) for track in known])[:, None]
+        reach = np.array([GATE * (1 + track.unseen) for track in known])[:, None]
         rows, columns = linear_sum_assignment(np.where(costs > reach, 1e3, costs))
         matched = {row: column for row, column in zip(rows, columns, strict=True) if costs[row, column] <= reach[row]}
         shown = {}
@@ -169,7 +185,7 @@ class Tracker:
             if row in matched:
                 shown[track.number] = self._show(image, track, finds[matched[row]])
             else:
-                track.miss()
+                track.miss(self._elapsed)
         for column in sorted(set(range(len(finds))) - set(matched.values())):
             if finds[column].detected is not None:
                 track = self._begin(finds[column])
@@ -181,7 +197,7 @@ class Tracker:
         fit = None
         if self._predictor.boxes_around(face.points[None]) is None:
             fit = fit_of_landmarks(face.box[None], face.points[None], np.ones((1, len(face.points)), bool))
-        track = Track(self.count, find.box, face.points, fit, self._smoother(), self._frame, trials)
+        track = Track(self.count, find.box, face.points, fit, self._smoother(), (self._frame, self._clock), trials)
         self._tracks.append(track)
         self.count += 1
         return track
@@ -193,10 +209,10 @@ class Tracker:
             track.smoother = self._smoother()
         track.show(image, face.points, find.box, find.detected)
         if find.detected is not None or face.score is not None:
-            track.confirmed, track.trials = self._frame, max(track.trials - 1, 0)
+            track.confirmed, track.trials = (self._frame, self._clock), max(track.trials - 1, 0)
         if track.smoother is None:
             return face
-        points = track.smoother(face.points, face.sigma, side(tight(face.points)))
+        points = track.smoother(face.points, face.sigma, side(tight(face.points)), self._elapsed)
         return dataclasses.replace(face, points=points.astype(np.float32))
 
     def _around(self, face: Face, track: Track | None) -> Float[np.ndarray, " 4"]:

@@ -35,24 +35,31 @@ class Track:
     points: Float[np.ndarray, "K 2"]  # in the last frame that shows it, as predicted
     fit: BoxFit | None  # from the tight box of the points to its box, where the predictor does not know it
     smoother: Smoother | None
-    confirmed: int  # the last frame in which a detector, or its score, said that it is a face
+    confirmed: tuple[int, float]  # the last frame in which a detector, or its score, called it a face, and its second
     trials: int  # detections that still have to agree
-    velocity: Float[np.ndarray, " 2"] = dataclasses.field(default_factory=lambda: np.zeros(2))  # pixels per frame
+    velocity: Float[np.ndarray, " 2"] = dataclasses.field(default_factory=lambda: np.zeros(2))  # pixels per second
     lost: int = 0  # frames since it was seen
+    unseen: float = 0.0  # and seconds
     sure: bool = True  # whether its pixels say where it is expected
     seen: View | None = None  # its pixels in the last frame that shows it
 
-    def expect(self, image: UInt8[np.ndarray, "H W 3"], crowded: bool) -> None:
-        """Moves the box to where the face is expected in a new frame: with its pixels, or as it moved before."""
+    def expect(self, image: UInt8[np.ndarray, "H W 3"], crowded: bool, elapsed: float) -> None:
+        """Moves the box to where the face is expected in a new frame: with its pixels, or as it moved before.
+
+        Args:
+            image: the frame.
+            crowded: whether another face is near.
+            elapsed: seconds since the frame before.
+        """
         found = motion(self.seen, image, self.points) if self.seen is not None and not self.lost else None
         self.sure = found is not None and found[1] >= (STEADY_CROWDED if crowded else STEADY)
         if found is None or not self.sure:
-            self.box = self.box + np.concatenate([self.velocity, [0, 0]])
+            self.box = self.box + np.concatenate([self.velocity * elapsed, [0, 0]])
             return
         before, self.box = middle(self.box), moved_box(found[0], self.box)
         if not crowded:
-            step = middle(self.box) - before
-            self.velocity = INERTIA * self.velocity + (1 - INERTIA) * step
+            speed = (middle(self.box) - before) / elapsed
+            self.velocity = INERTIA * self.velocity + (1 - INERTIA) * speed
 
     def show(
         self,
@@ -65,14 +72,15 @@ class Track:
         self.box = self.box + (1.0 if self.lost else DRAWN) * (box - self.box)
         if detected is not None:
             self.box = self.box + BROUGHT * (detected - self.box)
-        self.lost, self.points = 0, points
+        self.lost, self.unseen, self.points = 0, 0.0, points
         self.seen = view(image, self.box)
 
-    def miss(self) -> None:
-        """A frame does not show it."""
+    def miss(self, elapsed: float) -> None:
+        """A frame does not show it, so many seconds after the frame before."""
         self.lost += 1
+        self.unseen += elapsed
         if self.smoother is not None:
-            self.smoother.skip(side(tight(self.points)))
+            self.smoother.skip(side(tight(self.points)), elapsed)
 
     def plausible(self, face: Face, box: Float[np.ndarray, " 4"]) -> bool:
         """Whether a face with a box around its points can be this one, where it is expected."""

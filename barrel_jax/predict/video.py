@@ -2,7 +2,7 @@
 """Frames of a video file or a camera, and the video written from them, by OpenCV."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +16,9 @@ from barrel_jax.predict.codecs import Coder, choose
 
 SPACE = "is there space, and may the folder be written?"
 RATE = 30.0  # frames per second where neither the file nor the camera says
+FASTEST = 240.0  # frames per second: OpenCV says 1000 where a file has times of frames alone
+MEASURED = 300  # frames whose times give the rate of a file that says none
+HELD = 16  # frames that wait for the rate of a camera's, which is seen as they come
 
 
 class Frames:
@@ -40,8 +43,13 @@ class Frames:
         width, height = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if why := too_large(width, height):
             raise ValueError(f"{source}: frames {why}")
-        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or RATE
+        self._claimed = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = self._claimed if self._claimed > 0 else RATE
         self.promised = 0 if self.is_camera else max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        if not self.is_camera and not 0 < self._claimed <= FASTEST:
+            self.rate = _measured(source)
+            if self._claimed > 0:  # of these the count is reckoned from the file's seconds
+                self.promised = round(self.promised * self.rate / self._claimed)
         self.count = 0  # frames read
         self._last = 0.0  # when the last of them is shown, seconds
         self._first_came = 0.0  # of a camera, by a clock of its own
@@ -79,8 +87,15 @@ class Frames:
 
     def note(self) -> str:
         """After the last frame: what is to be known of their times, '' for nothing."""
+        if self.is_camera:
+            return ""
+        if not 0 < self._claimed <= FASTEST and abs(self.rate - self._claimed) > 0.05 * self.rate:
+            return (
+                f"{self.source}: {self._claimed:g} frames a second, as its head says, is not the rate of its frames; "
+                f"the drawn video has {self.rate:.3g}, as the first ones come"
+            )
         even = max(self.count - 1, 0) / self.rate
-        if self.is_camera or abs(self._last - even) <= 0.05 * even + 2 / self.rate:
+        if abs(self._last - even) <= 0.05 * even + 2 / self.rate:
             return ""
         return (
             f"{self.source}: its frames do not come evenly ({self.count} in {self._last:.1f} s, where the file says "
@@ -88,11 +103,40 @@ class Frames:
         )
 
 
+def rate_of(times: Sequence[float]) -> float:
+    """Frames per second of frames shown at these seconds, `RATE` where they do not tell.
+
+    By the median time between two, since the first frames of a camera wait until the network is compiled.
+    """
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return min(1 / step, FASTEST) if step > 0 else RATE
+
+
+def _measured(source: str) -> float:
+    """The rate of the first frames of a file, by the times at which they are shown."""
+    with PlainPath(Path(source)) as path:
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    times: list[float] = []
+    while len(times) < MEASURED and capture.grab():
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+    capture.release()
+    # Not the median: a file has its times to the millisecond, and a rate of 30 is 33, 33 and 34 of them.
+    mean = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
+    return 1 / mean if mean > 0 else RATE
+
+
 class VideoWriter:
     """An .mp4 written frame by frame; the first frame gives its size."""
 
-    def __init__(self, path: Path, rate: float) -> None:
+    def __init__(self, path: Path, rate: float | None) -> None:
+        """Begins a file.
+
+        Args:
+            path: of the file.
+            rate: frames per second; None is that of the times of the first `HELD` frames, which wait until then.
+        """
         self._path, self._rate = path, rate
+        self._held: list[tuple[float, UInt8[np.ndarray, "H W 3"]]] = []
         self._plain = PlainPath(path)
         self._coder: Coder | None = None
         self._count = 0
@@ -101,12 +145,35 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def write(self, frame: UInt8[np.ndarray, "H W 3"]) -> None:
-        """Adds a frame, RGB uint8 [H, W, 3]. Raises OSError when the file cannot be written."""
+    def write(self, frame: UInt8[np.ndarray, "H W 3"], time: float = 0.0) -> None:
+        """Adds a frame.
+
+        Args:
+            frame: RGB uint8 [H, W, 3].
+            time: when it is shown, in seconds; asked only where the rate is to be found.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if self._rate is None:
+            self._held.append((time, frame))
+            if len(self._held) == HELD:
+                self._release()
+        else:
+            self._add(frame, self._rate)
+
+    def _release(self) -> None:
+        """Writes the frames that waited for the rate."""
+        held, self._held = self._held, []
+        self._rate = rate_of([time for time, _ in held])
+        for _, frame in held:
+            self._add(frame, self._rate)
+
+    def _add(self, frame: UInt8[np.ndarray, "H W 3"], rate: float) -> None:
         try:
             if self._coder is None:
                 begin, self.coding = choose()
-                self._coder = begin(self._plain.path, self._rate, (frame.shape[1], frame.shape[0]))
+                self._coder = begin(self._plain.path, rate, (frame.shape[1], frame.shape[0]))
             self._coder.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         except OSError as error:
             raise OSError(f"{self._path}: this video cannot be written ({error}); {SPACE}") from error
@@ -115,6 +182,8 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._held:
+            self._release()
         count, fault = 0.0, ""
         if self._coder is not None:
             try:

@@ -20,7 +20,7 @@ from barrel_jax.predict.find_faces import Faces
 from barrel_jax.predict.picture_files import read_picture
 from barrel_jax.predict.predictor import Predictor
 from barrel_jax.predict.tracking import Tracker
-from barrel_jax.predict.video import Frames, VideoWriter
+from barrel_jax.predict.video import Frames, VideoWriter, rate_of
 from tests.kit import small
 from tests.kit.saved_run import save_run
 from tests.kit.toy import make_crops, written
@@ -192,6 +192,56 @@ def test_a_video_whose_frames_do_not_come_evenly_is_whole_and_it_is_said(workdir
     np.testing.assert_allclose(times, [*np.arange(8) * 0.08, 30.64, 30.72], atol=1e-3)
 
 
+def matroska(path, times):
+    """A file of JPEGs shown at these milliseconds, whose track says no duration of a frame."""
+
+    def element(name, data):
+        return bytes.fromhex(name) + (len(data) | 1 << 56).to_bytes(8) + data
+
+    def number(name, value):
+        return element(name, value.to_bytes(4))
+
+    head = element("1A45DFA3", element("4282", b"matroska") + number("4287", 2) + number("4285", 2))
+    track = number("D7", 1) + number("73C5", 1) + number("83", 1) + element("86", b"V_MJPEG")
+    track += element("E0", number("B0", 96) + number("BA", 64))
+    body = element("1549A966", number("2AD7B1", 1_000_000) + element("4489", struct.pack(">d", times[-1] + 33.0)))
+    body += element("1654AE6B", element("AE", track))
+    for count, milliseconds in enumerate(times):
+        frame = cv2.imencode(".jpg", noise(64, 96, count))[1].tobytes()
+        body += element("1F43B675", number("E7", milliseconds) + element("A3", b"\x81\0\0\x80" + frame))
+    path.write_bytes(head + element("18538067", body))
+    return path
+
+
+def test_a_video_that_says_no_rate_has_that_of_its_frames(workdir, tmp_path, capsys):
+    """OpenCV gives a thousand frames a second for it."""
+    times = np.cumsum([0, *np.random.default_rng(1).integers(28, 39, 59)]).tolist()
+    rate = 59_000 / times[-1]
+    source = matroska(tmp_path / "screen.mkv", times)
+    assert cv2.VideoCapture(str(source), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FPS) == 1000
+    frames = Frames(str(source))
+    assert frames.rate == pytest.approx(rate)
+    np.testing.assert_allclose([frames.time() for _ in frames], np.array(times) / 1000, atol=1e-6)
+    status, said, wrong = call(capsys, source, "--workdir", workdir, "--out", tmp_path / "out")
+    assert (status, wrong) == (0, "")
+    assert f"{source}: 1000 frames a second, as its head says, is not the rate of its frames; the drawn" in said
+    fast = Frames(str(video(tmp_path / "fast.mp4", rate=480)))  # a rate that is true is kept
+    assert (len(list(fast)), fast.rate, fast.promised, fast.note()) == (10, pytest.approx(480), 10, "")
+    drawn = Frames(str(tmp_path / "out" / "screen.mp4"))
+    assert (drawn.rate, drawn.promised) == (pytest.approx(rate, abs=0.01), 60)
+
+
+@pytest.mark.parametrize("count", [6, 40])
+def test_a_cameras_video_has_the_rate_at_which_frames_came(tmp_path, count):
+    """Whose first one waited for the network to be compiled."""
+    with VideoWriter(tmp_path / "camera-0.mp4", None) as writer:
+        for number in range(count):
+            writer.write(noise(64, 96, number), 3.0 * (number > 0) + number / 8)
+    drawn = Frames(str(tmp_path / "camera-0.mp4"))
+    assert (drawn.rate, drawn.promised) == (pytest.approx(8), count)
+    assert (rate_of([]), rate_of([0.0]), rate_of([0.0, 0.0])) == (30, 30, 30)
+
+
 def test_a_camera_has_the_times_at_which_its_frames_came(tmp_path, monkeypatch):
     frames = Frames(str(video(tmp_path / "clip.mp4", frames=3)))
     assert [round(frames.time(), 3) for _ in frames] == [0, 0.08, 0.16]
@@ -246,13 +296,19 @@ def test_faces_of_frames_are_recorded_until_the_user_stops(workdir, tmp_path):
         yield from (frame for _ in range(3))
         raise KeyboardInterrupt
 
-    tracker = Tracker(predictor, lambda image: np.array([[5.0, 6, 30, 30], [50, 20, 30, 30]]), 10.0)
+    class Timed(Tracker):
+        def __call__(self, image, time=None):
+            given.append(time)
+            return super().__call__(image, time)
+
+    given = []
+    tracker = Timed(predictor, lambda image: np.array([[5.0, 6, 30, 30], [50, 20, 30, 30]]), 10.0)
     with pytest.raises(KeyboardInterrupt):
         annotator.video(camera(), 10.0, 0, "camera-0", tracker, iter([0.0, 0.1, 0.35]).__next__)
     annotator.write()
     records = json.loads((tmp_path / "points.json").read_text())
     assert [(r["frame"], r["face"]) for r in records] == [(n, face) for n in range(3) for face in range(2)]
-    assert [r["time"] for r in records[::2]] == [0.0, 0.1, 0.35]
+    assert [r["time"] for r in records[::2]] == given == [0.0, 0.1, 0.35]
     with (tmp_path / "points.csv").open(newline="") as stream:
         assert [row["time"] for row in csv.DictReader(stream)][::2] == ["0.0", "0.1", "0.35"]
     assert Frames(str(tmp_path / "camera-0.mp4")).promised == 3

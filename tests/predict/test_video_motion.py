@@ -60,6 +60,30 @@ def test_kalman_goes_on_through_a_frame_that_is_skipped():
     assert smooth(np.array([[6.0, 0.0]]), None, 10.0)[0, 0] == pytest.approx(6 * (1 + 4 * 100) / (2 + 4 * 100))
 
 
+@pytest.mark.parametrize("kind", [OneEuro, Kalman])
+def test_frames_are_smoothed_by_their_own_times_whatever_the_rate(kind):
+    points = np.array([[[0.0, 0]], [[3.0, 1]], [[5.0, -2]], [[4.0, 0]]])
+    timed, even = kind(1000.0), kind(20.0)
+    for given in points[:3]:
+        assert timed(given, None, 10.0, 0.05) == pytest.approx(even(given, None, 10.0))
+    timed.skip(10.0, 0.02)
+    timed.skip(10.0, 0.03)
+    assert timed(points[3], None, 10.0, 0.05)[0, 0] != pytest.approx(even(points[3], None, 10.0)[0, 0], abs=1e-3)
+
+
+def test_a_smoother_takes_a_longer_step_for_what_it_is():
+    """A quarter of a second after the first frame, whatever the rate says, by hand."""
+    euro = OneEuro(100.0, cutoff=1.0, slope=0.0)
+    euro(np.zeros((1, 2)), None, 10.0, 0.01)
+    euro.skip(10.0, 0.2)
+    assert euro(np.array([[5.0, 0]]), None, 10.0, 0.05)[0, 0] == pytest.approx(5 / (1 + 1 / (2 * np.pi * 0.25)))
+    kalman = Kalman(100.0, noise=0.1, acceleration=0.0, velocity=1.0)  # sd 1 px, and 10 px a second
+    kalman(np.zeros((1, 2)), None, 10.0, 0.01)
+    kalman.skip(10.0, 0.2)
+    variance = 1 + (10 * 0.25) ** 2
+    assert kalman(np.array([[6.0, 0]]), None, 10.0, 0.05)[0, 0] == pytest.approx(6 * variance / (variance + 1))
+
+
 @pytest.mark.parametrize("name", ["one-euro", "kalman"])
 def test_noise_is_taken_away_and_an_even_motion_is_followed(name):
     rng, smooth = np.random.default_rng(0), make_smoother(name, 30.0)()
@@ -227,6 +251,44 @@ def test_a_face_that_a_frame_does_not_show_goes_on_as_evenly_as_before():
         errors.append([t.face.points[0, 0] - (x - 0.5 - 24) for t in tracked])
     assert errors.pop(30) == [] and tracker.count == 1
     assert np.ravel(errors[25:]) == pytest.approx(np.zeros(14), abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["one-euro", "kalman"])
+def test_times_of_frames_take_the_place_of_a_wrong_rate(name):
+    """As of a Matroska file whose head says 1000 frames a second; times may count from anywhere."""
+    places = [[(int(200 + 60 * np.sin(frame / 9)), 100)] if not 20 <= frame < 24 else [] for frame in range(40)]
+    timed = Tracker(Sighted(), find_discs, 1000.0, make_smoother(name, 1000.0))
+    even = Tracker(Sighted(), find_discs, 30.0, make_smoother(name, 30.0))
+    for number, place in enumerate(places):
+        found, expected = timed(discs(place), 7 + number / 30), even(discs(place))
+        assert [face.number for face in found] == [face.number for face in expected]
+        for one, other in zip(found, expected, strict=True):
+            assert one.face.points == pytest.approx(other.face.points, abs=1e-3)
+    assert even.count == 1
+
+
+@pytest.mark.parametrize(("gap", "number"), [(0.1, 1), (0.01, 0)])
+def test_a_face_is_waited_for_so_many_seconds_not_frames(gap, number):
+    """Forty frames without it are four seconds of ten frames, and 0.4 of a hundred."""
+    tracker = Tracker(Sighted(), find_discs, 30.0, every=1)
+    time = iter(np.arange(100) * gap).__next__
+    for _ in range(4):
+        tracker(discs([(100, 100)]), time())
+    for _ in range(40):
+        tracker(discs([]), time())
+    assert [[t.number for t in tracker(discs([(100, 100)]), time())] for _ in range(4)][-1] == [number]
+
+
+def test_a_time_that_goes_back_counts_as_one_frame_and_none_that_is_no_number():
+    tracker = Tracker(Sighted(), find_discs, 30.0, make_smoother("kalman", 30.0))
+    even = Tracker(Sighted(), find_discs, 30.0, make_smoother("kalman", 30.0))
+    for number, time in enumerate((0.0, 1 / 30, 2 / 30, 0.0, 0.0, 1 / 30)):
+        (found,), (expected,) = (one(discs([(100 + 5 * number, 100)]), *given) for one, given in (
+            (tracker, (time,)), (even, ()),
+        ))  # fmt: skip
+        assert found.face.points == pytest.approx(expected.face.points, abs=1e-3)
+    with pytest.raises(ValueError, match="frame 6: time=nan is no number of seconds; leave it out where it is open"):
+        tracker(discs([(100, 100)]), float("nan"))
 
 
 def test_a_find_that_no_detection_confirms_is_dropped_at_once():
