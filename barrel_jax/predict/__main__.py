@@ -74,7 +74,7 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
         detect = make_detector(args.detector)
     frames = None if paths else Frames(args.source)
     if frames is None:
-        refuse_to_replace(args.out, drawing_names(paths), paths)
+        refuse_to_replace(args.out, drawing_names(paths), paths, args.boxes)
     else:
         name = f"camera-{args.source}" if frames.is_camera else readable_name(source)
         refuse_to_replace(args.out, [drawing_of_video(name)], [source])

@@ -20,7 +20,7 @@ from barrel_jax.predict.face import Face
 from barrel_jax.predict.find_faces import Faces
 from barrel_jax.predict.picture_files import Picture, read_picture
 from barrel_jax.predict.predictor import Predictor, box_fault
-from barrel_jax.predict.records import FULL, Records
+from barrel_jax.predict.records import FULL, Records, written_here
 from barrel_jax.predict.tracking import Tracker
 from barrel_jax.predict.tracks import LIKELY
 from barrel_jax.predict.video import VideoWriter
@@ -184,17 +184,35 @@ class Annotator:
                 bar.set_postfix_str(f"{self.records.count} faces, {speed:.1f} faces/s", refresh=False)
 
 
-def refuse_to_replace(out: Path, names: Iterable[str], sources: Iterable[Path]) -> None:
-    """Sees that drawings of these names would replace no file of somebody's in `out`.
+def refuse_to_replace(out: Path, names: Iterable[str], sources: Iterable[Path], boxes: Path | None = None) -> None:
+    """Sees that drawings of these names, points.json and points.csv would replace no file of somebody's in `out`.
 
-    A folder that has a `points.json` is of an earlier call, whose drawings may be made anew.
+    A folder that has a `points.json` as this package writes it is of an earlier call, whose files may be made anew.
+
+    Args:
+        out: the folder.
+        names: of the drawings.
+        sources: the pictures, or the video.
+        boxes: the file of boxes, if one was given.
 
     Raises:
-        ValueError: one of the names is there and is one of the sources, or leads to it, or `out` is of no earlier call.
+        ValueError: one of the names is there and is one of the sources, or leads to it, or `out` is of no earlier call;
+            or the boxes lie where the points would be written.
+        OSError: its points.json cannot be read.
     """
+    points = [out / name for name in ("points.json", "points.csv")]
+    for path in points:
+        if boxes is not None and path.resolve() == boxes.resolve():
+            raise ValueError(f"--out={out}: the points would replace {path}, which --boxes reads; choose another --out")
+    earlier = points[0].exists() and written_here(points[0])
+    for path in points:
+        if path.exists() and not earlier:
+            raise ValueError(
+                f"--out={out}: the points would replace {path}, which is there already and of no earlier call; choose "
+                "another folder, or remove it"
+            )
     there = [out / name for name in names if (out / name).exists()]
     originals = {source.resolve() for source in sources} if there else set()
-    earlier = (out / "points.json").exists()
     for path in there:
         if not earlier or path.resolve() in originals:
             raise ValueError(

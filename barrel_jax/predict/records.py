@@ -17,6 +17,30 @@ from typing import Any
 from barrel_jax import files
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+MOST_OF_A_RECORD = 1 << 20  # bytes, of some ten thousand points
+
+
+def written_here(path: Path) -> bool:
+    """Whether a points.json is one that `Records` wrote: a list of such records, or of none.
+
+    Args:
+        path: the file, of which the first record is read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with files.open_file(path) as stream:
+        text = stream.read(MOST_OF_A_RECORD).decode("utf-8", "replace").strip()
+    if not text.startswith("["):
+        return False
+    text = text[1:].lstrip()
+    if text == "]":
+        return True
+    try:
+        record, _ = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and {"file", "frame", "face", "box", "points"} <= record.keys()
 
 
 class Records:

@@ -287,6 +287,42 @@ def test_no_drawing_takes_the_place_of_a_file_that_is_there(workdir, folder, tmp
         assert call(capsys, folder / "b.png", "--out", tmp_path / "out", *boxes)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("points.json", '{"a.png": [[1, 2]]}'),
+        ("points.json", '[{"x": 1, "y": 2}]'),
+        ("points.json", "[1, 2"),
+        ("points.csv", "name,east,north\nhill,1,2\n"),
+    ],
+)
+def test_points_of_somebodys_own_are_not_replaced(workdir, folder, tmp_path, capsys, name, content):
+    """Nor is a folder with them one of an earlier call, whose drawings may be made anew."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text(content)
+    shutil.copy(folder / "a b.jpg", out / "b.png")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    common = ("--workdir", workdir, "--boxes", tmp_path / "boxes.json", "--out", out)
+    status, _, wrong = call(capsys, folder / "b.png", *common)
+    assert status == 1 and f"--out={out}: the points would replace {out / name}, which is there already" in wrong
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["points.json", "points.csv"])
+def test_boxes_are_not_replaced_by_the_points_found_in_them(workdir, folder, tmp_path, capsys, name):
+    out = tmp_path / "out"
+    common = (folder, "--workdir", workdir, "--out", out)
+    assert call(capsys, *common, "--boxes", tmp_path / "boxes.json")[0] == 0
+    before = (out / name).read_bytes()
+    (tmp_path / "link").symlink_to(out)
+    for path in (out / name, tmp_path / "link" / name):
+        status, _, wrong = call(capsys, *common, "--boxes", path)
+        assert status == 1 and f"the points would replace {out / name}, which --boxes reads; choose another" in wrong
+    assert (out / name).read_bytes() == before
+    assert call(capsys, *common, "--boxes", tmp_path / "boxes.json")[0] == 0  # of an earlier call
+
+
 def test_faces_of_frames_are_recorded_until_the_user_stops(workdir, tmp_path):
     predictor = Predictor.load(workdir)
     annotator = Annotator(predictor, tmp_path)
