@@ -31,6 +31,16 @@ NAMED = {
 }
 
 
+def is_name(model: str) -> bool:
+    """Whether a text is the name of a model here. A folder so called is meant where it holds a run, and else is in the
+    way by chance, such as what an export of that model wrote.
+
+    Args:
+        model: what a user gave.
+    """
+    return model in NAMED and not any((Path(model) / file).exists() for file in ("config.json", "run.json"))
+
+
 def find_model(name: str) -> Path:
     """The file of a named model; fetched to $BARREL_JAX_DATA/models (~/.cache/barrel_jax/models) if need be.
 

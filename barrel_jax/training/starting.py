@@ -20,7 +20,7 @@ from barrel_jax.input.crops import FaceCrops
 from barrel_jax.models.packed import SUFFIX, unpack
 from barrel_jax.models.unfolding import unfold
 from barrel_jax.pretrained.backbone import load, read_backbone
-from barrel_jax.pretrained.named_models import NAMED, find_model
+from barrel_jax.pretrained.named_models import NAMED, find_model, is_name
 from barrel_jax.training.checkpoint import has_checkpoint
 from barrel_jax.training.trained import TrainedRun
 from barrel_jax.training.transfer import SourceModel, Start, describe, fit
@@ -111,7 +111,7 @@ def read_trained(init_from: str, backbone: str, mesh: Mesh) -> SourceModel:
         ValueError: the folder is damaged, or the file is none of a backbone's weights, or of another.
     """
     path = Path(init_from).expanduser()
-    if init_from in NAMED and not path.exists():
+    if is_name(init_from):
         path = together(lambda: find_model(init_from))
     if not path.exists():
         raise FileNotFoundError(

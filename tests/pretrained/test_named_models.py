@@ -66,6 +66,19 @@ def test_a_named_model_is_the_file_that_its_sha256_is_of():
     assert file.stat().st_size < 10e6
 
 
+def test_a_folder_that_holds_no_run_does_not_hide_a_model_of_its_name(tmp_path, monkeypatch):
+    """As python -m barrel_jax.export small --out small makes it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small" / "export").mkdir(parents=True)
+    (tmp_path / "small" / "manifest.json").write_text("{}")
+    assert open_model("small").num_landmarks == open_model(find_model("small")).num_landmarks
+    for name in ("config.json", "run.json"):
+        (tmp_path / "small" / name).write_text("{}")
+        with pytest.raises((FileNotFoundError, ValueError), match="small"):  # it is a run, and a broken one
+            open_model("small")
+        (tmp_path / "small" / name).unlink()
+
+
 def test_what_has_no_such_name_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"large: no run there, .* has that name \(small\); train first"):
         find_model("large")

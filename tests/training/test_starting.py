@@ -141,8 +141,10 @@ def test_a_backbone_that_was_written_as_a_file_is_taken(run, sets, tmp_path, cap
 
 
 @pytest.mark.parametrize("by_name", [True, False])
-def test_a_packed_models_weights_are_taken_with_norms_that_know_the_faces(sets, tmp_path, capsys, by_name):
+def test_a_packed_models_weights_are_taken_with_norms_that_know_the_faces(sets, tmp_path, capsys, monkeypatch, by_name):
     """The model that comes with the package, by name or as a file, in a deeper backbone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small").mkdir()  # an export's, which holds no run
     file = find_model("small")
     init_from = "small" if by_name else str(shutil.copy(file, tmp_path / "own.npz"))
     config = small.config(mesh__data=1, data__data_dir=sets, init_from=init_from, model__backbone="resnet18")
