@@ -109,10 +109,14 @@ def _by_ffmpeg(encoder: str) -> Callable[[Path, float, tuple[int, int]], Coder]:
 
 
 def _listed() -> list[str]:
-    """Those of `ENCODERS` that the machine's ffmpeg says it has."""
+    """Those of `ENCODERS` that the machine's ffmpeg says it has; none where it does not start."""
     if shutil.which("ffmpeg") is None:
         return []
-    listed = subprocess.run([*_quiet(), "-encoders"], capture_output=True, text=True, check=False).stdout.split()
+    try:
+        said = subprocess.run([*_quiet(), "-encoders"], capture_output=True, check=False).stdout
+    except OSError:  # such as one that was built for another processor
+        return []
+    listed = said.decode(errors="replace").split()
     return [encoder for encoder in ENCODERS if encoder in listed]
 
 

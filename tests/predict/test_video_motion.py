@@ -159,6 +159,16 @@ def test_what_browsers_play_is_written_where_ffmpeg_is(tmp_path):
         broken.close()
 
 
+def test_an_ffmpeg_that_does_not_start_is_none(tmp_path, monkeypatch):
+    (tmp_path / "ffmpeg").write_bytes(b"\x7fELF of another processor")
+    (tmp_path / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert codecs._listed() == []
+    begin, words = codecs.choose.__wrapped__()
+    assert words.startswith(("Motion JPEG", "H.264, which browsers play (OpenCV)"))
+    begin(tmp_path / "a.mp4", 30.0, (100, 60)).close()
+
+
 def test_without_an_encoder_frames_are_coded_as_motion_jpeg_and_it_is_said(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(codecs, "_works", lambda begin: False)
     begin, words = codecs.choose.__wrapped__()
