@@ -3,6 +3,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -137,21 +138,36 @@ class Annotator:
         before = {activity: watch.seconds(activity) for activity in (*LATENCY, "other")}
         try:
             with VideoWriter(self._out / drawing_of_video(name), rate) as writer:
-                for frame in self._progress(frames, "frame", total):
-                    shown = time()  # before the work on it, in which a camera's clock goes on
-                    tracked = track(frame, shown)
-                    where = {"file": name, "frame": count, "time": round(shown, 3)}
-                    faces, numbers = [found.face for found in tracked], [found.number for found in tracked]
-                    drawing = self._record(frame, faces, numbers, where)
-                    writer.write(drawing, shown)
-                    empty += not tracked
-                    count += 1
+                try:
+                    for frame in self._progress(frames, "frame", total):
+                        shown = time()  # before the work on it, in which a camera's clock goes on
+                        tracked = track(frame, shown)
+                        where = {"file": name, "frame": count, "time": round(shown, 3)}
+                        faces, numbers = [found.face for found in tracked], [found.number for found in tracked]
+                        drawing = self._record(frame, faces, numbers, where)
+                        self._try_to_draw(writer.path, partial(writer.write, drawing, shown))
+                        empty += not tracked
+                        count += 1
+                finally:
+                    self._try_to_draw(writer.path, writer.close)
         finally:
-            if count:
+            if count and self._draws:
                 print(f"{name}: coded as {writer.coding}")
+            if count:
                 print(f"{name}: {latency({key: watch.seconds(key) - value for key, value in before.items()}, count)}")
             if empty:
                 print(f"{name}: no face found in {empty} of {count} frames")
+
+    def _try_to_draw(self, path: Path, draw: Callable[[], None]) -> None:
+        """A step of a video's drawing; after one that fails there is none, and the points go on."""
+        if not self._draws:
+            return
+        try:
+            draw()
+        except OSError as error:
+            self._draws = False
+            self._drawings.append(path)  # what there is of it gives way to the points
+            self.faults.append(f"{error}; the points of all frames follow, and no more of the drawing")
 
     def write(self) -> list[Path]:
         """Writes points.json and points.csv; returns their paths.

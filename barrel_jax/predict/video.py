@@ -135,7 +135,7 @@ class VideoWriter:
             path: of the file.
             rate: frames per second; None is that of the times of the first `HELD` frames, which wait until then.
         """
-        self._path, self._rate = path, rate
+        self.path, self._rate = path, rate
         self._held: list[tuple[float, UInt8[np.ndarray, "H W 3"]]] = []
         self._plain = PlainPath(path)
         self._coder: Coder | None = None
@@ -176,24 +176,45 @@ class VideoWriter:
                 self._coder = begin(self._plain.path, rate, (frame.shape[1], frame.shape[0]))
             self._coder.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         except OSError as error:
-            raise OSError(f"{self._path}: this video cannot be written ({error}); {SPACE}") from error
+            why = self._end_coder() or str(error)  # a pipe says that it is broken, and the coder what broke it
+            raise OSError(f"{self.path}: this video cannot be written ({why}); {SPACE}") from error
         self._count += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _end_coder(self) -> str:
+        """Ends the file; what its coder says is wrong with it, '' for nothing."""
+        coder, self._coder = self._coder, None
+        try:
+            if coder is not None:
+                coder.close()
+        except OSError as error:
+            return str(error)
+        return ""
+
+    def close(self) -> None:
+        """Ends the file, if that is not done yet.
+
+        Raises:
+            OSError: it was not written whole.
+        """
         if self._held:
             self._release()
-        count, fault = 0.0, ""
         if self._coder is not None:
-            try:
-                self._coder.close()
-            except OSError as error:
-                fault = f" ({error})"
+            why = self._end_coder()
             # OpenCV does not say that a write has failed.
             written = cv2.VideoCapture(str(self._plain.path), cv2.CAP_FFMPEG)
             count = written.get(cv2.CAP_PROP_FRAME_COUNT)
             written.release()
-        self._plain.close()
-        if self._count and kind is None and count < self._count:
-            raise OSError(f"{self._path}: this video was not written whole{fault}; is there space?")
+            if count < self._count:
+                said = f" ({why})" if why else ""
+                raise OSError(f"{self.path}: this video was not written whole{said}; is there space?")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except OSError:
+            if kind is None:  # what ended it is said
+                raise
+        finally:
+            self._plain.close()

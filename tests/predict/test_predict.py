@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """python -m barrel_jax.predict as a user calls it."""
 
+import contextlib
 import csv
 import json
 import shutil
@@ -385,6 +386,47 @@ def test_ctrl_c_breaks_a_folder_off(workdir, folder, tmp_path, capsys, monkeypat
     status, said, wrong = call(capsys, folder, "--workdir", workdir, "--boxes", boxes, "--out", tmp_path / "out")
     assert (status, wrong) == (130, "") and "stopped; what was done until now is written\n" in said
     assert [r["file"] for r in json.loads((tmp_path / "out" / "points.json").read_text())] == [first[0].name]
+
+
+class Broken:
+    """A coder whose program ends at a frame, or at the end of all, and then says why."""
+
+    def __init__(self, left):
+        self.left = left
+
+    def write(self, frame):
+        self.left -= 1
+        if self.left < 0:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    def close(self):
+        raise OSError("ffmpeg: No space left on device")
+
+
+@pytest.mark.parametrize("rate", [10.0, None])
+@pytest.mark.parametrize("left", [0, 2, 9])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_drawing_that_breaks_costs_no_points(workdir, tmp_path, capsys, monkeypatch, left, rate, stopped):
+    monkeypatch.setattr("barrel_jax.predict.video.choose", lambda: (lambda *_: Broken(left), "a code"))
+    predictor = Predictor.load(workdir)
+    annotator = Annotator(predictor, tmp_path)
+    tracker = Tracker(predictor, lambda image: np.array([[5.0, 6, 30, 30]]), 10.0, every=1)
+
+    def frames():
+        yield from (noise(61, 93) for _ in range(4))
+        if stopped:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) if stopped else contextlib.nullcontext():
+        annotator.video(frames(), rate, 0, "clip.mp4", tracker, iter([0.0, 0.1, 0.2, 0.3]).__next__)
+    annotator.write()
+    assert [record["frame"] for record in json.loads((tmp_path / "points.json").read_text())] == [0, 1, 2, 3]
+    (fault,) = annotator.faults
+    how = "cannot be" if left < 4 else "was not"
+    assert fault.startswith(f"{tmp_path / 'clip.mp4'}: this video {how} written")
+    assert "(ffmpeg: No space left on device)" in fault and fault.endswith("and no more of the drawing")
+    said = capsys.readouterr().out
+    assert "clip.mp4: 4 frames, " in said and "coded as" not in said
 
 
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
