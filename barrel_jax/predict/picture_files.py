@@ -37,7 +37,7 @@ def find_pictures(source: Path) -> Found:
     Raises FileNotFoundError when nothing is there, ValueError when a folder has no picture.
     """
     if not source.is_dir():
-        if not source.exists() and not str(source).isdecimal():
+        if not source.exists() and not is_camera_number(str(source)):
             raise FileNotFoundError(f"{source}: no such picture, folder or video, nor the number of a camera")
         return Found([source] if source.is_file() and _is_picture(source) else [])
     found = Found()
@@ -55,6 +55,11 @@ def find_pictures(source: Path) -> Found:
     if not found.pictures:
         raise ValueError(f"{source}: no pictures in this folder ({', '.join(PICTURES)})")
     return found
+
+
+def is_camera_number(text: str) -> bool:
+    """Whether a text can be the number of a camera, which OpenCV takes as a C int."""
+    return text.isdecimal() and len(text) <= 10 and int(text) < 1 << 31
 
 
 def _is_picture(path: Path) -> bool:

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from barrel_jax.picture_heads import too_large
 from barrel_jax.plain_path import PlainPath
 from barrel_jax.predict.codecs import Coder, choose
+from barrel_jax.predict.picture_files import is_camera_number
 
 SPACE = "is there space, and may the folder be written?"
 RATE = 30.0  # frames per second where neither the file nor the camera says
@@ -26,7 +27,7 @@ class Frames:
 
     def __init__(self, source: str) -> None:
         """Opens a file, or the camera of that number. Raises ValueError when OpenCV cannot."""
-        self.source, self.is_camera = source, source.isdecimal() and not Path(source).exists()
+        self.source, self.is_camera = source, is_camera_number(source) and not Path(source).exists()
         if self.is_camera:
             self._capture = cv2.VideoCapture(int(source))
         else:

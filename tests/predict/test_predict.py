@@ -132,6 +132,8 @@ def test_a_file_that_is_no_picture_is_listed_and_the_rest_goes_on(workdir, folde
         ("in/notes.txt", ("--boxes", "other.json"), "are of pictures"),
         ("in", ("--workdir", "in"), "no run there"),
         ("91", (), "camera 91 cannot be opened"),
+        ("20231105123456", (), "20231105123456: no such picture, folder or video, nor the number of a camera"),
+        ("9" * 99, (), "99: no such picture, folder or video, nor the number of a camera"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
