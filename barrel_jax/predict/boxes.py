@@ -35,6 +35,7 @@ class BoxFile:
     faults: list[str]  # a line for every record that is no box
     left_out: int = 0  # boxes of other categories than the faces'
     _near: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # words on what is near a missed name
+    _of_folders: dict[Path, set[str]] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, path: Path) -> tuple[str, PictureBoxes]:
         """What is said of the picture at a path, under its name there.
@@ -46,11 +47,11 @@ class BoxFile:
             return found[0], self.pictures[found[0]]
         if found:
             raise ValueError(f"{path}: {self.path} has boxes of {' and '.join(found[:3])}; predict them apart")
-        raise ValueError(f"{path}: no boxes for it in {self.path}{self._words_on(composed(path.name))}")
+        raise ValueError(f"{path}: no boxes for it in {self.path}{self._words_on(path)}")
 
     def mentions(self, path: Path) -> bool:
         """Whether something is said of the picture at a path, or of a name near its own."""
-        return bool(self._names_of(path) or self._words_on(composed(path.name)))
+        return bool(self._names_of(path) or self._words_on(path))
 
     def unused(self, paths: list[Path]) -> list[str]:
         """The names of pictures with boxes that are not among the paths."""
@@ -72,6 +73,15 @@ class BoxFile:
                 return names
         return []
 
+    def _names_in(self, folder: Path) -> set[str]:
+        """The names that are of pictures in a folder."""
+        if folder not in self._of_folders:
+            try:
+                self._of_folders[folder] = {name for path in folder.iterdir() for name in self._names_of(path)}
+            except OSError:  # a folder that may not be listed: its pictures are read all the same
+                self._of_folders[folder] = set()
+        return self._of_folders[folder]
+
     @cached_property
     def _folders(self) -> set[str]:
         """The names of all folders in the pictures' names."""
@@ -86,10 +96,16 @@ class BoxFile:
                 by_end.setdefault(end, []).append(key)
         return by_end
 
-    def _words_on(self, name: str) -> str:
-        """The end of a sentence on a missed name: what is near it, of the first `SHOWN` names."""
+    def _words_on(self, path: Path) -> str:
+        """The end of a sentence on a picture whose name is missed: what is near it, of the first `SHOWN` names.
+
+        A name that another picture of the folder has is none that was misspelt.
+        """
+        name = composed(path.name)
         if name not in self._near and len(self._near) < SHOWN:
-            folded = {end.casefold(): keys[-1] for end, keys in self._by_end.items() if "/" not in end}
+            taken = self._names_in(path.absolute().parent)
+            free = {end: keys for end, keys in self._by_end.items() if "/" not in end and taken.isdisjoint(keys)}
+            folded = {end.casefold(): keys[-1] for end, keys in free.items()}
             alike = [other for other in folded if digits(other) == digits(name)]
             near = difflib.get_close_matches(name.casefold(), alike, n=1, cutoff=0.8)
             self._near[name] = f"; it has {folded[near[0]]}: give one the other's name" if near else ""
@@ -172,7 +188,7 @@ def _json_rows(
     _refuse_category(file, category)
     if isinstance(content, list) and all(isinstance(record, dict) for record in content):
         records = [
-            Row(f"record {number} (from 0)", record.get("file", ""), record.get("box", "nothing"), _id(record, "face"))
+            Row(f"record {number} (from 0)", record.get("file", ""), _stated(record, "box"), _id(record, "face"))
             for number, record in enumerate(content)
         ]
         return records, 0
@@ -184,7 +200,9 @@ def _json_rows(
             faults.append(f"{file}, {name!r}: {str(boxes)[:80]!r} is no list of boxes [[x, y, w, h], ...]")
             continue
         rows += [Row(repr(name), name, None)]
-        rows += [Row(f"{name!r}, box {number}", name, box) for number, box in enumerate(boxes)]
+        rows += [
+            Row(f"{name!r}, box {number}", name, "null" if box is None else box) for number, box in enumerate(boxes)
+        ]
     return rows, 0
 
 
@@ -219,7 +237,7 @@ def _coco_rows(
         if name is None:
             faults.append(f"{file}, {where}: its image_id is that of no image, as COCO writes it")
         elif not annotation.get("iscrowd"):
-            rows.append(Row(where, name, annotation.get("bbox", "nothing"), _id(annotation, "id")))
+            rows.append(Row(where, name, _stated(annotation, "bbox"), _id(annotation, "id")))
     return rows, left_out
 
 
@@ -244,6 +262,12 @@ def _other_categories(file: Path, content: dict[str, Any], wanted: str) -> set[i
 
 def _id(record: dict[str, Any], name: str) -> int | None:
     return record[name] if type(record.get(name)) is int else None
+
+
+def _stated(record: dict[str, Any], name: str) -> Any:
+    """What a record has for a box, in words where that is nothing: None is a picture without a face (`Row`)."""
+    box = record.get(name, "nothing")
+    return "null" if box is None else box
 
 
 def _ends(key: str) -> set[str]:

@@ -89,6 +89,18 @@ def test_the_table_of_predictions_is_a_table_of_boxes(tmp_path):
         ("b.csv", "a.png,1,2,3,4\n,1,2,5,4\n", ["line 2: no name of a picture"]),
         ("b.json", '{"a.png": [[1, 2, 3, 4], [1, 2], [1, 2, 3, 1e999]]}', ["'a.png', box 1: ", "'a.png', box 2: "]),
         ("b.json", '{"a.png": [[1, 2, 3, 4]], "b.png": 3}', ["'b.png': '3' is no list of boxes"]),
+        ("b.json", '{"a.png": [[1, 2, 3, 4], null]}', ["'a.png', box 1: null is no box: give x, y, w, h"]),
+        (
+            "b.json",
+            '[{"file": "a.png", "box": [1, 2, 3, 4]}, {"file": "a.png", "box": null}]',
+            ["record 1 (from 0): null is no box"],
+        ),
+        (
+            "b.json",
+            '{"images": [{"id": 1, "file_name": "a.png"}], "annotations": ['
+            '{"image_id": 1, "bbox": [1, 2, 3, 4]}, {"id": 6, "image_id": 1, "bbox": null}]}',
+            ["annotation 6: null is no box"],
+        ),
         (
             "b.json",
             '{"images": [{"id": 1, "file_name": "a.png"}, {"id": 2}], "annotations": ['
@@ -148,6 +160,22 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
     with pytest.raises(ValueError, match=r"^b\.jpg: no boxes for it in .*; it has B\.JPG: give one the other's name"):
         boxes.of(Path("b.jpg"))
     assert boxes.unused([Path("a.png")]) == ["B.JPG"]
+
+
+def test_a_near_name_is_offered_unless_another_picture_has_it(tmp_path):
+    """A picture without boxes is not one whose name was misspelt, where the near name is its neighbour's."""
+    boxes_file = written(tmp_path / "b.json", {"x/left.png": TWO, "x/rigth.png": TWO})
+    for name in ("left.png", "leff.png", "right.png"):
+        (tmp_path / name).write_bytes(b"")
+    boxes = read_boxes(boxes_file)
+    assert not boxes.mentions(tmp_path / "leff.png") and boxes.mentions(tmp_path / "right.png")
+    with pytest.raises(ValueError, match=r"leff\.png: no boxes for it in \S*b\.json$"):
+        boxes.of(tmp_path / "leff.png")
+    with pytest.raises(ValueError, match=r"right\.png: .*; it has x/rigth\.png: give one the other's name"):
+        boxes.of(tmp_path / "right.png")
+    (tmp_path / "left.png").unlink()
+    with pytest.raises(ValueError, match=r"leff\.png: .*; it has x/left\.png: give one the other's name"):
+        read_boxes(boxes_file).of(tmp_path / "leff.png")
 
 
 def test_of_several_pictures_of_one_name_the_one_whose_folders_agree_furthest_is_meant(tmp_path):

@@ -106,9 +106,8 @@ def test_the_detector_and_how_its_boxes_are_fitted_are_said(folder, tmp_path, ca
 def test_a_file_that_is_no_picture_is_listed_and_the_rest_goes_on(workdir, folder, tmp_path, capsys):
     (folder / "a.png").write_bytes(b"\x89PNG nothing")
     (folder / "empty.jpg").write_bytes(b"")
-    boxes = written(
-        tmp_path / "boxes.json", {"b.png": [[10, 20, 30, 40]], "a b.jpg": [[200, 20, 30, 40]], "empty.jpg": []}
-    )
+    located = {"a.png": [], "b.png": [[10, 20, 30, 40]], "a b.jpg": [[200, 20, 30, 40]], "empty.jpg": []}
+    boxes = written(tmp_path / "boxes.json", located)
     common = ("--workdir", workdir, "--boxes", boxes, "--out", tmp_path / "out")
     status, said, wrong = call(capsys, folder, *common)
     assert status == 1 and "faces: 1;" in said and (tmp_path / "out" / "b.png").exists()
