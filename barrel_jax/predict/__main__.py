@@ -59,9 +59,12 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
         raise ValueError(f"--out={args.out}: the pictures are there, and drawings could replace them; choose another")
     if args.boxes and not paths:
         raise ValueError(f"--boxes={args.boxes} are of pictures, and {source} is none; use --detector")
-    faults = list(found.faults)
+    if paths and (args.detect_every or args.smooth):
+        given = "--detect-every" if args.detect_every else "--smooth"
+        raise ValueError(f"{given} is of videos, and {source} is of pictures; leave it out")
+    faults, unit = list(found.faults), args.unit or "pixel"
     if args.boxes:
-        known = read_boxes(args.boxes, args.unit, args.category)
+        known = read_boxes(args.boxes, unit, args.category)
         unused = known.unused(paths)
         if all(_unknown(known, path) for path in paths):
             has = f" (it has {', '.join(unused[:3])}{', ...' * (len(unused) > 3)})" if unused else ""
@@ -69,7 +72,7 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
         faults += known.faults
         mentioned = [path for path in paths if not source.is_dir() or known.mentions(path)]
         without, paths = sorted(set(paths) - set(mentioned)), mentioned
-        boxes = GivenBoxes(known, args.exif, paths, args.unit)
+        boxes = GivenBoxes(known, args.exif, paths, unit)
     else:
         detect = make_detector(args.detector)
     frames = None if paths else Frames(args.source)
@@ -84,7 +87,7 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
             "note: this run does not say how boxes lie about its landmarks, so faces are not cropped again",
             file=sys.stderr,
         )
-    parts = f" (--unit {args.unit})" * (args.unit != "pixel")
+    parts = f" (--unit {unit})" * (unit != "pixel")
     whose = f"{args.boxes}, taken as they are{parts}" if args.boxes else stated(args.detector)
     again = f"again around the points found (refine {predictor.refine})" if predictor.refine else "once"
     print(f"boxes of {whose}; faces are cropped {again}")
@@ -102,8 +105,8 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
         if frames is None:
             annotator.pictures(paths, boxes.find if args.boxes else detected(detect), searched=not args.boxes)
         else:
-            smoother = make_smoother(args.smooth, frames.rate)
-            tracker = Tracker(predictor, detect, frames.rate, smoother, args.detect_every)
+            smoother = make_smoother(args.smooth or SMOOTH, frames.rate)
+            tracker = Tracker(predictor, detect, frames.rate, smoother, args.detect_every or EVERY)
             # A camera's frames come as fast as they are worked on, whatever it says.
             rate = None if frames.is_camera else frames.rate
             annotator.video(frames, rate, frames.promised, name, tracker, frames.time)
@@ -169,8 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--unit",
         choices=tuple(UNITS),
-        default="pixel",
-        help="of the numbers of --boxes: fraction and percent are of the picture's sides (default: %(default)s)",
+        help="of the numbers of --boxes: fraction and percent are of the picture's sides (default: pixel)",
     )
     parser.add_argument(
         "--category",
@@ -201,20 +203,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--detect-every",
         type=_frames,
-        default=EVERY,
         metavar="N",
         help="of a video: frames from one search for faces to the next, between which they are tracked "
-        "(default: %(default)s)",
+        f"(default: {EVERY})",
     )
     parser.add_argument(
         "--smooth",
         choices=SMOOTHERS,
-        default=SMOOTH,
-        help="of a video: how points are smoothed from frame to frame (default: %(default)s)",
+        help=f"of a video: how points are smoothed from frame to frame (default: {SMOOTH})",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder (default: %(default)s)")
     parser.add_max_pixels()
     args = parser.parse_args(arguments)
+    if not args.boxes and (args.unit or args.category):
+        parser.error(f"{'--unit' if args.unit else '--category'} is of the boxes of a file; give it with --boxes")
 
     def work() -> int:
         with max_pixels(args.max_pixels):

@@ -130,6 +130,12 @@ def test_a_file_that_is_no_picture_is_listed_and_the_rest_goes_on(workdir, folde
         ("in", ("--boxes", "other.json"), "no boxes for a b.jpg or any other picture"),
         ("in/notes.txt", ("--boxes", "other.json"), "are of pictures"),
         ("in", ("--workdir", "in"), "no run there"),
+        ("in", ("--smooth", "none"), "--smooth is of videos, and in is of pictures; leave it out"),
+        (
+            "in/b.png",
+            ("--detect-every", "10"),
+            "--detect-every is of videos, and in/b.png is of pictures; leave it out",
+        ),
         ("91", (), "camera 91 cannot be opened"),
         ("20231105123456", (), "20231105123456: no such picture, folder or video, nor the number of a camera"),
         ("9" * 99, (), "99: no such picture, folder or video, nor the number of a camera"),
@@ -144,6 +150,15 @@ def test_what_cannot_be_done_is_said_in_one_line(
     status, _, wrong = call(capsys, source, "--workdir", workdir, "--out", "out", *extra)
     assert status == 1 and message in wrong and len(wrong.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("--unit", "pixel"), ("--category", "face")])
+def test_what_is_of_a_file_of_boxes_is_refused_without_one(folder, capsys, name, value):
+    with pytest.raises(SystemExit) as ended:
+        main([str(folder), name, value])
+    assert (
+        ended.value.code == 2 and f"{name} is of the boxes of a file; give it with --boxes" in capsys.readouterr().err
+    )
 
 
 def test_a_video_keeps_its_frames_and_their_rate(workdir, tmp_path, capsys):
