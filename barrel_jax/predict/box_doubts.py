@@ -9,19 +9,25 @@ MOST = 0.9  # share of boxes of which must be true what is said of all
 BORDER = 0.03  # of a side: x1 + x2 of a face in the middle of its picture ends there, and no face's box needs to
 
 
-def doubt(boxes: Float[np.ndarray, "n 4"], sizes: Real[np.ndarray, "n 2"]) -> str:
+def doubt(
+    boxes: Float[np.ndarray, "n 4"], sizes: Real[np.ndarray, "n 2"], unit: str = "pixel", few: bool = False
+) -> str:
     """The likely cause why boxes are not x, y, w, h in pixels, '' where nothing speaks for one.
 
     Args:
-        boxes: as given, float64 [n, 4].
+        boxes: as given, in pixels, float64 [n, 4].
         sizes: width and height of the picture of each [n, 2].
+        unit: in which they were said to be, one of `geometry.UNITS`.
+        few: whether they are of one or two pictures, whose faces may well lie at the border or in a corner: then only
+            boxes whose middle lies outside speak.
     """
     if not len(boxes):
         return ""
     near, sides = boxes[:, :2], boxes[:, 2:]
     far = near + sides
-    out = ((far > sizes + 0.1 * sides) | (near < -0.1 * sides)).any(axis=1).mean()
-    touching = ((far > (1 - BORDER) * sizes) & (near > BORDER * sizes)).any(axis=1).mean()
+    margin = (0.5 if few else 0.1) * sides
+    out = ((far > sizes + margin) | (near < -margin)).any(axis=1).mean()
+    touching = 0.0 if few else ((far > (1 - BORDER) * sizes) & (near > BORDER * sizes)).any(axis=1).mean()
     corners = ((sides > near) & (sides <= sizes + 1)).all(axis=1).mean()
     if corners >= MOST and (out > FEW or touching > 0.5):
         return (
@@ -30,7 +36,10 @@ def doubt(boxes: Float[np.ndarray, "n 4"], sizes: Real[np.ndarray, "n 2"]) -> st
             "those names)"
         )
     if out > 0.5:
-        return f"{out:.0%} of the boxes reach out of their pictures; are they of pictures of another size?"
+        remedy = "are they of pictures of another size?" if unit == "pixel" else f"leave out --unit {unit}"
+        return f"{out:.0%} of the boxes reach out of their pictures; {remedy}"
+    if unit != "pixel" or few:
+        return ""
     if (far <= 101).all(axis=1).mean() >= MOST and (sizes.min() >= 200 or _alike_in_per_cent(sides, sizes)):
         within = "all boxes lie within 0..100, whatever the pictures' sizes"
         return f"{within}; are they per cent of the sides? Give --unit percent"

@@ -18,6 +18,8 @@ from barrel_jax.predict.boxes import BoxFile
 from barrel_jax.predict.detectors import Detector
 from barrel_jax.predict.picture_files import Picture
 
+FEWEST = 3  # pictures with boxes whose places say something of all
+
 
 class Faces(NamedTuple):
     """Where the faces of a picture are."""
@@ -41,6 +43,7 @@ class GivenBoxes:
         self._box_file, self._exif, self._unit = box_file, exif, unit
         self._boxes: list[Float[np.ndarray, " 4"]] = []
         self._sizes: list[tuple[int, int]] = []
+        self._pictures = 0  # that have boxes
         self._open: list[tuple[str, int]] = []
         votes = Counter(self._by_size(path) for path in paths) if exif == "auto" else Counter()
         self._usual = votes["upright"] >= votes["stored"]
@@ -69,6 +72,7 @@ class GivenBoxes:
         boxes = np.array(known.boxes, np.float64).reshape(-1, 4)
         if parts := UNITS[self._unit]:
             boxes *= np.array(size * 2) / parts
+        self._pictures += bool(len(boxes))
         self._boxes += list(boxes)
         self._sizes += [size] * len(boxes)
         return Faces(image, boxes, known.faces)
@@ -99,7 +103,8 @@ class GivenBoxes:
 
     def doubt(self) -> str:
         """What is to be doubted of all boxes together, '' for nothing."""
-        why = doubt(np.array(self._boxes).reshape(-1, 4), np.array(self._sizes).reshape(-1, 2))
+        boxes, sizes = np.array(self._boxes).reshape(-1, 4), np.array(self._sizes).reshape(-1, 2)
+        why = doubt(boxes, sizes, self._unit, few=self._pictures < FEWEST)
         return f"{self._box_file.path}: {why}" if why else ""
 
 

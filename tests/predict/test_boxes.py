@@ -225,6 +225,12 @@ def test_boxes_in_another_unit_are_doubted_with_the_cause():
     assert "as corners x1, y1, x2, y2" in doubt(corners, sizes)
     assert "per cent of the sides" in doubt(100 * boxes / np.tile(sizes, 2), sizes)
     assert "pictures of another size" in doubt(boxes * 4, sizes)
+    assert doubt(boxes * 4, sizes, "percent").endswith(
+        "of the boxes reach out of their pictures; leave out --unit percent"
+    )
+    assert doubt(boxes / 100, sizes, "fraction") == ""
+    percent, outside = 100 * boxes / np.tile(sizes, 2), np.array([[500.0, 300, 400, 100]])
+    assert doubt(outside, sizes[:1], few=True) and doubt(percent[:1], sizes[:1], few=True) == ""
     # Faces that were cut out, with room for half a face around each, of 60 to 200 pixels.
     sizes = np.tile(rng.uniform(60, 200, (20, 1)), 2)
     boxes = np.concatenate([sizes / 4, sizes / 2], axis=1) * rng.uniform(0.95, 1.05, (20, 4))

@@ -323,6 +323,20 @@ def test_the_handed_pictures_and_boxes(workdir, tmp_path, capsys):
     assert (status, wrong) == (0, [])
 
 
+@pytest.mark.parametrize(("count", "doubts"), [(1, 0), (2, 0), (3, 1)])
+def test_boxes_of_one_or_two_pictures_are_not_doubted(workdir, tmp_path, capsys, count, doubts):
+    """Such as a face that is cut off by the border."""
+    (tmp_path / "in").mkdir()
+    names = [f"{number}.png" for number in range(count)]
+    for name in names:
+        (tmp_path / "in" / name).write_bytes(picture())
+    boxes = written(tmp_path / "boxes.json", {name: [[10, 10, 89, 69]] for name in names})
+    common = ("--workdir", workdir, "--out", tmp_path / "out", "--boxes", boxes)
+    status, _, wrong = call(capsys, tmp_path / "in", *common)
+    assert status == 0 and len(wrong) == doubts
+    assert not doubts or "100% of the boxes reach to the border of their pictures" in wrong[0]
+
+
 @pytest.mark.parametrize("unit", ["fraction", "percent"])
 def test_boxes_in_parts_of_a_picture_are_taken_when_it_is_said(workdir, folder, tmp_path, capsys, unit):
     whole = 100 if unit == "percent" else 1
