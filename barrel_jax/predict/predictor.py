@@ -141,7 +141,7 @@ class Predictor:
     def __call__(self, image: AnyImage) -> list[Face]:
         """The faces of an image uint8 [H, W, 3], RGB, where OpenCV's Haar cascade finds them, the largest first.
 
-        Raises ValueError when it is no such array.
+        Raises ValueError when it is no such array, or an empty one.
         """
         check(image, np.zeros((0, 4)))  # before the detector, whose error would not say what an image is
         self._detect = self._detect or make_detector("haar")
@@ -164,7 +164,7 @@ class Predictor:
             boxes: x, y, w, h [n, 4] in source pixels (the left edge of the first column is 0); none give [0, K, 2].
 
         Raises:
-            ValueError: the image is no such array, a box is not finite, empty or wholly outside the image (names it),
+            ValueError: the image is no such array or an empty one, a box is not finite, empty or wholly outside the image (names it),
                 or the model's points are not finite.
         """
         return self._refined([image], [check(image, boxes)])[0][..., :2]
@@ -293,6 +293,8 @@ def check(image: AnyImage, boxes: AnyBoxes, name: str = "") -> Float[np.ndarray,
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         seen = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"{name}an image is uint8 [H, W, 3] in RGB, this one is {seen}")
+    if not image.size:
+        raise ValueError(f"{name}an image has a row and a column or more, this one is {list(image.shape)}")
     boxes = as_boxes(boxes, name)
     for number, box in enumerate(boxes):
         if fault := box_fault(box, image):

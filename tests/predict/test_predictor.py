@@ -132,6 +132,8 @@ def test_no_boxes_and_one_pixel(predictor):
         (np.zeros((4, 5, 3)), [[0, 0, 2, 2]], r"uint8 \[H, W, 3\] in RGB, this one is float64 \[4, 5, 3\]"),
         (np.zeros((4, 5), np.uint8), [[0, 0, 2, 2]], r"this one is uint8 \[4, 5\]"),
         ("face.png", [[0, 0, 2, 2]], "this one is str"),
+        (np.zeros((0, 5, 3), np.uint8), [], r"an image has a row and a column or more, this one is \[0, 5, 3\]"),
+        (np.zeros((4, 0, 3), np.uint8), [], r"a row and a column or more, this one is \[4, 0, 3\]"),
         (np.zeros((4, 5, 3), np.uint8), [0, 0, 2, 2], r"\[n, 4\], these are \[4\]"),
         (np.zeros((4, 5, 3), np.uint8), [[0, 0, 2, 2], [0, np.nan, 2, 2]], "box 1, .* must be finite"),
         (np.zeros((4, 5, 3), np.uint8), [[0, 0, 2, 0]], "box 0, .* above 0"),
