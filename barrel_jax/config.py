@@ -15,6 +15,7 @@ from barrel_jax.command_line import meant
 from barrel_jax.picture_heads import MAX_PIXELS
 
 QAMEM_INITS = ("identity", "xavier")
+DTYPES = ("auto", "float32", "bfloat16")  # of the computation; auto is bfloat16 on accelerators, float32 on CPUs
 HOLDOUT = "holdout"  # the split of the training faces that `data.holdout` keeps from training
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from barrel_jax.backbones import BACKBONES
 from barrel_jax.config import (
+    DTYPES,
     QAMEM_INITS,
     AugmentConfig,
     Config,
@@ -94,7 +95,7 @@ def _check_transformer(model: ModelConfig, optim: OptimConfig) -> None:
     )
     require(model.feedforward > 0, f"model.feedforward={model.feedforward} must be positive")
     require(0 <= model.dropout < 1, f"model.dropout={model.dropout} is not in [0, 1)")
-    require(model.dtype in ("auto", "float32", "bfloat16"), f"model.dtype={model.dtype!r} is unknown")
+    require(model.dtype in DTYPES, f"model.dtype={model.dtype!r} is unknown: choose from {', '.join(DTYPES)}")
 
 
 def rank_fault(model: Any, of: str = "") -> str:

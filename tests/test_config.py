@@ -86,7 +86,7 @@ REFUSED = (
     ({"model.width": 0}, "width=0 must be positive"),
     ({"model.feedforward": 0}, "feedforward=0 must be positive"),
     ({"model.dropout": 1.0}, "dropout=1.0 is not in"),
-    ({"model.dtype": "float16"}, "dtype='float16' is unknown"),
+    ({"model.dtype": "float16"}, "dtype='float16' is unknown: choose from auto, float32, bfloat16"),
     ({"data.crop": "tight"}, "crop='tight' is none of pipnet"),
     ({"data.image_size": 16}, "at least 32"),
     ({"data.normaliser": (1, 2, 3)}, "normaliser=.* must be two points"),

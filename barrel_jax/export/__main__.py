@@ -65,7 +65,8 @@ def export_run(args: argparse.Namespace) -> None:
         from barrel_jax.export.webpage import write_page
 
         write_page(out, args.web)
-        print(f"{args.web}: a page; python -m http.server -d {args.web}, then http://localhost:8000")
+        served = shlex.quote(str(args.web))
+        print(f"{args.web}: a page; python -m http.server -d {served}, then http://localhost:8000")
 
 
 def rank_costs(workdir: Path, checkpoint: str, step: int, rank: int) -> str:

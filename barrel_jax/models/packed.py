@@ -53,12 +53,17 @@ def pack(path: Path, config: Config, facts: Mapping[str, Any], variables: ArrayT
         config: of the run.
         facts: of the run, as JSON can say them.
         variables: {params, batch_stats} of its model.
+
+    Raises:
+        ValueError: weights are not finite; names the first of them.
     """
     columns: dict[str, Any] = {
         "about": np.array(json.dumps({"config": dataclasses.asdict(config), "facts": dict(facts)}))
     }
     folded = jax.tree.map(np.asarray, jax.jit(fold)(variables))["params"]
     for name, leaf in flatten_dict(folded, sep="/").items():
+        if not np.isfinite(leaf).all():
+            raise ValueError(f"{path}: not written, as the weights {name} are not finite; take an earlier checkpoint")
         last = name.rpartition("/")[2]
         if leaf.ndim < 2 or last == "embedding" or last.startswith("bias"):
             columns[name] = leaf.astype(np.float32)

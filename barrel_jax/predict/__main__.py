@@ -25,12 +25,13 @@ import sys
 from pathlib import Path
 
 from barrel_jax.command_line import STOPPED, Parser
+from barrel_jax.config import DTYPES
 from barrel_jax.devices.xla import keep_compiled, tune_cpu
 from barrel_jax.faces.geometry import UNITS
 from barrel_jax.faces.landmarks import SCHEMES
 from barrel_jax.files import readable_name
 from barrel_jax.picture_heads import max_pixels
-from barrel_jax.predict.annotator import Annotator, drawing_names, drawing_of_video, refuse_to_replace
+from barrel_jax.predict.annotator import Annotator, drawing_names, drawing_of_video, refuse_to_replace, try_folder
 from barrel_jax.predict.backend import BACKENDS
 from barrel_jax.predict.boxes import BoxFile, read_boxes
 from barrel_jax.predict.detectors import make_detector, stated
@@ -81,6 +82,7 @@ def predict(args: argparse.Namespace) -> tuple[list[str], bool]:
     else:
         name = f"camera-{args.source}" if frames.is_camera else readable_name(source)
         refuse_to_replace(args.out, [drawing_of_video(name)], [source])
+    try_folder(args.out)
     predictor = Predictor.load(args.workdir, args.checkpoint, args.dtype, args.refine, args.backend)
     if predictor.refine < (args.refine or 0):
         print(
@@ -187,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="which pixels the boxes of pictures with an EXIF orientation are of (default: as the file's sizes say)",
     )
     parser.add_argument("--checkpoint", default="latest", help="latest, best or a saved step (default: %(default)s)")
-    parser.add_argument("--dtype", default="", help="float32 or bfloat16 (default: the run's)")
+    parser.add_argument("--dtype", choices=DTYPES, default="", help="of the computation (default: the run's)")
     parser.add_argument(
         "--backend",
         choices=BACKENDS,

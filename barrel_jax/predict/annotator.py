@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Picture after picture through a predictor: drawings as they come, points.json and points.csv at the end."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -235,6 +236,22 @@ def refuse_to_replace(out: Path, names: Iterable[str], sources: Iterable[Path], 
                 f"--out={out}: the drawing would replace {path}, which is there already and of no earlier call; choose "
                 "another folder, or remove it"
             )
+
+
+def try_folder(out: Path) -> None:
+    """Sees that files can be written in `out`, or that it can be made where it is not there; leaves nothing behind.
+
+    Args:
+        out: the folder.
+
+    Raises:
+        OSError: they cannot; says why.
+    """
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise OSError(f"--out={out}: this folder cannot be written ({error.strerror}); choose another") from error
 
 
 def latency(seconds: Mapping[str, float], frames: int) -> str:

@@ -126,8 +126,8 @@ class Predictor:
             backend: 'jax', 'onnxruntime' (on the CPU), or 'auto', the fastest that is installed.
 
         Raises:
-            FileNotFoundError: no run, no file or no such checkpoint there; says which there are.
-            ValueError: its files are damaged, of another version or not of one run, or name or dtype are unknown.
+            FileNotFoundError: no run, no file, no model of that name or no such checkpoint; says which there are.
+            ValueError: its files are damaged, of another version or not of one run, or the dtype is unknown.
         """
         run = open_model(model, checkpoint)
         config = run.config
@@ -164,8 +164,8 @@ class Predictor:
             boxes: x, y, w, h [n, 4] in source pixels (the left edge of the first column is 0); none give [0, K, 2].
 
         Raises:
-            ValueError: the image is no such array or an empty one, a box is not finite, empty or wholly outside the image (names it),
-                or the model's points are not finite.
+            ValueError: the image is no such array or an empty one, a box is not finite, empty or wholly outside the
+                image (names it), or the model's points are not finite.
         """
         return self._refined([image], [check(image, boxes)])[0][..., :2]
 

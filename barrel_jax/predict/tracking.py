@@ -2,9 +2,10 @@
 """The faces of a video from frame to frame: each keeps its number, and most frames need no detector.
 
 A frame's faces are looked for where those of the last one are expected: the box of a face moves with its pixels
-(flow.py) and is drawn to that of its points. The detector runs in every n-th frame, and while a face is new, lost or in
-doubt. What is found is given to the faces by the cheapest assignment (Kuhn 1955), so that two that cross keep their
-numbers: one that is hidden by the other goes on as it moved before, until a detector finds it again.
+(flow.py) and is drawn to that of its points. The detector runs in every n-th frame, while a face is lost or in doubt,
+and while one is new whose model has no score. What is found is given to the faces by the cheapest assignment (Kuhn
+1955), so that two that cross keep their numbers: one that is hidden by the other goes on as it moved before, until a
+detector finds it again.
 """
 
 import dataclasses

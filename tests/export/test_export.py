@@ -403,6 +403,14 @@ def test_wrong_arguments_are_named(workdir, arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_the_command_that_serves_a_page_can_be_pasted(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("barrel_jax.export.write.export", lambda *_: {"files": {}})
+    monkeypatch.setattr("barrel_jax.export.webpage.write_page", lambda *_: None)
+    page = str(tmp_path / "my page")
+    assert main(["small", "--out", str(tmp_path / "out"), "--web", page]) == 0
+    assert f"{page}: a page; python -m http.server -d '{page}', then" in capsys.readouterr().out
+
+
 def test_a_folder_without_a_run_is_named(tmp_path, capsys):
     assert main([str(tmp_path)]) == 1
     assert "config.json: no run there" in capsys.readouterr().err

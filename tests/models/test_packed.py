@@ -92,6 +92,18 @@ def test_an_output_of_small_weights_keeps_them(tmp_path, fields, place):
     np.testing.assert_allclose(found, small, atol=np.abs(small).max() / 250)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_not_packed(tmp_path, number):
+    config = config_of()
+    variables = drawn(config)
+    variables["params"]["head"]["layer3"]["kernel"][0, 0] = number
+    with pytest.raises(
+        ValueError, match=r"m\.npz: not written, as the weights head/layer3/kernel are not finite; take an"
+    ):
+        pack(tmp_path / "m.npz", config, FACTS, variables)
+    assert not (tmp_path / "m.npz").exists()
+
+
 def test_what_is_no_packed_model_is_one_line(tmp_path):
     with pytest.raises(FileNotFoundError):
         unpack(tmp_path / "none.npz")

@@ -152,6 +152,33 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_the_model_is_loaded(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Predictor, "load", lambda *_: pytest.fail("loaded"))
+    (tmp_path / "file").write_text("no folder")
+    for out, why in ((tmp_path / "file", "Not a directory"), (tmp_path / "file" / "a" / "b", "Not a directory")):
+        status, _, wrong = call(capsys, folder, "--out", out)
+        assert (status, wrong) == (1, f"predict: --out={out}: this folder cannot be written ({why}); choose another")
+
+    def refuse(dir):
+        asked.append(dir)
+        raise PermissionError(13, "Permission denied", str(dir / "tmp1x"))
+
+    asked = []
+    monkeypatch.setattr("barrel_jax.predict.annotator.tempfile.TemporaryFile", refuse)
+    status, _, wrong = call(capsys, folder, "--out", tmp_path / "new" / "out")
+    said = (
+        f"predict: --out={tmp_path / 'new' / 'out'}: this folder cannot be written (Permission denied); choose another"
+    )
+    assert (status, wrong, asked) == (1, said, [tmp_path]) and not (tmp_path / "new").exists()
+
+
+def test_a_compute_type_is_one_of_those_that_there_are(folder, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([str(folder), "--dtype", "float16"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "argument --dtype: invalid choice: 'float16'" in said and "bfloat16" in said
+
+
 @pytest.mark.parametrize(("name", "value"), [("--unit", "pixel"), ("--category", "face")])
 def test_what_is_of_a_file_of_boxes_is_refused_without_one(folder, capsys, name, value):
     with pytest.raises(SystemExit) as ended:
