@@ -19,7 +19,7 @@ SPACE = "is there space, and may the folder be written?"
 RATE = 30.0  # frames per second where neither the file nor the camera says
 FASTEST = 240.0  # frames per second: OpenCV says 1000 where a file has times of frames alone
 MEASURED = 300  # frames whose times give the rate of a file that says none
-HELD = 16  # frames that wait for the rate of a camera's, which is seen as they come
+HELD = 20  # frames of a camera that wait for its rate, seen as they come: twice those from detection to detection
 
 
 class Frames:
@@ -107,10 +107,11 @@ class Frames:
 def rate_of(times: Sequence[float]) -> float:
     """Frames per second of frames shown at these seconds, `RATE` where they do not tell.
 
-    By the median time between two, since the first frames of a camera wait until the network is compiled.
+    By their later half, since the first frames of a camera wait until the network is compiled.
     """
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    return min(1 / step, FASTEST) if step > 0 else RATE
+    later = times[max(len(times) - 1, 0) // 2 :]
+    passed = later[-1] - later[0] if later else 0.0
+    return min((len(later) - 1) / passed, FASTEST) if passed > 0 else RATE
 
 
 def _measured(source: str) -> float:

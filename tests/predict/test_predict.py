@@ -283,7 +283,9 @@ def test_a_cameras_video_has_the_rate_at_which_frames_came(tmp_path, count):
             writer.write(noise(64, 96, number), 3.0 * (number > 0) + number / 8)
     drawn = Frames(str(tmp_path / "camera-0.mp4"))
     assert (drawn.rate, drawn.promised) == (pytest.approx(8), count)
-    assert (rate_of([]), rate_of([0.0]), rate_of([0.0, 0.0])) == (30, 30, 30)
+    assert (rate_of([]), rate_of([0.0]), rate_of([0.0, 0.0]), rate_of([0.0, 0.5])) == (30, 30, 30, 2)
+    uneven = [0.0, 9.0, 9.1, 9.2, 9.3, 9.4, 9.5, 9.8, 9.9]  # a detection among the later four
+    assert rate_of(uneven) == pytest.approx(4 / 0.6)
 
 
 def test_a_camera_has_the_times_at_which_its_frames_came(tmp_path, monkeypatch):
