@@ -21,9 +21,18 @@ class Face:
     score: float | None = None  # 0..1, how much like a face it looks; None where sigma is unknown
 
 
+def square_side(width: float, height: float) -> float:
+    """The side of a square as large as a box, in the unit of the box.
+
+    Half the longer side at least: points of two eyes, or of a brow, lie about a line, and their box has hardly an area.
+    """
+    return max(float(np.sqrt(width * height)), max(width, height) / 2)
+
+
 def relative_sigma(points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"]) -> float:
-    """The mean standard deviation of a face's points, in sides of the tight box around them."""
-    return float(sigma.mean()) / max(float(np.sqrt(np.ptp(points, axis=0).prod())), 1e-6)
+    """The mean standard deviation of a face's points, in sides (`square_side`) of the tight box around them."""
+    width, height = np.ptp(points, axis=0).tolist()
+    return float(sigma.mean()) / max(square_side(width, height), 1e-6)
 
 
 def face_score(points: Float[np.ndarray, "K 2"], sigma: Float[np.ndarray, " K"]) -> float:

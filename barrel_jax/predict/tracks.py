@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One face of a video: where it is expected in the next frame, and whether what is found there can be it.
 
-Lengths without a unit are in sides of the face, the root of width times height of its box.
+Lengths without a unit are in sides of the face (`face.square_side` of its box).
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from barrel_jax.faces.box_fit import BoxFit
-from barrel_jax.predict.face import Face
+from barrel_jax.predict.face import Face, square_side
 from barrel_jax.predict.flow import View, motion, moved_box, view
 from barrel_jax.predict.smoothing import Smoother
 
@@ -101,8 +101,8 @@ def middle(box: Float[np.ndarray, " 4"]) -> Float[np.ndarray, " 2"]:
 
 
 def side(box: Float[np.ndarray, " 4"]) -> float:
-    """Of a square as large as a box, a pixel or more."""
-    return float(np.sqrt(max(box[2] * box[3], 1.0)))
+    """Of a square as large as a box (`square_side`), a pixel or more."""
+    return max(square_side(float(box[2]), float(box[3])), 1.0)
 
 
 def distance(first: Float[np.ndarray, " 4"], second: Float[np.ndarray, " 4"]) -> float:
