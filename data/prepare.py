@@ -95,8 +95,10 @@ def built_set(folder: Path, *, allow_partial: bool) -> Path | None:
     """
     for info in sorted(folder.glob("*/[0-9]*/dataset_info.json")):
         path = info.parent / "metadata.json"
-        metadata = files.read_json(path, remedy := "build the set anew: data.prepare SET --rebuild")
-        if not isinstance(metadata, dict) or not isinstance(partial := metadata.get("partial"), str):
+        remedy = "build the set anew: data.prepare SET --rebuild"
+        metadata = files.read_json(path, remedy)
+        partial = metadata.get("partial") if isinstance(metadata, dict) else None
+        if not isinstance(partial, str):
             raise ValueError(f"{path}: 'partial' is missing; {remedy}")
         if partial and not allow_partial:
             raise ValueError(

@@ -52,28 +52,29 @@ class Frames:
             if self._claimed > 0:  # of these the count is reckoned from the file's seconds
                 self.promised = round(self.promised * self.rate / self._claimed)
         self.count = 0  # frames read
-        self._last = 0.0  # when the last of them is shown, seconds
-        self._first_came = 0.0  # of a camera, by a clock of its own
+        self._last = 0.0  # when the last of them is shown, or came from the camera, seconds after the first
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        first = 0.0
         try:
             while True:
                 there, frame = self._capture.read()
                 if not there:
                     return
                 self.count += 1
-                if self.count == 1:
-                    self._first_came = time.monotonic()
-                self._last = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                now = time.monotonic() if self.is_camera else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                if self.is_camera and self.count == 1:
+                    first = now
+                self._last = now - first
                 yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         finally:
             self._capture.release()
 
     def time(self) -> float:
         """When the last frame is shown, or came from the camera: seconds after the first one."""
-        if self.is_camera:
-            return time.monotonic() - self._first_came
-        return self._last or max(self.count - 1, 0) / self.rate  # where the file says no times, evenly
+        if self._last or self.is_camera:
+            return self._last
+        return max(self.count - 1, 0) / self.rate  # where the file says no times, evenly
 
     def fault(self) -> str:
         """After the last frame: what is wrong with the video, '' when it is whole."""

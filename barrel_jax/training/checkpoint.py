@@ -246,8 +246,10 @@ class Checkpoints:
             # Orbax begins to read parts before it has seen that they are there.
             if difference := self._difference(kind, step, like):
                 raise ValueError(difference)
-            args = ocp.args.Composite(state=_args_of(_parts(abstract)))
-            return like.replace(**self._managers[kind].restore(step, args=args)["state"])
+            parts = _parts(abstract)
+            restore_args = ocp.checkpoint_utils.construct_restore_args(parts)
+            args = ocp.args.PyTreeRestore(parts, restore_args=restore_args, partial_restore=True)
+            return like.replace(**self._managers[kind].restore(step, args=ocp.args.Composite(state=args))["state"])
         except (ValueError, OSError) as error:
             if array_store.is_file_error(error):
                 raise OSError(f"{path}: {UNREAD} ({str(error)[:300]})") from error
@@ -262,8 +264,8 @@ class Checkpoints:
     def _difference(self, kind: str, step: int, like: State) -> str:
         """Where what is saved differs in shape from the parts of `like`; '' where it does not."""
         saved = self._managers[kind].item_metadata(step)["state"]
-        wanted = _shapes(_parts(like))
-        there = _shapes({name: saved.get(name) for name in _parts(like)})
+        parts = _parts(like)
+        wanted, there = _shapes(parts), _shapes({name: saved.get(name) for name in parts})
         return "; ".join(
             f"{name}: {there.get(name, 'nothing')} is there, {wanted.get(name, 'nothing')} is wanted"
             for name in sorted(wanted.keys() | there.keys())
@@ -306,11 +308,6 @@ class _Facts(ocp.JsonCheckpointHandler):
 
 def _parts(like: State) -> dict[str, Any]:
     return {name: part for name, part in vars(like).items() if part is not None}
-
-
-def _args_of(parts: dict[str, Any]) -> ocp.args.PyTreeRestore:
-    restore_args = ocp.checkpoint_utils.construct_restore_args(parts)
-    return ocp.args.PyTreeRestore(parts, restore_args=restore_args, partial_restore=True)
 
 
 def _shapes(state: Any) -> dict[str, tuple[int, ...]]:
