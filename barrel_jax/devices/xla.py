@@ -46,7 +46,7 @@ def graph_options(platform: str | None = None) -> dict[str, Any]:
 
 
 def one_use_options(platform: str | None = None) -> dict[str, Any]:
-    """What XLA is told of a program that runs once: on CPUs a lower level of optimisation.
+    """What XLA is told of a program that runs once: on CPUs a lower level of optimisation, unless the user gives one.
 
     There compiling would take longer than running: the draws of a ResNet-18's weights compile in 4.6 s of a processor
     in place of 11.3, to the same bits (jaxlib 0.10.2 and 0.11.2; at level 0 they differ in the last one).
@@ -54,7 +54,8 @@ def one_use_options(platform: str | None = None) -> dict[str, Any]:
     Args:
         platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.
     """
-    return {"xla_backend_optimization_level": 1} if (platform or jax.default_backend()) == "cpu" else {}
+    flagged = "xla_backend_optimization_level" in os.environ.get("XLA_FLAGS", "")
+    return {"xla_backend_optimization_level": 1} if (platform or jax.default_backend()) == "cpu" and not flagged else {}
 
 
 def share_gpu() -> None:

@@ -63,12 +63,16 @@ def test_xla_knows_the_options_that_a_gpu_would_be_told():
     assert jax.jit(lambda x: x + 1).lower(1.0).compile(GRAPHS)(2.0) == 3
 
 
-def test_weights_drawn_by_a_program_that_is_compiled_for_one_use_have_the_same_bits():
+def test_weights_drawn_by_a_program_that_is_compiled_for_one_use_have_the_same_bits(monkeypatch):
     def draw(key):
         return [init(key, (3, 3, 16, 32)) for init in (nn.initializers.he_normal(), nn.initializers.xavier_uniform())]
 
+    # As programs write code, not as the tests do.
+    in_use = {"xla_cpu_use_fusion_emitters": True} if "xla_cpu_use_fusion_emitters" in os.environ["XLA_FLAGS"] else {}
+    assert one_use_options("cpu") == {}  # what XLA_FLAGS says holds
+    monkeypatch.setenv("XLA_FLAGS", "")
     with_effort, once = (
-        jax.jit(draw, compiler_options=options)(jax.random.key(0))
+        jax.jit(draw, compiler_options=options | in_use)(jax.random.key(0))
         for options in ({"xla_backend_optimization_level": 3}, one_use_options("cpu"))
     )
     chex.assert_trees_all_equal(with_effort, once)
