@@ -7,6 +7,8 @@ from typing import Any
 from barrel_jax.config import DataConfig
 from barrel_jax.faces.landmarks import SCHEMES
 
+OWN_FACES = ("boxes", "points", "exif", "placeholders")  # fields that say how own faces (coco) are read
+
 
 def data_to_score(
     own: DataConfig, scheme: str, *, dataset: str | None = None, source: str | None = None, **overrides: Any
@@ -24,7 +26,7 @@ def data_to_score(
         the settings; the split to score is their `test_split`.
 
     Raises:
-        ValueError: a source is given for the synthetic set, which has none.
+        ValueError: a source is given for the synthetic set, which has none, or a way to read own faces for another set.
     """
     data = dataclasses.replace(own)
     if dataset is not None and dataset != own.dataset:
@@ -37,4 +39,9 @@ def data_to_score(
         if data.dataset == "synthetic" and source:
             raise ValueError(f"--source={source}: the synthetic set has no source; name the set too: --dataset=coco")
         data.source = source
+    for name in OWN_FACES:
+        if overrides.get(name) is not None and data.dataset != "coco":
+            raise ValueError(
+                f"--{name} says how own faces are read (coco); {data.dataset} has one way alone: leave it out"
+            )
     return dataclasses.replace(data, **{name: value for name, value in overrides.items() if value is not None})

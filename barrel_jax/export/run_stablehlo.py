@@ -5,6 +5,7 @@ It needs jax and the flatbuffers with which JAX reads such files, and Pillow to 
 a box and the points are. The program is compiled once for each size of picture and number of faces.
 """
 
+import hashlib
 import json
 import math
 import sys
@@ -14,13 +15,26 @@ from typing import Any
 LARGEST = 2**28  # pixels of a picture
 
 
+def content(path: Path) -> bytes:
+    """The bytes of a file of an export. Raises ValueError where manifest.json beside it tells of others."""
+    stored, manifest = path.read_bytes(), path.with_name("manifest.json")
+    if manifest.exists():
+        about = json.loads(manifest.read_text())["files"].get(path.name, {})
+        if about.get("sha256") != hashlib.sha256(stored).hexdigest():
+            raise ValueError(f"{path}: not the file that manifest.json tells of, perhaps a part of it; copy both anew")
+    return stored
+
+
 def load(folder: Any) -> Any:
-    """A function of an image uint8 [H, W, 3], RGB, and boxes [n, 4]: [points [n, K, 2]], and sigma if there is one."""
+    """A function of an image uint8 [H, W, 3], RGB, and boxes [n, 4]: [points [n, K, 2]], and sigma if there is one.
+
+    Raises FileNotFoundError, ValueError: the model is not there, or not the one of manifest.json.
+    """
     import jax
     import numpy as np
     from jax import export
 
-    program = export.deserialize(bytearray((Path(folder) / "model-image.stablehlo").read_bytes()))
+    program = export.deserialize(bytearray(content(Path(folder) / "model-image.stablehlo")))
     run = jax.jit(program.call)
 
     def points(image: Any, boxes: Any) -> list[Any]:
@@ -72,6 +86,8 @@ def main(words: Any) -> None:
         predict = load(Path(__file__).parent)
     except FileNotFoundError as error:
         sys.exit(f"{error.filename}: no model is there; keep this program beside the files of its export")
+    except ValueError as error:
+        sys.exit(str(error))
     print(json.dumps(predict(picture, boxes)[0].tolist()))
 
 

@@ -6,7 +6,8 @@ import dataclasses
 import pytest
 
 from barrel_jax.config import DataConfig
-from barrel_jax.evaluation.data_to_score import data_to_score
+from barrel_jax.evaluation.data_to_score import OWN_FACES, data_to_score
+from data.face_sets import READING
 
 OWN = DataConfig(
     dataset="w300", source="mine", test_split="common", holdout=0.1, flip_pairs=((0, 16),), normaliser=(36, 45),
@@ -33,6 +34,16 @@ def test_another_set_takes_nothing_that_belongs_to_the_runs_own():
     drawn = data_to_score(OWN, "300w-68", dataset="synthetic")
     assert drawn.scheme == "300w-68"  # annotated as the model's points are
     assert data_to_score(OWN, "custom-5", dataset="synthetic").scheme == "cofw-29"
+
+
+def test_how_own_faces_are_read_is_refused_for_sets_that_have_one_way():
+    assert tuple(READING) == OWN_FACES
+    for name in OWN_FACES:
+        said = rf"--{name} says how own faces are read \(coco\); w300 has one way alone: leave it out"
+        with pytest.raises(ValueError, match=said):
+            data_to_score(OWN, "300w-68", **{name: "auto"})
+        read = data_to_score(OWN, "300w-68", dataset="coco", source="faces", **{name: "auto"})
+        assert getattr(read, name) == "auto"
 
 
 def test_the_synthetic_set_has_no_source():

@@ -153,6 +153,23 @@ def test_the_programs_beside_an_export_say_in_one_line_what_is_missing(program, 
         assert ended.value.code.startswith(said) and "\n" not in ended.value.code
 
 
+@pytest.mark.parametrize("program", [run_onnx, run_stablehlo])
+def test_a_part_of_a_model_is_not_run(run, program, tmp_path, monkeypatch):
+    name = f"model-image.{program.__name__.rpartition('_')[2]}"
+    whole = (run / "export" / name).read_bytes()
+    for part in (whole[: len(whole) // 2], whole[:-1], b""):  # StableHLO that lacks its last byte could be read
+        (tmp_path / name).write_bytes(part)
+        shutil.copy(run / "export" / "manifest.json", tmp_path)
+        with pytest.raises(
+            ValueError, match=rf"{name}: not the file that manifest.json tells of, perhaps a part of it"
+        ):
+            program.load(tmp_path)
+    cv2.imwrite(str(tmp_path / "8.png"), np.zeros((9, 9), np.uint8))
+    monkeypatch.setattr(program, "__file__", str(tmp_path / "program"))
+    with pytest.raises(SystemExit, match="copy both anew"):
+        program.main([str(tmp_path / "8.png"), "0", "0", "9", "9"])
+
+
 @pytest.mark.processes
 def test_run_onnx_prints_the_points(run, pictures, expected, tmp_path):
     image, boxes = pictures[1]
