@@ -14,7 +14,8 @@ from barrel_jax.files import cache_home, private_folder
 # batch norm's sums over [B, H, W] stay scalar loops. Of what was tried with jaxlib 0.10.2 and 0.11.2:
 #   default                 right; slower with 0.10.2 (benchmarks/results/cpu-step.json, made with dot,reduce)
 #   dot,reduce              NaN in bfloat16 with 0.11.2, where one fusion holds two dense layers; right with 0.10.2
-#   individual_dot,reduce   right with both; as fast as dot,reduce within 2 % (benchmarks/results/commits.json)
+#   individual_dot,reduce   right with both, and with 0.12.0.1; as fast as dot,reduce within 2 % with 0.10.2
+#                           (benchmarks/results/commits.json)
 CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=individual_dot,reduce"
 
 
@@ -49,7 +50,7 @@ def one_use_options(platform: str | None = None) -> dict[str, Any]:
     """What XLA is told of a program that runs once: on CPUs a lower level of optimisation, unless the user gives one.
 
     There compiling would take longer than running: the draws of a ResNet-18's weights compile in 4.6 s of a processor
-    in place of 11.3, to the same bits (jaxlib 0.10.2 and 0.11.2; at level 0 they differ in the last one).
+    in place of 11.3, to the same bits (jaxlib 0.10.2 to 0.12.0.1; at level 0 they differ in the last one).
 
     Args:
         platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.
