@@ -56,7 +56,8 @@ def one_use_options(platform: str | None = None) -> dict[str, Any]:
         platform: as JAX names the device's, cpu, gpu or tpu; by default that of the first device.
     """
     flagged = "xla_backend_optimization_level" in os.environ.get("XLA_FLAGS", "")
-    return {"xla_backend_optimization_level": 1} if (platform or jax.default_backend()) == "cpu" and not flagged else {}
+    on_cpu = (platform or jax.default_backend()) == "cpu"
+    return {"xla_backend_optimization_level": 1} if on_cpu and not flagged else {}
 
 
 def share_gpu() -> None:

@@ -15,19 +15,21 @@ LARGEST = 2**28  # pixels of a picture
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a file of an export. Raises ValueError where manifest.json beside it tells of others."""
+    """The bytes of a file of an export. Raises ValueError: manifest.json beside it tells of others, or is damaged."""
     stored, manifest = path.read_bytes(), path.with_name("manifest.json")
-    if manifest.exists():
-        about = json.loads(manifest.read_text())["files"].get(path.name, {})
-        if about.get("sha256") != hashlib.sha256(stored).hexdigest():
-            raise ValueError(f"{path}: not the file that manifest.json tells of, perhaps a part of it; copy both anew")
+    try:
+        files = json.loads(manifest.read_text()).get("files") if manifest.exists() else None  # a page's names none
+    except ValueError:
+        raise ValueError(f"{manifest}: this is no JSON, perhaps a part of it; copy it anew") from None
+    if files is not None and files.get(path.name, {}).get("sha256") != hashlib.sha256(stored).hexdigest():
+        raise ValueError(f"{path}: not the file that manifest.json tells of, perhaps a part of it; copy both anew")
     return stored
 
 
 def load(folder: Any) -> Any:
     """A function of an image uint8 [H, W, 3], RGB, and boxes [n, 4]: [points [n, K, 2]], and sigma if there is one.
 
-    Raises FileNotFoundError, ValueError: the model is not there, or not the one of manifest.json.
+    Raises FileNotFoundError, ValueError: the model is not there, not manifest.json's, or that is damaged.
     """
     import numpy as np
     import onnxruntime

@@ -17,7 +17,7 @@ from barrel_jax.input.splits import load_split
 from barrel_jax.models.inference import make_inference
 from barrel_jax.training.open_model import open_model
 from data.prepare import prepare_config
-from tests.kit import small
+from tests.kit import in_use, small
 from tests.kit.saved_run import steep
 
 pytestmark = pytest.mark.quick
@@ -67,12 +67,11 @@ def test_weights_drawn_by_a_program_that_is_compiled_for_one_use_have_the_same_b
     def draw(key):
         return [init(key, (3, 3, 16, 32)) for init in (nn.initializers.he_normal(), nn.initializers.xavier_uniform())]
 
-    # As programs write code, not as the tests do.
-    in_use = {"xla_cpu_use_fusion_emitters": True} if "xla_cpu_use_fusion_emitters" in os.environ["XLA_FLAGS"] else {}
+    as_in_use = in_use.emitters()
     assert one_use_options("cpu") == {}  # what XLA_FLAGS says holds
     monkeypatch.setenv("XLA_FLAGS", "")
     with_effort, once = (
-        jax.jit(draw, compiler_options=options | in_use)(jax.random.key(0))
+        jax.jit(draw, compiler_options=options | as_in_use)(jax.random.key(0))
         for options in ({"xla_backend_optimization_level": 3}, one_use_options("cpu"))
     )
     chex.assert_trees_all_equal(with_effort, once)

@@ -168,6 +168,11 @@ def test_a_part_of_a_model_is_not_run(run, program, tmp_path, monkeypatch):
     monkeypatch.setattr(program, "__file__", str(tmp_path / "program"))
     with pytest.raises(SystemExit, match="copy both anew"):
         program.main([str(tmp_path / "8.png"), "0", "0", "9", "9"])
+    (tmp_path / "manifest.json").write_bytes((run / "export" / "manifest.json").read_bytes()[:300])
+    with pytest.raises(SystemExit, match=r"manifest\.json: this is no JSON, perhaps a part of it; copy it anew"):
+        program.main([str(tmp_path / "8.png"), "0", "0", "9", "9"])
+    (tmp_path / "manifest.json").write_text('{"num_landmarks": 29}')  # a page's, which names no files
+    assert program.content(tmp_path / name) == part == b""
 
 
 @pytest.mark.processes
